@@ -1,0 +1,33 @@
+"""pixelprune: finds the repeated patches of documents and screenshots before a VLM sees them.
+
+Names load on first use, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ppcli.version import __version__
+
+if TYPE_CHECKING:
+    from ppcli.coding.api import keep_mask, prune
+    from ppcli.coding.patchset import PatchSet
+    from ppcli.store.reader import read_patch_sets
+
+__all__ = ["PatchSet", "__version__", "keep_mask", "prune", "read_patch_sets"]
+
+_HOMES = {
+    "PatchSet": "ppcli.coding.patchset",
+    "keep_mask": "ppcli.coding.api",
+    "prune": "ppcli.coding.api",
+    "read_patch_sets": "ppcli.store.reader",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Thin commands: options in, one call into the library, exit code out."""

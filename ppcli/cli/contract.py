@@ -1,0 +1,71 @@
+"""The one place where errors become messages and exit codes."""
+
+import functools
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from ppcli.errors import ExitCode, PixelpruneError
+from ppcli.inputs.refs import printable
+
+_Options = ParamSpec("_Options")
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _on_sigterm(*_: object) -> None:
+    raise _Terminated
+
+
+def under_contract(command: Callable[_Options, ExitCode]) -> Callable[_Options, None]:
+    """Run a command so that it ends with an exit code of the contract and one sentence."""
+
+    @functools.wraps(command)
+    def run(*args: _Options.args, **kwargs: _Options.kwargs) -> None:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+        try:
+            code = command(*args, **kwargs)
+        except PixelpruneError as error:
+            code = _say(error.exit_code, str(error))
+        except BrokenPipeError:  # the reader has what it wanted
+            _discard_output()
+            code = ExitCode.OK
+        except KeyboardInterrupt:
+            code = _say(ExitCode.INTERRUPTED, "interrupted; what was unfinished is removed")
+        except _Terminated:
+            code = _say(ExitCode.TERMINATED, "terminated; what was unfinished is removed")
+        except Exception as error:
+            if isinstance(error, typer.Exit | typer.BadParameter):
+                raise
+            traceback.print_exc(file=sys.stderr)
+            code = _say(
+                ExitCode.UNEXPECTED, "this is a fault in pixelprune; please report it as above"
+            )
+        raise typer.Exit(int(code))
+
+    return run
+
+
+def _say(code: ExitCode, message: str) -> ExitCode:
+    try:
+        print(f"pixelprune: {printable(message)}", file=sys.stderr)  # noqa: T201
+    except BrokenPipeError:
+        _discard_output()
+    return code
+
+
+def _discard_output() -> None:
+    """Let the interpreter flush its streams at exit without hitting the closed pipe again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (BrokenPipeError, ValueError):
+            os.dup2(nowhere, stream.fileno())

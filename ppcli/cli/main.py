@@ -1,0 +1,46 @@
+"""The command `pixelprune`. What it imports decides how fast `--help` is there."""
+
+from typing import Annotated
+
+import typer
+
+from ppcli.cli.analyze import analyze
+from ppcli.cli.contract import under_contract
+from ppcli.cli.reconstruct import reconstruct
+from ppcli.cli.verify import verify
+from ppcli.version import __version__
+
+app = typer.Typer(
+    name="pixelprune",
+    help="Find the repeated patches of documents and screenshots before a vision-language "
+    "model sees them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (analyze, reconstruct, verify):
+    app.command()(under_contract(_command))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pixelprune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

@@ -1,0 +1,70 @@
+"""The table at the end of a run."""
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ppcli.cli.terminal import STDOUT, Terminal, logger
+from ppcli.run.summary import Summary
+
+
+def show_summary(summary: Summary, terminal: Terminal, output: str) -> None:
+    """Print the totals to standard error; as one line of JSON where logs are JSON."""
+    if terminal.quiet:
+        return
+    lines = _lines(summary)
+    if terminal.as_json:
+        fields = {name.replace(" ", "_"): value for name, value in lines}
+        logger.warning("finished", extra={"fields": {"summary": fields}})
+        return
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, value in lines:
+        table.add_row(name, Text(value))
+    terminal.console.print(table)
+    if output != STDOUT:
+        terminal.say(f"written to {output}")
+
+
+def _lines(summary: Summary) -> list[tuple[str, str]]:
+    lines = [("images", f"{summary.images:,}")]
+    lines += [
+        (f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())
+    ]
+    if summary.skipped:
+        lines.append(("other files skipped", f"{summary.skipped:,}"))
+    if summary.frames_left:
+        lines.append(("frames not taken (--frames all)", f"{summary.frames_left:,}"))
+    if summary.images:
+        lines += _ratios(summary)
+    lines.append(("bytes in", _bytes(summary.bytes_in)))
+    if summary.patch_bytes:
+        lines.append(("bytes of patch sets", _bytes(summary.patch_bytes)))
+    if summary.seconds:
+        lines.append(("images/s", f"{summary.images / summary.seconds:,.1f}"))
+    return lines
+
+
+def _ratios(summary: Summary) -> list[tuple[str, str]]:
+    keep, unique = summary.keep_ratios, summary.unique_ratios
+    return [
+        ("tokens", f"{summary.tokens:,}"),
+        ("kept", f"{summary.kept:,} ({summary.kept / summary.tokens:.1%})"),
+        ("keep ratio, median", f"{keep.percentile(50):.3f}"),
+        (
+            "keep ratio, 10th to 90th percentile",
+            f"{keep.percentile(10):.3f} – {keep.percentile(90):.3f}",
+        ),
+        ("unique", f"{summary.unique:,} ({summary.unique / summary.tokens:.1%})"),
+        ("unique ratio, median", f"{unique.percentile(50):.3f}"),
+    ]
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

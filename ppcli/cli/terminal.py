@@ -1,0 +1,96 @@
+"""Standard error for people and log readers, standard output for data."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, BinaryIO
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ppcli.inputs.refs import printable
+
+STDOUT = "-"
+
+logger = logging.getLogger("pixelprune")
+
+
+class LogFormat(StrEnum):
+    """How messages are written to standard error."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, no table, no line for a failed image.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
+LogFormatOption = Annotated[
+    LogFormat, typer.Option(help="Messages on standard error as text or as lines of JSON.")
+]
+
+
+class _ConsoleHandler(logging.Handler):
+    """Log lines through the console that also draws the progress, so that neither tears."""
+
+    def __init__(self, console: Console, as_json: bool) -> None:
+        super().__init__()
+        self._console = console
+        self._as_json = as_json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if self._as_json:
+            line = {
+                "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+                "level": record.levelname.lower(),
+                "message": message,
+                **getattr(record, "fields", {}),
+            }
+            message = json.dumps(line, ensure_ascii=False)
+        self._console.print(Text(printable(message)), soft_wrap=True)
+
+
+class Terminal:
+    """Standard error as one command uses it."""
+
+    def __init__(self, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.quiet = quiet
+        self.as_json = log_format is LogFormat.JSON
+        logger.handlers = [_ConsoleHandler(self.console, self.as_json)]
+        logger.propagate = False
+        logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+
+    def say(self, sentence: str) -> None:
+        """Tell how it went, unless quiet."""
+        if self.as_json:
+            logger.warning("%s", sentence)
+        elif not self.quiet:
+            self.console.print(Text(printable(sentence)), soft_wrap=True)
+
+
+@contextmanager
+def data_on_stdout() -> Iterator[BinaryIO]:
+    """Standard output as a binary stream that carries nothing but what is written to it.
+
+    While it is open, whatever else prints to standard output lands on standard error.
+    """
+    sys.stdout.flush()
+    original = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    stream = os.fdopen(original, "wb")
+    try:
+        yield stream
+        stream.flush()
+        os.dup2(original, sys.stdout.fileno())
+    finally:
+        with suppress(BrokenPipeError):
+            stream.close()

@@ -1,0 +1,35 @@
+"""`pixelprune verify`."""
+
+from typing import Annotated
+
+import typer
+
+from ppcli.cli.terminal import LogFormat, LogFormatOption, Quiet, Terminal, Verbose, logger
+from ppcli.errors import ExitCode
+
+
+def verify(
+    path: Annotated[
+        str, typer.Argument(help="A folder that analyze wrote, or one of its .parquet files.")
+    ],
+    data: Annotated[
+        bool, typer.Option("--data", help="Rebuild every raster and compare its digest.")
+    ] = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Check that a dataset still holds what it held."""
+    from ppcli.store.verify import verify as run_verify
+
+    terminal = Terminal(quiet, verbose, log_format)
+    report = run_verify(path, data)
+    for sentence in report.damage:
+        logger.error("%s", sentence)
+    rasters = f", {report.rasters:,} rasters rebuilt" if data else ""
+    state = "" if report.finished else "; its run has not come to its end"
+    terminal.say(
+        f"{report.files:,} files, {report.rows:,} rows, {report.patch_sets:,} patch sets{rasters}: "
+        f"{len(report.damage):,} faults{state}"
+    )
+    return ExitCode.DAMAGED if report.damage else ExitCode.OK

@@ -1,0 +1,1 @@
+"""Raster → PatchSet: the predictive coder and the methods it is compared with."""

@@ -1,0 +1,139 @@
+"""How the coder is asked to work. Imports nothing heavy: the command line reads its choices."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import TypeVar
+
+from ppcli.errors import UsageError
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class Method(StrEnum):
+    """Which tiles are predicted from which; DESIGN section 3."""
+
+    PRED_2D = "pred_2d"
+    RASTER = "raster"
+    SERPENTINE = "serpentine"
+    CONNCOMP = "conncomp"
+    RANDOM = "random"
+
+
+class Metric(StrEnum):
+    """The distance between two tiles, in units of full scale."""
+
+    EXACT = "exact"
+    MAX = "max"
+    MAE = "mae"
+    RMSE = "rmse"
+
+
+class Mode(StrEnum):
+    """What a tile is compared with: the rebuilt neighbours, or the source ones."""
+
+    ANCHORED = "anchored"
+    SLIDING = "sliding"
+
+
+@dataclass(frozen=True, slots=True)
+class CoderOptions:
+    """The configuration of the coder.
+
+    Attributes:
+        method: the predictor.
+        metric: the distance.
+        mode: `anchored` (bounded error) or `sliding` (may drift). The same at threshold 0.
+        threshold: τ in [0, 1]; tiles at a distance of at most τ are similar.
+        skip_ratio: `conncomp` only, the share of each component that is pruned, in [0, 1].
+        match_count: `conncomp` only, choose the skip_ratio that keeps about as many as pred_2d.
+        seed: `random` only, not negative.
+
+    Raises:
+        UsageError: for a value out of range, or `exact` with a threshold other than 0.
+    """
+
+    method: Method = Method.PRED_2D
+    metric: Metric = Metric.MAX
+    mode: Mode = Mode.ANCHORED
+    threshold: float = 0.0
+    skip_ratio: float = 1.0
+    match_count: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_share("threshold", self.threshold)
+        _check_share("skip ratio", self.skip_ratio)
+        if self.metric is Metric.EXACT and self.threshold != 0:
+            raise UsageError(
+                f"metric exact means threshold 0, and the threshold is {self.threshold:g}; "
+                "use metric max, mae or rmse with a threshold"
+            )
+        if self.seed < 0:
+            raise UsageError(f"the seed is {self.seed}; it must not be negative")
+        if self.match_count and self.method is not Method.CONNCOMP:
+            raise UsageError(f"match count is for method conncomp, and the method is {self.method}")
+
+    @property
+    def decodable(self) -> bool:
+        """Whether mask and kept tiles are enough to rebuild the raster (DESIGN section 3)."""
+        if self.method is Method.PRED_2D:
+            return self.mode is Mode.ANCHORED or self.threshold == 0
+        return self.method in (Method.RASTER, Method.SERPENTINE)
+
+    @property
+    def label(self) -> str:
+        """A few words for messages: `pred_2d (sliding, max, threshold 0.03)`."""
+        return f"{self.method} ({self.mode}, {self.metric}, threshold {self.threshold:g})"
+
+
+def choice(kind: type[_Choice], name: str, value: str) -> _Choice:
+    """The member of `kind` that `value` spells.
+
+    Raises:
+        UsageError: naming the known ones.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise UsageError(f"there is no {name} {value!r}; known: {known}") from None
+
+
+def _check_share(name: str, value: float) -> None:
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise UsageError(f"the {name} is {value:g}; it must lie between 0 and 1")
+
+
+def parse_threshold(text: str) -> float:
+    """Read τ written as a decimal (`0.03`) or as a fraction (`3/255`).
+
+    Raises:
+        UsageError: when the text is neither.
+    """
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(
+            f"the threshold {text!r} is not a number; write it like 0.03 or 3/255"
+        ) from None
+
+
+def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
+    """The largest integer distance at which two tiles of `tile`×`tile` RGB pixels are similar.
+
+    DESIGN section 3: floor(255τ + 1e-6) for `max`, floor(255τ·n + 1e-6) for the sum of absolute
+    differences, floor((255τ)²·n + 1e-6) for the sum of squares, n = tile·tile·3. Evaluated in
+    exact rational arithmetic on the float, so that the bound does not depend on the machine or
+    on the order of the operations.
+    """
+    scale = 255 * Fraction(threshold)
+    n = tile * tile * 3
+    exact = {
+        Metric.EXACT: Fraction(0),
+        Metric.MAX: scale,
+        Metric.MAE: scale * n,
+        Metric.RMSE: scale * scale * n,
+    }[metric]
+    return math.floor(exact + Fraction(1, 1_000_000))

@@ -1,0 +1,19 @@
+"""The choices of this stop, apart from the code that needs Pillow: `--help` shows them."""
+
+from enum import StrEnum
+
+DEFAULT_MAX_IMAGE_PIXELS = 1 << 28
+
+
+class Fit(StrEnum):
+    """Resample to whole tiles as the model's processor does, or repeat the edge pixels."""
+
+    RESIZE = "resize"
+    PAD = "pad"
+
+
+class Frames(StrEnum):
+    """Which frames of an animation become rows; pages of a TIFF always all do."""
+
+    FIRST = "first"
+    ALL = "all"

@@ -1,0 +1,192 @@
+"""Opening image files that nobody has checked, one page or frame at a time."""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from PIL import Image, UnidentifiedImageError, features
+
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.imaging.choices import Frames
+from ppcli.imaging.colour import Colour, to_rgb, upright
+from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
+
+# EPS starts a program of the system to draw itself, and the others are names without a decoder.
+_REFUSED = frozenset({"EPS", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
+_NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
+_PAGED = "TIFF"
+_LAYERED = "PSD"  # its frames are layers of the one picture that Pillow gives first
+
+
+class _WatchedFile(io.BufferedReader):
+    """A file that notices when a decoder asks for more after its end: what is truncated."""
+
+    past_end = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if not data and size:
+            self.past_end = True
+        return data
+
+
+@contextmanager
+def pillow_limits(max_image_pixels: int) -> Iterator[None]:
+    """Make Pillow refuse what declares more pixels, and keep its warnings off the terminal.
+
+    The limit is a global of Pillow: enter this once around all the work of a process. Pillow
+    raises above twice its limit and warns above it, hence the half.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max_image_pixels / 2  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+class ImageSource:
+    """An open image file.
+
+    Attributes:
+        format: the name of its format, as Pillow spells it.
+        frames: how many pages or frames it has.
+        file_bytes: its size.
+    """
+
+    def __init__(self, path: str, max_image_pixels: int) -> None:
+        """Open and identify; nothing is decoded yet.
+
+        Raises:
+            ImageError: `not_found`, `unreadable`, `empty`, `not_an_image`,
+                `unsupported_format`, `too_large`, `truncated` or `corrupt`.
+        """
+        self._max_image_pixels = max_image_pixels
+        self._file = _open_regular(path)
+        try:
+            self.file_bytes = os.fstat(self._file.fileno()).st_size
+            self._head = self._file.read(SIGNATURE_BYTES)
+            if not self._head:
+                raise ImageError(ErrorCode.EMPTY, "the file has no bytes")
+            self._file.seek(0)
+            self._file.past_end = False
+            with self._explained("identify"):
+                self._image = Image.open(self._file, formats=_formats())
+                self.format = self._image.format or ""
+                self._check_size()
+                self.frames = 1
+                if self.format != _LAYERED:
+                    self.frames = int(getattr(self._image, "n_frames", 1))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "ImageSource":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._image.close()
+        self._file.close()
+
+    def gives_several(self, frames: Frames) -> bool:
+        """Whether the file gives more than one row under this choice."""
+        return self.frames > 1 and (self.format == _PAGED or frames is Frames.ALL)
+
+    def page(self, number: int, background: Colour) -> Image.Image:
+        """Decode one page or frame (one-based) to upright RGB.
+
+        Raises:
+            ImageError: `truncated`, `corrupt`, `too_large`, `unsupported_mode`,
+                `out_of_memory` or `unreadable`.
+            EOFError: the file ends before this frame, whatever it declared.
+        """
+        with self._explained("decode"):
+            if number > 1:
+                self._image.seek(number - 1)
+            self._check_size()
+            self._image.load()
+            return to_rgb(upright(self._image), background)
+
+    def _check_size(self) -> None:
+        width, height = self._image.size
+        if width * height > self._max_image_pixels:
+            raise ImageError(
+                ErrorCode.TOO_LARGE,
+                f"{width}×{height} pixels are above the limit of {self._max_image_pixels:,} "
+                "(--max-image-pixels)",
+            )
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        """Turn whatever a decoder raises into an `ImageError`."""
+        try:
+            yield
+        except (ImageError, EOFError):
+            raise
+        except Exception as error:
+            raise self._explain(doing, error) from error
+
+    def _explain(self, doing: str, error: Exception) -> ImageError:
+        if isinstance(error, Image.DecompressionBombError):
+            return ImageError(
+                ErrorCode.TOO_LARGE,
+                f"it declares more pixels than the limit of {self._max_image_pixels:,} "
+                "(--max-image-pixels)",
+            )
+        if isinstance(error, MemoryError):
+            return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
+        if isinstance(error, OSError) and error.errno is not None:
+            return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
+        if isinstance(error, UnidentifiedImageError):
+            return self._unidentified()
+        reason = f"Pillow cannot {doing} it: {str(error) or type(error).__name__}"
+        return ImageError(ErrorCode.TRUNCATED if self._file.past_end else ErrorCode.CORRUPT, reason)
+
+    def _unidentified(self) -> ImageError:
+        kind = sniff(self._head)
+        if kind is None:
+            return ImageError(
+                ErrorCode.NOT_AN_IMAGE, "the content is not that of an image in a known format"
+            )
+        feature = _NEEDS_FEATURE.get(kind)
+        if kind not in _formats() or (feature and not features.check(feature)):
+            return ImageError(ErrorCode.UNSUPPORTED_FORMAT, f"it is {kind}, which is not read here")
+        return ImageError(
+            ErrorCode.TRUNCATED if self._ends_early(kind) else ErrorCode.CORRUPT,
+            f"it starts like {kind}, and its header makes no sense",
+        )
+
+    def _ends_early(self, kind: str) -> bool:
+        """Whether the decoder of this format alone, not all that were tried, lacks bytes."""
+        self._file.seek(0)
+        self._file.past_end = False
+        with suppress(Exception):
+            Image.open(self._file, formats=[kind])
+        return self._file.past_end
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in Image.ID if name not in _REFUSED]
+
+
+def _open_regular(path: str) -> _WatchedFile:
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            os.scandir(path).close()
+            raise ImageError(ErrorCode.UNREADABLE, "it is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(ErrorCode.UNREADABLE, "it is not a regular file")
+        return _WatchedFile(io.FileIO(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(ErrorCode.NOT_FOUND, "there is no such file") from None
+    except OSError as error:
+        raise ImageError(ErrorCode.UNREADABLE, error.strerror or str(error)) from None
+    except ValueError:
+        raise ImageError(ErrorCode.NOT_FOUND, "this is not a path") from None

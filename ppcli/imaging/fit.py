@@ -1,0 +1,132 @@
+"""How an image is brought onto the tile grid; DESIGN section 4."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.imaging.choices import Fit
+from ppcli.imaging.presets import Preset
+
+MAX_ASPECT_RATIO = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """The grid and the limits that images are fitted to.
+
+    Attributes:
+        fit: `resize` or `pad`.
+        patch_size: P, pixels.
+        merge_size: M; a tile is P·M pixels wide and high.
+        min_pixels: `resize` enlarges images with fewer pixels.
+        max_pixels: images with more pixels are reduced.
+
+    Raises:
+        UsageError: for numbers that no image could meet.
+    """
+
+    fit: Fit
+    patch_size: int
+    merge_size: int
+    min_pixels: int
+    max_pixels: int
+
+    def __post_init__(self) -> None:
+        if self.patch_size < 1 or self.merge_size < 1 or self.min_pixels < 1:
+            raise UsageError("patch size, merge size and min pixels must be at least 1")
+        if self.max_pixels < max(self.min_pixels, self.tile**2):
+            raise UsageError(
+                f"max pixels is {self.max_pixels}; it must be at least min pixels "
+                f"({self.min_pixels}) and one tile ({self.tile}×{self.tile})"
+            )
+
+    @classmethod
+    def of_preset(cls, preset: Preset, fit: Fit = Fit.RESIZE) -> "FitOptions":
+        """The grid and limits of a model family."""
+        return cls(fit, preset.patch_size, preset.merge_size, preset.min_pixels, preset.max_pixels)
+
+    @property
+    def tile(self) -> int:
+        """Side of a tile in pixels."""
+        return self.patch_size * self.merge_size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedRaster:
+    """An image on the tile grid.
+
+    Attributes:
+        raster: RGB uint8 (grid_h·tile, grid_w·tile, 3), contiguous.
+        width: of the image within it, before padding.
+        height: of the image within it, before padding.
+    """
+
+    raster: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def smart_resize(
+    height: int, width: int, tile: int, min_pixels: int, max_pixels: int
+) -> tuple[int, int]:
+    """The size, (height, width), that the Qwen-VL processors bring an image to.
+
+    Both sides become multiples of `tile` pixels, the area lies within the limits where
+    rounding allows it, and the aspect ratio is kept as nearly as that permits (DESIGN section 4).
+
+    Raises:
+        ImageError: `aspect_ratio` above 200.
+    """
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise ImageError(
+            ErrorCode.ASPECT_RATIO,
+            f"{width}×{height} pixels is more than {MAX_ASPECT_RATIO} times as long as wide, "
+            "which fit resize does not take; use --fit pad",
+        )
+    fitted_h, fitted_w = round(height / tile) * tile, round(width / tile) * tile
+    if fitted_h * fitted_w > max_pixels:
+        beta = math.sqrt(height * width / max_pixels)
+        fitted_h = max(tile, math.floor(height / beta / tile) * tile)
+        fitted_w = max(tile, math.floor(width / beta / tile) * tile)
+    elif fitted_h * fitted_w < min_pixels:
+        beta = math.sqrt(min_pixels / (height * width))
+        fitted_h = math.ceil(height * beta / tile) * tile
+        fitted_w = math.ceil(width * beta / tile) * tile
+    return fitted_h, fitted_w
+
+
+def fit_image(image: Image.Image, options: FitOptions) -> FittedRaster:
+    """Bring an RGB image onto the tile grid.
+
+    Raises:
+        ImageError: `aspect_ratio` above 200, with `resize`.
+    """
+    if options.fit is Fit.RESIZE:
+        height, width = smart_resize(
+            image.height, image.width, options.tile, options.min_pixels, options.max_pixels
+        )
+        return FittedRaster(np.asarray(resample(image, width, height)), width, height)
+    width, height = image.size
+    if width * height > options.max_pixels:
+        beta = math.sqrt(width * height / options.max_pixels)
+        width, height = max(1, math.floor(width / beta)), max(1, math.floor(height / beta))
+    pixels = np.asarray(resample(image, width, height))
+    padding = ((0, -height % options.tile), (0, -width % options.tile), (0, 0))
+    return FittedRaster(np.pad(pixels, padding, mode="edge"), width, height)
+
+
+def resample(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Antialiased bicubic, horizontal pass first.
+
+    Pillow 13 chooses the order of the two passes by shape, and the rounding between them makes
+    the order visible; one call for each axis gives the same pixels on every version.
+    """
+    if image.width != width:
+        image = image.resize((width, image.height), Image.Resampling.BICUBIC)
+    if image.height != height:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return image

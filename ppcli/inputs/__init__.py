@@ -1,0 +1,1 @@
+"""Paths → ImageRef: which files are tried, in which order, under which identity."""

@@ -1,0 +1,168 @@
+"""From what the user named to a stream of files, in a fixed order and without holding them all."""
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import BinaryIO
+
+from ppcli.errors import UsageError
+from ppcli.inputs.refs import ImageRef, identity
+from ppcli.inputs.sniff import has_image_extension, has_image_signature
+
+STDIN = "-"
+_READ_BYTES = 1 << 16
+
+
+@dataclass(slots=True)
+class Listing:
+    """The inputs of one run; iterating gives an `ImageRef` for each file, lazily.
+
+    Attributes:
+        inputs: files, folders, globs, or `-` for paths on standard input, one a line.
+        files0_from: a file of NUL-separated paths, `-` for standard input.
+        include: patterns of names; when given, only matching files of folders are taken.
+        exclude: patterns of names of files and folders that are passed over in folders.
+        limit: stop after so many files.
+        stdin: where `-` reads from.
+        avoid: a folder that no walk enters: the output of the run.
+        skipped: files of walked folders, counted so far, that are no images by content or name.
+
+    A pattern without `/` is matched with the name, another with the path below the folder.
+    """
+
+    inputs: tuple[str, ...]
+    files0_from: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    limit: int | None = None
+    stdin: BinaryIO | None = None
+    avoid: str | None = None
+    skipped: int = field(default=0, init=False)
+
+    def check(self) -> None:
+        """Refuse what cannot be meant, before anything runs.
+
+        Raises:
+            UsageError: for no inputs at all, a missing path, a glob without matches, or
+                standard input named twice.
+        """
+        if not self.inputs and self.files0_from is None:
+            raise UsageError("no inputs: name files, folders, globs, or - for a list")
+        if [*self.inputs, self.files0_from].count(STDIN) > 1:
+            raise UsageError("standard input can be read only once, and - is given twice")
+        for given in self.inputs:
+            if given != STDIN and not os.path.lexists(given):
+                if not glob.has_magic(given):
+                    raise UsageError(f"{given}: no such file or folder")
+                if next(glob.iglob(given, recursive=True), None) is None:
+                    raise UsageError(f"{given}: nothing matches this pattern")
+        if self.files0_from not in (None, STDIN) and not os.path.isfile(self.files0_from):
+            raise UsageError(f"{self.files0_from}: no such list of files")
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether iterating again gives the files again: not when standard input is read."""
+        return STDIN not in (*self.inputs, self.files0_from)
+
+    def __iter__(self) -> Iterator[ImageRef]:
+        self.skipped = 0
+        return islice(self._all(), self.limit)
+
+    def _all(self) -> Iterator[ImageRef]:
+        if len(self.inputs) == 1 and self.files0_from is None and os.path.isdir(self.inputs[0]):
+            yield from self._walk(self.inputs[0], prefix="")
+            return
+        for given in self.inputs:
+            if given == STDIN:
+                for path in self._paths_on_stdin(b"\n"):
+                    yield from self._named(path)
+            elif os.path.lexists(given) or not glob.has_magic(given):
+                yield from self._named(given)
+            else:
+                for match in sorted(glob.glob(given, recursive=True), key=os.fsencode):
+                    yield from self._named(match)
+        if self.files0_from == STDIN:
+            for path in self._paths_on_stdin(b"\0"):
+                yield from self._named(path)
+        elif self.files0_from is not None:
+            with open(self.files0_from, "rb") as file:
+                for path in _split(file, b"\0"):
+                    yield from self._named(path)
+
+    def _paths_on_stdin(self, separator: bytes) -> Iterator[str]:
+        if self.stdin is None:
+            raise UsageError("standard input is not available, and - names it")
+        return _split(self.stdin, separator)
+
+    def _named(self, path: str) -> Iterator[ImageRef]:
+        if os.path.isdir(path):
+            yield from self._walk(path, prefix=path)
+        else:
+            yield ImageRef(path, identity(path))
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ImageRef]:
+        """The images below a folder, entries in bytewise order, folder by folder."""
+        avoid = os.path.realpath(self.avoid) if self.avoid else None
+        pending = [_entries(folder, "")]
+        while pending:
+            entry = next(pending[-1], None)
+            if entry is None:
+                pending.pop()
+                continue
+            path, below, is_folder, readable = entry
+            if not readable:
+                yield ImageRef(path, identity(os.path.join(prefix, below)))
+            elif self._excluded(below):
+                continue
+            elif is_folder:
+                if os.path.realpath(path) != avoid:
+                    pending.append(_entries(path, below))
+            elif self.include and not _matches(below, self.include):
+                continue
+            elif has_image_extension(path) or has_image_signature(path):
+                yield ImageRef(path, identity(os.path.join(prefix, below)))
+            else:
+                self.skipped += 1
+
+    def _excluded(self, below: str) -> bool:
+        return bool(self.exclude) and _matches(below, self.exclude)
+
+
+def _matches(below: str, patterns: tuple[str, ...]) -> bool:
+    name = os.path.basename(below)
+    path = identity(below)
+    return any(fnmatchcase(path if "/" in one else name, one) for one in patterns)
+
+
+def _entries(folder: str, below: str) -> Iterator[tuple[str, str, bool, bool]]:
+    """The entries of one folder that count: path, path below the root, is a folder, readable.
+
+    Hidden entries and symbolic links to folders are left out. A folder that cannot be listed
+    is its own only entry, so that it becomes an error row and does not disappear.
+    """
+    try:
+        with os.scandir(folder) as scan:
+            found = [
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in scan
+                if not entry.name.startswith(".") and not (entry.is_symlink() and entry.is_dir())
+            ]
+    except OSError:
+        yield folder, below, True, False
+        return
+    found.sort(key=lambda entry: os.fsencode(entry[0]))
+    for name, is_folder in found:
+        yield os.path.join(folder, name), os.path.join(below, name), is_folder, True
+
+
+def _split(file: BinaryIO, separator: bytes) -> Iterator[str]:
+    """The non-empty names in a file, without reading it whole."""
+    rest = b""
+    while block := file.read1(_READ_BYTES) if hasattr(file, "read1") else file.read(_READ_BYTES):
+        *names, rest = (rest + block).split(separator)
+        yield from (os.fsdecode(name) for name in names if name)
+    if rest:
+        yield os.fsdecode(rest)

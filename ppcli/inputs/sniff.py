@@ -1,0 +1,78 @@
+"""What a file is, judged by its first bytes and, only for folders, by its extension."""
+
+import os
+
+SIGNATURE_BYTES = 32
+
+# Offset, bytes, and the name of the format as Pillow spells it. Those that Pillow does not
+# open are here too, so that their error says what the file is.
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"GIF87a", "GIF"),
+    (0, b"GIF89a", "GIF"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"II+\x00", "TIFF"),
+    (0, b"MM\x00+", "TIFF"),
+    (0, b"BM", "BMP"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
+    (4, b"ftyphei", "HEIF"),
+    (4, b"ftyphev", "HEIF"),
+    (4, b"ftypmif1", "HEIF"),
+    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG2000"),
+    (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"8BPS\x00", "PSD"),
+    (0, b"\x00\x00\x01\x00", "ICO"),
+    (0, b"icns", "ICNS"),
+    (0, b"qoif", "QOI"),
+    (0, b"DDS ", "DDS"),
+    (0, b"\x01\xda", "SGI"),
+    (0, b"%PDF-", "PDF"),
+    (0, b"%!PS", "EPS"),
+)
+_NETPBM = frozenset(b"1234567fF")
+
+# PDF and EPS are documents, not images: named directly they get their error row, but in a
+# folder they are passed over like any other file.
+_NOT_IN_FOLDERS = frozenset({"PDF", "EPS"})
+
+_EXTENSIONS = frozenset(
+    {
+        *(".apng", ".avif", ".avifs", ".bmp", ".dcx", ".dds", ".dib", ".gif", ".heic", ".heif"),
+        *(".icns", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx"),
+        *(".jxl", ".mpo", ".pbm", ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".psd"),
+        *(".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp"),
+    }
+)
+
+
+def sniff(head: bytes) -> str | None:
+    """The format that the first `SIGNATURE_BYTES` bytes of a file announce, or None."""
+    for offset, signature, name in _SIGNATURES:
+        if head[offset : offset + len(signature)] == signature:
+            return name if name != "WEBP" or head[:4] == b"RIFF" else None
+    if len(head) > 2 and head[:1] == b"P" and head[1] in _NETPBM and head[2:3].isspace():
+        return "PPM"
+    return None
+
+
+def has_image_extension(name: str) -> bool:
+    """Whether a file's name ends the way names of images do."""
+    return os.path.splitext(name)[1].lower() in _EXTENSIONS
+
+
+def has_image_signature(path: str) -> bool:
+    """Whether a regular file starts the way images do; False where it cannot be read."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            found = sniff(file.read(SIGNATURE_BYTES))
+    except OSError:
+        return False
+    return found is not None and found not in _NOT_IN_FOLDERS

@@ -1,0 +1,1 @@
+"""The moving parts: inputs through the coder into the store, progress, the summary."""

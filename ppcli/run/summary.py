@@ -1,0 +1,83 @@
+"""What a run adds up to, in memory that does not grow with the number of images."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ppcli.run.analysis import PageResult
+from ppcli.store.rows import OK
+
+_STEPS = 10_000
+
+
+class RatioHistogram:
+    """Counts of ratios in [0, 1], in steps of 1/10,000."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_STEPS + 1, dtype=np.int64)
+
+    def add(self, ratio: float) -> None:
+        """Count one ratio."""
+        self._counts[round(ratio * _STEPS)] += 1
+
+    def percentile(self, percent: float) -> float:
+        """The smallest counted ratio that at least `percent` of all do not exceed."""
+        cumulated = np.cumsum(self._counts)
+        rank = max(1, int(np.ceil(percent / 100 * cumulated[-1])))
+        return int(np.searchsorted(cumulated, rank)) / _STEPS
+
+
+@dataclass(slots=True)
+class Summary:
+    """The totals of a run.
+
+    Attributes:
+        files: inputs tried.
+        images: rows without an error.
+        failures: rows with an error, by code.
+        skipped: files of folders that are no images.
+        tokens: tiles of all images.
+        kept: tiles kept of all images.
+        unique: distinct tiles within each image, summed.
+        bytes_in: of the image files that gave a row.
+        patch_bytes: of all masks and compressed tiles.
+        seconds: of the whole run, start-up apart.
+        frames_left: frames that the files declare beyond those that got a row.
+    """
+
+    files: int = 0
+    images: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    tokens: int = 0
+    kept: int = 0
+    unique: int = 0
+    bytes_in: int = 0
+    patch_bytes: int = 0
+    seconds: float = 0.0
+    frames_left: int = 0
+    keep_ratios: RatioHistogram = field(default_factory=RatioHistogram)
+    unique_ratios: RatioHistogram = field(default_factory=RatioHistogram)
+
+    @property
+    def failed(self) -> int:
+        """Rows with an error."""
+        return self.failures.total()
+
+    def add(self, result: PageResult) -> None:
+        """Count one row."""
+        stats = result.stats
+        if stats.page == 1 and stats.file_bytes is not None:
+            self.bytes_in += stats.file_bytes
+        if stats.status != OK:
+            self.failures[stats.error_code or ""] += 1
+            return
+        self.images += 1
+        self.tokens += stats.tokens or 0
+        self.kept += stats.kept or 0
+        self.unique += stats.unique or 0
+        self.keep_ratios.add(stats.keep_ratio or 0.0)
+        self.unique_ratios.add(stats.unique_ratio or 0.0)
+        if result.patches is not None:
+            self.patch_bytes += result.patches.nbytes

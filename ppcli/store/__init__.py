@@ -1,0 +1,1 @@
+"""Rows and patch sets ↔ Parquet: schemas, atomic files, writers, reader, verification."""

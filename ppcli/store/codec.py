@@ -1,0 +1,142 @@
+"""Patch sets ↔ the bytes of their columns."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ppcli.coding.options import CoderOptions, Method, Metric, Mode
+from ppcli.coding.patchset import PatchSet, raster_digest
+from ppcli.errors import DamagedError, UsageError
+from ppcli.imaging.choices import Fit
+from ppcli.store.rows import PatchRow
+
+ZSTD_LEVEL = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPatchSet:
+    """A patch set as it was stored, with what is needed to give the image back.
+
+    Attributes:
+        image_id: identity of its row.
+        width: of the source image, after orientation.
+        height: of the source image, after orientation.
+        fitted_width: of the image within the raster.
+        fitted_height: of the image within the raster.
+        fit: how it was brought onto the grid.
+        patch_set: mask and tiles.
+        raster_digest: of the raster that decoding must give.
+    """
+
+    image_id: str
+    width: int
+    height: int
+    fitted_width: int
+    fitted_height: int
+    fit: Fit
+    patch_set: PatchSet
+    raster_digest: str
+
+    def raster(self) -> NDArray[np.uint8]:
+        """Rebuild the raster, uint8 (grid_h·tile, grid_w·tile, 3), and check its digest.
+
+        Raises:
+            DamagedError: when it is not the raster that was stored.
+        """
+        raster = self.patch_set.reconstruct()
+        if raster_digest(raster) != self.raster_digest:
+            raise DamagedError("the rebuilt raster differs from the one that was stored")
+        return raster
+
+    def image(self) -> NDArray[np.uint8]:
+        """The raster without padding: uint8 (fitted_height, fitted_width, 3).
+
+        Raises:
+            DamagedError: as `raster`.
+        """
+        return self.raster()[: self.fitted_height, : self.fitted_width]
+
+
+def pack(
+    image_id: str,
+    size: tuple[int, int],
+    fitted: tuple[int, int],
+    fit: Fit,
+    patch_set: PatchSet,
+    digest: str,
+) -> PatchRow:
+    """The row of a patch set: mask packed eight to a byte, tiles as one zstd frame.
+
+    Args:
+        image_id: identity of the row.
+        size: (width, height) of the source.
+        fitted: (width, height) of the image within the raster.
+        fit: how it was brought onto the grid.
+        patch_set: mask and tiles.
+        digest: `raster_digest` of the raster that decoding must give.
+    """
+    grid_h, grid_w = patch_set.keep.shape
+    tiles = np.ascontiguousarray(patch_set.tiles).data.cast("B")
+    return PatchRow(
+        image_id=image_id,
+        width=size[0],
+        height=size[1],
+        fitted_width=fitted[0],
+        fitted_height=fitted[1],
+        grid_h=grid_h,
+        grid_w=grid_w,
+        tile=patch_set.tile,
+        fit=fit.value,
+        method=patch_set.options.method.value,
+        metric=patch_set.options.metric.value,
+        mode=patch_set.options.mode.value,
+        threshold=patch_set.options.threshold,
+        keep=np.packbits(patch_set.keep).tobytes(),
+        tiles=pa.Codec("zstd", ZSTD_LEVEL).compress(tiles, asbytes=True),
+        raster_digest=digest,
+    )
+
+
+def unpack(row: PatchRow) -> StoredPatchSet:
+    """The patch set of a row.
+
+    Raises:
+        DamagedError: when the columns contradict one another.
+    """
+    try:
+        patch_set = _patch_set(row)
+        fit = Fit(row.fit)
+    except (ValueError, UsageError, OSError) as error:
+        raise DamagedError(str(error)) from error
+    if not (0 < row.fitted_width <= row.grid_w * row.tile) or not (
+        0 < row.fitted_height <= row.grid_h * row.tile
+    ):
+        raise DamagedError("the fitted size is not within the grid")
+    return StoredPatchSet(
+        row.image_id,
+        row.width,
+        row.height,
+        row.fitted_width,
+        row.fitted_height,
+        fit,
+        patch_set,
+        row.raster_digest,
+    )
+
+
+def _patch_set(row: PatchRow) -> PatchSet:
+    tokens = row.grid_h * row.grid_w
+    if row.grid_h < 1 or row.grid_w < 1 or row.tile < 1 or len(row.keep) != math.ceil(tokens / 8):
+        raise DamagedError("the keep mask does not have the size of the grid")
+    bits = np.unpackbits(np.frombuffer(row.keep, dtype=np.uint8))
+    if bits[tokens:].any():
+        raise DamagedError("the keep mask has bits beyond the grid")
+    keep = bits[:tokens].astype(np.bool_).reshape(row.grid_h, row.grid_w)
+    shape = (int(keep.sum()), row.tile, row.tile, 3)
+    raw = pa.Codec("zstd").decompress(row.tiles, decompressed_size=math.prod(shape))
+    tiles = np.frombuffer(raw, dtype=np.uint8).reshape(shape)
+    options = CoderOptions(Method(row.method), Metric(row.metric), Mode(row.mode), row.threshold)
+    return PatchSet(keep, tiles, options)

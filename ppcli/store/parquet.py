@@ -1,0 +1,89 @@
+"""Parquet files with checksums, and row groups sized in bytes."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ppcli.store.rows import PatchRow, StatsRow
+from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, FileMetadata, table_of
+
+ROW_GROUP_BYTES = 32 << 20
+_STATS_ROW_BYTES = 300  # about what one row takes in memory
+
+
+class ParquetRows:
+    """Writes rows of one class to an open binary file, a row group whenever enough are there.
+
+    Use as a context manager: leaving it without an error writes the footer.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        schema: pa.Schema,
+        size_of: Callable[[Any], int],
+        compression: dict[str, str],
+    ) -> None:
+        self._schema = schema
+        self._size_of = size_of
+        self._rows: list[Any] = []
+        self._bytes = 0
+        opaque = {name for name, codec in compression.items() if codec == "none"}
+        self._writer = pq.ParquetWriter(
+            file,
+            schema,
+            compression=compression,
+            use_dictionary=[n for n in schema.names if pa.types.is_string(schema.field(n).type)],
+            write_statistics=[name for name in schema.names if name not in opaque],
+            write_page_checksum=True,
+        )
+
+    def add(self, row: Any) -> None:  # noqa: ANN401
+        """Append one row."""
+        self._rows.append(row)
+        self._bytes += self._size_of(row)
+        if self._bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(table_of(self._rows, self._schema))
+            self._rows.clear()
+            self._bytes = 0
+
+    def __enter__(self) -> "ParquetRows":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+
+def stats_parquet(file: BinaryIO, metadata: FileMetadata) -> ParquetRows:
+    """A Parquet file of statistics."""
+    schema = metadata.attach(STATS_SCHEMA)
+
+    def size_of(_: StatsRow) -> int:
+        return _STATS_ROW_BYTES
+
+    return ParquetRows(file, schema, size_of, dict.fromkeys(schema.names, "zstd"))
+
+
+def patches_parquet(file: BinaryIO, metadata: FileMetadata) -> ParquetRows:
+    """A Parquet file of patch sets; the tiles are compressed already."""
+    schema = metadata.attach(PATCHES_SCHEMA)
+
+    def size_of(row: PatchRow) -> int:
+        return row.nbytes + _STATS_ROW_BYTES
+
+    codecs = dict.fromkeys(schema.names, "zstd") | {"tiles": "none"}
+    return ParquetRows(file, schema, size_of, codecs)

@@ -1,0 +1,90 @@
+"""Rows as lines of JSON or CSV, and as an Arrow stream."""
+
+import csv
+import io
+import json
+from dataclasses import asdict, fields
+from types import TracebackType
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from ppcli.store.rows import StatsRow
+from ppcli.store.schema import STATS_SCHEMA, FileMetadata, table_of
+
+_ROWS_PER_BATCH = 64
+
+
+class JsonLines:
+    """One JSON object a line, UTF-8, written through at once so that a pipe sees each row."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def add(self, row: StatsRow) -> None:
+        """Write one row."""
+        self._file.write(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+
+    def __enter__(self) -> "JsonLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class CsvLines:
+    """A header and one record a row, UTF-8; null is an empty field."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._write([field.name for field in fields(StatsRow)])
+
+    def add(self, row: StatsRow) -> None:
+        """Write one row."""
+        self._write(list(asdict(row).values()))
+
+    def _write(self, values: list[object]) -> None:
+        record = io.StringIO()
+        csv.writer(record, lineterminator="\n").writerow(values)
+        self._file.write(record.getvalue().encode())
+        self._file.flush()
+
+    def __enter__(self) -> "CsvLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class ArrowStream:
+    """The Arrow IPC stream format."""
+
+    def __init__(self, file: BinaryIO, metadata: FileMetadata) -> None:
+        self._schema = metadata.attach(STATS_SCHEMA)
+        self._rows: list[StatsRow] = []
+        self._writer = pa.ipc.new_stream(file, self._schema)
+
+    def add(self, row: StatsRow) -> None:
+        """Append one row; batches are written as they fill."""
+        self._rows.append(row)
+        if len(self._rows) == _ROWS_PER_BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(table_of(self._rows, self._schema))
+        self._rows.clear()
+
+    def __enter__(self) -> "ArrowStream":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            if self._rows:
+                self._flush()
+            self._writer.close()

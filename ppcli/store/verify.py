@@ -1,0 +1,212 @@
+"""Whether a dataset, or one file of it, still holds what it held."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ppcli.errors import DamagedError, ErrorCode, UsageError
+from ppcli.store.codec import unpack
+from ppcli.store.manifest import PATCHES, STATS, Manifest, Shard, shard_path
+from ppcli.store.reader import one_line, open_parquet, read_patch_rows
+from ppcli.store.rows import ERROR, OK, PatchRow
+from ppcli.store.schema import STATS_SCHEMA, Config, FileMetadata
+
+StatsColumns = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was checked, and what was found.
+
+    Attributes:
+        files: checked.
+        rows: of statistics.
+        patch_sets: checked.
+        rasters: rebuilt and compared.
+        damage: one sentence each; empty when all is well.
+        finished: false for a dataset whose run has not come to its end.
+    """
+
+    files: int = 0
+    rows: int = 0
+    patch_sets: int = 0
+    rasters: int = 0
+    damage: list[str] = field(default_factory=list)
+    finished: bool = True
+
+    @contextmanager
+    def noting(self, place: str = "") -> Iterator[None]:
+        """Turn a `DamagedError` of the block into a line of the report."""
+        try:
+            yield
+        except DamagedError as error:
+            self.damage.append(f"{place}: {error}" if place else str(error))
+
+
+def verify(path: str, data: bool = False) -> Report:
+    """Check a dataset folder or one Parquet file of statistics or patch sets.
+
+    Page checksums, schemas, the numbers of rows, and whether the columns agree with one
+    another; with `data`, every raster is rebuilt and its digest compared.
+
+    Raises:
+        UsageError: when there is nothing of ours at the path.
+    """
+    report = Report()
+    if os.path.isdir(path):
+        _verify_dataset(path, data, report)
+    elif os.path.isfile(path):
+        _verify_file(path, data, report)
+    else:
+        raise UsageError(f"{path}: no such dataset or file")
+    return report
+
+
+def _verify_file(path: str, data: bool, report: Report) -> None:
+    if os.path.splitext(path)[1].lower() != ".parquet":
+        raise UsageError(f"{path}: only dataset folders and .parquet files can be verified")
+    with report.noting():
+        if _kind_of(path) == PATCHES:
+            _verify_patches(path, data, None, report)
+        else:
+            _verify_stats(path, None, report)
+
+
+def _kind_of(path: str) -> str:
+    import pyarrow.parquet as pq
+
+    try:
+        return FileMetadata.of(pq.read_schema(path)).kind
+    except (OSError, pa.ArrowException, DamagedError) as error:
+        raise DamagedError(f"{path}: {one_line(error)}") from error
+
+
+def _verify_dataset(root: str, data: bool, report: Report) -> None:
+    try:
+        manifest = Manifest.read(root)
+    except FileNotFoundError:
+        raise UsageError(f"{root}: there is no dataset here") from None
+    except DamagedError as error:
+        report.damage.append(str(error))
+        return
+    report.finished = manifest.finished
+    for number, shard in enumerate(manifest.shards):
+        _verify_shard(root, number, shard, manifest, data, report)
+    _find_strangers(root, manifest, report)
+
+
+def _verify_shard(
+    root: str, number: int, shard: Shard, manifest: Manifest, data: bool, report: Report
+) -> None:
+    stats: StatsColumns | None = None
+    path = shard_path(root, STATS, number)
+    with report.noting():
+        stats = _verify_stats(path, manifest.config, report)
+        if len(stats["status"]) != shard.rows:
+            raise DamagedError(
+                f"{path} has {len(stats['status'])} rows, and the manifest says {shard.rows}"
+            )
+    if manifest.has_patches:
+        path = shard_path(root, PATCHES, number)
+        with report.noting():
+            _verify_patches(path, data, stats, report, manifest.config, shard.patch_sets)
+
+
+def _verify_stats(path: str, config: Config | None, report: Report) -> StatsColumns:
+    """Check one file of statistics; gives back the columns that patch sets must agree with."""
+    with open_parquet(path, STATS_SCHEMA, STATS) as file:
+        _check_config(path, file.schema_arrow, config)
+        report.files += 1
+        try:
+            table = file.read()
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedError(f"{path}: {one_line(error)}") from error
+    for row in table.to_pylist():
+        report.rows += 1
+        with report.noting(f"{path}, {row['image_id']}"):
+            _check_stats_row(row)
+    return {name: table[name].to_pylist() for name in ("image_id", "status", "kept", "tokens")}
+
+
+def _check_config(path: str, schema: pa.Schema, config: Config | None) -> None:
+    if config is not None and FileMetadata.of(schema).config != config:
+        raise DamagedError(f"{path} was made with another configuration than the manifest's")
+
+
+def _check_stats_row(row: dict[str, Any]) -> None:
+    if row["status"] == ERROR:
+        if row["error_code"] not in list(ErrorCode) or not row["error_message"]:
+            raise DamagedError(f"unknown error code {row['error_code']!r}")
+        return
+    if row["status"] != OK:
+        raise DamagedError(f"unknown status {row['status']!r}")
+    tokens, kept, unique = row["tokens"], row["kept"], row["unique"]
+    if None in (tokens, kept, unique) or tokens != row["grid_h"] * row["grid_w"]:
+        raise DamagedError("tokens do not agree with the grid")
+    if not (0 < kept <= tokens and 0 < unique <= tokens):
+        raise DamagedError(f"{kept} kept and {unique} unique of {tokens} tokens")
+    if row["keep_ratio"] != kept / tokens or row["unique_ratio"] != unique / tokens:
+        raise DamagedError("the ratios do not agree with the counts")
+
+
+def _verify_patches(
+    path: str,
+    data: bool,
+    stats: StatsColumns | None,
+    report: Report,
+    config: Config | None = None,
+    expected: int | None = None,
+) -> None:
+    rows = _patch_rows(path, config)
+    report.files += 1
+    described = _ok_rows(stats) if stats is not None else None
+    count = 0
+    for row in rows:
+        count += 1
+        report.patch_sets += 1
+        with report.noting(f"{path}, {row.image_id}"):
+            if described is not None:
+                _check_agreement(row, next(described, None))
+            stored = unpack(row)
+            if data:
+                stored.raster()
+                report.rasters += 1
+    missing = sum(1 for _ in described) if described is not None else 0
+    if missing or (expected is not None and count != expected):
+        raise DamagedError(f"{path} has {count} patch sets, and there should be {expected}")
+
+
+def _patch_rows(path: str, config: Config | None) -> Iterator[PatchRow]:
+    import pyarrow.parquet as pq
+
+    _kind_of(path)
+    _check_config(path, pq.read_schema(path), config)
+    return read_patch_rows(path)
+
+
+def _ok_rows(stats: StatsColumns) -> Iterator[tuple[str, int, int]]:
+    columns = zip(*(stats[k] for k in ("status", "image_id", "kept", "tokens")), strict=True)
+    return ((name, kept, tokens) for status, name, kept, tokens in columns if status == OK)
+
+
+def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> None:
+    bits = np.unpackbits(np.frombuffer(row.keep, dtype=np.uint8))
+    if described != (row.image_id, int(bits.sum()), row.grid_h * row.grid_w):
+        raise DamagedError(f"the statistics at this place say {described}")
+
+
+def _find_strangers(root: str, manifest: Manifest, report: Report) -> None:
+    """Files in the folders of the dataset that the manifest does not know."""
+    for kind in (STATS, PATCHES):
+        folder = os.path.join(root, kind)
+        known = {os.path.basename(shard_path(root, kind, n)) for n in range(len(manifest.shards))}
+        found = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        report.damage += [
+            f"{os.path.join(folder, name)} is not part of the dataset"
+            for name in sorted(found - known)
+        ]
