@@ -1,7 +1,8 @@
 """`pixelprune analyze`."""
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,9 @@ _INPUTS, _CODER, _IMAGE, _OUTPUT = "Inputs", "Coder", "Image", "Output"
 def analyze(
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders, globs, or - for paths on standard input."),
+        typer.Argument(
+            metavar="INPUTS", help="Files, folders, globs, or - for paths on standard input."
+        ),
     ] = None,
     files0_from: Annotated[
         str | None,
@@ -49,15 +52,19 @@ def analyze(
     ] = None,
     include: Annotated[
         list[str] | None,
-        typer.Option(help="In folders, only names like this.", rich_help_panel=_INPUTS),
+        typer.Option(
+            metavar="PATTERN", help="In folders, only names like this.", rich_help_panel=_INPUTS
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="In folders, no names like this.", rich_help_panel=_INPUTS),
+        typer.Option(
+            metavar="PATTERN", help="In folders, no names like this.", rich_help_panel=_INPUTS
+        ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Stop after so many files.", rich_help_panel=_INPUTS),
+        typer.Option(min=1, metavar="N", help="Stop after so many files.", rich_help_panel=_INPUTS),
     ] = None,
     method: Annotated[
         Method, typer.Option(help="The predictor.", rich_help_panel=_CODER)
@@ -81,7 +88,11 @@ def analyze(
     ] = Mode.ANCHORED,
     skip_ratio: Annotated[
         float,
-        typer.Option(help="conncomp: the pruned share of a component.", rich_help_panel=_CODER),
+        typer.Option(
+            metavar="SHARE",
+            help="conncomp: the pruned share of a component.",
+            rich_help_panel=_CODER,
+        ),
     ] = 1.0,
     match_count: Annotated[
         bool,
@@ -91,22 +102,32 @@ def analyze(
             rich_help_panel=_CODER,
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="random: the seed.", rich_help_panel=_CODER)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="random: the seed.", rich_help_panel=_CODER)
+    ] = 0,
     preset: Annotated[
         str,
-        typer.Option(help=f"The model's numbers: {', '.join(PRESETS)}.", rich_help_panel=_IMAGE),
+        typer.Option(
+            metavar="NAME",
+            help=f"The model's numbers: {', '.join(PRESETS)}.",
+            rich_help_panel=_IMAGE,
+        ),
     ] = DEFAULT_PRESET,
     patch_size: Annotated[
-        int | None, typer.Option(help="Instead of the preset's.", rich_help_panel=_IMAGE)
+        int | None,
+        typer.Option(metavar="N", help="Instead of the preset's.", rich_help_panel=_IMAGE),
     ] = None,
     merge_size: Annotated[
-        int | None, typer.Option(help="Instead of the preset's.", rich_help_panel=_IMAGE)
+        int | None,
+        typer.Option(metavar="N", help="Instead of the preset's.", rich_help_panel=_IMAGE),
     ] = None,
     min_pixels: Annotated[
-        int | None, typer.Option(help="Instead of the preset's.", rich_help_panel=_IMAGE)
+        int | None,
+        typer.Option(metavar="N", help="Instead of the preset's.", rich_help_panel=_IMAGE),
     ] = None,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Instead of the preset's.", rich_help_panel=_IMAGE)
+        int | None,
+        typer.Option(metavar="N", help="Instead of the preset's.", rich_help_panel=_IMAGE),
     ] = None,
     fit: Annotated[
         Fit,
@@ -118,12 +139,16 @@ def analyze(
         Frames, typer.Option(help="Frames of an animation.", rich_help_panel=_IMAGE)
     ] = Frames.FIRST,
     background: Annotated[
-        str, typer.Option(help="Behind transparent pixels.", rich_help_panel=_IMAGE)
+        str,
+        typer.Option(metavar="COLOUR", help="Behind transparent pixels.", rich_help_panel=_IMAGE),
     ] = "white",
     max_image_pixels: Annotated[
         int,
         typer.Option(
-            min=1, help="Larger images are not decoded: error rows.", rich_help_panel=_IMAGE
+            min=1,
+            metavar="N",
+            help="Larger images are not decoded: error rows.",
+            rich_help_panel=_IMAGE,
         ),
     ] = DEFAULT_MAX_IMAGE_PIXELS,
     output: Annotated[
@@ -131,6 +156,7 @@ def analyze(
         typer.Option(
             "--output",
             "-o",
+            metavar="OUT",
             help="A folder, a .parquet, .jsonl or .csv file of statistics, or - for "
             "standard output.",
             rich_help_panel=_OUTPUT,
@@ -185,10 +211,14 @@ def analyze(
         patches=to_folder and not no_patches,
     )
     terminal = Terminal(quiet, verbose, log_format)
-    with ExitStack() as stack:
-        sink = _sink(stack, output, row_format, options.as_config(), overwrite)
-        on_file = stack.enter_context(progress(terminal, listing))
-        summary = run_analyze(listing, options, sink, _log_failure, on_file)
+    with progress(terminal, listing) as on_file:
+        summary = run_analyze(
+            listing,
+            options,
+            lambda: _open_sink(output, row_format, options.as_config(), overwrite),
+            _log_failure,
+            on_file,
+        )
     show_summary(summary, terminal, output)
     return ExitCode.INPUTS_FAILED if summary.failed else ExitCode.OK
 
@@ -223,27 +253,22 @@ def _colour(name: str) -> "Colour":
     return red, green, blue
 
 
-def _sink(
-    stack: ExitStack,
-    output: str,
-    row_format: Format | None,
-    config: "Config",
-    overwrite: bool,
-) -> "RowSink":
-    from ppcli.store.outputs import (
-        dataset_output,
-        file_output,
-        single_file_format,
-        stream_output,
-    )
+@contextmanager
+def _open_sink(
+    output: str, row_format: Format | None, config: "Config", overwrite: bool
+) -> Iterator["RowSink"]:
+    from ppcli.store import outputs
 
-    if output == STDOUT:
-        stream = stack.enter_context(data_on_stdout())
-        return stack.enter_context(stream_output(stream, row_format or Format.JSONL, config))
-    kind = single_file_format(output)
-    if kind is None:
-        return stack.enter_context(dataset_output(output, config, overwrite))
-    return stack.enter_context(file_output(output, kind, config, overwrite))
+    with ExitStack() as stack:
+        if output == STDOUT:
+            stream = stack.enter_context(data_on_stdout())
+            kind = row_format or Format.JSONL
+            sink = outputs.stream_output(stream, kind, config)
+        elif (named := outputs.single_file_format(output)) is not None:
+            sink = outputs.file_output(output, named, config, overwrite)
+        else:
+            sink = outputs.dataset_output(output, config, overwrite)
+        yield stack.enter_context(sink)
 
 
 def _log_failure(result: "PageResult") -> None:

@@ -10,7 +10,10 @@ from ppcli.errors import ExitCode, NothingToDoError
 
 def reconstruct(
     dataset: Annotated[
-        str, typer.Argument(help="A folder that analyze wrote, or one of its patch files.")
+        str,
+        typer.Argument(
+            metavar="OUT", help="A folder that analyze wrote, or one of its patch files."
+        ),
     ],
     to: Annotated[str, typer.Option(metavar="DIR", help="Where the PNG files go.")],
     overwrite: Annotated[

@@ -12,19 +12,35 @@ def show_summary(summary: Summary, terminal: Terminal, output: str) -> None:
     """Print the totals to standard error; as one line of JSON where logs are JSON."""
     if terminal.quiet:
         return
-    lines = _lines(summary)
     if terminal.as_json:
-        fields = {name.replace(" ", "_"): value for name, value in lines}
-        logger.warning("finished", extra={"fields": {"summary": fields}})
+        logger.info("finished", extra={"fields": _numbers(summary)})
         return
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    for name, value in lines:
+    for name, value in _lines(summary):
         table.add_row(name, Text(value))
     terminal.console.print(table)
     if output != STDOUT:
         terminal.say(f"written to {output}")
+
+
+def _numbers(summary: Summary) -> dict[str, object]:
+    keep, unique = summary.keep_ratios, summary.unique_ratios
+    return {
+        "images": summary.images,
+        "failures": dict(summary.failures),
+        "files_skipped": summary.skipped,
+        "frames_left": summary.frames_left,
+        "tokens": summary.tokens,
+        "kept": summary.kept,
+        "keep_ratio": {f"p{percent}": keep.percentile(percent) for percent in (10, 50, 90)},
+        "unique": summary.unique,
+        "unique_ratio": {"p50": unique.percentile(50)},
+        "bytes_in": summary.bytes_in,
+        "patch_bytes": summary.patch_bytes,
+        "seconds": summary.seconds,
+    }
 
 
 def _lines(summary: Summary) -> list[tuple[str, str]]:

@@ -67,12 +67,12 @@ class Terminal:
         self.as_json = log_format is LogFormat.JSON
         logger.handlers = [_ConsoleHandler(self.console, self.as_json)]
         logger.propagate = False
-        logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+        logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
     def say(self, sentence: str) -> None:
         """Tell how it went, unless quiet."""
         if self.as_json:
-            logger.warning("%s", sentence)
+            logger.info("%s", sentence)
         elif not self.quiet:
             self.console.print(Text(printable(sentence)), soft_wrap=True)
 

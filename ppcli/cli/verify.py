@@ -10,7 +10,10 @@ from ppcli.errors import ExitCode
 
 def verify(
     path: Annotated[
-        str, typer.Argument(help="A folder that analyze wrote, or one of its .parquet files.")
+        str,
+        typer.Argument(
+            metavar="OUT", help="A folder that analyze wrote, or one of its .parquet files."
+        ),
     ],
     data: Annotated[
         bool, typer.Option("--data", help="Rebuild every raster and compare its digest.")

@@ -17,8 +17,13 @@ from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 # EPS starts a program of the system to draw itself, and the others are names without a decoder.
 _REFUSED = frozenset({"EPS", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
 _NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
+_FIELD_BYTES = 4096  # up to this a decoder asks for just what it needs, above it for a block
 _PAGED = "TIFF"
 _LAYERED = "PSD"  # its frames are layers of the one picture that Pillow gives first
+
+
+class UnreachableFrameError(ImageError):
+    """Neither this frame nor a later one can be decoded; the file may have declared any number."""
 
 
 class _WatchedFile(io.BufferedReader):
@@ -28,7 +33,8 @@ class _WatchedFile(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
-        if not data and size:
+        wanted = 1 if size is None or size < 0 or size > _FIELD_BYTES else size
+        if len(data) < wanted:
             self.past_end = True
         return data
 
@@ -56,7 +62,6 @@ class ImageSource:
     Attributes:
         format: the name of its format, as Pillow spells it.
         frames: how many pages or frames it has.
-        file_bytes: its size.
     """
 
     def __init__(self, path: str, max_image_pixels: int) -> None:
@@ -69,7 +74,6 @@ class ImageSource:
         self._max_image_pixels = max_image_pixels
         self._file = _open_regular(path)
         try:
-            self.file_bytes = os.fstat(self._file.fileno()).st_size
             self._head = self._file.read(SIGNATURE_BYTES)
             if not self._head:
                 raise ImageError(ErrorCode.EMPTY, "the file has no bytes")
@@ -103,14 +107,25 @@ class ImageSource:
         Raises:
             ImageError: `truncated`, `corrupt`, `too_large`, `unsupported_mode`,
                 `out_of_memory` or `unreadable`.
-            EOFError: the file ends before this frame, whatever it declared.
+            UnreachableFrameError: likewise, and later frames cannot be reached either.
         """
+        if number > 1:
+            self._seek(number)
         with self._explained("decode"):
-            if number > 1:
-                self._image.seek(number - 1)
             self._check_size()
             self._image.load()
             return to_rgb(upright(self._image), background)
+
+    def _seek(self, number: int) -> None:
+        try:
+            with self._explained("find"):
+                self._image.seek(number - 1)
+        except ImageError as error:
+            if self.format == _PAGED:  # the list of its pages is there, whatever one of them holds
+                raise
+            last = f" and all to {self.frames:,}" if number < self.frames else ""
+            message = f"frame {number:,}{last} cannot be reached: {error.message}"
+            raise UnreachableFrameError(error.code, message) from error
 
     def _check_size(self) -> None:
         width, height = self._image.size
@@ -126,7 +141,7 @@ class ImageSource:
         """Turn whatever a decoder raises into an `ImageError`."""
         try:
             yield
-        except (ImageError, EOFError):
+        except ImageError:
             raise
         except Exception as error:
             raise self._explain(doing, error) from error
@@ -142,6 +157,8 @@ class ImageSource:
             return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
         if isinstance(error, OSError) and error.errno is not None:
             return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
+        if isinstance(error, EOFError):
+            return ImageError(ErrorCode.TRUNCATED, "the file ends before")
         if isinstance(error, UnidentifiedImageError):
             return self._unidentified()
         reason = f"Pillow cannot {doing} it: {str(error) or type(error).__name__}"

@@ -105,7 +105,6 @@ class Listing:
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ImageRef]:
         """The images below a folder, entries in bytewise order, folder by folder."""
-        avoid = os.path.realpath(self.avoid) if self.avoid else None
         pending = [_entries(folder, "")]
         while pending:
             entry = next(pending[-1], None)
@@ -118,7 +117,7 @@ class Listing:
             elif self._excluded(below):
                 continue
             elif is_folder:
-                if os.path.realpath(path) != avoid:
+                if not self._to_avoid(path):
                     pending.append(_entries(path, below))
             elif self.include and not _matches(below, self.include):
                 continue
@@ -126,6 +125,12 @@ class Listing:
                 yield ImageRef(path, identity(os.path.join(prefix, below)))
             else:
                 self.skipped += 1
+
+    def _to_avoid(self, folder: str) -> bool:
+        try:
+            return self.avoid is not None and os.path.samefile(folder, self.avoid)
+        except OSError:  # it is not there yet
+            return False
 
     def _excluded(self, below: str) -> bool:
         return bool(self.exclude) and _matches(below, self.exclude)

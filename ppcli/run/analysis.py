@@ -1,5 +1,6 @@
 """One input file to its rows: decode, fit, code, compress. Pure, so that any worker can do it."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -11,10 +12,10 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ErrorCode, ImageError
+from ppcli.errors import ImageError
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
 from ppcli.imaging.colour import WHITE, Colour
-from ppcli.imaging.decode import ImageSource
+from ppcli.imaging.decode import ImageSource, UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
 from ppcli.inputs.refs import ImageRef, printable
 from ppcli.store.codec import pack
@@ -73,12 +74,7 @@ def analyze_file(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult
         yield PageResult(_failed(blank, error))
         return
     with source:
-        row = replace(
-            blank,
-            file_bytes=source.file_bytes,
-            frames=source.frames,
-            format=source.format,
-        )
+        row = replace(blank, frames=source.frames, format=source.format)
         several = source.gives_several(options.frames)
         for number in range(1, source.frames + 1 if several else 2):
             name = ref.page_id(number) if several else ref.image_id
@@ -87,9 +83,8 @@ def analyze_file(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult
                 yield _analyze_page(source, page, options, started)
             except ImageError as error:
                 yield PageResult(_failed(page, error))
-            except EOFError:
-                yield PageResult(_failed(page, _missing_frames(source.frames, number)))
-                return
+                if isinstance(error, UnreachableFrameError):
+                    return
             started = time.perf_counter()
 
 
@@ -97,6 +92,7 @@ def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
     return StatsRow(
         image_id=ref.image_id,
         path=ref.shown_path,
+        file_bytes=_size_of(ref.path),
         tile=options.fit.tile,
         fit=options.fit.fit.value,
         method=options.coder.method.value,
@@ -106,15 +102,16 @@ def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
     )
 
 
+def _size_of(path: str) -> int | None:
+    try:
+        return os.path.getsize(path)
+    except (OSError, ValueError):
+        return None
+
+
 def _failed(row: StatsRow, error: ImageError) -> StatsRow:
     message = printable(f"{row.image_id}: {error.message}")
     return replace(row, status=ERROR, error_code=error.code.value, error_message=message)
-
-
-def _missing_frames(declared: int, number: int) -> ImageError:
-    return ImageError(
-        ErrorCode.TRUNCATED, f"the file declares {declared} frames and ends before number {number}"
-    )
 
 
 def _analyze_page(

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import chain
 
 from ppcli.errors import NothingToDoError
 from ppcli.imaging.decode import pillow_limits
@@ -9,12 +11,13 @@ from ppcli.inputs.listing import Listing
 from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_file
 from ppcli.run.summary import Summary
 from ppcli.store.outputs import RowSink
+from ppcli.store.rows import OK
 
 
 def analyze(
     listing: Listing,
     options: AnalysisOptions,
-    sink: RowSink,
+    open_sink: Callable[[], AbstractContextManager[RowSink]],
     on_row: Callable[[PageResult], None],
     on_file: Callable[[], None],
 ) -> Summary:
@@ -23,7 +26,7 @@ def analyze(
     Args:
         listing: the inputs.
         options: what the rows depend on.
-        sink: takes the rows.
+        open_sink: opens what takes the rows; not called when there is nothing to try.
         on_row: told of each row once the sink has it.
         on_file: told of each finished input.
 
@@ -33,22 +36,24 @@ def analyze(
     """
     summary = Summary()
     started = time.perf_counter()
-    with pillow_limits(options.max_image_pixels):
-        for ref in listing:
+    refs = iter(listing)
+    first = next(refs, None)
+    if first is None:
+        skipped = f"; {listing.skipped:,} other files were passed over" if listing.skipped else ""
+        raise NothingToDoError(f"there is no image among the inputs{skipped}")
+    with pillow_limits(options.max_image_pixels), open_sink() as sink:
+        for ref in chain([first], refs):
             rows = frames = 0
             for result in analyze_file(ref, options):
                 sink.add(result.stats, result.patches)
                 summary.add(result)
                 on_row(result)
                 rows += 1
-                frames = result.stats.frames or rows
+                frames = (result.stats.frames or rows) if result.stats.status == OK else rows
             sink.end_of_input()
             summary.files += 1
             summary.frames_left += frames - rows
             on_file()
     summary.skipped = listing.skipped
     summary.seconds = time.perf_counter() - started
-    if not summary.files:
-        skipped = f"; {summary.skipped} other files were passed over" if summary.skipped else ""
-        raise NothingToDoError(f"there is no image among the inputs{skipped}")
     return summary

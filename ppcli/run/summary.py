@@ -22,7 +22,7 @@ class RatioHistogram:
         self._counts[round(ratio * _STEPS)] += 1
 
     def percentile(self, percent: float) -> float:
-        """The smallest counted ratio that at least `percent` of all do not exceed."""
+        """The smallest counted ratio that `percent` of all do not exceed; 0 when there is none."""
         cumulated = np.cumsum(self._counts)
         rank = max(1, int(np.ceil(percent / 100 * cumulated[-1])))
         return int(np.searchsorted(cumulated, rank)) / _STEPS

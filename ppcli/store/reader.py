@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ from ppcli.errors import DamagedError, UsageError
 from ppcli.store.codec import StoredPatchSet, unpack
 from ppcli.store.manifest import PATCHES, Manifest, shard_path
 from ppcli.store.rows import PatchRow
-from ppcli.store.schema import PATCHES_SCHEMA, FileMetadata
+from ppcli.store.schema import PATCHES_SCHEMA, Config, FileMetadata
 
 _ROWS_AT_A_TIME = 16
 
@@ -34,38 +35,69 @@ def patch_files(path: str) -> list[str]:
     return [shard_path(path, PATCHES, number) for number in range(len(manifest.shards))]
 
 
-def open_parquet(path: str, schema: pa.Schema, kind: str) -> pq.ParquetFile:
-    """Open a file of ours for reading with its checksums.
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Turn what Arrow says of a file into a `DamagedError` that names the file."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DamagedError(f"{path}: {reason}") from error
+
+
+def metadata_of(path: str) -> FileMetadata:
+    """What a Parquet file says of itself.
 
     Raises:
-        DamagedError: when it is not readable, of another kind or of another schema.
+        DamagedError: when it is not readable, or not one of ours.
     """
+    with naming(path):
+        schema = pq.read_schema(path)
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        metadata = FileMetadata.of(file.schema_arrow)
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedError(f"{path}: {one_line(error)}") from error
+        return FileMetadata.of(schema)
     except DamagedError as error:
         raise DamagedError(f"{path}: {error}") from error
+
+
+def open_parquet(
+    path: str, schema: pa.Schema, kind: str, config: Config | None = None
+) -> pq.ParquetFile:
+    """Open a file of ours for reading with its checksums.
+
+    Args:
+        path: of the file.
+        schema: the columns it must have.
+        kind: `stats` or `patches`.
+        config: when given, the configuration it must have been made with.
+
+    Raises:
+        DamagedError: when it is not readable, or another file than that.
+    """
+    metadata = metadata_of(path)
+    with naming(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     if metadata.kind != kind or not file.schema_arrow.equals(schema):
         raise DamagedError(f"{path} does not have the columns of {kind}")
+    if config is not None and metadata.config != config:
+        raise DamagedError(f"{path} was made with another configuration than the manifest's")
     return file
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error, or its name when it has no text."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def read_patch_rows(path: str, image_ids: Collection[str] | None = None) -> Iterator[PatchRow]:
+def read_patch_rows(
+    path: str, image_ids: Collection[str] | None = None, config: Config | None = None
+) -> Iterator[PatchRow]:
     """The rows of one file of patch sets, a few at a time in memory.
+
+    Args:
+        path: of the file.
+        image_ids: only these, when given.
+        config: when given, the configuration it must have been made with.
 
     Raises:
         DamagedError: when the file is not readable or a checksum is wrong.
     """
     wanted = None if image_ids is None else pa.array(list(image_ids), pa.string())
-    file = open_parquet(path, PATCHES_SCHEMA, PATCHES)
-    try:
+    with naming(path), open_parquet(path, PATCHES_SCHEMA, PATCHES, config) as file:
         for group in range(file.num_row_groups):
             if wanted is not None:
                 names = file.read_row_group(group, columns=["image_id"])["image_id"]
@@ -76,10 +108,6 @@ def read_patch_rows(path: str, image_ids: Collection[str] | None = None) -> Iter
                 if wanted is not None:
                     chosen = batch.filter(pc.is_in(batch["image_id"], value_set=wanted))
                 yield from (PatchRow(**row) for row in chosen.to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedError(f"{path}: {one_line(error)}") from error
-    finally:
-        file.close()
 
 
 def read_patch_sets(

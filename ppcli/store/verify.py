@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from ppcli.errors import DamagedError, ErrorCode, UsageError
 from ppcli.store.codec import unpack
 from ppcli.store.manifest import PATCHES, STATS, Manifest, Shard, shard_path
-from ppcli.store.reader import one_line, open_parquet, read_patch_rows
+from ppcli.store.reader import metadata_of, naming, open_parquet, read_patch_rows
 from ppcli.store.rows import ERROR, OK, PatchRow
-from ppcli.store.schema import STATS_SCHEMA, Config, FileMetadata
+from ppcli.store.schema import STATS_SCHEMA, Config
 
 StatsColumns = dict[str, Any]
 
@@ -71,19 +70,10 @@ def _verify_file(path: str, data: bool, report: Report) -> None:
     if os.path.splitext(path)[1].lower() != ".parquet":
         raise UsageError(f"{path}: only dataset folders and .parquet files can be verified")
     with report.noting():
-        if _kind_of(path) == PATCHES:
+        if metadata_of(path).kind == PATCHES:
             _verify_patches(path, data, None, report)
         else:
             _verify_stats(path, None, report)
-
-
-def _kind_of(path: str) -> str:
-    import pyarrow.parquet as pq
-
-    try:
-        return FileMetadata.of(pq.read_schema(path)).kind
-    except (OSError, pa.ArrowException, DamagedError) as error:
-        raise DamagedError(f"{path}: {one_line(error)}") from error
 
 
 def _verify_dataset(root: str, data: bool, report: Report) -> None:
@@ -119,23 +109,14 @@ def _verify_shard(
 
 def _verify_stats(path: str, config: Config | None, report: Report) -> StatsColumns:
     """Check one file of statistics; gives back the columns that patch sets must agree with."""
-    with open_parquet(path, STATS_SCHEMA, STATS) as file:
-        _check_config(path, file.schema_arrow, config)
-        report.files += 1
-        try:
-            table = file.read()
-        except (OSError, pa.ArrowException) as error:
-            raise DamagedError(f"{path}: {one_line(error)}") from error
+    report.files += 1
+    with naming(path), open_parquet(path, STATS_SCHEMA, STATS, config) as file:
+        table = file.read()
     for row in table.to_pylist():
         report.rows += 1
         with report.noting(f"{path}, {row['image_id']}"):
             _check_stats_row(row)
     return {name: table[name].to_pylist() for name in ("image_id", "status", "kept", "tokens")}
-
-
-def _check_config(path: str, schema: pa.Schema, config: Config | None) -> None:
-    if config is not None and FileMetadata.of(schema).config != config:
-        raise DamagedError(f"{path} was made with another configuration than the manifest's")
 
 
 def _check_stats_row(row: dict[str, Any]) -> None:
@@ -162,11 +143,10 @@ def _verify_patches(
     config: Config | None = None,
     expected: int | None = None,
 ) -> None:
-    rows = _patch_rows(path, config)
     report.files += 1
     described = _ok_rows(stats) if stats is not None else None
     count = 0
-    for row in rows:
+    for row in read_patch_rows(path, config=config):
         count += 1
         report.patch_sets += 1
         with report.noting(f"{path}, {row.image_id}"):
@@ -179,14 +159,6 @@ def _verify_patches(
     missing = sum(1 for _ in described) if described is not None else 0
     if missing or (expected is not None and count != expected):
         raise DamagedError(f"{path} has {count} patch sets, and there should be {expected}")
-
-
-def _patch_rows(path: str, config: Config | None) -> Iterator[PatchRow]:
-    import pyarrow.parquet as pq
-
-    _kind_of(path)
-    _check_config(path, pq.read_schema(path), config)
-    return read_patch_rows(path)
 
 
 def _ok_rows(stats: StatsColumns) -> Iterator[tuple[str, int, int]]:

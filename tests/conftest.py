@@ -1,0 +1,51 @@
+"""What all tests share: the corpus of real images, and small files made on the spot."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
+
+
+def _corpus() -> Path | None:
+    named = os.environ.get("PIXELPRUNE_CORPUS")
+    return Path(named).resolve() if named else None
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real and hostile images; tests that need it are skipped without it."""
+    folder = _corpus()
+    if folder is None:
+        pytest.skip("PIXELPRUNE_CORPUS is not set: no real images to test with")
+    assert (folder / "images").is_dir(), f"PIXELPRUNE_CORPUS is {folder}, and has no images/"
+    return folder
+
+
+def blocks(
+    width: int = 96, height: int = 64, block: int = 32, levels: int = 3, seed: int = 0
+) -> np.ndarray:
+    """RGB uint8 (height, width, 3) of plain blocks in few colours: rich in repeats."""
+    rng = np.random.default_rng(seed)
+    rows, columns = -(-height // block), -(-width // block)
+    coarse = rng.integers(0, levels, (rows, columns, 3)) * (255 // max(1, levels - 1))
+    fine = coarse.repeat(block, axis=0).repeat(block, axis=1)
+    return fine[:height, :width].astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with three images, one of them in a subfolder, a broken one, and a text file."""
+    root = tmp_path / "in"
+    (root / "sub").mkdir(parents=True)
+    Image.fromarray(blocks(300, 260)).save(root / "a.png")
+    Image.fromarray(blocks(320, 256, seed=1)).save(root / "b.jpg", quality=90)
+    Image.fromarray(blocks(256, 256, seed=2)).save(root / "sub" / "a.png")
+    (root / "broken.png").write_bytes((root / "a.png").read_bytes()[:200])
+    (root / "notes.txt").write_text("no image")
+    return root

@@ -1,0 +1,180 @@
+import io
+import os
+import sys
+
+import pytest
+
+from ppcli.errors import ExitCode, UsageError
+from ppcli.inputs.listing import Listing
+from ppcli.inputs.refs import escape_name, printable
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Names whose bytewise order differs from that of a dictionary; links; hidden entries."""
+    for name in ("b.png", "B.png", "a/2.png", "a/10.png", "a.b/x.jpg", "é.png", ".hidden.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PNG)
+    (tmp_path / "in" / ".git").mkdir()
+    (tmp_path / "in" / ".git" / "c.png").write_bytes(PNG)
+    (tmp_path / "in" / "signature-only").write_bytes(PNG)
+    (tmp_path / "in" / "readme.txt").write_text("text")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "in"
+
+
+def ids(*inputs: str, **options) -> list[str]:
+    listing = Listing(inputs, **options)
+    listing.check()
+    return [ref.image_id for ref in listing]
+
+
+def test_walk_is_bytewise_and_folder_by_folder(tree) -> None:
+    expected = ["B.png", "a/10.png", "a/2.png", "a.b/x.jpg", "b.png", "signature-only", "é.png"]
+    assert ids("in") == expected
+
+
+def test_skipped_files_are_counted_anew_each_time(tree) -> None:
+    listing = Listing(("in",))
+    assert len(list(listing)) == len(list(listing)) == 7
+    assert listing.skipped == 1
+
+
+def test_identity_of_several_inputs_starts_as_given(tree) -> None:
+    assert ids("in/a", "./in/b.png") == ["in/a/10.png", "in/a/2.png", "./in/b.png"]
+    assert ids("in/a/") == ["10.png", "2.png"]
+    assert ids("in/a/", "in/a.b")[0] == "in/a/10.png"
+
+
+def test_same_names_in_two_folders_stay_apart(tree) -> None:
+    (tree / "a.b" / "2.png").write_bytes(PNG)
+    found = ids("in")
+    assert {"a/2.png", "a.b/2.png"} <= set(found)
+    assert len(set(found)) == len(found)
+
+
+def test_globs_match_in_order_and_name_text_files_too(tree) -> None:
+    assert ids("in/*.png") == ["in/B.png", "in/b.png", "in/é.png"]
+    assert ids("in/r*") == ["in/readme.txt"]
+    assert ids("in/**/2.png") == ["in/a/2.png"]
+
+
+def test_a_name_that_looks_like_a_glob_is_itself(tree) -> None:
+    (tree / "[x].png").write_bytes(PNG)
+    assert ids("in/[x].png") == ["in/[x].png"]
+
+
+def test_links_to_files_are_followed_and_links_to_folders_not(tree) -> None:
+    (tree / "a" / "link.png").symlink_to(tree / "b.png")
+    (tree / "a" / "dangling.png").symlink_to(tree / "nowhere")
+    (tree / "linked").symlink_to(tree / "a", target_is_directory=True)
+    assert ids("in/a") == ["10.png", "2.png", "dangling.png", "link.png"]
+    assert not any(name.startswith("linked/") for name in ids("in"))
+    assert ids("in/linked") == ["10.png", "2.png", "dangling.png", "link.png"]
+
+
+def test_include_and_exclude_speak_of_walked_files(tree) -> None:
+    assert ids("in", include=("*.png",), exclude=("a", "B*")) == ["b.png", "é.png"]
+    assert ids("in", exclude=("a/1*",))[1] == "a/2.png"
+    assert ids("in/readme.txt", include=("*.png",)) == ["in/readme.txt"]
+
+
+def test_limit(tree) -> None:
+    assert ids("in", limit=2) == ["B.png", "a/10.png"]
+
+
+@pytest.mark.parametrize(("option", "separator"), [("inputs", b"\n"), ("files0_from", b"\0")])
+def test_lists_on_standard_input(tree, option: str, separator: bytes) -> None:
+    stdin = io.BytesIO(separator.join([b"in/b.png", b"", b"missing.png", b"in/a"]))
+    given = Listing(("-",), stdin=stdin) if option == "inputs" else Listing((), "-", stdin=stdin)
+    given.check()
+    found = [ref.image_id for ref in given]
+    assert found == ["in/b.png", "missing.png", "in/a/10.png", "in/a/2.png"]
+
+
+def test_a_list_longer_than_a_block(tree) -> None:
+    names = [f"folder/{number:06d}.png" for number in range(20_000)]
+    (tree / "list").write_bytes(b"\0".join(os.fsencode(name) for name in names))
+    assert ids(files0_from="in/list") == names
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names are UTF-8 there")
+def test_odd_names_survive(tree) -> None:
+    for name in (b"with space.png", b"line\nbreak.png", b"byte\xff.png", b"n" * 251 + b".png"):
+        (tree / "a.b").joinpath(os.fsdecode(name)).write_bytes(PNG)
+    refs = list(Listing(("in/a.b",)))
+    assert [ref.image_id for ref in refs] == [
+        "byte\\xff.png",
+        "line\nbreak.png",
+        "n" * 251 + ".png",
+        "with space.png",
+        "x.jpg",
+    ]
+    assert all(os.path.isfile(ref.path) for ref in refs)
+
+
+def test_escaped_names_can_be_read_back() -> None:
+    assert escape_name("plain\\name é") == "plain\\name é"
+    raw = b"a\\b\xff\xc3\xa9"
+    escaped = escape_name(os.fsdecode(raw))
+    assert escaped == "a\\\\b\\xffé"
+
+
+def test_names_cannot_control_the_terminal() -> None:
+    assert printable("a\x1b[31m\nb\x9b") == "a\\x1b[31m\\nb\\x9b"
+
+
+def test_the_output_is_not_walked(tree) -> None:
+    assert not any(name.startswith("a/") for name in ids("in", avoid="in/a"))
+    assert any(name.startswith("a/") for name in ids("in"))
+
+
+def test_a_folder_that_cannot_be_listed_does_not_disappear(tree, monkeypatch) -> None:
+    real = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) == "a":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert "a" in ids("in")
+
+
+def test_deep_folders(tmp_path, monkeypatch) -> None:
+    here = tmp_path
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    with open("x.png", "wb") as file:
+        file.write(PNG)
+    os.chdir(here)
+    assert len(ids(".")) == 1
+    while os.path.isdir("d"):  # pytest's own clean-up recurses
+        os.rename("d", "e")
+        if os.path.isdir("e/d"):
+            os.rename("e/d", "d")
+        else:
+            os.unlink("e/x.png")
+        os.rmdir("e")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "words"),
+    [
+        ((), {}, "no inputs"),
+        (("missing",), {}, "missing: no such file"),
+        (("in/*.bmp",), {}, "nothing matches"),
+        (("-", "-"), {}, "only once"),
+        (("-",), {"files0_from": "-"}, "only once"),
+        ((), {"files0_from": "missing"}, "no such list"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tree, inputs, options, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        Listing(inputs, **options).check()
+    assert caught.value.exit_code == ExitCode.USAGE

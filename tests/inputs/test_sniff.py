@@ -1,0 +1,49 @@
+import io
+
+import pytest
+from PIL import Image, features
+
+from ppcli.inputs.sniff import SIGNATURE_BYTES, has_image_extension, has_image_signature, sniff
+
+WRITABLE = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "ICO", "QOI", "DDS", "SGI"]
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_what_pillow_writes_is_recognised(name: str) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(data, name)
+    assert sniff(data.getvalue()[:SIGNATURE_BYTES]) == name
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_netpbm_is_recognised(mode: str) -> None:
+    data = io.BytesIO()
+    Image.new(mode, (16, 16)).save(data, "PPM")
+    assert sniff(data.getvalue()[:SIGNATURE_BYTES]) == "PPM"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_avif_is_recognised() -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(data, "AVIF")
+    assert sniff(data.getvalue()[:SIGNATURE_BYTES]) == "AVIF"
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"P", b"Plain text of a letter", b"RIFF\0\0\0\0WAVEfmt ", b"\0\0\0\0\0\0\0\0WEBP"]
+)
+def test_other_content_is_not(head: bytes) -> None:
+    assert sniff(head) is None
+
+
+def test_documents_are_named_and_not_taken_from_folders(tmp_path) -> None:
+    paper = tmp_path / "paper"
+    paper.write_bytes(b"%PDF-1.7\n")
+    assert sniff(paper.read_bytes()) == "PDF"
+    assert not has_image_signature(str(paper))
+
+
+def test_extensions_of_either_case() -> None:
+    assert has_image_extension("a/b.PNG")
+    assert not has_image_extension("a.png/b")
+    assert not has_image_extension("png")
