@@ -80,7 +80,9 @@ def analyze_file(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult
             name = ref.page_id(number) if several else ref.image_id
             page = replace(row, image_id=name, page=number)
             try:
-                yield _analyze_page(source, page, options, started)
+                image = source.page(number, options.background)
+                page = replace(page, width=image.width, height=image.height)
+                yield _analyze_page(image, page, options, started)
             except ImageError as error:
                 yield PageResult(_failed(page, error))
                 if isinstance(error, UnreachableFrameError):
@@ -115,14 +117,6 @@ def _failed(row: StatsRow, error: ImageError) -> StatsRow:
 
 
 def _analyze_page(
-    source: ImageSource, row: StatsRow, options: AnalysisOptions, started: float
-) -> PageResult:
-    image = source.page(row.page, options.background)
-    row = replace(row, width=image.width, height=image.height)
-    return _code_page(image, row, options, started)
-
-
-def _code_page(
     image: Image.Image, row: StatsRow, options: AnalysisOptions, started: float
 ) -> PageResult:
     fitted = fit_image(image, options.fit)

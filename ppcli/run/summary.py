@@ -24,6 +24,8 @@ class RatioHistogram:
     def percentile(self, percent: float) -> float:
         """The smallest counted ratio that `percent` of all do not exceed; 0 when there is none."""
         cumulated = np.cumsum(self._counts)
+        if not cumulated[-1]:
+            return 0.0
         rank = max(1, int(np.ceil(percent / 100 * cumulated[-1])))
         return int(np.searchsorted(cumulated, rank)) / _STEPS
 

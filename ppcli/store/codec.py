@@ -109,8 +109,8 @@ def unpack(row: PatchRow) -> StoredPatchSet:
     try:
         patch_set = _patch_set(row)
         fit = Fit(row.fit)
-    except (ValueError, UsageError, OSError) as error:
-        raise DamagedError(str(error)) from error
+    except (ValueError, UsageError, OSError, OverflowError, MemoryError) as error:
+        raise DamagedError(str(error) or type(error).__name__) from error
     if not (0 < row.fitted_width <= row.grid_w * row.tile) or not (
         0 < row.fitted_height <= row.grid_h * row.tile
     ):

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcli import keep_mask, prune
+from ppcli.coding.options import CoderOptions, Method, Mode
+from ppcli.errors import ErrorCode, UsageError
+from ppcli.imaging.choices import Fit, Frames
+from ppcli.imaging.decode import pillow_limits
+from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.presets import PRESETS
+from ppcli.inputs.refs import ImageRef
+from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_file
+from ppcli.store.codec import unpack
+from tests.conftest import blocks
+
+PAD = FitOptions(Fit.PAD, 16, 2, 1, 1 << 24)
+
+
+def rows(path, **changes) -> list[PageResult]:
+    options = AnalysisOptions(**({"coder": CoderOptions(), "fit": PAD} | changes))
+    with pillow_limits(options.max_image_pixels):
+        return list(analyze_file(ImageRef(str(path), path.name), options))
+
+
+def test_an_ok_row_describes_the_image(tmp_path) -> None:
+    pixels = blocks(150, 90)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    [result] = rows(tmp_path / "a.png")
+    stats = result.stats
+    raster = fit_image(Image.fromarray(pixels), PAD).raster
+    assert (stats.width, stats.height, stats.fitted_width, stats.fitted_height) == (
+        150,
+        90,
+        150,
+        90,
+    )
+    assert (stats.grid_h, stats.grid_w, stats.tokens, stats.tile) == (3, 5, 15, 32)
+    assert stats.kept == keep_mask(raster).sum()
+    assert stats.keep_ratio == stats.kept / 15
+    tiles = {
+        raster[r : r + 32, c : c + 32].tobytes() for r in (0, 32, 64) for c in range(0, 160, 32)
+    }
+    assert stats.unique == len(tiles)
+    assert stats.file_bytes == (tmp_path / "a.png").stat().st_size
+    assert (stats.format, stats.frames, stats.page, stats.status) == ("PNG", 1, 1, "ok")
+    assert np.array_equal(unpack(result.patches).image(), pixels)
+
+
+def test_the_default_fit_is_the_models(tmp_path) -> None:
+    Image.fromarray(blocks(500, 300)).save(tmp_path / "a.png")
+    [result] = rows(tmp_path / "a.png", fit=FitOptions.of_preset(PRESETS["qwen2.5-vl"]))
+    stats = result.stats
+    assert (stats.tile, stats.fitted_width, stats.fitted_height) == (28, 504, 308)
+    assert (stats.grid_w, stats.grid_h) == (18, 11)
+
+
+def test_above_threshold_zero_the_digest_is_of_the_rebuilt_raster(tmp_path) -> None:
+    noise = np.random.default_rng(0).integers(0, 9, (64, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    [result] = rows(tmp_path / "a.png", coder=CoderOptions(threshold=0.1))
+    raster = unpack(result.patches).raster()
+    assert result.stats.kept == 1
+    assert not np.array_equal(raster, noise)
+    assert np.abs(raster.astype(int) - noise).max() <= 25
+
+
+def test_pages_and_frames(tmp_path) -> None:
+    images = [Image.fromarray(blocks(seed=seed)) for seed in range(3)]
+    images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:])
+    images[0].save(tmp_path / "b.tif")
+    assert [r.stats.image_id for r in rows(tmp_path / "a.tif")] == ["a.tif#1", "a.tif#2", "a.tif#3"]
+    assert [r.stats.page for r in rows(tmp_path / "a.tif")] == [1, 2, 3]
+    assert [r.stats.image_id for r in rows(tmp_path / "b.tif")] == ["b.tif"]
+    [first] = rows(tmp_path / "a.gif")
+    assert (first.stats.image_id, first.stats.frames) == ("a.gif", 3)
+    frames = rows(tmp_path / "a.gif", frames=Frames.ALL)
+    assert [r.stats.image_id for r in frames] == ["a.gif#1", "a.gif#2", "a.gif#3"]
+    assert [
+        np.array_equal(unpack(r.patches).image(), i) for r, i in zip(frames, images, strict=True)
+    ] == [True] * 3
+
+
+def test_a_broken_page_does_not_take_the_others_with_it(tmp_path) -> None:
+    images = [Image.fromarray(blocks(seed=seed)) for seed in range(3)]
+    images[1] = Image.new("F", (64, 64))
+    images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
+    results = rows(tmp_path / "a.tif")
+    assert [r.stats.status for r in results] == ["ok", "error", "ok"]
+    assert results[1].stats.error_code == ErrorCode.UNSUPPORTED_MODE
+    assert results[1].stats.error_message.startswith("a.tif#2: ")
+    assert results[1].patches is None
+    assert results[1].stats.kept is None
+
+
+def test_an_error_row_keeps_the_configuration_and_names_the_file(tmp_path) -> None:
+    (tmp_path / "line\nbreak.png").write_bytes(b"")
+    [result] = rows(tmp_path / "line\nbreak.png", coder=CoderOptions(threshold=0.5))
+    stats = result.stats
+    assert (stats.status, stats.error_code) == ("error", "empty")
+    assert stats.error_message == "line\\nbreak.png: the file has no bytes"
+    assert (stats.threshold, stats.method, stats.file_bytes) == (0.5, "pred_2d", 0)
+    assert stats.tokens is None
+
+
+def test_resize_refuses_strips_and_pad_takes_them(tmp_path) -> None:
+    Image.new("RGB", (1000, 4)).save(tmp_path / "a.png")
+    preset = PRESETS["qwen3-vl"]
+    [resized] = rows(tmp_path / "a.png", fit=FitOptions.of_preset(preset, Fit.RESIZE))
+    assert resized.stats.error_code == ErrorCode.ASPECT_RATIO
+    assert (resized.stats.width, resized.stats.height) == (1000, 4)
+    [padded] = rows(tmp_path / "a.png", fit=FitOptions.of_preset(preset, Fit.PAD))
+    assert padded.stats.status == "ok"
+
+
+def test_random_draws_by_the_identity(tmp_path) -> None:
+    noise = np.random.default_rng(0).integers(0, 2, (8, 8, 1), dtype=np.uint8) * 255
+    pixels = noise.repeat(32, axis=0).repeat(32, axis=1).repeat(3, axis=2)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    options = {"coder": CoderOptions(method=Method.RANDOM, seed=3), "patches": False}
+    [result] = rows(tmp_path / "a.png", **options)
+    assert result.stats.kept == prune(pixels).kept
+    assert result.stats.unique == 2
+    assert result.patches is None
+
+
+@pytest.mark.parametrize(
+    "coder",
+    [
+        CoderOptions(method=Method.RANDOM),
+        CoderOptions(method=Method.CONNCOMP),
+        CoderOptions(mode=Mode.SLIDING, threshold=0.1),
+    ],
+)
+def test_patch_sets_of_what_cannot_be_decoded_are_refused(coder: CoderOptions) -> None:
+    with pytest.raises(UsageError, match="--no-patches"):
+        AnalysisOptions(coder, PAD)
+    AnalysisOptions(coder, PAD, patches=False)

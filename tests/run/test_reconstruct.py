@@ -1,0 +1,84 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ppcli.errors import OutputError, UsageError
+from ppcli.run.reconstruct import reconstruct, relative_name
+from tests.command import pixelprune
+from tests.conftest import blocks
+
+PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=300)
+
+
+@given(st.lists(PARTS, max_size=6).map("/".join))
+def test_names_stay_below_the_folder_and_are_possible(image_id: str) -> None:
+    name = relative_name(image_id)
+    assert name.endswith(".png")
+    assert not os.path.isabs(name)
+    parts = name.split(os.sep)
+    assert not {"", ".", ".."} & set(parts)
+    assert all(len(part.encode()) <= 255 for part in parts)
+    assert "\0" not in name
+
+
+@pytest.mark.parametrize(
+    ("image_id", "name"),
+    [
+        ("a/b.png", "a/b.png.png"),
+        ("/etc/passwd", "etc/passwd.png"),
+        ("../../x", "__/__/x.png"),
+        ("./a//b#2", "a/b#2.png"),
+        ("", "image.png"),
+    ],
+)
+def test_names(image_id: str, name: str) -> None:
+    assert relative_name(image_id) == name
+
+
+def test_long_names_stay_apart() -> None:
+    assert relative_name("n" * 255) != relative_name("n" * 254 + "m")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    for seed, name in enumerate(("a.png", "A.png", "sub/a.png")):
+        Image.fromarray(blocks(100 + seed, 70, seed=seed)).save(folder / name)
+    done = pixelprune("analyze", folder, "--fit", "pad", "-o", tmp_path / "out", "-q")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "out"
+
+
+def test_pngs_equal_the_sources(dataset: Path, tmp_path: Path) -> None:
+    rebuilt = list(reconstruct(str(dataset), str(tmp_path / "png")))
+    assert [one.image_id for one in rebuilt] == ["A.png", "a.png", "sub/a.png"]
+    for one in rebuilt:
+        source = np.asarray(Image.open(tmp_path / "in" / one.image_id))
+        assert np.array_equal(np.asarray(Image.open(one.path)), source)
+
+
+def test_names_that_only_differ_in_case_do_not_meet(dataset: Path, tmp_path: Path) -> None:
+    paths = [one.path for one in reconstruct(str(dataset), str(tmp_path / "png"))]
+    assert len({path.casefold() for path in paths}) == 3
+
+
+def test_existing_files_are_refused(dataset: Path, tmp_path: Path) -> None:
+    target = tmp_path / "png" / "sub" / "a.png.png"
+    target.parent.mkdir(parents=True)
+    target.write_text("precious")
+    with pytest.raises(OutputError, match="--overwrite"):
+        list(reconstruct(str(dataset), str(tmp_path / "png")))
+    assert target.read_text() == "precious"
+    list(reconstruct(str(dataset), str(tmp_path / "png"), overwrite=True))
+    assert target.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        list(reconstruct(str(tmp_path), str(tmp_path / "png")))

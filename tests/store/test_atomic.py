@@ -1,0 +1,50 @@
+import errno
+import os
+
+import pytest
+
+from ppcli.errors import ExitCode, OutputError
+from ppcli.store.atomic import atomic_file
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path) -> None:
+    target = tmp_path / "a"
+    with atomic_file(str(target)) as file:
+        file.write(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_an_error_leaves_what_was_there(tmp_path) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_file(str(target)) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_bytes_are_on_disk_before_the_name(tmp_path, monkeypatch) -> None:
+    steps = []
+    real_sync, real_replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("sync"), real_sync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (steps.append("rename"), real_replace(a, b)))
+    with atomic_file(str(tmp_path / "a")) as file:
+        file.write(b"new")
+    assert steps == ["sync", "rename", "sync"]
+
+
+def test_a_full_disk_is_an_output_error(tmp_path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    target = atomic_file(str(tmp_path / "a"))
+    with pytest.raises(OutputError, match="No space left") as caught, target:
+        raise full
+    assert caught.value.exit_code == ExitCode.OUTPUT
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_folder_is_an_output_error(tmp_path) -> None:
+    with pytest.raises(OutputError, match="No such file"), atomic_file(str(tmp_path / "b" / "a")):
+        pass

@@ -1,0 +1,136 @@
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ppcli.errors import UsageError
+from ppcli.store.verify import verify
+from tests.command import pixelprune
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, request):
+    from PIL import Image
+
+    from tests.conftest import blocks
+
+    root = tmp_path_factory.mktemp("verify")
+    (root / "in").mkdir()
+    for seed in range(3):
+        Image.fromarray(blocks(200, 300, seed=seed)).save(root / "in" / f"{seed}.png")
+    (root / "in" / "x.png").write_bytes(b"")
+    done = pixelprune("analyze", root / "in", "-o", root / "out", "-q")
+    assert done.returncode == 3, done.stderr
+    return root / "out"
+
+
+@pytest.fixture
+def out(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "out")
+
+
+def part(out, kind: str):
+    return out / kind / "part-00000.parquet"
+
+
+def rewrite(path, change) -> None:
+    table = pq.read_table(path)
+    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), path)
+
+
+def with_column(name: str, values):
+    def change(table: pa.Table) -> pa.Table:
+        index = table.schema.get_field_index(name)
+        field = table.schema.field(index)
+        return table.set_column(index, field, pa.array(values, field.type))
+
+    return change
+
+
+def faults(out, data: bool = False) -> list[str]:
+    return verify(str(out), data).damage
+
+
+def test_what_was_just_written_is_whole(out) -> None:
+    report = verify(str(out), data=True)
+    assert (report.files, report.rows, report.patch_sets, report.rasters) == (2, 4, 3, 3)
+    assert report.damage == []
+    assert report.finished
+
+
+def test_single_files(out) -> None:
+    assert verify(str(part(out, "patches")), data=True).rasters == 3
+    assert verify(str(part(out, "stats"))).rows == 4
+    (out / "a.csv").write_text("a,b\n")
+    with pytest.raises(UsageError, match=r"\.parquet"):
+        verify(str(out / "a.csv"))
+    with pytest.raises(UsageError, match="no such"):
+        verify(str(out / "missing"))
+    with pytest.raises(UsageError, match="no dataset"):
+        verify(str(out / "stats"))
+
+
+@pytest.mark.parametrize("kind", ["stats", "patches"])
+def test_a_flipped_byte_in_any_page(out, kind: str) -> None:
+    whole = part(out, kind).read_bytes()
+    group = pq.ParquetFile(part(out, kind)).metadata.row_group(0)
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        raw = bytearray(whole)
+        raw[start + chunk.total_compressed_size - 1] ^= 1
+        part(out, kind).write_bytes(raw)
+        assert any(kind in fault for fault in faults(out)), chunk.path_in_schema
+
+
+@pytest.mark.parametrize("kind", ["stats", "patches"])
+def test_a_missing_and_a_cut_file(out, kind: str) -> None:
+    raw = part(out, kind).read_bytes()
+    part(out, kind).write_bytes(raw[:-10])
+    assert any(kind in fault for fault in faults(out))
+    part(out, kind).unlink()
+    assert any(kind in fault for fault in faults(out))
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "values", "words"),
+    [
+        ("stats", "kept", [1, 10**6, 1, None], "unique of"),
+        ("stats", "tokens", [1, 1, 1, None], "grid"),
+        ("stats", "keep_ratio", [0.5, 0.5, 0.5, None], "ratios"),
+        ("stats", "status", ["ok", "ok", "fine", "error"], "status"),
+        ("stats", "error_code", [None, None, None, "oops"], "oops"),
+        ("stats", "image_id", ["0.png", "2.png", "1.png", "x.png"], "statistics at this place"),
+        ("patches", "image_id", ["0.png", "2.png", "1.png"], "statistics at this place"),
+        ("patches", "fitted_width", [1, 1, 10**6], "fitted"),
+    ],
+)
+def test_columns_that_disagree(out, kind: str, column: str, values, words: str) -> None:
+    rewrite(part(out, kind), with_column(column, values))
+    assert any(words in fault for fault in faults(out))
+
+
+def test_rows_that_are_missing(out) -> None:
+    rewrite(part(out, "patches"), lambda table: table.slice(0, 2))
+    assert any("2 patch sets" in fault for fault in faults(out))
+    rewrite(part(out, "stats"), lambda table: table.slice(0, 3))
+    assert any("3 rows" in fault for fault in faults(out))
+
+
+def test_a_wrong_digest_is_found_only_with_data(out) -> None:
+    rewrite(part(out, "patches"), with_column("raster_digest", ["0" * 32] * 3))
+    assert faults(out) == []
+    assert len(faults(out, data=True)) == 3
+
+
+def test_files_from_elsewhere(out) -> None:
+    shutil.copy(part(out, "stats"), out / "stats" / "part-00007.parquet")
+    assert any("part-00007" in fault for fault in faults(out))
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["config"]["threshold"] = 0.5
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    assert any("another configuration" in fault for fault in faults(out))
+    (out / "manifest.json").write_text("{")
+    assert any("manifest" in fault for fault in faults(out))
