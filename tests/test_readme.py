@@ -1,0 +1,87 @@
+"""The README says what is true."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from ppcli.errors import ErrorCode, ExitCode
+from ppcli.store.rows import PatchRow, StatsRow
+from tests.command import pixelprune
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def names_in_first_column(title: str) -> list[str]:
+    cells = re.findall(r"^\| (.*?) \|", section(title), re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([a-z_0-9]+)`", cell)]
+
+
+@pytest.mark.parametrize(
+    ("title", "row_type"),
+    [("Columns of the statistics", StatsRow), ("Columns of the patch sets", PatchRow)],
+)
+def test_column_references_are_complete_and_in_order(title: str, row_type: type) -> None:
+    assert names_in_first_column(title) == [field.name for field in fields(row_type)]
+
+
+def test_every_error_code_is_explained() -> None:
+    assert names_in_first_column("Error codes")[1:] == [code.value for code in ErrorCode]
+
+
+def test_every_exit_code_is_explained() -> None:
+    codes = re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)
+    assert [int(code) for code in codes] == [code.value for code in ExitCode]
+
+
+def test_the_table_is_that_of_the_samples(tmp_path: Path) -> None:
+    done = pixelprune("analyze", ROOT / "sample_data", "-o", tmp_path / "out")
+    assert done.returncode == 0
+    shown = README.split("```text\n")[1].split("```")[0]
+    printed = done.stderr.decode()
+    for line in shown.strip().splitlines():
+        if line.startswith((" images/s", " bytes of patch", "written", " other files")) or not line:
+            continue
+        assert re.sub(r"\s+", " ", line.strip()) in re.sub(r"\s+", " ", printed)
+
+
+def test_the_python_examples_run(tmp_path: Path, monkeypatch) -> None:
+    assert pixelprune("analyze", ROOT / "sample_data", "-o", tmp_path / "out").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(examples) == 4
+    scopes = []
+    for example in examples:
+        scope: dict[str, object] = {}
+        exec(example, scope)
+        scopes.append(scope)
+    stored, tiles = scopes[1]["stored"], scopes[2]["tiles"]
+    assert (stored.patch_set.tiles == tiles).all()
+    assert (stored.patch_set.keep == scopes[2]["keep"]).all()
+
+
+def test_the_sql_examples_run(tmp_path: Path, monkeypatch) -> None:
+    import duckdb
+
+    assert pixelprune("analyze", ROOT / "sample_data", "-o", tmp_path / "out").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    [example] = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+    top, failures = [duckdb.sql(query).fetchall() for query in example.split(";")[:2]]
+    assert len(top) == 10
+    assert failures == []
+
+
+def test_every_command_and_option_that_the_readme_names_exists() -> None:
+    help_text = "".join(
+        pixelprune(name, "--help", COLUMNS="200").stdout.decode()
+        for name in ("analyze", "reconstruct", "verify")
+    )
+    options = set(re.findall(r"(?<![\w-])(--[a-z0-9][a-z0-9-]+)", README)) - {"--help"}
+    assert options
+    assert {option for option in options if option not in help_text} == set()
