@@ -25,8 +25,10 @@ def check_raster(raster: Raster, tile: int) -> Raster:
     Raises:
         UsageError: unless it is uint8 (grid_h·tile, grid_w·tile, 3) with at least one tile.
     """
-    if tile < 1:
-        raise UsageError(f"the tile is {tile} pixels; it must have at least one")
+    if not isinstance(tile, int | np.integer) or tile < 1:
+        raise UsageError(f"the tile is {tile} pixels; it must be a whole number, at least 1")
+    if not isinstance(raster, np.ndarray):
+        raise UsageError(f"a raster is a NumPy array, and this is a {type(raster).__name__}")
     if raster.dtype != np.uint8 or raster.ndim != 3 or raster.shape[2] != 3:
         raise UsageError(
             f"a raster is uint8 of shape (height, width, 3), and this one is {raster.dtype} "
@@ -79,7 +81,7 @@ def select(raster: Raster, tile: int, options: CoderOptions, image_id: str = "")
 
 def _draw(model: Mask, seed: int, image_id: str) -> Mask:
     """As many tiles as `model` keeps, drawn without replacement."""
-    identity = xxhash.xxh3_64_intdigest(image_id.encode())
+    identity = xxhash.xxh3_64_intdigest(image_id.encode("utf-8", "surrogatepass"))
     generator = np.random.Generator(np.random.PCG64([seed, identity]))
     keep = np.zeros(model.size, dtype=np.bool_)
     keep[generator.choice(model.size, size=int(model.sum()), replace=False)] = True

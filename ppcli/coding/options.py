@@ -113,11 +113,12 @@ def parse_threshold(text: str) -> float:
         UsageError: when the text is neither.
     """
     try:
-        return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError):
-        raise UsageError(
-            f"the threshold {text!r} is not a number; write it like 0.03 or 3/255"
-        ) from None
+        value = float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"the threshold {text!r} is not a number; write it like 0.03 or 3/255")
+    return value
 
 
 def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
@@ -126,9 +127,12 @@ def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
     DESIGN section 3: floor(255τ + 1e-6) for `max`, floor(255τ·n + 1e-6) for the sum of absolute
     differences, floor((255τ)²·n + 1e-6) for the sum of squares, n = tile·tile·3. Evaluated in
     exact rational arithmetic on the float, so that the bound does not depend on the machine or
-    on the order of the operations.
+    on the order of the operations. A float next to k/255 is taken for k/255, because above tiles
+    of 160 pixels n enlarges its rounding error beyond the 1e-6.
     """
     scale = 255 * Fraction(threshold)
+    if abs(scale - round(scale)) < Fraction(1, 10**9):
+        scale = Fraction(round(scale))
     n = tile * tile * 3
     exact = {
         Metric.EXACT: Fraction(0),

@@ -32,6 +32,8 @@ class PatchSet:
 
     def __post_init__(self) -> None:
         require_decodable(self.options)
+        if self.keep.dtype != np.bool_ or self.tiles.dtype != np.uint8:
+            raise DamagedError("a keep mask is bool, and tiles are uint8")
         if self.keep.ndim != 2 or not self.keep.size or not self.keep[0, 0]:
             raise DamagedError("a keep mask has two dimensions and keeps its first tile")
         tile = self.tiles.shape[1] if self.tiles.ndim == 4 else 0

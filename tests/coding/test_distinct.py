@@ -1,0 +1,48 @@
+"""The number of distinct tiles."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ppcli import keep_mask
+from ppcli.coding.distinct import distinct_tiles
+from ppcli.coding.options import CoderOptions, Method, Metric, Mode
+from tests.coding import rasters, twin
+from tests.strategies import cases, unhurried
+
+FIVE_LEVELS = rasters.of_levels([[0] * 8 + [2, 3, 4, 255]], 7)
+
+
+@pytest.mark.parametrize("method", twin.METHODS)
+@unhurried
+@given(case=cases(), lossless=st.booleans(), mode=st.sampled_from(twin.MODES))
+def test_as_many_as_the_twin_counts(method, case, lossless, mode):
+    threshold = 0.0 if lossless else float(case.threshold)
+    options = CoderOptions(Method(method), Metric(case.metric), Mode(mode), threshold)
+    keep = keep_mask(case.raster, case.tile, method, case.metric, threshold, mode=mode)
+    unique = distinct_tiles(case.raster, keep, case.tile, options)
+    assert unique == twin.distinct(case.raster, case.tile)
+
+
+@pytest.mark.parametrize("method", twin.METHODS)
+@pytest.mark.parametrize("threshold", [0.0, 3 / 255, 1.0])
+def test_by_hand(method, threshold):
+    """Five levels, whatever is kept."""
+    keep = keep_mask(FIVE_LEVELS, 7, method, "max", threshold)
+    options = CoderOptions(Method(method), threshold=threshold)
+    assert distinct_tiles(FIVE_LEVELS, keep, 7, options) == 5
+
+
+@pytest.mark.parametrize(("method", "threshold"), [("random", 0.0), ("pred_2d", 3 / 255)])
+def test_the_kept_tiles_alone_are_too_few(method, threshold):
+    """The control of the test above: there, counting kept tiles only would be noticed."""
+    keep = keep_mask(FIVE_LEVELS, 7, method, "max", threshold)
+    assert np.unique(FIVE_LEVELS[::7, ::7, 0][keep]).size < 5
+
+
+def test_tiles_of_the_same_bytes_in_another_order_are_distinct():
+    tile = rasters.texture(1, 7)
+    turned = np.concatenate([tile, tile[::-1], tile[:, ::-1], tile.transpose(1, 0, 2)], axis=1)
+    keep = keep_mask(turned, 7)
+    assert distinct_tiles(turned, keep, 7, CoderOptions()) == 4

@@ -1,0 +1,242 @@
+"""A plain-Python twin of the coder, written from DESIGN section 3 alone: the tests' oracle.
+
+A mask is a list of rows of bool. Thresholds are exact fractions.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import xxhash
+
+Tile = np.ndarray
+Grid = list[list[Tile]]
+Mask = list[list[bool]]
+Similar = Callable[[Tile, Tile], bool]
+Place = tuple[int, int]
+
+PREDICTIVE = ("pred_2d", "raster", "serpentine")
+METHODS = (*PREDICTIVE, "conncomp", "random")
+METRICS = ("exact", "max", "mae", "rmse")
+MODES = ("anchored", "sliding")
+
+
+def cut(raster: np.ndarray, tile: int) -> Grid:
+    """The tiles of a raster, row by row, as int64 so that differences may be negative."""
+    height, width, _ = raster.shape
+    return [
+        [
+            raster[top : top + tile, left : left + tile].astype(np.int64)
+            for left in range(0, width, tile)
+        ]
+        for top in range(0, height, tile)
+    ]
+
+
+def join(tiles: Grid) -> np.ndarray:
+    """The raster of a grid of tiles."""
+    return np.concatenate([np.concatenate(row, axis=1) for row in tiles]).astype(np.uint8)
+
+
+def total_distance(a: Tile, b: Tile, metric: str) -> int:
+    """The largest difference, or the sum of the absolute or squared ones."""
+    difference = np.abs(a - b)
+    if metric == "mae":
+        return int(difference.sum())
+    if metric == "rmse":
+        return int((difference * difference).sum())
+    return int(difference.max())
+
+
+def bound(metric: str, threshold: Fraction | float, tile: int) -> int:
+    """The largest `total_distance` of two similar tiles."""
+    n = tile * tile * 3
+    scale = 255 * Fraction(threshold)
+    limit = {"exact": Fraction(0), "max": scale, "mae": scale * n, "rmse": scale * scale * n}
+    return math.floor(limit[metric] + Fraction(1, 10**6))
+
+
+def similarity(metric: str, threshold: Fraction | float, tile: int) -> Similar:
+    """The relation ~ between two tiles."""
+    limit = bound(metric, threshold, tile)
+    return lambda a, b: total_distance(a, b, metric) <= limit
+
+
+def row_major(grid_h: int, grid_w: int) -> list[Place]:
+    return [(r, c) for r in range(grid_h) for c in range(grid_w)]
+
+
+def boustrophedon(grid_h: int, grid_w: int) -> list[Place]:
+    places = []
+    for r in range(grid_h):
+        columns = range(grid_w) if r % 2 == 0 else reversed(range(grid_w))
+        places += [(r, c) for c in columns]
+    return places
+
+
+def scan_order(method: str, grid_h: int, grid_w: int) -> list[Place]:
+    return (boustrophedon if method == "serpentine" else row_major)(grid_h, grid_w)
+
+
+def predict_2d(tiles: Grid, r: int, c: int, similar: Similar) -> Tile:
+    """The prediction of the tile at (r, c), which is not the first one, from its neighbours."""
+    if r == 0:
+        return tiles[0][c - 1]
+    if c == 0:
+        return tiles[r - 1][0]
+    left, above, above_left = tiles[r][c - 1], tiles[r - 1][c], tiles[r - 1][c - 1]
+    if similar(above_left, left) and not similar(above_left, above):
+        return above
+    return left
+
+
+def keep_pred_2d(tiles: Grid, similar: Similar, mode: str) -> Mask:
+    rebuilt = [list(row) for row in tiles]
+    keep = [[True] * len(row) for row in tiles]
+    for r, c in row_major(len(tiles), len(tiles[0]))[1:]:
+        prediction = predict_2d(rebuilt if mode == "anchored" else tiles, r, c, similar)
+        if similar(tiles[r][c], prediction):
+            keep[r][c] = False
+            rebuilt[r][c] = prediction
+    return keep
+
+
+def keep_along(tiles: Grid, places: list[Place], similar: Similar, mode: str) -> Mask:
+    """Compare with the last kept tile (anchored) or the one before (sliding) along a scan."""
+    keep = [[False] * len(row) for row in tiles]
+    reference = None
+    for r, c in places:
+        tile = tiles[r][c]
+        keep[r][c] = reference is None or not similar(tile, reference)
+        if keep[r][c] or mode == "sliding":
+            reference = tile
+    return keep
+
+
+def components(tiles: Grid, similar: Similar) -> list[list[Place]]:
+    """The 4-connected components of similar neighbours, the members of each in row-major order."""
+    unseen = set(row_major(len(tiles), len(tiles[0])))
+    found = []
+    for start in row_major(len(tiles), len(tiles[0])):
+        if start not in unseen:
+            continue
+        unseen.remove(start)
+        members, queue = [], [start]
+        while queue:
+            r, c = queue.pop()
+            members.append((r, c))
+            for near in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
+                if near in unseen and similar(tiles[r][c], tiles[near[0]][near[1]]):
+                    unseen.remove(near)
+                    queue.append(near)
+        found.append(sorted(members))
+    return found
+
+
+def members_kept(n: int, skip_ratio: float) -> int:
+    return max(1, n - round(n * skip_ratio))
+
+
+def spread(n: int, m: int) -> list[int]:
+    """Which m of n members are kept."""
+    return [0] if m == 1 else [i * (n - 1) // (m - 1) for i in range(m)]
+
+
+def keep_conncomp(tiles: Grid, similar: Similar, skip_ratio: float) -> Mask:
+    keep = [[False] * len(row) for row in tiles]
+    for members in components(tiles, similar):
+        n = len(members)
+        for i in spread(n, members_kept(n, skip_ratio)):
+            r, c = members[i]
+            keep[r][c] = True
+    return keep
+
+
+def skip_ratios(sizes: set[int]) -> Iterator[float]:
+    """A skip ratio for every way to prune components of these sizes.
+
+    A component of n members prunes one more each time n·skip_ratio passes a half, so the numbers
+    at and next to the halves meet all cases.
+    """
+    yield from (0.0, 1.0)
+    for jump in {Fraction(2 * k + 1, 2 * n) for n in sizes for k in range(n)}:
+        for direction in (0.0, 1.0):
+            ratio = float(jump)
+            for _ in range(5):
+                yield ratio
+                ratio = math.nextafter(ratio, direction)
+
+
+def matching_skip_ratio(tiles: Grid, similar: Similar, wanted: int) -> float:
+    """The skip ratio that keeps about `wanted` tiles; of two equally near counts the larger."""
+    sizes = [len(members) for members in components(tiles, similar)]
+
+    def preference(ratio: float) -> tuple[int, int]:
+        kept = sum(members_kept(n, ratio) for n in sizes)
+        return abs(kept - wanted), -kept
+
+    return min(skip_ratios(set(sizes)), key=preference)
+
+
+def keep_random(grid_h: int, grid_w: int, kept: int, seed: int, image_id: str) -> Mask:
+    bits = np.random.PCG64([seed, xxhash.xxh3_64_intdigest(image_id.encode())])
+    drawn = set(np.random.Generator(bits).choice(grid_h * grid_w, kept, replace=False).tolist())
+    return [[r * grid_w + c in drawn for c in range(grid_w)] for r in range(grid_h)]
+
+
+def keep_mask(
+    raster: np.ndarray,
+    tile: int,
+    method: str,
+    metric: str,
+    threshold: Fraction | float,
+    mode: str = "anchored",
+    skip_ratio: float = 1.0,
+    match_count: bool = False,
+    seed: int = 0,
+    image_id: str = "",
+) -> Mask:
+    """Which tiles of a raster are kept, for every method."""
+    tiles = cut(raster, tile)
+    grid_h, grid_w = len(tiles), len(tiles[0])
+    similar = similarity(metric, threshold, tile)
+    if method == "pred_2d":
+        return keep_pred_2d(tiles, similar, mode)
+    if method in PREDICTIVE:
+        return keep_along(tiles, scan_order(method, grid_h, grid_w), similar, mode)
+    if method == "conncomp" and not match_count:
+        return keep_conncomp(tiles, similar, skip_ratio)
+    wanted = count(keep_pred_2d(tiles, similar, mode))
+    if method == "conncomp":
+        return keep_conncomp(tiles, similar, matching_skip_ratio(tiles, similar, wanted))
+    return keep_random(grid_h, grid_w, wanted, seed, image_id)
+
+
+def reconstruct(
+    keep: Mask, kept_tiles: np.ndarray, method: str, metric: str, threshold: Fraction | float
+) -> np.ndarray:
+    """Replay the scan: a kept tile is taken from the list, a pruned one is its prediction."""
+    grid_h, grid_w = len(keep), len(keep[0])
+    similar = similarity(metric, threshold, kept_tiles.shape[1])
+    store = iter(kept_tiles.astype(np.int64))
+    rebuilt: Grid = [[next(store) if kept else None for kept in row] for row in keep]
+    last = (0, 0)
+    for r, c in scan_order(method, grid_h, grid_w):
+        if not keep[r][c]:
+            rebuilt[r][c] = (
+                predict_2d(rebuilt, r, c, similar)
+                if method == "pred_2d"
+                else rebuilt[last[0]][last[1]]
+            )
+        last = (r, c)
+    return join(rebuilt)
+
+
+def count(keep: Mask) -> int:
+    return sum(sum(row) for row in keep)
+
+
+def distinct(raster: np.ndarray, tile: int) -> int:
+    """The number of distinct tiles."""
+    return len({one.tobytes() for row in cut(raster, tile) for one in row})
