@@ -2,4 +2,5 @@
 
 from ppcli.cli.main import main
 
-main()
+if __name__ == "__main__":  # a spawned worker imports this module again
+    main()

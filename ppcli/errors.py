@@ -32,6 +32,8 @@ class ErrorCode(StrEnum):
     TOO_LARGE = "too_large"
     ASPECT_RATIO = "aspect_ratio"
     OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    WORKER_DIED = "worker_died"
 
 
 class PixelpruneError(Exception):
@@ -56,6 +58,14 @@ class OutputError(PixelpruneError):
     """The output cannot be written, exists already, or belongs to another configuration."""
 
     exit_code = ExitCode.OUTPUT
+
+
+class StoppedError(PixelpruneError):
+    """The run was asked to stop; what is finished stays, and can be resumed."""
+
+    def __init__(self, exit_code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class DamagedError(PixelpruneError):

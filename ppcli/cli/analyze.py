@@ -1,8 +1,6 @@
 """`pixelprune analyze`."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,25 +12,20 @@ from ppcli.cli.terminal import (
     Quiet,
     Terminal,
     Verbose,
-    data_on_stdout,
     logger,
 )
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
-from ppcli.errors import ExitCode, UsageError
+from ppcli.errors import ExitCode, StoppedError, UsageError
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit, Frames
-from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS, preset_named
+from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
 from ppcli.inputs.listing import Listing
-from ppcli.store.choices import Format
+from ppcli.store.choices import ROWS_PER_SHARD, Format
 
 if TYPE_CHECKING:
-    from ppcli.imaging.colour import Colour
-    from ppcli.imaging.fit import FitOptions
     from ppcli.run.analysis import PageResult
-    from ppcli.store.outputs import RowSink
-    from ppcli.store.schema import Config
 
 DEFAULT_OUTPUT = "pixelprune-out"
-_INPUTS, _CODER, _IMAGE, _OUTPUT = "Inputs", "Coder", "Image", "Output"
+_INPUTS, _CODER, _IMAGE, _OUTPUT, _RUN = "Inputs", "Coder", "Image", "Output", "Run"
 
 
 def analyze(
@@ -174,6 +167,51 @@ def analyze(
         bool,
         typer.Option("--overwrite", help="Replace an earlier output.", rich_help_panel=_OUTPUT),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(help="Go on with an unfinished dataset.", rich_help_panel=_OUTPUT),
+    ] = True,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="In an existing dataset, try the inputs that failed again.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
+    rows_per_shard: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Rows in one file.", rich_help_panel=_OUTPUT),
+    ] = ROWS_PER_SHARD,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Processes; 0 works in this one. Default: the cores.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0.001, metavar="SECONDS", help="For one image.", rich_help_panel=_RUN),
+    ] = 60.0,
+    worker_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Limit of each worker, such as 4GB. Default: none.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Stop after so many failures.", rich_help_panel=_RUN),
+    ] = None,
+    fail_fast: Annotated[
+        bool,
+        typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=_RUN),
+    ] = False,
     log_format: LogFormatOption = LogFormat.TEXT,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -197,78 +235,47 @@ def analyze(
 
     from ppcli.cli.progress import progress
     from ppcli.cli.summary import show_summary
+    from ppcli.cli.target import Target
+    from ppcli.cli.values import colour, executor_for, fit_options
+    from ppcli.imaging.decode import pillow_limits
     from ppcli.run.analysis import AnalysisOptions
-    from ppcli.run.analyze import analyze as run_analyze
+    from ppcli.run.analyze import AnalyzeRun, Watcher
+    from ppcli.run.stopping import listening
     from ppcli.store.outputs import single_file_format
 
     to_folder = output != STDOUT and single_file_format(output) is None
     options = AnalysisOptions(
         coder,
-        _fit_options(preset, fit, patch_size, merge_size, min_pixels, max_pixels),
+        fit_options(preset, fit, patch_size, merge_size, min_pixels, max_pixels),
         frames,
-        _colour(background),
+        colour(background),
         max_image_pixels,
         patches=to_folder and not no_patches,
     )
     terminal = Terminal(quiet, verbose, log_format)
-    with progress(terminal, listing) as on_file:
-        summary = run_analyze(
-            listing,
-            options,
-            lambda: _open_sink(output, row_format, options.as_config(), overwrite),
-            _log_failure,
-            on_file,
+    target = Target(output, row_format, options.as_config(), overwrite, resume, rows_per_shard)
+    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose)
+    stopped: StoppedError | None = None
+    with (
+        listening() as stop,
+        pillow_limits(max_image_pixels),
+        progress(terminal, listing) as on_file,
+    ):
+        watcher = Watcher(_log_failure, on_file)
+        run = AnalyzeRun(
+            options, executor, watcher, stop, 1 if fail_fast else max_failures, retry_failed
         )
-    show_summary(summary, terminal, output)
-    return ExitCode.INPUTS_FAILED if summary.failed else ExitCode.OK
-
-
-def _fit_options(
-    preset: str,
-    fit: Fit,
-    patch_size: int | None,
-    merge_size: int | None,
-    min_pixels: int | None,
-    max_pixels: int | None,
-) -> "FitOptions":
-    from ppcli.imaging.fit import FitOptions
-
-    numbers = preset_named(preset)
-    return FitOptions(
-        fit,
-        numbers.patch_size if patch_size is None else patch_size,
-        numbers.merge_size if merge_size is None else merge_size,
-        numbers.min_pixels if min_pixels is None else min_pixels,
-        numbers.max_pixels if max_pixels is None else max_pixels,
-    )
-
-
-def _colour(name: str) -> "Colour":
-    from PIL import ImageColor
-
-    try:
-        red, green, blue = ImageColor.getrgb(name)[:3]
-    except ValueError:
-        raise UsageError(f"{name!r} is not a colour; write it like white or #ffffff") from None
-    return red, green, blue
-
-
-@contextmanager
-def _open_sink(
-    output: str, row_format: Format | None, config: "Config", overwrite: bool
-) -> Iterator["RowSink"]:
-    from ppcli.store import outputs
-
-    with ExitStack() as stack:
-        if output == STDOUT:
-            stream = stack.enter_context(data_on_stdout())
-            kind = row_format or Format.JSONL
-            sink = outputs.stream_output(stream, kind, config)
-        elif (named := outputs.single_file_format(output)) is not None:
-            sink = outputs.file_output(output, named, config, overwrite)
-        else:
-            sink = outputs.dataset_output(output, config, overwrite)
-        yield stack.enter_context(sink)
+        try:
+            run(listing, target.open)
+        except StoppedError as error:
+            stopped = error
+    show_summary(run.summary, terminal)
+    if stopped is not None:
+        advice = "the same command goes on from here" if to_folder else f"{output} is not written"
+        raise StoppedError(stopped.exit_code, f"{stopped}; {advice}")
+    if output != STDOUT:
+        terminal.say(f"written to {output}")
+    return ExitCode.INPUTS_FAILED if run.summary.failed else ExitCode.OK
 
 
 def _log_failure(result: "PageResult") -> None:

@@ -4,11 +4,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ppcli.cli.terminal import STDOUT, Terminal, logger
+from ppcli.cli.terminal import Terminal, logger
 from ppcli.run.summary import Summary
 
 
-def show_summary(summary: Summary, terminal: Terminal, output: str) -> None:
+def show_summary(summary: Summary, terminal: Terminal) -> None:
     """Print the totals to standard error; as one line of JSON where logs are JSON."""
     if terminal.quiet:
         return
@@ -21,8 +21,6 @@ def show_summary(summary: Summary, terminal: Terminal, output: str) -> None:
     for name, value in _lines(summary):
         table.add_row(name, Text(value))
     terminal.console.print(table)
-    if output != STDOUT:
-        terminal.say(f"written to {output}")
 
 
 def _numbers(summary: Summary) -> dict[str, object]:
@@ -57,8 +55,10 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     lines.append(("bytes in", _bytes(summary.bytes_in)))
     if summary.patch_bytes:
         lines.append(("bytes of patch sets", _bytes(summary.patch_bytes)))
-    if summary.seconds:
-        lines.append(("images/s", f"{summary.images / summary.seconds:,.1f}"))
+    if summary.earlier_files:
+        lines.append(("files done by an earlier run", f"{summary.earlier_files:,}"))
+    if summary.images > summary.earlier_images:
+        lines.append(("images/s", f"{summary.images_per_second:,.1f}"))
     return lines
 
 

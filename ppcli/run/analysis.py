@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,14 +11,18 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ImageError
+from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
 from ppcli.imaging.colour import WHITE, Colour
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
 from ppcli.inputs.refs import ImageRef, printable
+from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
+
+_PATCH_BYTES_AT_A_TIME = 64 << 20
+NO_MEMORY = ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +66,96 @@ class PageResult:
     stats: StatsRow
     patches: PatchRow | None = None
 
+    @property
+    def patch_bytes(self) -> int:
+        """Bytes of the mask and the compressed tiles; 0 without a patch set."""
+        return 0 if self.patches is None else self.patches.nbytes
 
-def analyze_file(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
-    """The rows of one input file, at least one, whatever is wrong with it."""
-    blank = _blank_row(ref, options)
+
+@dataclass(frozen=True, slots=True)
+class PagesResult:
+    """Some pages of a file.
+
+    Attributes:
+        pages: in order.
+        rows_of_file: how many rows the whole file gives, as far as this part of it tells.
+    """
+
+    pages: list[PageResult]
+    rows_of_file: int
+
+
+def analyze_pages(
+    ref: ImageRef, options: AnalysisOptions, first: int = 1, most: int = 1
+) -> PagesResult:
+    """The rows of some pages of one input file, whatever is wrong with it.
+
+    Args:
+        ref: the file.
+        options: what the rows depend on.
+        first: the page or frame to begin with, from 1.
+        most: how many pages at the most; fewer when their patch sets grow large.
+    """
     started = time.perf_counter()
+    row = _blank_row(ref, options)
     try:
         source = ImageSource(ref.path, options.max_image_pixels)
     except ImageError as error:
-        yield PageResult(_failed(blank, error))
-        return
+        return PagesResult([PageResult(_failed(row, error))], rows_of_file=1)
     with source:
-        row = replace(blank, frames=source.frames, format=source.format)
-        several = source.gives_several(options.frames)
-        for number in range(1, source.frames + 1 if several else 2):
-            name = ref.page_id(number) if several else ref.image_id
-            page = replace(row, image_id=name, page=number)
+        rows_of_file = source.frames if source.gives_several(options.frames) else 1
+        row = replace(row, frames=source.frames, format=source.format)
+        results: list[PageResult] = []
+        patch_bytes = 0
+        for number in range(first, min(first + most, rows_of_file + 1)):
+            page = _row_of_page(row, ref, number, rows_of_file)
             try:
                 image = source.page(number, options.background)
                 page = replace(page, width=image.width, height=image.height)
-                yield _analyze_page(image, page, options, started)
+                results.append(_analyze_page(image, page, options, started))
             except ImageError as error:
-                yield PageResult(_failed(page, error))
+                results.append(PageResult(_failed(page, error)))
                 if isinstance(error, UnreachableFrameError):
-                    return
+                    return PagesResult(results, rows_of_file=number)
+            except MemoryError:
+                results.append(PageResult(_failed(page, NO_MEMORY)))
+            patch_bytes += results[-1].patch_bytes
+            if patch_bytes >= _PATCH_BYTES_AT_A_TIME:
+                break
             started = time.perf_counter()
+        return PagesResult(results, rows_of_file)
+
+
+def count_rows(ref: ImageRef, options: AnalysisOptions) -> int:
+    """How many rows a file gives, judged without decoding anything; 1 when it cannot be opened."""
+    try:
+        with ImageSource(ref.path, options.max_image_pixels) as source:
+            return source.frames if source.gives_several(options.frames) else 1
+    except ImageError:
+        return 1
+
+
+def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
+    """Whether the first bytes of a file leave it possible that it gives more than one row."""
+    try:
+        with open(ref.path, "rb") as file:
+            kind = sniff(file.read(SIGNATURE_BYTES))
+    except (OSError, ValueError):
+        return False
+    return kind == "TIFF" or (kind is not None and options.frames is Frames.ALL)
+
+
+def lost_page(
+    ref: ImageRef, options: AnalysisOptions, page: int, rows_of_file: int, error: ImageError
+) -> PageResult:
+    """The row of a page that took its worker with it."""
+    row = _row_of_page(_blank_row(ref, options), ref, page, rows_of_file)
+    return PageResult(_failed(row, error))
+
+
+def _row_of_page(row: StatsRow, ref: ImageRef, number: int, rows_of_file: int) -> StatsRow:
+    name = ref.page_id(number) if rows_of_file > 1 else ref.image_id
+    return replace(row, image_id=name, page=number)
 
 
 def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:

@@ -35,7 +35,10 @@ class Summary:
     """The totals of a run.
 
     Attributes:
-        files: inputs tried.
+        files: inputs that are done.
+        earlier_files: those among them that an earlier run did.
+        earlier_images: likewise, of the images.
+        failed_now: error rows of this run.
         images: rows without an error.
         failures: rows with an error, by code.
         skipped: files of folders that are no images.
@@ -49,6 +52,9 @@ class Summary:
     """
 
     files: int = 0
+    earlier_files: int = 0
+    earlier_images: int = 0
+    failed_now: int = 0
     images: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
@@ -61,6 +67,13 @@ class Summary:
     frames_left: int = 0
     keep_ratios: RatioHistogram = field(default_factory=RatioHistogram)
     unique_ratios: RatioHistogram = field(default_factory=RatioHistogram)
+    _rows_of_file: int = 0
+    _frames_of_file: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        """Images that this run did, over its time."""
+        return (self.images - self.earlier_images) / self.seconds if self.seconds else 0.0
 
     @property
     def failed(self) -> int:
@@ -70,6 +83,8 @@ class Summary:
     def add(self, result: PageResult) -> None:
         """Count one row."""
         stats = result.stats
+        self._rows_of_file += 1
+        self._frames_of_file = stats.frames or 0 if stats.status == OK else 0
         if stats.page == 1 and stats.file_bytes is not None:
             self.bytes_in += stats.file_bytes
         if stats.status != OK:
@@ -81,5 +96,14 @@ class Summary:
         self.unique += stats.unique or 0
         self.keep_ratios.add(stats.keep_ratio or 0.0)
         self.unique_ratios.add(stats.unique_ratio or 0.0)
-        if result.patches is not None:
-            self.patch_bytes += result.patches.nbytes
+        self.patch_bytes += result.patch_bytes
+
+    def end_of_earlier(self) -> None:
+        """All that an earlier run did has been counted."""
+        self.earlier_files, self.earlier_images = self.files, self.images
+
+    def end_of_file(self) -> None:
+        """All rows of an input have been counted."""
+        self.files += 1
+        self.frames_left += max(0, self._frames_of_file - self._rows_of_file)
+        self._rows_of_file = 0

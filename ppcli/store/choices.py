@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+ROWS_PER_SHARD = 10_000
+
 
 class Format(StrEnum):
     """How rows are written to standard output."""

@@ -3,6 +3,9 @@
 import json
 import os
 from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import xxhash
 
 from ppcli.errors import DamagedError
 from ppcli.store.atomic import atomic_file
@@ -11,16 +14,50 @@ from ppcli.version import __version__
 
 MANIFEST = "manifest.json"
 STATS, PATCHES = "stats", "patches"
+SHARD_KEY = "pixelprune.shard"  # in the metadata of a statistics file: the record of its shard
 _KIND = "pixelprune dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file as it was put in place.
+
+    Attributes:
+        size: in bytes.
+        digest: XXH3-128 of the whole file, hexadecimal.
+    """
+
+    size: int
+    digest: str
 
 
 @dataclass(slots=True)
 class Shard:
-    """One pair of files that cover the same inputs."""
+    """One pair of files that cover the same inputs.
+
+    Attributes:
+        inputs: how many input files.
+        inputs_digest: of their identities, sizes and times.
+        rows: of statistics.
+        failed: rows with an error.
+        patch_sets: rows of patch sets.
+        patch_bytes: of masks and compressed tiles.
+        files: by kind, `stats` and `patches`.
+    """
 
     inputs: int = 0
+    inputs_digest: str = ""
     rows: int = 0
+    failed: int = 0
     patch_sets: int = 0
+    patch_bytes: int = 0
+    files: dict[str, FileRecord] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: dict[str, Any]) -> "Shard":
+        """The shard of a manifest or of a statistics file's metadata."""
+        files = {kind: FileRecord(**record) for kind, record in text.pop("files").items()}
+        return cls(**text, files=files)
 
 
 @dataclass(slots=True)
@@ -44,15 +81,19 @@ class Manifest:
         """Whether the dataset was asked to hold patch sets."""
         return bool(self.config["patches"])
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of files that each shard has, in the order they are put in place."""
+        return [PATCHES, STATS] if self.has_patches else [STATS]
+
     def write(self, root: str) -> None:
         """Put the manifest in place, whole.
 
         Raises:
             OutputError: when it cannot be written.
         """
-        text = {"kind": _KIND, **asdict(self)}
         with atomic_file(os.path.join(root, MANIFEST)) as file:
-            file.write(json.dumps(text, indent=1, sort_keys=True).encode() + b"\n")
+            file.write(_text({"kind": _KIND, **asdict(self)}))
 
     @classmethod
     def read(cls, root: str) -> "Manifest":
@@ -60,19 +101,28 @@ class Manifest:
 
         Raises:
             FileNotFoundError: when there is none.
-            DamagedError: when it is not one of ours.
+            DamagedError: when it is not one of ours, or not as it was written.
         """
         path = os.path.join(root, MANIFEST)
+        with open(path, "rb") as file:
+            raw = file.read()
         try:
-            with open(path, encoding="utf-8") as file:
-                text = json.load(file)
-            if text["kind"] != _KIND:
-                raise ValueError(text["kind"])
-            shards = [Shard(**shard) for shard in text["shards"]]
-            config = dict(text["config"])
-            return cls(config, shards, bool(text["finished"]), str(text["version"]))
-        except (KeyError, TypeError, ValueError):
+            text = json.loads(raw)
+            if text.pop("kind") != _KIND or not text.pop("digest"):
+                raise ValueError
+            shards = [Shard.from_json(shard) for shard in text["shards"]]
+            manifest = cls(text["config"], shards, bool(text["finished"]), str(text["version"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise DamagedError(f"{path} is not a manifest of pixelprune, or is damaged") from None
+        if raw != _text({"kind": _KIND, **asdict(manifest)}):
+            raise DamagedError(f"{path} is not as it was written: its digest is another")
+        return manifest
+
+
+def _text(content: dict[str, Any]) -> bytes:
+    """The one spelling of a manifest, with the digest of all the rest in it."""
+    digest = xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
+    return json.dumps(content | {"digest": digest}, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def shard_path(root: str, kind: str, number: int) -> str:

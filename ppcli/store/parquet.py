@@ -1,6 +1,7 @@
 """Parquet files with checksums, and row groups sized in bytes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -48,6 +49,21 @@ class ParquetRows:
         if self._bytes >= ROW_GROUP_BYTES:
             self._flush()
 
+    def annotate(self, key: str, value: str) -> None:
+        """Add to the file's metadata what is known only now."""
+        self._writer.add_key_value_metadata({key: value})
+
+    def close(self) -> None:
+        """Write what is left and the footer."""
+        self._flush()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Let go of a file that nobody wants any more, while it still takes the footer."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._writer.is_open = False  # or it tries again when it is collected
+
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(table_of(self._rows, self._schema))
@@ -64,8 +80,9 @@ class ParquetRows:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self._flush()
-        self._writer.close()
+            self.close()
+        else:
+            self.abandon()
 
 
 def stats_parquet(file: BinaryIO, metadata: FileMetadata) -> ParquetRows:

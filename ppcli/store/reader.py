@@ -1,5 +1,6 @@
 """Reading patch sets back from a dataset folder or a file."""
 
+import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,9 @@ import pyarrow.parquet as pq
 
 from ppcli.errors import DamagedError, UsageError
 from ppcli.store.codec import StoredPatchSet, unpack
-from ppcli.store.manifest import PATCHES, Manifest, shard_path
-from ppcli.store.rows import PatchRow
-from ppcli.store.schema import PATCHES_SCHEMA, Config, FileMetadata
+from ppcli.store.manifest import PATCHES, SHARD_KEY, STATS, Manifest, Shard, shard_path
+from ppcli.store.rows import PatchRow, StatsRow
+from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, Config, FileMetadata
 
 _ROWS_AT_A_TIME = 16
 
@@ -108,6 +109,30 @@ def read_patch_rows(
                 if wanted is not None:
                     chosen = batch.filter(pc.is_in(batch["image_id"], value_set=wanted))
                 yield from (PatchRow(**row) for row in chosen.to_pylist())
+
+
+def read_stats_rows(path: str, config: Config | None = None) -> Iterator[StatsRow]:
+    """The rows of one file of statistics.
+
+    Raises:
+        DamagedError: when the file is not readable or a checksum is wrong.
+    """
+    with naming(path), open_parquet(path, STATS_SCHEMA, STATS, config) as file:
+        for batch in file.iter_batches():
+            yield from (StatsRow(**row) for row in batch.to_pylist())
+
+
+def shard_record(path: str, config: Config) -> Shard:
+    """What a file of statistics says of the shard that it completes.
+
+    Raises:
+        DamagedError: when it is not readable, or of another configuration.
+    """
+    with naming(path), open_parquet(path, STATS_SCHEMA, STATS, config) as file:
+        text = file.metadata.metadata.get(SHARD_KEY.encode())
+    if text is None:
+        raise DamagedError(f"{path} does not say which inputs it covers")
+    return Shard.from_json(json.loads(text))
 
 
 def read_patch_sets(

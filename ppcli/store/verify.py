@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from ppcli.errors import DamagedError, ErrorCode, UsageError
+from ppcli.store.affected import affected_rows
+from ppcli.store.atomic import digest_of
 from ppcli.store.codec import unpack
-from ppcli.store.manifest import PATCHES, STATS, Manifest, Shard, shard_path
+from ppcli.store.manifest import PATCHES, STATS, FileRecord, Manifest, Shard, shard_path
 from ppcli.store.reader import metadata_of, naming, open_parquet, read_patch_rows
 from ppcli.store.rows import ERROR, OK, PatchRow
 from ppcli.store.schema import STATS_SCHEMA, Config
@@ -50,8 +52,9 @@ class Report:
 def verify(path: str, data: bool = False) -> Report:
     """Check a dataset folder or one Parquet file of statistics or patch sets.
 
-    Page checksums, schemas, the numbers of rows, and whether the columns agree with one
-    another; with `data`, every raster is rebuilt and its digest compared.
+    In a dataset every byte of every file counts. Then page checksums, schemas, the numbers of
+    rows, and whether the columns agree with one another; with `data`, every raster is rebuilt
+    and its digest compared.
 
     Raises:
         UsageError: when there is nothing of ours at the path.
@@ -85,9 +88,27 @@ def _verify_dataset(root: str, data: bool, report: Report) -> None:
         report.damage.append(str(error))
         return
     report.finished = manifest.finished
+    rows_before = 0
     for number, shard in enumerate(manifest.shards):
-        _verify_shard(root, number, shard, manifest, data, report)
+        changed = [kind for kind in shard.files if _has_changed(root, kind, number, shard)]
+        for kind in changed:
+            path = shard_path(root, kind, number)
+            rows = affected_rows(root, kind, number, shard, rows_before)
+            report.damage.append(f"{path} is not as it was written; affected: {rows}")
+        if changed:
+            report.files += len(shard.files)
+        else:
+            _verify_shard(root, number, shard, manifest, data, report)
+        rows_before += shard.rows
     _find_strangers(root, manifest, report)
+
+
+def _has_changed(root: str, kind: str, number: int, shard: Shard) -> bool:
+    """Whether a file is missing, or differs in any byte from what was put in place."""
+    try:
+        return FileRecord(*digest_of(shard_path(root, kind, number))) != shard.files[kind]
+    except OSError:
+        return True
 
 
 def _verify_shard(

@@ -17,9 +17,11 @@ from ppcli import prune, read_patch_sets
 from ppcli.coding.patchset import raster_digest
 from ppcli.errors import DamagedError, ExitCode, OutputError, UsageError
 from ppcli.imaging.choices import Fit
+from ppcli.inputs.refs import ImageRef
 from ppcli.store import outputs, parquet
 from ppcli.store.choices import Format
 from ppcli.store.codec import pack
+from ppcli.store.dataset import dataset_output
 from ppcli.store.rows import PatchRow, StatsRow
 from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, FileMetadata
 from tests.conftest import blocks
@@ -56,7 +58,7 @@ def stream(row_format: Format) -> bytes:
     with outputs.stream_output(data, row_format, CONFIG) as sink:
         for row in ROWS:
             sink.add(row, None)
-            sink.end_of_input()
+            sink.end_of_input(ref(row.image_id))
     return data.getvalue()
 
 
@@ -91,12 +93,19 @@ def test_an_empty_arrow_stream_is_one() -> None:
     assert pa.ipc.open_stream(data.getvalue()).read_all().num_rows == 0
 
 
-def write_dataset(root, names, config=None, overwrite=False) -> None:
+def ref(name: str) -> ImageRef:
+    return ImageRef(f"in/{name}", name)
+
+
+def write_dataset(root, names, config=None, **options) -> None:
     config = CONFIG if config is None else config
-    with outputs.dataset_output(str(root), config, overwrite) as sink:
-        for seed, name in enumerate(names):
+    with dataset_output(str(root), config, **options) as sink:
+        refs = iter([ref(name) for name in names])
+        done = sum(len(shard.inputs) for shard in sink.earlier(refs))
+        for seed, one in enumerate(refs, done):
+            name = one.image_id
             sink.add(stats_row(name), patch_row(name, seed) if config["patches"] else None)
-            sink.end_of_input()
+            sink.end_of_input(one)
 
 
 def test_pyarrow_duckdb_pandas_and_polars_read_a_dataset(tmp_path) -> None:
@@ -163,9 +172,8 @@ def test_row_groups_are_sized_in_bytes(tmp_path, monkeypatch) -> None:
     assert max(groups) == 2
 
 
-def test_shards_of_equal_number_cover_equal_inputs(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(outputs, "ROWS_PER_SHARD", 2)
-    write_dataset(tmp_path / "out", ["a", "b", "c", "d", "e"])
+def test_shards_of_equal_number_cover_equal_inputs(tmp_path) -> None:
+    write_dataset(tmp_path / "out", ["a", "b", "c", "d", "e"], rows_per_shard=2)
     for number, names in enumerate((["a", "b"], ["c", "d"], ["e"])):
         for kind in ("stats", "patches"):
             path = tmp_path / "out" / kind / f"part-{number:05d}.parquet"
@@ -186,25 +194,35 @@ def tree(root) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.5])
-def test_an_existing_dataset_is_refused_untouched(tmp_path, threshold: float) -> None:
+@pytest.mark.parametrize(
+    ("names", "changes", "options", "words"),
+    [
+        (["a"], {"threshold": 0.5}, {}, "threshold 0.0 there and 0.5 here"),
+        (["a"], {}, {"resume": False}, "earlier run"),
+        (["b"], {}, {}, "b where a was"),
+        ([], {}, {}, "0 of 1"),
+        (["a", "b"], {}, {}, "without b"),
+    ],
+)
+def test_an_existing_dataset_is_refused_untouched(
+    tmp_path, names, changes, options, words: str
+) -> None:
     write_dataset(tmp_path / "out", ["a"])
     before = tree(tmp_path)
-    words = "threshold 0.0 there and 0.5 here" if threshold else "finished run"
     with pytest.raises(OutputError, match=words) as caught:
-        write_dataset(tmp_path / "out", ["b"], CONFIG | {"threshold": threshold})
+        write_dataset(tmp_path / "out", names, CONFIG | changes, **options)
     assert caught.value.exit_code == ExitCode.OUTPUT
     assert tree(tmp_path) == before
 
 
-def test_overwrite_removes_only_what_is_ours(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(outputs, "ROWS_PER_SHARD", 1)
-    write_dataset(tmp_path / "out", ["a", "b", "c"])
+def test_overwrite_removes_only_what_is_ours(tmp_path) -> None:
+    write_dataset(tmp_path / "out", ["a", "b", "c"], rows_per_shard=1)
     (tmp_path / "out" / "stats" / "mine.txt").write_text("keep")
     (tmp_path / "out" / "notes.txt").write_text("keep")
     write_dataset(tmp_path / "out", ["d"], overwrite=True)
     files = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")}
     assert files == {
+        ".lock",
         "manifest.json",
         "notes.txt",
         "stats/mine.txt",
@@ -222,11 +240,12 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path, overwrite: bool) -> None
 
 
 def test_a_failing_run_leaves_no_half_shard(tmp_path) -> None:
-    output = outputs.dataset_output(str(tmp_path / "out"), CONFIG, overwrite=False)
+    output = dataset_output(str(tmp_path / "out"), CONFIG)
     with pytest.raises(KeyboardInterrupt), output as sink:
         sink.add(stats_row("a"), patch_row("a"))
         raise KeyboardInterrupt
-    assert [path.name for path in (tmp_path / "out").rglob("*.*")] == ["manifest.json"]
+    names = {path.name for path in (tmp_path / "out").rglob("*.*")}
+    assert names == {".lock", "manifest.json"}
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.csv"])

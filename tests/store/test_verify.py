@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import pyarrow as pa
@@ -6,6 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ppcli.errors import UsageError
+from ppcli.store.atomic import digest_of
+from ppcli.store.manifest import FileRecord, Manifest
 from ppcli.store.verify import verify
 from tests.command import pixelprune
 
@@ -35,9 +36,13 @@ def part(out, kind: str):
     return out / kind / "part-00000.parquet"
 
 
-def rewrite(path, change) -> None:
-    table = pq.read_table(path)
-    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), path)
+def rewrite(out, kind: str, change) -> None:
+    """Change a table, and the manifest's record of its file with it."""
+    table = pq.read_table(part(out, kind))
+    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), part(out, kind))
+    manifest = Manifest.read(str(out))
+    manifest.shards[0].files[kind] = FileRecord(*digest_of(str(part(out, kind))))
+    manifest.write(str(out))
 
 
 def with_column(name: str, values):
@@ -108,19 +113,19 @@ def test_a_missing_and_a_cut_file(out, kind: str) -> None:
     ],
 )
 def test_columns_that_disagree(out, kind: str, column: str, values, words: str) -> None:
-    rewrite(part(out, kind), with_column(column, values))
+    rewrite(out, kind, with_column(column, values))
     assert any(words in fault for fault in faults(out))
 
 
 def test_rows_that_are_missing(out) -> None:
-    rewrite(part(out, "patches"), lambda table: table.slice(0, 2))
+    rewrite(out, "patches", lambda table: table.slice(0, 2))
     assert any("2 patch sets" in fault for fault in faults(out))
-    rewrite(part(out, "stats"), lambda table: table.slice(0, 3))
+    rewrite(out, "stats", lambda table: table.slice(0, 3))
     assert any("3 rows" in fault for fault in faults(out))
 
 
 def test_a_wrong_digest_is_found_only_with_data(out) -> None:
-    rewrite(part(out, "patches"), with_column("raster_digest", ["0" * 32] * 3))
+    rewrite(out, "patches", with_column("raster_digest", ["0" * 32] * 3))
     assert faults(out) == []
     assert len(faults(out, data=True)) == 3
 
@@ -128,9 +133,47 @@ def test_a_wrong_digest_is_found_only_with_data(out) -> None:
 def test_files_from_elsewhere(out) -> None:
     shutil.copy(part(out, "stats"), out / "stats" / "part-00007.parquet")
     assert any("part-00007" in fault for fault in faults(out))
-    manifest = json.loads((out / "manifest.json").read_text())
-    manifest["config"]["threshold"] = 0.5
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    manifest = Manifest.read(str(out))
+    manifest.config["threshold"] = 0.5
+    manifest.write(str(out))
     assert any("another configuration" in fault for fault in faults(out))
-    (out / "manifest.json").write_text("{")
-    assert any("manifest" in fault for fault in faults(out))
+
+
+@pytest.mark.parametrize("kind", ["stats", "patches", "manifest"])
+def test_every_single_byte_counts(out, kind: str) -> None:
+    path = out / "manifest.json" if kind == "manifest" else part(out, kind)
+    whole = path.read_bytes()
+    step = max(1, len(whole) // 300)
+    places = {0, 3, 4, *range(0, len(whole), step), *range(len(whole) - 12, len(whole))}
+    for place in sorted(places):
+        raw = bytearray(whole)
+        raw[place] ^= 1 << (place % 8)
+        path.write_bytes(raw)
+        assert faults(out), f"flipped at {place}"
+    for place in sorted(places)[::10]:
+        path.write_bytes(whole[:place] + whole[place + 1 :])
+        assert faults(out), f"missing at {place}"
+        path.write_bytes(whole[:place] + b"\0" + whole[place:])
+        assert faults(out), f"added at {place}"
+    path.write_bytes(whole)
+    assert faults(out) == []
+
+
+def test_affected_rows_are_named(out) -> None:
+    path = part(out, "patches")
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    whole = path.read_bytes()
+    raw = bytearray(whole)
+    raw[chunk.data_page_offset + 40] ^= 1
+    path.write_bytes(raw)
+    [fault] = faults(out)
+    assert fault.endswith("patch sets 1 to 3 of this file (0.png to 2.png)")
+    raw = bytearray(whole)
+    raw[raw.rindex(b"parquet-cpp")] ^= 1  # in the footer: who wrote it
+    path.write_bytes(raw)
+    [fault] = faults(out)
+    assert "affected: no row" in fault
+    part(out, "stats").unlink()
+    path.write_bytes(whole)
+    [fault] = faults(out)
+    assert fault.endswith("rows 1 to 4")

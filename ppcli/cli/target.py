@@ -1,0 +1,47 @@
+"""What `-o` names."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+
+from ppcli.cli.terminal import STDOUT, data_on_stdout
+from ppcli.store.choices import Format
+from ppcli.store.dataset import dataset_output
+from ppcli.store.outputs import RowSink, file_output, single_file_format, stream_output
+from ppcli.store.schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An output, and what may be done to it."""
+
+    output: str
+    row_format: Format | None
+    config: Config
+    overwrite: bool
+    resume: bool
+    rows_per_shard: int
+
+    @contextmanager
+    def open(self) -> Iterator[RowSink]:
+        """Open it for the rows of a run.
+
+        Raises:
+            OutputError: when it cannot be written, or may not be.
+        """
+        with ExitStack() as stack:
+            sink: AbstractContextManager[RowSink]
+            if self.output == STDOUT:
+                stream = stack.enter_context(data_on_stdout())
+                sink = stream_output(stream, self.row_format or Format.JSONL, self.config)
+            elif (named := single_file_format(self.output)) is not None:
+                sink = file_output(self.output, named, self.config, self.overwrite)
+            else:
+                sink = dataset_output(
+                    self.output,
+                    self.config,
+                    overwrite=self.overwrite,
+                    resume=self.resume,
+                    rows_per_shard=self.rows_per_shard,
+                )
+            yield stack.enter_context(sink)

@@ -1,0 +1,80 @@
+"""What options spell, as the library takes it."""
+
+import re
+
+from PIL import ImageColor
+
+from ppcli.errors import UsageError
+from ppcli.imaging.choices import Fit
+from ppcli.imaging.colour import Colour
+from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.presets import preset_named
+from ppcli.run.executors import Executor, ProcessExecutor, SerialExecutor, available_cores
+
+
+def executor_for(
+    workers: int | None,
+    timeout: float,
+    worker_memory: str | None,
+    max_image_pixels: int,
+    keep_stderr: bool,
+) -> Executor:
+    """The executor that `--workers` asks for.
+
+    Raises:
+        UsageError: when the memory limit is not a size.
+    """
+    limit = None if worker_memory is None else parse_size(worker_memory)
+    if workers == 0:
+        return SerialExecutor()
+    number = available_cores() if workers is None else workers
+    return ProcessExecutor(number, timeout, max_image_pixels, limit, keep_stderr)
+
+
+def fit_options(
+    preset: str,
+    fit: Fit,
+    patch_size: int | None,
+    merge_size: int | None,
+    min_pixels: int | None,
+    max_pixels: int | None,
+) -> FitOptions:
+    """The numbers of a preset, each replaced where an option is given.
+
+    Raises:
+        UsageError: for an unknown preset, or numbers that no image could meet.
+    """
+    numbers = preset_named(preset)
+    return FitOptions(
+        fit,
+        numbers.patch_size if patch_size is None else patch_size,
+        numbers.merge_size if merge_size is None else merge_size,
+        numbers.min_pixels if min_pixels is None else min_pixels,
+        numbers.max_pixels if max_pixels is None else max_pixels,
+    )
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes written like 500MB or 4G, decimal.
+
+    Raises:
+        UsageError: when it is not.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{text!r} is not a size; write it like 500MB or 4GB")
+    power = " kmgt".index(match[2].lower() or " ")
+    return int(float(match[1]) * 1000**power)
+
+
+def colour(name: str) -> Colour:
+    """Red, green and blue of a colour as CSS spells it.
+
+    Raises:
+        UsageError: when it is none.
+    """
+    try:
+        red, green, blue = ImageColor.getrgb(name)[:3]
+    except ValueError:
+        raise UsageError(f"{name!r} is not a colour; write it like white or #ffffff") from None
+    return red, green, blue

@@ -1,0 +1,204 @@
+"""Where work is done: in this process, or in worker processes that may crash, hang or be killed."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pebble import ProcessExpired, ProcessPool
+
+from ppcli.errors import ErrorCode, ImageError, PixelpruneError
+from ppcli.run.worker import prepare
+
+_TRIES = 3
+
+
+class Task(Protocol):
+    """Work that was submitted."""
+
+    def done(self, seconds: float) -> bool:
+        """Wait so long at the most; whether there is a result."""
+
+    def result(self) -> Any:  # noqa: ANN401
+        """What the work gave, once it is done.
+
+        Raises:
+            ImageError: `timeout` or `worker_died` when the work did not come to its end.
+        """
+
+
+class Executor(Protocol):
+    """Runs work on images. Another engine has to do no more than this."""
+
+    @property
+    def capacity(self) -> int:
+        """How many tasks it is worth having under way."""
+
+    def expect(self, tasks: int) -> None:
+        """Told once, before the first task, when no more than so many will come."""
+
+    def submit(self, work: Callable[..., Any], *args: object) -> Task:
+        """Begin `work(*args)`; function, arguments and result must be picklable."""
+
+    def close(self) -> None:
+        """Drop what is under way and leave nothing behind."""
+
+
+@dataclass(slots=True)
+class _Deferred:
+    """A task of the serial executor: done when its result is asked for."""
+
+    work: Callable[..., Any]
+    args: tuple[object, ...]
+
+    def done(self, seconds: float) -> bool:
+        return True
+
+    def result(self) -> Any:  # noqa: ANN401
+        return self.work(*self.args)
+
+
+class SerialExecutor:
+    """Works in this process, one image after another. A crash is a crash of the run."""
+
+    capacity = 1
+
+    def expect(self, tasks: int) -> None:
+        """Nothing to prepare."""
+
+    def submit(self, work: Callable[..., Any], *args: object) -> Task:
+        """Work when the result is asked for."""
+        return _Deferred(work, args)
+
+    def close(self) -> None:
+        """Nothing is left behind."""
+
+
+@dataclass(slots=True)
+class ProcessExecutor:
+    """Works in spawned processes; one that dies or takes too long is replaced.
+
+    Attributes:
+        workers: how many processes.
+        timeout: seconds that one task may take.
+        max_image_pixels: limit of Pillow in the workers.
+        memory_limit: bytes of data a worker may hold, None for no limit.
+        keep_stderr: let decoders in workers write to standard error.
+        setup: called in each worker as it starts; must be picklable.
+    """
+
+    workers: int
+    timeout: float
+    max_image_pixels: int
+    memory_limit: int | None = None
+    keep_stderr: bool = False
+    setup: Callable[[], None] | None = None
+    _pool: ProcessPool | None = field(default=None, init=False)
+
+    @property
+    def capacity(self) -> int:
+        """Enough that a slow image does not leave the other workers idle at once."""
+        return 4 * self.workers
+
+    def expect(self, tasks: int) -> None:
+        """Start no more workers than there is work for."""
+        self.workers = max(1, min(self.workers, tasks))
+
+    def submit(self, work: Callable[..., Any], *args: object) -> "PooledTask":
+        """Queue the work."""
+        return PooledTask(self, work, args)
+
+    def schedule(self, work: Callable[..., Any], args: tuple[object, ...]) -> "Future[Any]":
+        """Hand work to the pool, a new one when the old is broken."""
+        if self._pool is None or not self._pool.active:
+            self.close()
+            self._pool = ProcessPool(
+                max_workers=self.workers,
+                initializer=prepare,
+                initargs=(
+                    self.max_image_pixels,
+                    self.memory_limit,
+                    self.keep_stderr,
+                    self.setup,
+                ),
+                context=multiprocessing.get_context("spawn"),
+            )
+        future: Future[Any] = self._pool.schedule(work, args=args, timeout=self.timeout)
+        return future
+
+    def close(self) -> None:
+        """Stop the workers, whatever they are doing."""
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]
+            self._pool.join()
+            self._pool = None
+
+
+class PooledTask:
+    """Work in a pool. When the whole pool breaks, the work is given to the next one."""
+
+    def __init__(
+        self, executor: ProcessExecutor, work: Callable[..., Any], args: tuple[object, ...]
+    ) -> None:
+        self._executor = executor
+        self._work = work
+        self._args = args
+        self._tries = 1
+        self._future = executor.schedule(work, args)
+
+    def done(self, seconds: float) -> bool:
+        """Wait so long at the most; whether there is a result."""
+        if not wait([self._future], seconds).done:
+            return False
+        if isinstance(self._future.exception(), BrokenProcessPool) and self._tries < _TRIES:
+            self._tries += 1
+            self._future = self._executor.schedule(self._work, self._args)
+            return False
+        return True
+
+    def result(self) -> Any:  # noqa: ANN401
+        """What the work gave.
+
+        Raises:
+            ImageError: `timeout` or `worker_died`.
+            PixelpruneError: when workers cannot even start.
+        """
+        try:
+            return self._future.result()
+        except TimeoutError:
+            raise ImageError(
+                ErrorCode.TIMEOUT, f"not done after {self._executor.timeout:g} seconds (--timeout)"
+            ) from None
+        except ProcessExpired as error:
+            raise ImageError(ErrorCode.WORKER_DIED, _how_it_died(error.exitcode)) from None
+        except BrokenProcessPool as error:
+            raise PixelpruneError(
+                "the worker processes cannot be started; with --worker-memory, allow them more, "
+                "or use --workers 0 to see the reason"
+            ) from error
+
+
+def _how_it_died(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = _signal_name(-exitcode)
+        return f"the worker that had it was ended by {name}"
+    return f"the worker that had it ended with exit code {exitcode}"
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def available_cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,46 @@
+"""Being asked to stop: the first signal is a request, the second interrupt an order."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from ppcli.errors import ExitCode
+
+logger = logging.getLogger("pixelprune")
+
+
+class StopRequest:
+    """Whether the run was asked to stop, and with which exit code it then ends."""
+
+    def __init__(self) -> None:
+        self.exit_code: ExitCode | None = None
+
+    def __call__(self) -> bool:
+        """Whether a signal has come."""
+        return self.exit_code is not None
+
+    def on_signal(self, number: int, _: FrameType | None) -> None:
+        """Take note; raise KeyboardInterrupt at the second interrupt."""
+        if self.exit_code is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            self.exit_code = ExitCode.INTERRUPTED
+            logger.warning("stopping after the image in hand; interrupt again to stop at once")
+        else:
+            self.exit_code = ExitCode.TERMINATED
+            logger.warning("terminating after the image in hand")
+
+
+@contextmanager
+def listening() -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a request to stop while the block runs."""
+    request = StopRequest()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, request.on_signal) for number in numbers]
+    try:
+        yield request
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,80 @@
+"""Which rows a damaged file of a dataset takes with it."""
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ppcli.store.manifest import STATS, Shard, shard_path
+from ppcli.store.rows import OK
+
+Span = tuple[int, int]
+
+
+def affected_rows(root: str, kind: str, number: int, shard: Shard, rows_before: int) -> str:
+    """Words for the rows of a changed file that cannot be trusted, counted from 1.
+
+    Row groups whose pages still have the right checksums are not affected.
+
+    Args:
+        root: the dataset folder.
+        kind: `stats` or `patches`.
+        number: of the shard.
+        shard: what the manifest says of it.
+        rows_before: rows of statistics in earlier shards.
+    """
+    rows = shard.rows if kind == STATS else shard.patch_sets
+    spans = _unreadable_spans(shard_path(root, kind, number), rows)
+    if not spans:
+        return "no row, only what stands between them"
+    names = _names(shard_path(root, STATS, number), kind)
+    return ", ".join(_words(span, kind, rows_before, names) for span in spans)
+
+
+def _unreadable_spans(path: str, rows: int) -> list[Span]:
+    """Spans (first, end) of the row groups that cannot be read; all rows without a footer."""
+    spans: list[Span] = []
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            start = 0
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                if not _is_readable(file, group):
+                    spans.append((start, end))
+                start = end
+            if start != rows:
+                return [(0, rows)]
+    except (OSError, pa.ArrowException):
+        return [(0, rows)]
+    return spans
+
+
+def _is_readable(file: pq.ParquetFile, group: int) -> bool:
+    try:
+        file.read_row_group(group)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def _names(stats_path: str, kind: str) -> list[str]:
+    """The image_ids of the rows of a kind of file, as far as the statistics can be read."""
+    if not os.path.exists(stats_path):
+        return []
+    try:
+        table = pq.read_table(
+            stats_path, columns=["image_id", "status"], page_checksum_verification=True
+        )
+    except (OSError, pa.ArrowException):
+        return []
+    rows = zip(table["image_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+    return [name for name, status in rows if kind == STATS or status == OK]
+
+
+def _words(span: Span, kind: str, rows_before: int, names: list[str]) -> str:
+    first, end = span
+    if kind == STATS:
+        words = f"rows {rows_before + first + 1:,} to {rows_before + end:,}"
+    else:
+        words = f"patch sets {first + 1:,} to {end:,} of this file"
+    return f"{words} ({names[first]} to {names[end - 1]})" if end <= len(names) else words

@@ -1,0 +1,342 @@
+"""A dataset folder: claimed, recovered, resumed, and written shard by shard."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from filelock import FileLock, Timeout
+
+from ppcli.errors import DamagedError, OutputError, StoppedError
+from ppcli.inputs.refs import ImageRef
+from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of, writing
+from ppcli.store.choices import ROWS_PER_SHARD
+from ppcli.store.manifest import (
+    MANIFEST,
+    PATCHES,
+    STATS,
+    FileRecord,
+    Manifest,
+    Shard,
+    shard_path,
+)
+from ppcli.store.reader import read_patch_rows, read_stats_rows, shard_record
+from ppcli.store.rows import ERROR, PatchRow, StatsRow
+from ppcli.store.schema import Config
+from ppcli.store.shards import NEW_SUFFIX, InputsDigest, ShardWriter
+
+logger = logging.getLogger("pixelprune")
+
+LOCK = ".lock"
+BYTES_PER_SHARD = 1 << 30
+_LITTLE_SPACE = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierInput:
+    """An input that an earlier run finished, with its rows."""
+
+    ref: ImageRef
+    rows: list[StatsRow]
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of its rows is an error."""
+        return any(row.status == ERROR for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierShard:
+    """A shard that an earlier run finished.
+
+    Attributes:
+        number: its place in the dataset.
+        inputs: with their rows, in order.
+        patch_bytes: of its masks and compressed tiles.
+    """
+
+    number: int
+    inputs: list[EarlierInput]
+    patch_bytes: int
+
+
+@contextmanager
+def dataset_output(
+    root: str,
+    config: Config,
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
+    rows_per_shard: int = ROWS_PER_SHARD,
+) -> Iterator["Dataset"]:
+    """A dataset folder to write to, under its lock.
+
+    Raises:
+        OutputError: when the folder holds something else, belongs to another configuration, is
+            written to by another run, or cannot be written.
+    """
+    _refuse_foreign(root)
+    with writing(root):
+        os.makedirs(root, exist_ok=True)
+        lock = FileLock(os.path.join(root, LOCK), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise OutputError(f"another run is writing to {root}; wait for it to end") from None
+    try:
+        manifest = _claim(root, config, overwrite, resume)
+        dataset = Dataset(root, manifest, rows_per_shard)
+        with dataset:
+            yield dataset
+    finally:
+        lock.release()
+
+
+def _refuse_foreign(root: str) -> None:
+    try:
+        found = os.listdir(root)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"{root} cannot be used as a folder: {error.strerror}") from error
+    ours = [name for name in found if name == LOCK or name.endswith(TEMPORARY_SUFFIX)]
+    if len(found) > len(ours) and MANIFEST not in found:
+        raise OutputError(f"{root} holds other things than a dataset; use another folder")
+
+
+def _claim(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest:
+    """The manifest to go on from; the folder is as that manifest says."""
+    try:
+        manifest = Manifest.read(root)
+    except FileNotFoundError:
+        manifest = Manifest(config)
+        manifest.write(root)
+    except DamagedError as error:
+        raise OutputError(f"{error}; move {root} away or use another folder") from error
+    if overwrite and (manifest.shards or manifest.config != config):
+        _remove(root, manifest)
+        manifest = Manifest(config)
+        manifest.write(root)
+    _refuse_other_configuration(root, manifest, config)
+    if manifest.shards and not resume:
+        raise OutputError(f"{root} holds an earlier run; use --overwrite or another folder")
+    with writing(root):
+        for kind in manifest.kinds:
+            os.makedirs(os.path.join(root, kind), exist_ok=True)
+        _recover(root, manifest)
+    return manifest
+
+
+def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -> None:
+    differing = [
+        f"{name} {manifest.config.get(name)!r} there and {config.get(name)!r} here"
+        for name in sorted({*manifest.config, *config})
+        if manifest.config.get(name) != config.get(name)
+    ]
+    if differing:
+        raise OutputError(
+            f"{root} was made with another configuration ({', '.join(differing)}); "
+            "use --overwrite or another folder"
+        )
+
+
+def _remove(root: str, manifest: Manifest) -> None:
+    """Remove what a manifest names, its unfinished shard included, and nothing else."""
+    with writing(root):
+        os.unlink(os.path.join(root, MANIFEST))
+        for number in range(len(manifest.shards) + 1):
+            _remove_shard(root, number)
+        for kind in (STATS, PATCHES):
+            with suppress(OSError):
+                os.rmdir(os.path.join(root, kind))
+
+
+def _remove_shard(root: str, number: int) -> None:
+    for kind in (STATS, PATCHES):
+        for suffix in ("", NEW_SUFFIX):
+            with suppress(FileNotFoundError):
+                os.unlink(shard_path(root, kind, number) + suffix)
+
+
+def _recover(root: str, manifest: Manifest) -> None:
+    """Bring the files of a killed run into the state that its manifest speaks of."""
+    for folder in (root, *(os.path.join(root, kind) for kind in manifest.kinds)):
+        for name in os.listdir(folder):
+            if name.endswith(TEMPORARY_SUFFIX):
+                os.unlink(os.path.join(folder, name))
+    for number, shard in enumerate(manifest.shards):
+        _settle_replacement(root, number, shard)
+    number = len(manifest.shards)
+    if adopted := _shard_beyond_manifest(root, number, manifest):
+        manifest.shards.append(adopted)
+        manifest.write(root)
+    else:
+        _remove_shard(root, number)
+
+
+def _settle_replacement(root: str, number: int, shard: Shard) -> None:
+    """Finish a replacement that the manifest records already; drop one that it does not."""
+    for kind, record in shard.files.items():
+        path = shard_path(root, kind, number)
+        if os.path.exists(path + NEW_SUFFIX):
+            if FileRecord(*digest_of(path + NEW_SUFFIX)) == record:
+                os.replace(path + NEW_SUFFIX, path)
+            else:
+                os.unlink(path + NEW_SUFFIX)
+
+
+def _shard_beyond_manifest(root: str, number: int, manifest: Manifest) -> Shard | None:
+    """A shard that was put in place just before the run was killed, if it is whole."""
+    path = shard_path(root, STATS, number)
+    if not os.path.exists(path):
+        return None
+    try:
+        shard = shard_record(path, manifest.config)
+        if manifest.has_patches:
+            found = FileRecord(*digest_of(shard_path(root, PATCHES, number)))
+            if shard.files.get(PATCHES) != found:
+                return None
+    except (DamagedError, FileNotFoundError):
+        return None
+    shard.files[STATS] = FileRecord(*digest_of(path))
+    return shard
+
+
+class Dataset:
+    """The sink of a run that writes a dataset folder."""
+
+    def __init__(self, root: str, manifest: Manifest, rows_per_shard: int) -> None:
+        self._root = root
+        self._manifest = manifest
+        self._rows_per_shard = rows_per_shard
+        self._writer: ShardWriter | None = None
+        self._space_warned = False
+
+    def earlier(self, refs: Iterator[ImageRef]) -> Iterator[EarlierShard]:
+        """Take from `refs` the inputs that an earlier run finished, and say what it found.
+
+        Raises:
+            OutputError: when the inputs are not the same.
+        """
+        for number, shard in enumerate(self._manifest.shards):
+            yield self._earlier_shard(number, shard, refs)
+        if self._manifest.finished and (more := next(refs, None)):
+            raise OutputError(
+                f"{self._root} holds a finished run without {more.image_id}; "
+                "use --overwrite or another folder"
+            )
+
+    def _earlier_shard(self, number: int, shard: Shard, refs: Iterator[ImageRef]) -> EarlierShard:
+        try:
+            rows = list(read_stats_rows(shard_path(self._root, STATS, number)))
+        except DamagedError as error:
+            raise OutputError(f"{error}; pixelprune verify tells more") from error
+        groups: list[list[StatsRow]] = []
+        for row in rows:
+            if row.page == 1:
+                groups.append([])
+            groups[-1].append(row)
+        taken = list(islice(refs, shard.inputs))
+        digest = InputsDigest()
+        inputs = []
+        for ref, group in zip(taken, groups, strict=False):
+            inputs.append(EarlierInput(ref, group))
+            digest.add(ref, inputs[-1].failed)
+        if not len(taken) == len(groups) == shard.inputs:
+            raise OutputError(self._inputs_differ(number, f"{len(taken)} of {shard.inputs} left"))
+        if digest.hexdigest() != shard.inputs_digest:
+            raise OutputError(self._inputs_differ(number, _first_difference(inputs)))
+        return EarlierShard(number, inputs, shard.patch_bytes)
+
+    def _inputs_differ(self, number: int, what: str) -> str:
+        return (
+            f"{self._root} belongs to other inputs: those of shard {number} have changed ({what}); "
+            "use --overwrite or another folder"
+        )
+
+    def earlier_patches(self, shard: EarlierShard) -> Iterator[PatchRow]:
+        """The patch sets of a finished shard, in order."""
+        if self._manifest.has_patches:
+            yield from read_patch_rows(shard_path(self._root, PATCHES, shard.number))
+
+    @contextmanager
+    def replacing(self, number: int) -> Iterator[ShardWriter]:
+        """Write a finished shard anew.
+
+        The manifest is what decides: before it names the new files the old ones count, after it
+        resuming completes the change.
+        """
+        writer = ShardWriter(self._root, number, self._manifest)
+        try:
+            yield writer
+            writer.finish()
+            writer.put_in_place(NEW_SUFFIX)
+            self._manifest.shards[number] = writer.shard
+            self._manifest.write(self._root)
+            with writing(self._root):
+                _settle_replacement(self._root, number, writer.shard)
+        finally:
+            writer.discard()
+
+    def add(self, stats: StatsRow, patches: PatchRow | None) -> None:
+        """Take the row of one page, and its patch set when there is one."""
+        if self._writer is None:
+            self._warn_of_little_space()
+            self._writer = ShardWriter(self._root, len(self._manifest.shards), self._manifest)
+        self._writer.add(stats, patches)
+
+    def end_of_input(self, ref: ImageRef) -> None:
+        """Close the shard when it is large enough; shards end between inputs."""
+        if self._writer is not None:
+            self._writer.end_of_input(ref)
+            shard = self._writer.shard
+            if shard.rows >= self._rows_per_shard or shard.patch_bytes >= BYTES_PER_SHARD:
+                self._end_shard()
+
+    def _end_shard(self) -> None:
+        if self._writer is None:
+            return
+        writer, self._writer = self._writer, None
+        try:
+            writer.finish()
+            writer.put_in_place()
+        finally:
+            writer.discard()
+        self._manifest.shards.append(writer.shard)
+        self._manifest.write(self._root)
+
+    def _warn_of_little_space(self) -> None:
+        with suppress(OSError):
+            free = shutil.disk_usage(self._root).free
+            if free < _LITTLE_SPACE and not self._space_warned:
+                self._space_warned = True
+                logger.warning(
+                    "only %s MB are left where %s lies", f"{free // 10**6:,}", self._root
+                )
+
+    def __enter__(self) -> "Dataset":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        if kind is None or kind is StoppedError:
+            self._end_shard()
+        elif self._writer is not None:
+            self._writer.discard()
+        if kind is None and not self._manifest.finished:
+            self._manifest.finished = True
+            self._manifest.write(self._root)
+
+
+def _first_difference(inputs: list[EarlierInput]) -> str:
+    for one in inputs:
+        first = one.rows[0]
+        if first.path != one.ref.shown_path or not first.image_id.startswith(one.ref.image_id):
+            return f"{one.ref.image_id} where {first.image_id} was"
+        if first.file_bytes is not None and not one.failed:
+            with suppress(OSError):
+                if os.path.getsize(one.ref.path) != first.file_bytes:
+                    return f"{one.ref.image_id} has another size"
+    return "a file was written to since"
