@@ -16,18 +16,24 @@ _counter = count()
 
 
 class _DigestingFile(io.BufferedWriter):
-    """Hashes what is written, in order; Parquet and text writers never seek."""
+    """Hashes what is written, in order; Parquet and text writers never seek.
 
-    def __init__(self, raw: io.FileIO) -> None:
+    Raises:
+        OutputError: from `write`, naming the file that is to be.
+    """
+
+    def __init__(self, raw: io.FileIO, path: str) -> None:
         super().__init__(raw)
         self.size = 0
+        self._path = path
         self._hash = xxhash.xxh3_128()
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
         view = memoryview(data).cast("B")
         self._hash.update(view)
         self.size += view.nbytes
-        return super().write(view)
+        with writing(self._path):
+            return super().write(view)
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
@@ -46,7 +52,7 @@ class PendingFile:
             os.path.dirname(path), f".{os.getpid()}-{next(_counter)}{TEMPORARY_SUFFIX}"
         )
         with writing(path):
-            self._file = _DigestingFile(io.FileIO(self._temporary, "wb"))
+            self._file = _DigestingFile(io.FileIO(self._temporary, "wb"), path)
 
     @property
     def file(self) -> BinaryIO:
@@ -95,8 +101,7 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
     """
     pending = PendingFile(path)
     try:
-        with writing(path):
-            yield pending.file
+        yield pending.file
         pending.finish()
         pending.put_in_place()
     finally:
@@ -108,8 +113,6 @@ def writing(path: str) -> Iterator[None]:
     """Turn what the system says of a write into an `OutputError` that names the file."""
     try:
         yield
-    except BrokenPipeError:  # of a terminal or a pipe beside this file
-        raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 

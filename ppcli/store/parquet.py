@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ppcli.errors import OutputError
 from ppcli.store.rows import PatchRow, StatsRow
 from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, FileMetadata, table_of
 
@@ -60,7 +61,7 @@ class ParquetRows:
 
     def abandon(self) -> None:
         """Let go of a file that nobody wants any more, while it still takes the footer."""
-        with suppress(OSError, pa.ArrowException):
+        with suppress(OSError, ValueError, OutputError, pa.ArrowException):
             self._writer.close()
         self._writer.is_open = False  # or it tries again when it is collected
 

@@ -1,5 +1,6 @@
-import errno
 import os
+import signal
+import sys
 
 import pytest
 
@@ -36,13 +37,27 @@ def test_the_bytes_are_on_disk_before_the_name(tmp_path, monkeypatch) -> None:
     assert steps == ["sync", "rename", "sync"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
 def test_a_full_disk_is_an_output_error(tmp_path) -> None:
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    target = atomic_file(str(tmp_path / "a"))
-    with pytest.raises(OutputError, match="No space left") as caught, target:
-        raise full
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+    try:
+        with pytest.raises(OutputError, match="File too large") as caught:
+            write_much(str(tmp_path / "a"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
     assert caught.value.exit_code == ExitCode.OUTPUT
     assert os.listdir(tmp_path) == []
+
+
+def write_much(path: str) -> None:
+    with atomic_file(path) as file:
+        for _ in range(100):
+            file.write(b"x" * 1000)
 
 
 def test_a_missing_folder_is_an_output_error(tmp_path) -> None:

@@ -1,0 +1,132 @@
+"""A run of a few images in this process, small enough to be repeated at every fault point.
+
+As a script it runs once for each number it is given, each time in a child process that kills
+itself at that step of writing: `python -m tests.store.small_run IN OUT RETRY STEP…`.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ppcli.coding.options import CoderOptions
+from ppcli.imaging.choices import Fit
+from ppcli.imaging.decode import pillow_limits
+from ppcli.imaging.fit import FitOptions
+from ppcli.inputs.listing import Listing
+from ppcli.run.analysis import AnalysisOptions
+from ppcli.run.analyze import AnalyzeRun, Watcher
+from ppcli.run.executors import SerialExecutor
+from ppcli.run.stopping import StopRequest
+from ppcli.store.dataset import dataset_output
+from ppcli.store.reader import patch_files, read_patch_rows, read_stats_rows
+from tests.conftest import blocks
+
+OPTIONS = AnalysisOptions(CoderOptions(), FitOptions(Fit.PAD, 16, 2, 1, 1 << 24))
+ROWS_PER_SHARD = 2
+Rows = list[dict[str, Any]]
+
+
+def make_inputs(folder: Path) -> Path:
+    """Seven files: whole ones, a broken one, and one of two pages."""
+    folder.mkdir()
+    for seed in range(5):
+        Image.fromarray(blocks(70 + seed, 50, seed=seed)).save(folder / f"{seed}.png")
+    (folder / "1-broken.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    pages = [Image.fromarray(blocks(64, 64, seed=seed)) for seed in (7, 8)]
+    pages[0].save(folder / "3-pages.tif", save_all=True, append_images=pages[1:])
+    return folder
+
+
+def mend(folder: Path) -> None:
+    """Make the broken file whole."""
+    Image.fromarray(blocks(71, 50, seed=1)).save(folder / "1-broken.png")
+
+
+def run(folder: Path, out: Path, retry_failed: bool = False) -> None:
+    """Analyze the folder into a dataset, in this process."""
+    analyze = AnalyzeRun(
+        OPTIONS, SerialExecutor(), Watcher(), StopRequest(), retry_failed=retry_failed
+    )
+    config = OPTIONS.as_config()
+    with pillow_limits(OPTIONS.max_image_pixels):
+        analyze(
+            Listing((str(folder),)),
+            lambda: dataset_output(str(out), config, rows_per_shard=ROWS_PER_SHARD),
+        )
+
+
+def rows_of(out: Path) -> tuple[Rows, Rows]:
+    """Statistics without times, and patch sets; fails when a file under its name is unreadable."""
+    stats = [
+        {name: value for name, value in asdict(row).items() if not name.endswith("_ms")}
+        for path in sorted((out / "stats").glob("*.parquet"))
+        for row in read_stats_rows(str(path))
+    ]
+    patches = [asdict(row) for path in patch_files(str(out)) for row in read_patch_rows(path)]
+    return stats, patches
+
+
+def count_steps(step: Callable[[], None]) -> None:
+    """Call `step` before and after everything that changes what is on the disk."""
+    for name in ("fsync", "replace", "unlink", "mkdir", "rmdir"):
+        setattr(os, name, _stepping(getattr(os, name), step))
+
+    class SteppingFile(io_file):
+        def write(self, data: Any) -> int:
+            step()
+            written = super().write(data)
+            step()
+            return written
+
+    import ppcli.store.atomic
+
+    ppcli.store.atomic.io.FileIO = SteppingFile  # type: ignore[misc]
+
+
+io_file = __import__("io").FileIO
+
+
+def _stepping(call: Callable[..., Any], step: Callable[[], None]) -> Callable[..., Any]:
+    def stepping(*args: Any, **kwargs: Any) -> Any:
+        step()
+        result = call(*args, **kwargs)
+        step()
+        return result
+
+    return stepping
+
+
+class _Killer:
+    def __init__(self, at: int) -> None:
+        self.steps_left = at
+
+    def __call__(self) -> None:
+        if self.steps_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.steps_left -= 1
+
+
+def main() -> None:
+    """Run once for each step, in a child that is killed there; print how each ended."""
+    folder, out, retry, *steps = sys.argv[1:]
+    np.zeros(1)
+    for step in steps:
+        child = os.fork()
+        if child == 0:
+            count_steps(_Killer(int(step)))
+            run(Path(folder), Path(out + step), retry_failed=bool(int(retry)))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{step} {os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
