@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -68,6 +68,11 @@ class Listing:
         return STDIN not in (*self.inputs, self.files0_from)
 
     def __iter__(self) -> Iterator[ImageRef]:
+        """The inputs.
+
+        Raises:
+            UsageError: when a list of paths cannot be read.
+        """
         self.skipped = 0
         return islice(self._all(), self.limit)
 
@@ -166,8 +171,17 @@ def _entries(folder: str, below: str) -> Iterator[tuple[str, str, bool, bool]]:
 def _split(file: BinaryIO, separator: bytes) -> Iterator[str]:
     """The non-empty names in a file, without reading it whole."""
     rest = b""
-    while block := file.read1(_READ_BYTES) if hasattr(file, "read1") else file.read(_READ_BYTES):
+    while block := _read_some(file):
         *names, rest = (rest + block).split(separator)
         yield from (os.fsdecode(name) for name in names if name)
     if rest:
         yield os.fsdecode(rest)
+
+
+def _read_some(file: BinaryIO) -> bytes:
+    """What is there already, without waiting for a whole block of a pipe."""
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    try:
+        return read(_READ_BYTES)
+    except OSError as error:
+        raise UsageError(f"the list of paths cannot be read: {error.strerror}") from error

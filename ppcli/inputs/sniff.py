@@ -66,13 +66,18 @@ def has_image_extension(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in _EXTENSIONS
 
 
+def sniff_file(path: str) -> str | None:
+    """The format that a regular file announces, or None; also None where it cannot be read."""
+    try:
+        if not os.path.isfile(path):  # to open a pipe would be to wait for its writer
+            return None
+        with open(path, "rb") as file:
+            return sniff(file.read(SIGNATURE_BYTES))
+    except (OSError, ValueError):
+        return None
+
+
 def has_image_signature(path: str) -> bool:
     """Whether a regular file starts the way images do; False where it cannot be read."""
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            found = sniff(file.read(SIGNATURE_BYTES))
-    except OSError:
-        return False
+    found = sniff_file(path)
     return found is not None and found not in _NOT_IN_FOLDERS

@@ -17,7 +17,7 @@ from ppcli.imaging.colour import WHITE, Colour
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
 from ppcli.inputs.refs import ImageRef, printable
-from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
+from ppcli.inputs.sniff import sniff_file
 from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
 
@@ -137,11 +137,7 @@ def count_rows(ref: ImageRef, options: AnalysisOptions) -> int:
 
 def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
     """Whether the first bytes of a file leave it possible that it gives more than one row."""
-    try:
-        with open(ref.path, "rb") as file:
-            kind = sniff(file.read(SIGNATURE_BYTES))
-    except (OSError, ValueError):
-        return False
+    kind = sniff_file(ref.path)
     return kind == "TIFF" or (kind is not None and options.frames is Frames.ALL)
 
 

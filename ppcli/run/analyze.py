@@ -133,7 +133,7 @@ class AnalyzeRun:
         failed = iter([one.ref for one in shard.inputs if one.failed])
         again = Pipeline(self.executor, self.options, self.stop).run(failed)
         patches = sink.earlier_patches(shard)
-        with sink.replacing(shard.number) as writer:
+        with sink.replacing(shard.number) as writer, closing(patches):
             for one in shard.inputs:
                 earlier = _with_patches(one.rows, patches)
                 if one.failed:

@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -109,15 +109,11 @@ def _refuse_foreign(root: str) -> None:
 
 def _claim(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest:
     """The manifest to go on from; the folder is as that manifest says."""
-    try:
-        manifest = Manifest.read(root)
-    except FileNotFoundError:
-        manifest = Manifest(config)
-        manifest.write(root)
-    except DamagedError as error:
-        raise OutputError(f"{error}; move {root} away or use another folder") from error
-    if overwrite and (manifest.shards or manifest.config != config):
+    manifest = _earlier_manifest(root)
+    if manifest is not None and overwrite:
         _remove(root, manifest)
+        manifest = None
+    if manifest is None:
         manifest = Manifest(config)
         manifest.write(root)
     _refuse_other_configuration(root, manifest, config)
@@ -128,6 +124,15 @@ def _claim(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest
             os.makedirs(os.path.join(root, kind), exist_ok=True)
         _recover(root, manifest)
     return manifest
+
+
+def _earlier_manifest(root: str) -> Manifest | None:
+    try:
+        return Manifest.read(root)
+    except FileNotFoundError:
+        return None
+    except DamagedError as error:
+        raise OutputError(f"{error}; move {root} away or use another folder") from error
 
 
 def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -> None:
@@ -257,7 +262,7 @@ class Dataset:
             "use --overwrite or another folder"
         )
 
-    def earlier_patches(self, shard: EarlierShard) -> Iterator[PatchRow]:
+    def earlier_patches(self, shard: EarlierShard) -> Generator[PatchRow]:
         """The patch sets of a finished shard, in order."""
         if self._manifest.has_patches:
             yield from read_patch_rows(shard_path(self._root, PATCHES, shard.number))

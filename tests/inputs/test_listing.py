@@ -95,6 +95,15 @@ def test_lists_on_standard_input(tree, option: str, separator: bytes) -> None:
     assert found == ["in/b.png", "missing.png", "in/a/10.png", "in/a/2.png"]
 
 
+def test_a_list_that_cannot_be_read(tree) -> None:
+    class Broken(io.BytesIO):
+        def read1(self, size: int = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UsageError, match="Input/output error"):
+        list(Listing(("-",), stdin=Broken(b"a")))
+
+
 def test_a_list_longer_than_a_block(tree) -> None:
     names = [f"folder/{number:06d}.png" for number in range(20_000)]
     (tree / "list").write_bytes(b"\0".join(os.fsencode(name) for name in names))

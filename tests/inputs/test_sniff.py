@@ -1,9 +1,16 @@
 import io
+import os
 
 import pytest
 from PIL import Image, features
 
-from ppcli.inputs.sniff import SIGNATURE_BYTES, has_image_extension, has_image_signature, sniff
+from ppcli.inputs.sniff import (
+    SIGNATURE_BYTES,
+    has_image_extension,
+    has_image_signature,
+    sniff,
+    sniff_file,
+)
 
 WRITABLE = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "ICO", "QOI", "DDS", "SGI"]
 
@@ -41,6 +48,12 @@ def test_documents_are_named_and_not_taken_from_folders(tmp_path) -> None:
     paper.write_bytes(b"%PDF-1.7\n")
     assert sniff(paper.read_bytes()) == "PDF"
     assert not has_image_signature(str(paper))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_are_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert sniff_file(str(tmp_path / "pipe")) is None
 
 
 def test_extensions_of_either_case() -> None:

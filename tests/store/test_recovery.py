@@ -14,6 +14,7 @@ import pytest
 from ppcli.errors import ExitCode, OutputError, StoppedError
 from ppcli.store import atomic
 from ppcli.store.dataset import dataset_output
+from ppcli.store.manifest import Manifest
 from ppcli.store.verify import verify
 from tests.store import small_run
 
@@ -228,3 +229,18 @@ def test_changed_inputs_are_noticed(tmp_path) -> None:
     os.utime(first, ns=(times.st_atime_ns, times.st_mtime_ns))
     small_run.run(inputs, out)
     assert_whole(out)
+
+
+def test_starting_anew_takes_nothing_over_from_a_killed_run(inputs, undisturbed, tmp_path) -> None:
+    steps = range(20, 60, 3)
+    kill_at(steps, inputs, tmp_path / "out")
+    config = small_run.OPTIONS.as_config()
+    beyond = 0
+    for step in steps:
+        out = tmp_path / f"out{step}"
+        placed = len(list((out / "stats").glob("*.parquet")))
+        beyond += placed > len(Manifest.read(str(out)).shards)
+        with dataset_output(str(out), config, overwrite=True) as sink:
+            assert list(sink.earlier(iter(()))) == []
+        assert not list(out.rglob("*.parquet"))
+    assert beyond, "one of the kills fell between the statistics and the manifest"
