@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
+from ppcli import prune
 from ppcli.coding.options import CoderOptions
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.decode import pillow_limits
@@ -116,7 +116,7 @@ class _Killer:
 def main() -> None:
     """Run once for each step, in a child that is killed there; print how each ended."""
     folder, out, retry, *steps = sys.argv[1:]
-    np.zeros(1)
+    prune(blocks(64, 64))  # loads the kernels once for all children
     for step in steps:
         child = os.fork()
         if child == 0:
