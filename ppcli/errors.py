@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
+    INTERNAL = "internal"
 
 
 class PixelpruneError(Exception):

@@ -31,8 +31,8 @@ class Target:
         """
         with ExitStack() as stack:
             sink: AbstractContextManager[RowSink]
+            stream = stack.enter_context(data_on_stdout())
             if self.output == STDOUT:
-                stream = stack.enter_context(data_on_stdout())
                 sink = stream_output(stream, self.row_format or Format.JSONL, self.config)
             elif (named := single_file_format(self.output)) is not None:
                 sink = file_output(self.output, named, self.config, self.overwrite)

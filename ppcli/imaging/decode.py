@@ -143,10 +143,10 @@ class ImageSource:
             yield
         except ImageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._explain(doing, error) from error
 
-    def _explain(self, doing: str, error: Exception) -> ImageError:
+    def _explain(self, doing: str, error: BaseException) -> ImageError:
         if isinstance(error, Image.DecompressionBombError):
             return ImageError(
                 ErrorCode.TOO_LARGE,

@@ -22,7 +22,7 @@ from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
 
 _PATCH_BYTES_AT_A_TIME = 64 << 20
-NO_MEMORY = ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
+_NO_MEMORY = ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,12 @@ class PagesResult:
 
     Attributes:
         pages: in order.
-        rows_of_file: how many rows the whole file gives, as far as this part of it tells.
+        rows_of_file: how many rows the whole file gives, as far as this part of it tells; None
+            when it could not be opened.
     """
 
     pages: list[PageResult]
-    rows_of_file: int
+    rows_of_file: int | None
 
 
 def analyze_pages(
@@ -101,7 +102,8 @@ def analyze_pages(
     try:
         source = ImageSource(ref.path, options.max_image_pixels)
     except ImageError as error:
-        return PagesResult([PageResult(_failed(row, error))], rows_of_file=1)
+        row = _row_of_page(row, ref, first, first)  # it may have gone since its first page
+        return PagesResult([PageResult(_failed(row, error))], rows_of_file=None)
     with source:
         rows_of_file = source.frames if source.gives_several(options.frames) else 1
         row = replace(row, frames=source.frames, format=source.format)
@@ -118,7 +120,9 @@ def analyze_pages(
                 if isinstance(error, UnreachableFrameError):
                     return PagesResult(results, rows_of_file=number)
             except MemoryError:
-                results.append(PageResult(_failed(page, NO_MEMORY)))
+                results.append(PageResult(_failed(page, _NO_MEMORY)))
+            except Exception as error:
+                results.append(PageResult(_failed(page, _fault(error))))
             patch_bytes += results[-1].patch_bytes
             if patch_bytes >= _PATCH_BYTES_AT_A_TIME:
                 break
@@ -147,6 +151,13 @@ def lost_page(
     """The row of a page that took its worker with it."""
     row = _row_of_page(_blank_row(ref, options), ref, page, rows_of_file)
     return PageResult(_failed(row, error))
+
+
+def _fault(error: Exception) -> ImageError:
+    return ImageError(
+        ErrorCode.INTERNAL,
+        f"a fault in pixelprune, please report it: {type(error).__name__}: {error}",
+    )
 
 
 def _row_of_page(row: StatsRow, ref: ImageRef, number: int, rows_of_file: int) -> StatsRow:

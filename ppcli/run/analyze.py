@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError
 from ppcli.inputs.listing import Listing
@@ -84,7 +84,10 @@ class AnalyzeRun:
 
     def _at_least_one(self, listing: Listing) -> Iterator[ImageRef]:
         refs = iter(listing)
-        first = list(islice(refs, self.executor.capacity))
+        first: list[ImageRef] = []
+        while len(first) < self.executor.capacity and (ref := self.stop.next_of(refs)):
+            first.append(ref)
+        self._end_if_stopped()
         if len(first) < self.executor.capacity:
             several = any(may_give_several(ref, self.options) for ref in first)
             self.executor.expect(self.executor.capacity if several else len(first))

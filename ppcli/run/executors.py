@@ -2,10 +2,13 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
 from pebble import ProcessExpired, ProcessPool
@@ -115,17 +118,20 @@ class ProcessExecutor:
         """Hand work to the pool, a new one when the old is broken."""
         if self._pool is None or not self._pool.active:
             self.close()
-            self._pool = ProcessPool(
-                max_workers=self.workers,
-                initializer=prepare,
-                initargs=(
-                    self.max_image_pixels,
-                    self.memory_limit,
-                    self.keep_stderr,
-                    self.setup,
-                ),
-                context=multiprocessing.get_context("spawn"),
-            )
+            with _interrupts_held():
+                return self._schedule_in_new_pool(work, args)
+        future: Future[Any] = self._pool.schedule(work, args=args, timeout=self.timeout)
+        return future
+
+    def _schedule_in_new_pool(
+        self, work: Callable[..., Any], args: tuple[object, ...]
+    ) -> "Future[Any]":
+        self._pool = ProcessPool(
+            max_workers=self.workers,
+            initializer=prepare,
+            initargs=(self.max_image_pixels, self.memory_limit, self.keep_stderr, self.setup),
+            context=multiprocessing.get_context("spawn"),
+        )
         future: Future[Any] = self._pool.schedule(work, args=args, timeout=self.timeout)
         return future
 
@@ -135,6 +141,20 @@ class ProcessExecutor:
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start threads and workers that leave SIGINT to the main thread from their first moment."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which would let the signal through as it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class PooledTask:
@@ -189,8 +209,6 @@ def _how_it_died(exitcode: int | None) -> str:
 
 
 def _signal_name(number: int) -> str:
-    import signal
-
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,7 +1,7 @@
 """Many files under way, results in input order, memory bounded by what is under way."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ppcli.errors import ImageError
@@ -16,6 +16,7 @@ from ppcli.run.analysis import (
     may_give_several,
 )
 from ppcli.run.executors import Executor, Task
+from ppcli.run.stopping import StopRequest
 
 _PAGES_AT_A_TIME = 16
 _LOOK_UP_SECONDS = 0.1
@@ -23,11 +24,12 @@ _LOOK_UP_SECONDS = 0.1
 
 @dataclass(slots=True)
 class _Span:
-    """Some pages of a file that a task is at."""
+    """Some pages of a file, and the task that is at them once there is room for one."""
 
     first: int
     most: int
-    task: Task
+    task: Task | None = None
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -35,9 +37,13 @@ class _File:
     """A file under way: its first page tells how many there are, then the others follow."""
 
     ref: ImageRef
-    spans: deque[_Span] = field(default_factory=deque)
+    spans: deque[_Span] = field(default_factory=lambda: deque([_Span(1, 1)]))
     rows: int = 1
-    submitted: int = 0
+
+    @property
+    def under_way(self) -> int:
+        """Its tasks that are submitted and not looked at."""
+        return sum(span.task is not None for span in self.spans)
 
 
 class Pipeline:
@@ -46,18 +52,15 @@ class Pipeline:
     Args of the constructor:
         executor: where the work is done.
         options: what the rows depend on.
-        stop_requested: asked now and then; once it says so, no further file is begun.
+        stop: asked now and then; once it says so, no further file is begun.
     """
 
     def __init__(
-        self,
-        executor: Executor,
-        options: AnalysisOptions,
-        stop_requested: Callable[[], bool] = lambda: False,
+        self, executor: Executor, options: AnalysisOptions, stop: StopRequest | None = None
     ) -> None:
         self._executor = executor
         self._options = options
-        self._stop_requested = stop_requested
+        self._stop = stop or StopRequest()
         self._files: deque[_File] = deque()
 
     def run(self, refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, Iterator[PageResult]]]:
@@ -69,11 +72,11 @@ class Pipeline:
         exhausted = False
         while True:
             while not exhausted and self._under_way() < self._executor.capacity:
-                ref = next(refs, None)
-                if ref is None or self._stop_requested():
-                    exhausted = True
-                else:
-                    self._begin(ref)
+                ref = self._stop.next_of(refs)
+                exhausted = ref is None
+                if ref is not None:
+                    self._files.append(_File(ref))
+                    self._submit_what_fits(self._files[-1])
             if not self._files or not self._wait_for_first():
                 return
             file = self._files[0]
@@ -81,63 +84,64 @@ class Pipeline:
             self._files.popleft()
 
     def _under_way(self) -> int:
-        return sum(len(file.spans) for file in self._files)
+        return sum(file.under_way for file in self._files)
 
-    def _begin(self, ref: ImageRef) -> None:
-        file = _File(ref)
-        self._files.append(file)
-        self._submit(file, 1, 1)
-
-    def _submit(self, file: _File, first: int, most: int) -> None:
-        task = self._executor.submit(analyze_pages, file.ref, self._options, first, most)
-        file.spans.append(_Span(first, most, task))
-        file.submitted = max(file.submitted, first + most - 1)
+    def _submit_what_fits(self, file: _File) -> None:
+        """Give tasks to the spans of a file, in order; its first one gets one in any case."""
+        for span in file.spans:
+            full = self._under_way() >= self._executor.capacity
+            if span.task is None and (not full or span is file.spans[0]):
+                span.task = self._executor.submit(
+                    analyze_pages, file.ref, self._options, span.first, span.most
+                )
 
     def _wait_for_first(self) -> bool:
         """Wait for the first result of the first file; whether it is there before a stop."""
-        while not self._files[0].spans[0].task.done(_LOOK_UP_SECONDS):
-            if self._stop_requested():
+        task = self._files[0].spans[0].task
+        while task is not None and not task.done(_LOOK_UP_SECONDS):
+            if self._stop():
                 return False
-        return not self._stop_requested()
+        return not self._stop()
 
     def _rows(self, file: _File) -> Iterator[PageResult]:
         while file.spans:
+            self._submit_what_fits(file)
             span = file.spans.popleft()
+            assert span.task is not None
             while not span.task.done(_LOOK_UP_SECONDS):
                 pass
-            yield from self._rows_of_span(file, span)
-            while file.submitted < file.rows and self._under_way() < self._executor.capacity:
-                most = min(_PAGES_AT_A_TIME, file.rows - file.submitted)
-                self._submit(file, file.submitted + 1, most)
+            yield from self._rows_of_span(file, span, span.task)
+            last = file.spans[-1].first + file.spans[-1].most - 1 if file.spans else 0
+            last = max(last, span.first + span.most - 1)
+            while last < file.rows and self._under_way() < self._executor.capacity:
+                most = min(_PAGES_AT_A_TIME, file.rows - last)
+                file.spans.append(_Span(last + 1, most))
+                self._submit_what_fits(file)
+                last += most
 
-    def _rows_of_span(self, file: _File, span: _Span) -> Iterator[PageResult]:
+    def _rows_of_span(self, file: _File, span: _Span, task: Task) -> Iterator[PageResult]:
         try:
-            result: PagesResult = span.task.result()
+            result: PagesResult = task.result()
         except ImageError as error:
             if span.most > 1:  # one of them; each by itself shows which
-                self._redo(file, span.first, span.first + span.most, 1)
+                singles = range(span.first, span.first + span.most)
+                file.spans.extendleft(_Span(page, 1) for page in reversed(singles))
+                return
+            if self._stop() and not span.again:  # the workers may have been told to stop too
+                file.spans.appendleft(_Span(span.first, 1, again=True))
                 return
             if span.first == 1:
                 file.rows = self._count_rows(file.ref)
             yield lost_page(file.ref, self._options, span.first, file.rows, error)
             return
-        file.rows = result.rows_of_file
+        file.rows = result.rows_of_file or file.rows
         yield from result.pages
         last = span.first + len(result.pages) - 1
+        missing = span.first + span.most - 1 - last
         if last >= file.rows:
             file.spans.clear()
-            file.submitted = file.rows
-        elif len(result.pages) < span.most:  # their patch sets were large
-            missing = span.first + span.most - last - 1
-            self._redo(file, last + 1, last + 1 + missing, missing)
-
-    def _redo(self, file: _File, first: int, end: int, step: int) -> None:
-        """Submit pages again, ahead of the later ones of the file."""
-        later = list(file.spans)
-        file.spans.clear()
-        for page in range(first, end, step):
-            self._submit(file, page, min(step, end - page))
-        file.spans.extend(later)
+        elif missing:  # their patch sets were large
+            file.spans.appendleft(_Span(last + 1, missing))
 
     def _count_rows(self, ref: ImageRef) -> int:
         """How many rows a file gives whose first page took its worker with it."""

@@ -25,7 +25,7 @@ def rows(path, **changes) -> list[PageResult]:
         while True:
             part = analyze_pages(ref, options, first=len(found) + 1, most=2)
             found += part.pages
-            if len(found) >= part.rows_of_file:
+            if len(found) >= (part.rows_of_file or 1):
                 return found
 
 
