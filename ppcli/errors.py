@@ -87,3 +87,11 @@ class ImageError(PixelpruneError):
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[ErrorCode, str]]:
         return type(self), (self.code, self.message)
+
+
+def internal_error(error: BaseException) -> ImageError:
+    """What nobody foresaw, as the error of the one input it happened to."""
+    return ImageError(
+        ErrorCode.INTERNAL,
+        f"a fault in pixelprune, please report it: {type(error).__name__}: {error}",
+    )

@@ -1,6 +1,5 @@
 """`pixelprune analyze`."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from ppcli.cli.terminal import (
     Terminal,
     Verbose,
     logger,
+    stdin_bytes,
 )
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode, StoppedError, UsageError
@@ -220,6 +220,8 @@ def analyze(
     coder = CoderOptions(
         method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
     )
+    if not output:
+        raise UsageError("-o is empty; name a folder, a file, or - for standard output")
     if row_format is not None and output != STDOUT:
         raise UsageError("--format is for standard output (-o -); files are named for theirs")
     listing = Listing(
@@ -228,7 +230,7 @@ def analyze(
         tuple(include or ()),
         tuple(exclude or ()),
         limit,
-        getattr(sys.stdin, "buffer", None),
+        stdin_bytes(),
         output,
     )
     listing.check()
@@ -254,14 +256,14 @@ def analyze(
     )
     terminal = Terminal(quiet, verbose, log_format)
     target = Target(output, row_format, options.as_config(), overwrite, resume, rows_per_shard)
-    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose)
+    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, coder)
     stopped: StoppedError | None = None
     with (
         listening() as stop,
         pillow_limits(max_image_pixels),
         progress(terminal, listing) as on_file,
     ):
-        watcher = Watcher(_log_failure, on_file)
+        watcher = Watcher(_log_row, on_file)
         run = AnalyzeRun(
             options, executor, watcher, stop, 1 if fail_fast else max_failures, retry_failed
         )
@@ -269,21 +271,31 @@ def analyze(
             run(listing, target.open)
         except StoppedError as error:
             stopped = error
+        except KeyboardInterrupt:
+            stopped = StoppedError(ExitCode.INTERRUPTED, "interrupted, and stopped at once")
     show_summary(run.summary, terminal)
     if stopped is not None:
-        advice = "the same command goes on from here" if to_folder else f"{output} is not written"
+        advice = _advice(output, to_folder)
         raise StoppedError(stopped.exit_code, f"{stopped}; {advice}")
     if output != STDOUT:
         terminal.say(f"written to {output}")
     return ExitCode.INPUTS_FAILED if run.summary.failed else ExitCode.OK
 
 
-def _log_failure(result: "PageResult") -> None:
+def _advice(output: str, to_folder: bool) -> str:
+    if to_folder:
+        return "the same command goes on from here"
+    return "the rows so far are written" if output == STDOUT else f"{output} is not written"
+
+
+def _log_row(result: "PageResult") -> None:
     stats = result.stats
-    if stats.error_code is not None:
-        logger.warning(
-            "%s: %s",
-            stats.error_code,
-            stats.error_message,
-            extra={"fields": {"image_id": stats.image_id, "error_code": stats.error_code}},
-        )
+    if stats.error_code is None:
+        logger.debug("%s: %d of %d tokens kept", stats.image_id, stats.kept, stats.tokens)
+        return
+    logger.warning(
+        "%s: %s",
+        stats.error_code,
+        stats.error_message,
+        extra={"fields": {"image_id": stats.image_id, "error_code": stats.error_code}},
+    )

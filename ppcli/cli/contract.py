@@ -10,8 +10,8 @@ from typing import ParamSpec
 
 import typer
 
+from ppcli.cli.terminal import last_word
 from ppcli.errors import ExitCode, PixelpruneError
-from ppcli.inputs.refs import printable
 
 _Options = ParamSpec("_Options")
 
@@ -38,33 +38,29 @@ def under_contract(command: Callable[_Options, ExitCode]) -> Callable[_Options, 
             _discard_output()
             code = ExitCode.OK
         except KeyboardInterrupt:
-            code = _say(ExitCode.INTERRUPTED, "interrupted; what was unfinished is removed")
+            code = _say(ExitCode.INTERRUPTED, "interrupted; what is finished stays")
         except _Terminated:
-            code = _say(ExitCode.TERMINATED, "terminated; what was unfinished is removed")
+            code = _say(ExitCode.TERMINATED, "terminated; what is finished stays")
         except Exception as error:
             if isinstance(error, typer.Exit | typer.BadParameter):
                 raise
-            traceback.print_exc(file=sys.stderr)
-            code = _say(
-                ExitCode.UNEXPECTED, "this is a fault in pixelprune; please report it as above"
-            )
+            message = "this is a fault in pixelprune; please report it, with this trace"
+            last_word(message, traceback.format_exc())
+            code = ExitCode.UNEXPECTED
         raise typer.Exit(int(code))
 
     return run
 
 
 def _say(code: ExitCode, message: str) -> ExitCode:
-    try:
-        print(f"pixelprune: {printable(message)}", file=sys.stderr)  # noqa: T201
-    except BrokenPipeError:
-        _discard_output()
+    last_word(message)
     return code
 
 
 def _discard_output() -> None:
     """Let the interpreter flush its streams at exit without hitting the closed pipe again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except (BrokenPipeError, ValueError):

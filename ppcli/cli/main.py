@@ -1,5 +1,7 @@
 """The command `pixelprune`. What it imports decides how fast `--help` is there."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -43,4 +45,16 @@ def _root(
 
 def main() -> None:
     """Entry point of the command."""
+    _hold_standard_streams()
     app()
+
+
+def _hold_standard_streams() -> None:
+    """Keep the numbers of closed standard streams from going to the next file that is opened."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 for as long as the program runs

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ppcli.errors import OutputError
 from ppcli.inputs.refs import printable
 
 STDOUT = "-"
@@ -37,32 +38,42 @@ LogFormatOption = Annotated[
 ]
 
 
+class _Console(Console):
+    """Standard error; when nobody reads it any more, the run goes on in silence."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
+
+
 class _ConsoleHandler(logging.Handler):
     """Log lines through the console that also draws the progress, so that neither tears."""
 
     def __init__(self, console: Console, as_json: bool) -> None:
         super().__init__()
         self._console = console
-        self._as_json = as_json
+        self.as_json = as_json
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if self._as_json:
+        message = printable(record.getMessage())
+        if self.as_json:
             line = {
                 "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
                 "level": record.levelname.lower(),
                 "message": message,
                 **getattr(record, "fields", {}),
             }
-            message = json.dumps(line, ensure_ascii=False)
-        self._console.print(Text(printable(message)), soft_wrap=True)
+            message = json.dumps(line)
+        self._console.print(Text(message), soft_wrap=True)
 
 
 class Terminal:
     """Standard error as one command uses it."""
 
     def __init__(self, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = _Console(stderr=True, highlight=False)
         self.quiet = quiet
         self.as_json = log_format is LogFormat.JSON
         logger.handlers = [_ConsoleHandler(self.console, self.as_json)]
@@ -77,12 +88,35 @@ class Terminal:
             self.console.print(Text(printable(sentence)), soft_wrap=True)
 
 
+def last_word(message: str, trace: str | None = None) -> None:
+    """Say why a command ends the way it does, whether or not its terminal was set up."""
+    handler = next((one for one in logger.handlers if isinstance(one, _ConsoleHandler)), None)
+    if handler is not None and handler.as_json:
+        logger.error("%s", message, extra={"fields": {"trace": trace} if trace else {}})
+        return
+    console = _Console(stderr=True, highlight=False)
+    if trace:
+        console.print(Text(trace), soft_wrap=True)
+    console.print(Text(f"pixelprune: {printable(message)}"), soft_wrap=True)
+
+
+def stdin_bytes() -> BinaryIO | None:
+    """Standard input without a buffer, whose lock a waiting thread would keep; None if closed."""
+    buffer = getattr(sys.stdin, "buffer", None)
+    return getattr(buffer, "raw", buffer)
+
+
 @contextmanager
 def data_on_stdout() -> Iterator[BinaryIO]:
     """Standard output as a binary stream that carries nothing but what is written to it.
 
     While it is open, whatever else prints to standard output lands on standard error.
+
+    Raises:
+        OutputError: when standard output is closed.
     """
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
     sys.stdout.flush()
     original = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

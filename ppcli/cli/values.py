@@ -1,9 +1,12 @@
 """What options spell, as the library takes it."""
 
 import re
+from functools import partial
 
 from PIL import ImageColor
 
+from ppcli.coding.options import CoderOptions
+from ppcli.coding.patchset import load_kernels
 from ppcli.errors import UsageError
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.colour import Colour
@@ -18,8 +21,9 @@ def executor_for(
     worker_memory: str | None,
     max_image_pixels: int,
     keep_stderr: bool,
+    coder: CoderOptions,
 ) -> Executor:
-    """The executor that `--workers` asks for.
+    """The executor that `--workers` asks for; its workers have the kernels at hand.
 
     Raises:
         UsageError: when the memory limit is not a size.
@@ -28,7 +32,8 @@ def executor_for(
     if workers == 0:
         return SerialExecutor()
     number = available_cores() if workers is None else workers
-    return ProcessExecutor(number, timeout, max_image_pixels, limit, keep_stderr)
+    setup = partial(load_kernels, coder)
+    return ProcessExecutor(number, timeout, max_image_pixels, limit, keep_stderr, setup)
 
 
 def fit_options(

@@ -31,6 +31,8 @@ def verify(
         logger.error("%s", sentence)
     rasters = f", {report.rasters:,} rasters rebuilt" if data else ""
     state = "" if report.finished else "; its run has not come to its end"
+    if report.leftovers:
+        state += f"; {report.leftovers:,} unfinished files, which resuming removes"
     terminal.say(
         f"{report.files:,} files, {report.rows:,} rows, {report.patch_sets:,} patch sets{rasters}: "
         f"{len(report.damage):,} faults{state}"

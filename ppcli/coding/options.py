@@ -83,6 +83,14 @@ class CoderOptions:
         return self.method in (Method.RASTER, Method.SERPENTINE)
 
     @property
+    def without_effect(self) -> tuple[str, ...]:
+        """The names of those attributes that the chosen method does not look at."""
+        names: tuple[str, ...] = ()
+        if self.method is not Method.CONNCOMP:
+            names += ("skip_ratio", "match_count")
+        return names if self.method is Method.RANDOM else (*names, "seed")
+
+    @property
     def label(self) -> str:
         """A few words for messages: `pred_2d (sliding, max, threshold 0.03)`."""
         return f"{self.method} ({self.mode}, {self.metric}, threshold {self.threshold:g})"

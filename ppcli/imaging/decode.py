@@ -1,5 +1,6 @@
 """Opening image files that nobody has checked, one page or frame at a time."""
 
+import errno
 import io
 import os
 import stat
@@ -62,6 +63,7 @@ class ImageSource:
     Attributes:
         format: the name of its format, as Pillow spells it.
         frames: how many pages or frames it has.
+        failed: whether a page could not be decoded.
     """
 
     def __init__(self, path: str, max_image_pixels: int) -> None:
@@ -71,10 +73,12 @@ class ImageSource:
             ImageError: `not_found`, `unreadable`, `empty`, `not_an_image`,
                 `unsupported_format`, `too_large`, `truncated` or `corrupt`.
         """
+        self.failed = False
         self._max_image_pixels = max_image_pixels
         self._file = _open_regular(path)
         try:
-            self._head = self._file.read(SIGNATURE_BYTES)
+            with self._explained("read"):
+                self._head = self._file.read(SIGNATURE_BYTES)
             if not self._head:
                 raise ImageError(ErrorCode.EMPTY, "the file has no bytes")
             self._file.seek(0)
@@ -94,6 +98,10 @@ class ImageSource:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file and of what was decoded."""
         self._image.close()
         self._file.close()
 
@@ -109,7 +117,7 @@ class ImageSource:
                 `out_of_memory` or `unreadable`.
             UnreachableFrameError: likewise, and later frames cannot be reached either.
         """
-        if number > 1:
+        if self.frames > 1:
             self._seek(number)
         with self._explained("decode"):
             self._check_size()
@@ -141,9 +149,10 @@ class ImageSource:
         """Turn whatever a decoder raises into an `ImageError`."""
         try:
             yield
-        except ImageError:
-            raise
         except (Exception, SystemExit) as error:
+            self.failed = True
+            if isinstance(error, ImageError):
+                raise
             raise self._explain(doing, error) from error
 
     def _explain(self, doing: str, error: BaseException) -> ImageError:
@@ -155,7 +164,7 @@ class ImageSource:
             )
         if isinstance(error, MemoryError):
             return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
         if isinstance(error, EOFError):
             return ImageError(ErrorCode.TRUNCATED, "the file ends before")

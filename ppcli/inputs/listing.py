@@ -59,13 +59,18 @@ class Listing:
                     raise UsageError(f"{given}: no such file or folder")
                 if next(glob.iglob(given, recursive=True), None) is None:
                     raise UsageError(f"{given}: nothing matches this pattern")
-        if self.files0_from not in (None, STDIN) and not os.path.isfile(self.files0_from):
-            raise UsageError(f"{self.files0_from}: no such list of files")
+        if self.files0_from not in (None, STDIN):
+            if not os.path.exists(self.files0_from):
+                raise UsageError(f"{self.files0_from}: no such list of files")
+            if os.path.isdir(self.files0_from):
+                raise UsageError(f"{self.files0_from} is a folder, not a list of files")
 
     @property
     def repeatable(self) -> bool:
-        """Whether iterating again gives the files again: not when standard input is read."""
-        return STDIN not in (*self.inputs, self.files0_from)
+        """Whether iterating again gives the files again: not when a pipe is read."""
+        if STDIN in (*self.inputs, self.files0_from):
+            return False
+        return self.files0_from is None or os.path.isfile(self.files0_from)
 
     def __iter__(self) -> Iterator[ImageRef]:
         """The inputs.
@@ -93,7 +98,7 @@ class Listing:
             for path in self._paths_on_stdin(b"\0"):
                 yield from self._named(path)
         elif self.files0_from is not None:
-            with open(self.files0_from, "rb") as file:
+            with _open_list(self.files0_from) as file:
                 for path in _split(file, b"\0"):
                     yield from self._named(path)
 
@@ -118,7 +123,7 @@ class Listing:
                 continue
             path, below, is_folder, readable = entry
             if not readable:
-                yield ImageRef(path, identity(os.path.join(prefix, below)))
+                yield ImageRef(path, identity(os.path.join(prefix, below) or path))
             elif self._excluded(below):
                 continue
             elif is_folder:
@@ -158,7 +163,7 @@ def _entries(folder: str, below: str) -> Iterator[tuple[str, str, bool, bool]]:
             found = [
                 (entry.name, entry.is_dir(follow_symlinks=False))
                 for entry in scan
-                if not entry.name.startswith(".") and not (entry.is_symlink() and entry.is_dir())
+                if not entry.name.startswith(".") and not _is_linked_folder(entry)
             ]
     except OSError:
         yield folder, below, True, False
@@ -166,6 +171,20 @@ def _entries(folder: str, below: str) -> Iterator[tuple[str, str, bool, bool]]:
     found.sort(key=lambda entry: os.fsencode(entry[0]))
     for name, is_folder in found:
         yield os.path.join(folder, name), os.path.join(below, name), is_folder, True
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # it leads nowhere; like any other file that cannot be opened it gets a row
+        return False
+
+
+def _open_list(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UsageError(f"{path}: the list of paths cannot be read: {error.strerror}") from error
 
 
 def _split(file: BinaryIO, separator: bytes) -> Iterator[str]:

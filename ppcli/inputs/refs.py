@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
+_LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -32,15 +33,17 @@ class ImageRef:
 def escape_name(name: str) -> str:
     r"""A file name as valid text: itself when it is UTF-8, else with `\xNN` for the other bytes.
 
-    In an escaped name a backslash stands doubled, so that the bytes can be read back.
+    In an escaped name a backslash stands doubled, so that the bytes can be read back. A name
+    that looks like an escaped one is escaped too: no two names become the same text.
     """
+    raw = name.encode("utf-8", "surrogateescape")
     try:
-        name.encode()
-    except UnicodeEncodeError:
-        doubled = name.replace("\\", "\\\\")
-        raw = doubled.encode("utf-8", "surrogateescape")
-        return raw.decode("utf-8", "backslashreplace")
-    return name
+        raw.decode()
+        if not _LOOKS_ESCAPED.search(name):
+            return name
+    except UnicodeDecodeError:
+        pass
+    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def identity(path: str) -> str:
@@ -51,5 +54,9 @@ def identity(path: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, control characters as escapes: names come from strangers."""
+    r"""The text on one line, with escapes for control characters and for bytes that are no text.
+
+    Names come from strangers.
+    """
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -1,6 +1,7 @@
 """What a file is, judged by its first bytes and, only for folders, by its extension."""
 
 import os
+import re
 
 SIGNATURE_BYTES = 32
 
@@ -16,7 +17,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MM\x00*", "TIFF"),
     (0, b"II+\x00", "TIFF"),
     (0, b"MM\x00+", "TIFF"),
-    (0, b"BM", "BMP"),
     (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
     (4, b"ftyphei", "HEIF"),
@@ -35,7 +35,9 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF-", "PDF"),
     (0, b"%!PS", "EPS"),
 )
-_NETPBM = frozenset(b"1234567fF")
+# Two letters are not enough where any text may begin with them.
+_BMP = re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)
+_NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 
 # PDF and EPS are documents, not images: named directly they get their error row, but in a
 # folder they are passed over like any other file.
@@ -56,9 +58,9 @@ def sniff(head: bytes) -> str | None:
     for offset, signature, name in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return name if name != "WEBP" or head[:4] == b"RIFF" else None
-    if len(head) > 2 and head[:1] == b"P" and head[1] in _NETPBM and head[2:3].isspace():
-        return "PPM"
-    return None
+    if _BMP.match(head):
+        return "BMP"
+    return "PPM" if _NETPBM.match(head) else None
 
 
 def has_image_extension(name: str) -> bool:

@@ -11,18 +11,18 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ErrorCode, ImageError
+from ppcli.errors import ErrorCode, ImageError, internal_error
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
 from ppcli.imaging.colour import WHITE, Colour
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
 from ppcli.inputs.refs import ImageRef, printable
 from ppcli.inputs.sniff import sniff_file
+from ppcli.run.sources import image_source
 from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
 
 _PATCH_BYTES_AT_A_TIME = 64 << 20
-_NO_MEMORY = ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,12 @@ class AnalysisOptions:
             require_decodable(self.coder)
 
     def as_config(self) -> dict[str, Any]:
-        """Flat and JSON-ready, for the metadata of what is written."""
+        """Flat and JSON-ready, for the metadata of what is written; only what has an effect."""
         nested: dict[str, Any] = asdict(self)
-        flat: dict[str, Any] = nested.pop("coder") | nested.pop("fit") | nested
+        coder = nested.pop("coder")
+        for name in self.coder.without_effect:
+            del coder[name]
+        flat: dict[str, Any] = coder | nested.pop("fit") | nested
         return flat | {"background": "#{:02x}{:02x}{:02x}".format(*self.background)}
 
 
@@ -100,34 +103,43 @@ def analyze_pages(
     started = time.perf_counter()
     row = _blank_row(ref, options)
     try:
-        source = ImageSource(ref.path, options.max_image_pixels)
-    except ImageError as error:
+        with image_source(ref.path, options.max_image_pixels) as loan:
+            source = loan.source
+            row = replace(row, frames=source.frames, format=source.format)
+            result = _pages_of(source, row, ref, options, range(first, first + most), started)
+            loan.more_to_come = first + len(result.pages) <= (result.rows_of_file or 0)
+            return result
+    except Exception as error:
         row = _row_of_page(row, ref, first, first)  # it may have gone since its first page
-        return PagesResult([PageResult(_failed(row, error))], rows_of_file=None)
-    with source:
-        rows_of_file = source.frames if source.gives_several(options.frames) else 1
-        row = replace(row, frames=source.frames, format=source.format)
-        results: list[PageResult] = []
-        patch_bytes = 0
-        for number in range(first, min(first + most, rows_of_file + 1)):
-            page = _row_of_page(row, ref, number, rows_of_file)
-            try:
-                image = source.page(number, options.background)
-                page = replace(page, width=image.width, height=image.height)
-                results.append(_analyze_page(image, page, options, started))
-            except ImageError as error:
-                results.append(PageResult(_failed(page, error)))
-                if isinstance(error, UnreachableFrameError):
-                    return PagesResult(results, rows_of_file=number)
-            except MemoryError:
-                results.append(PageResult(_failed(page, _NO_MEMORY)))
-            except Exception as error:
-                results.append(PageResult(_failed(page, _fault(error))))
-            patch_bytes += results[-1].patch_bytes
-            if patch_bytes >= _PATCH_BYTES_AT_A_TIME:
-                break
-            started = time.perf_counter()
-        return PagesResult(results, rows_of_file)
+        return PagesResult([PageResult(_failed(row, _explained(error)))], rows_of_file=None)
+
+
+def _pages_of(
+    source: ImageSource,
+    row: StatsRow,
+    ref: ImageRef,
+    options: AnalysisOptions,
+    numbers: range,
+    started: float,
+) -> PagesResult:
+    rows_of_file = source.frames if source.gives_several(options.frames) else 1
+    results: list[PageResult] = []
+    patch_bytes = 0
+    for number in numbers:
+        if number > rows_of_file or patch_bytes >= _PATCH_BYTES_AT_A_TIME:
+            break
+        page = _row_of_page(row, ref, number, rows_of_file)
+        try:
+            image = source.page(number, options.background)
+            page = replace(page, width=image.width, height=image.height)
+            results.append(_analyze_page(image, page, options, started))
+        except Exception as error:
+            results.append(PageResult(_failed(page, _explained(error))))
+            if isinstance(error, UnreachableFrameError):
+                return PagesResult(results, rows_of_file=number)
+        patch_bytes += results[-1].patch_bytes
+        started = time.perf_counter()
+    return PagesResult(results, rows_of_file)
 
 
 def count_rows(ref: ImageRef, options: AnalysisOptions) -> int:
@@ -153,11 +165,12 @@ def lost_page(
     return PageResult(_failed(row, error))
 
 
-def _fault(error: Exception) -> ImageError:
-    return ImageError(
-        ErrorCode.INTERNAL,
-        f"a fault in pixelprune, please report it: {type(error).__name__}: {error}",
-    )
+def _explained(error: Exception) -> ImageError:
+    if isinstance(error, ImageError):
+        return error
+    if isinstance(error, MemoryError):
+        return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
+    return internal_error(error)
 
 
 def _row_of_page(row: StatsRow, ref: ImageRef, number: int, rows_of_file: int) -> StatsRow:

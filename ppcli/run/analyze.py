@@ -4,18 +4,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from itertools import chain
 
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, PageResult, may_give_several
+from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor
 from ppcli.run.pipeline import Pipeline
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import Summary
-from ppcli.store.dataset import Dataset, EarlierShard
-from ppcli.store.outputs import RowSink
+from ppcli.store.dataset import EarlierShard
+from ppcli.store.outputs import RowSink, RowTaker
 from ppcli.store.rows import OK, PatchRow, StatsRow
 
 
@@ -69,88 +69,100 @@ class AnalyzeRun:
             StoppedError: when it was asked to stop, or too many inputs failed.
         """
         started = time.perf_counter()
-        refs = self._at_least_one(listing)
         try:
-            with open_sink() as sink, closing(self.executor):
-                for shard in sink.earlier(refs):
-                    self._take_over(shard, sink)
-                self.summary.end_of_earlier()
-                for ref, results in Pipeline(self.executor, self.options, self.stop).run(refs):
-                    self._take(ref, results, sink)
-                self._end_if_stopped()
+            with Arrivals(iter(listing), self._end_if_stopped) as refs:
+                self._expect(refs, listing)
+                with open_sink() as sink, closing(self.executor):
+                    for shard in sink.earlier(refs):
+                        self._take_over(shard)
+                    for ref, results in Pipeline(self.executor, self.options, self.stop).run(refs):
+                        self._take(ref, results, sink)
+                    self._end_if_stopped()
         finally:
             self.summary.skipped = listing.skipped
             self.summary.seconds = time.perf_counter() - started
 
-    def _at_least_one(self, listing: Listing) -> Iterator[ImageRef]:
-        refs = iter(listing)
-        first: list[ImageRef] = []
-        while len(first) < self.executor.capacity and (ref := self.stop.next_of(refs)):
-            first.append(ref)
-        self._end_if_stopped()
-        if len(first) < self.executor.capacity:
-            several = any(may_give_several(ref, self.options) for ref in first)
-            self.executor.expect(self.executor.capacity if several else len(first))
+    def _expect(self, refs: Arrivals[ImageRef], listing: Listing) -> None:
+        """Prepare for as much work as there is, at least one file."""
+        first = refs.ahead(self.executor.capacity)
         if not first:
             others = f"; {listing.skipped:,} other files were passed over"
             raise NothingToDoError(
                 f"there is no image among the inputs{others if listing.skipped else ''}"
             )
-        return chain(first, refs)
+        if len(first) < self.executor.capacity:
+            several = any(may_give_several(ref, self.options) for ref in first)
+            self.executor.expect(self.executor.capacity if several else len(first))
 
-    def _take(self, ref: ImageRef, results: Iterator[PageResult], sink: RowSink) -> None:
+    def _take(self, ref: ImageRef, results: Iterator[PageResult], sink: RowTaker) -> None:
         for result in results:
             sink.add(result.stats, result.patches)
-            self.summary.add(result)
-            self.watcher.on_row(result)
-            self.summary.failed_now += result.stats.status != OK
+            self._count_new(result)
         sink.end_of_input(ref)
-        self.summary.end_of_file()
+        self._end_of_file()
+        self._end_if_too_many_failed()
+
+    def _count_new(self, result: PageResult) -> None:
+        self.summary.add(result)
+        self.summary.failed_now += result.stats.status != OK
+        self.watcher.on_row(result)
+
+    def _end_of_file(self, earlier: bool = False) -> None:
+        self.summary.end_of_file(earlier)
         self.watcher.on_file()
-        if self.max_failures is not None and self.summary.failed_now >= self.max_failures:
-            raise StoppedError(
-                ExitCode.INPUTS_FAILED,
-                f"stopped after {self.summary.failed_now:,} failures (--max-failures)",
-            )
+
+    def _end_if_too_many_failed(self) -> None:
+        failed = self.summary.failed_now
+        if self.max_failures is not None and failed >= self.max_failures:
+            option = "--max-failures" if self.max_failures > 1 else "--fail-fast"
+            number = "the first failure" if failed == 1 else f"{failed:,} failures"
+            raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
 
     def _end_if_stopped(self) -> None:
         if self.stop.exit_code is not None:
             word = "interrupted" if self.stop.exit_code is ExitCode.INTERRUPTED else "terminated"
             raise StoppedError(self.stop.exit_code, f"{word} after {self.summary.files:,} inputs")
 
-    def _take_over(self, shard: EarlierShard, sink: RowSink) -> None:
+    def _take_over(self, shard: EarlierShard) -> None:
         """Count what an earlier run did, after another try at its failures if that is wanted."""
-        failed = any(one.failed for one in shard.inputs)
-        if self.retry_failed and failed and isinstance(sink, Dataset):
-            self._retry(shard, sink)
+        if self.retry_failed and any(one.failed for one in shard.inputs):
+            self._retry(shard)
             return
         for one in shard.inputs:
             for row in one.rows:
-                self.summary.add(PageResult(row))
-            self.summary.end_of_file()
-            self.watcher.on_file()
+                self.summary.add(PageResult(row), earlier=True)
+            self._end_of_file(earlier=True)
         self.summary.patch_bytes += shard.patch_bytes
 
-    def _retry(self, shard: EarlierShard, sink: Dataset) -> None:
+    def _retry(self, shard: EarlierShard) -> None:
         """Write a shard anew: its failed inputs worked on again, the other rows copied."""
         failed = iter([one.ref for one in shard.inputs if one.failed])
-        again = Pipeline(self.executor, self.options, self.stop).run(failed)
-        patches = sink.earlier_patches(shard)
-        with sink.replacing(shard.number) as writer, closing(patches):
+        with (
+            Arrivals(failed) as refs,
+            closing(shard.patches()) as patches,
+            shard.replacement() as writer,
+        ):
+            again = Pipeline(self.executor, self.options, self.stop).run(refs)
             for one in shard.inputs:
                 earlier = _with_patches(one.rows, patches)
                 if one.failed:
                     list(earlier)
-                    _, earlier = next(again, (one.ref, iter(())))
-                    self._end_if_stopped()
+                    self._take(*self._again(again), writer)
+                    continue
                 for result in earlier:
                     writer.add(result.stats, result.patches)
-                    self.summary.add(result)
-                    if one.failed:
-                        self.watcher.on_row(result)
+                    self.summary.add(result, earlier=True)
                 writer.end_of_input(one.ref)
-                self.summary.end_of_file()
-                self.watcher.on_file()
+                self._end_of_file(earlier=True)
+
+    def _again(
+        self, again: Iterator[tuple[ImageRef, Iterator[PageResult]]]
+    ) -> tuple[ImageRef, Iterator[PageResult]]:
+        """The next input that is worked on again; it is missing only after a stop."""
+        for ref, results in again:
+            return ref, results
+        self._end_if_stopped()
+        raise AssertionError("an input was not worked on")
 
 
 def _with_patches(rows: list[StatsRow], patches: Iterator[PatchRow]) -> Iterator[PageResult]:

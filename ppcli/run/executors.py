@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from ppcli.errors import ErrorCode, ImageError, PixelpruneError
+from ppcli.errors import ErrorCode, ImageError, PixelpruneError, internal_error
 from ppcli.run.worker import prepare
 
 _TRIES = 3
@@ -199,6 +199,10 @@ class PooledTask:
                 "the worker processes cannot be started; with --worker-memory, allow them more, "
                 "or use --workers 0 to see the reason"
             ) from error
+        except PixelpruneError:
+            raise
+        except Exception as error:  # of the way to the worker and back, or of its memory limit
+            raise internal_error(error) from error
 
 
 def _how_it_died(exitcode: int | None) -> str:

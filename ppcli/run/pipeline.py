@@ -15,6 +15,7 @@ from ppcli.run.analysis import (
     lost_page,
     may_give_several,
 )
+from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, Task
 from ppcli.run.stopping import StopRequest
 
@@ -63,25 +64,26 @@ class Pipeline:
         self._stop = stop or StopRequest()
         self._files: deque[_File] = deque()
 
-    def run(self, refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, Iterator[PageResult]]]:
+    def run(self, refs: Arrivals[ImageRef]) -> Iterator[tuple[ImageRef, Iterator[PageResult]]]:
         """Each file with its rows, in the order of the refs.
 
         The rows of a file must be taken before the next file is asked for. A stop takes effect
         between two files: the rows of a file that has begun come to their end.
         """
-        exhausted = False
-        while True:
-            while not exhausted and self._under_way() < self._executor.capacity:
-                ref = self._stop.next_of(refs)
-                exhausted = ref is None
+        while not self._stop():
+            room = self._under_way() < self._executor.capacity
+            if room and refs.known(0 if self._files else _LOOK_UP_SECONDS):
+                ref = next(refs, None)
                 if ref is not None:
                     self._files.append(_File(ref))
                     self._submit_what_fits(self._files[-1])
-            if not self._files or not self._wait_for_first():
-                return
-            file = self._files[0]
-            yield file.ref, self._rows(file)
-            self._files.popleft()
+                    continue
+                if not self._files:
+                    return
+            if self._files and self._first_is_done() and not self._stop():
+                file = self._files[0]
+                yield file.ref, self._rows(file)
+                self._files.popleft()
 
     def _under_way(self) -> int:
         return sum(file.under_way for file in self._files)
@@ -95,13 +97,10 @@ class Pipeline:
                     analyze_pages, file.ref, self._options, span.first, span.most
                 )
 
-    def _wait_for_first(self) -> bool:
-        """Wait for the first result of the first file; whether it is there before a stop."""
+    def _first_is_done(self) -> bool:
+        """Wait a little for the first result of the first file."""
         task = self._files[0].spans[0].task
-        while task is not None and not task.done(_LOOK_UP_SECONDS):
-            if self._stop():
-                return False
-        return not self._stop()
+        return task is None or task.done(_LOOK_UP_SECONDS)
 
     def _rows(self, file: _File) -> Iterator[PageResult]:
         while file.spans:

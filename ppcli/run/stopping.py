@@ -5,18 +5,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
 
 from ppcli.errors import ExitCode
 
 logger = logging.getLogger("pixelprune")
-
-
-_Item = TypeVar("_Item")
-
-
-class _StopWaitingError(Exception):
-    """Ends the wait for a list of inputs that does not come."""
 
 
 class StopRequest:
@@ -24,17 +16,6 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
-        self._waiting = False
-
-    def next_of(self, items: Iterator[_Item]) -> _Item | None:
-        """The next item, or None at the end or once a stop is requested, also while waiting."""
-        try:
-            self._waiting = True
-            item = None if self() else next(items, None)
-            self._waiting = False
-        except _StopWaitingError:
-            return None
-        return None if self() else item
 
     def __call__(self) -> bool:
         """Whether a signal has come."""
@@ -50,9 +31,6 @@ class StopRequest:
         else:
             self.exit_code = ExitCode.TERMINATED
             logger.warning("terminating after the image in hand")
-        if self._waiting:
-            self._waiting = False
-            raise _StopWaitingError
 
 
 @contextmanager

@@ -80,8 +80,8 @@ class Summary:
         """Rows with an error."""
         return self.failures.total()
 
-    def add(self, result: PageResult) -> None:
-        """Count one row."""
+    def add(self, result: PageResult, earlier: bool = False) -> None:
+        """Count one row, of this run or an earlier one."""
         stats = result.stats
         self._rows_of_file += 1
         self._frames_of_file = stats.frames or 0 if stats.status == OK else 0
@@ -91,6 +91,7 @@ class Summary:
             self.failures[stats.error_code or ""] += 1
             return
         self.images += 1
+        self.earlier_images += earlier
         self.tokens += stats.tokens or 0
         self.kept += stats.kept or 0
         self.unique += stats.unique or 0
@@ -98,12 +99,9 @@ class Summary:
         self.unique_ratios.add(stats.unique_ratio or 0.0)
         self.patch_bytes += result.patch_bytes
 
-    def end_of_earlier(self) -> None:
-        """All that an earlier run did has been counted."""
-        self.earlier_files, self.earlier_images = self.files, self.images
-
-    def end_of_file(self) -> None:
+    def end_of_file(self, earlier: bool = False) -> None:
         """All rows of an input have been counted."""
         self.files += 1
+        self.earlier_files += earlier
         self.frames_left += max(0, self._frames_of_file - self._rows_of_file)
         self._rows_of_file = 0

@@ -1,11 +1,10 @@
 """Which rows a damaged file of a dataset takes with it."""
 
-import os
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ppcli.store.manifest import STATS, Shard, shard_path
+from ppcli.store.reader import native_file
 from ppcli.store.rows import OK
 
 Span = tuple[int, int]
@@ -14,7 +13,8 @@ Span = tuple[int, int]
 def affected_rows(root: str, kind: str, number: int, shard: Shard, rows_before: int) -> str:
     """Words for the rows of a changed file that cannot be trusted, counted from 1.
 
-    Row groups whose pages still have the right checksums are not affected.
+    Where pages have wrong checksums these are the rows of their row groups. Otherwise the
+    change lies in what describes the pages, and may touch any row.
 
     Args:
         root: the dataset folder.
@@ -25,17 +25,21 @@ def affected_rows(root: str, kind: str, number: int, shard: Shard, rows_before: 
     """
     rows = shard.rows if kind == STATS else shard.patch_sets
     spans = _unreadable_spans(shard_path(root, kind, number), rows)
-    if not spans:
-        return "no row, only what stands between them"
     names = _names(shard_path(root, STATS, number), kind)
-    return ", ".join(_words(span, kind, rows_before, names) for span in spans)
+    if not spans and rows:
+        words = _words((0, rows), kind, rows_before, names)
+        return f"{words}, whose data pass their checksums while what describes them has changed"
+    return ", ".join(_words(span, kind, rows_before, names) for span in spans) or "no row"
 
 
 def _unreadable_spans(path: str, rows: int) -> list[Span]:
     """Spans (first, end) of the row groups that cannot be read; all rows without a footer."""
     spans: list[Span] = []
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with (
+            native_file(path) as raw,
+            pq.ParquetFile(raw, page_checksum_verification=True) as file,
+        ):
             start = 0
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
@@ -59,12 +63,11 @@ def _is_readable(file: pq.ParquetFile, group: int) -> bool:
 
 def _names(stats_path: str, kind: str) -> list[str]:
     """The image_ids of the rows of a kind of file, as far as the statistics can be read."""
-    if not os.path.exists(stats_path):
-        return []
     try:
-        table = pq.read_table(
-            stats_path, columns=["image_id", "status"], page_checksum_verification=True
-        )
+        with native_file(stats_path) as raw:
+            table = pq.read_table(
+                raw, columns=["image_id", "status"], page_checksum_verification=True
+            )
     except (OSError, pa.ArrowException):
         return []
     rows = zip(table["image_id"].to_pylist(), table["status"].to_pylist(), strict=True)

@@ -2,9 +2,9 @@
 
 import io
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from typing import BinaryIO, cast
 
 import xxhash
@@ -12,7 +12,6 @@ import xxhash
 from ppcli.errors import OutputError
 
 TEMPORARY_SUFFIX = ".pixelprune-tmp"
-_counter = count()
 
 
 class _DigestingFile(io.BufferedWriter):
@@ -35,6 +34,10 @@ class _DigestingFile(io.BufferedWriter):
         with writing(self._path):
             return super().write(view)
 
+    def flush(self) -> None:
+        with writing(self._path):
+            super().flush()
+
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
 
@@ -49,10 +52,10 @@ class PendingFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._temporary = os.path.join(
-            os.path.dirname(path), f".{os.getpid()}-{next(_counter)}{TEMPORARY_SUFFIX}"
+            os.path.dirname(path), f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
         )
         with writing(path):
-            self._file = _DigestingFile(io.FileIO(self._temporary, "wb"), path)
+            self._file = _DigestingFile(io.FileIO(self._temporary, "xb"), path)
 
     @property
     def file(self) -> BinaryIO:
@@ -75,10 +78,12 @@ class PendingFile:
             os.fsync(self._file.fileno())
             self._file.close()
 
-    def put_in_place(self, path: str | None = None) -> None:
-        """Give the finished file its name, replacing what had it."""
+    def put_in_place(self, path: str | None = None, replace: bool = True) -> None:
+        """Give the finished file its name, replacing what had it or refusing to."""
+        target = path or self.path
         with writing(self.path):
-            os.replace(self._temporary, path or self.path)
+            if replace or not _claimed(self._temporary, target):
+                os.replace(self._temporary, target)
             _sync_folder(os.path.dirname(self.path))
 
     def discard(self) -> None:
@@ -89,12 +94,28 @@ class PendingFile:
             os.unlink(self._temporary)
 
 
+def _claimed(temporary: str, target: str) -> bool:
+    """Give the file a second name that must be free; false where there are no second names."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise OutputError(f"{target} has come into being meanwhile; it is left alone") from None
+    except OSError:
+        return False
+    os.unlink(temporary)
+    return True
+
+
 @contextmanager
-def atomic_file(path: str) -> Iterator[BinaryIO]:
+def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
     """Write a file under a temporary name in its folder; put it in place when all went well.
 
     The bytes are on disk before the name is (fsync, then rename). When the block raises, the
     temporary file is removed and what stood under the name before stays.
+
+    Args:
+        path: of the file that is to be.
+        replace: whether it may take the place of another.
 
     Raises:
         OutputError: when the file cannot be written, with the cause.
@@ -103,7 +124,7 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
     try:
         yield pending.file
         pending.finish()
-        pending.put_in_place()
+        pending.put_in_place(replace=replace)
     finally:
         pending.discard()
 

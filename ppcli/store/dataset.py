@@ -1,11 +1,13 @@
 """A dataset folder: claimed, recovered, resumed, and written shard by shard."""
 
+import json
 import logging
 import os
 import shutil
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from filelock import FileLock, Timeout
@@ -53,14 +55,16 @@ class EarlierShard:
     """A shard that an earlier run finished.
 
     Attributes:
-        number: its place in the dataset.
         inputs: with their rows, in order.
         patch_bytes: of its masks and compressed tiles.
+        patches: reads its patch sets, in order.
+        replacement: opens what takes all its rows anew.
     """
 
-    number: int
     inputs: list[EarlierInput]
     patch_bytes: int
+    patches: Callable[[], Generator[PatchRow]]
+    replacement: Callable[[], AbstractContextManager[ShardWriter]]
 
 
 @contextmanager
@@ -137,7 +141,7 @@ def _earlier_manifest(root: str) -> Manifest | None:
 
 def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -> None:
     differing = [
-        f"{name} {manifest.config.get(name)!r} there and {config.get(name)!r} here"
+        f"{name}: {_shown(manifest.config, name)} there and {_shown(config, name)} here"
         for name in sorted({*manifest.config, *config})
         if manifest.config.get(name) != config.get(name)
     ]
@@ -148,11 +152,18 @@ def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -
         )
 
 
+def _shown(config: Config, name: str) -> str:
+    return json.dumps(config[name]) if name in config else "nothing"
+
+
 def _remove(root: str, manifest: Manifest) -> None:
-    """Remove what a manifest names, its unfinished shard included, and nothing else."""
+    """Remove the shards that a manifest names, its unfinished one included, the last one first.
+
+    The manifest stays until another takes its place: a run that is killed in between leaves
+    what `--overwrite` can go on removing.
+    """
     with writing(root):
-        os.unlink(os.path.join(root, MANIFEST))
-        for number in range(len(manifest.shards) + 1):
+        for number in reversed(range(len(manifest.shards) + 1)):
             _remove_shard(root, number)
         for kind in (STATS, PATCHES):
             with suppress(OSError):
@@ -238,7 +249,9 @@ class Dataset:
         try:
             rows = list(read_stats_rows(shard_path(self._root, STATS, number)))
         except DamagedError as error:
-            raise OutputError(f"{error}; pixelprune verify tells more") from error
+            raise OutputError(
+                f"{error}; pixelprune verify tells more, --overwrite starts anew"
+            ) from error
         groups: list[list[StatsRow]] = []
         for row in rows:
             if row.page == 1:
@@ -251,10 +264,17 @@ class Dataset:
             inputs.append(EarlierInput(ref, group))
             digest.add(ref, inputs[-1].failed)
         if not len(taken) == len(groups) == shard.inputs:
-            raise OutputError(self._inputs_differ(number, f"{len(taken)} of {shard.inputs} left"))
+            raise OutputError(
+                self._inputs_differ(number, f"{len(taken):,} of its {shard.inputs:,} are there")
+            )
         if digest.hexdigest() != shard.inputs_digest:
             raise OutputError(self._inputs_differ(number, _first_difference(inputs)))
-        return EarlierShard(number, inputs, shard.patch_bytes)
+        return EarlierShard(
+            inputs,
+            shard.patch_bytes,
+            partial(self._patches, number),
+            partial(self._replacing, number),
+        )
 
     def _inputs_differ(self, number: int, what: str) -> str:
         return (
@@ -262,13 +282,12 @@ class Dataset:
             "use --overwrite or another folder"
         )
 
-    def earlier_patches(self, shard: EarlierShard) -> Generator[PatchRow]:
-        """The patch sets of a finished shard, in order."""
+    def _patches(self, number: int) -> Generator[PatchRow]:
         if self._manifest.has_patches:
-            yield from read_patch_rows(shard_path(self._root, PATCHES, shard.number))
+            yield from read_patch_rows(shard_path(self._root, PATCHES, number))
 
     @contextmanager
-    def replacing(self, number: int) -> Iterator[ShardWriter]:
+    def _replacing(self, number: int) -> Iterator[ShardWriter]:
         """Write a finished shard anew.
 
         The manifest is what decides: before it names the new files the old ones count, after it
@@ -338,8 +357,10 @@ class Dataset:
 def _first_difference(inputs: list[EarlierInput]) -> str:
     for one in inputs:
         first = one.rows[0]
-        if first.path != one.ref.shown_path or not first.image_id.startswith(one.ref.image_id):
+        if not first.image_id.startswith(one.ref.image_id):
             return f"{one.ref.image_id} where {first.image_id} was"
+        if first.path != one.ref.shown_path:
+            return f"{one.ref.image_id} is named as {one.ref.shown_path}, and was as {first.path}"
         if first.file_bytes is not None and not one.failed:
             with suppress(OSError):
                 if os.path.getsize(one.ref.path) != first.file_bytes:

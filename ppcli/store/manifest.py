@@ -100,12 +100,17 @@ class Manifest:
         """Read the manifest of a dataset folder.
 
         Raises:
-            FileNotFoundError: when there is none.
+            FileNotFoundError, NotADirectoryError: when there is none.
             DamagedError: when it is not one of ours, or not as it was written.
         """
         path = os.path.join(root, MANIFEST)
-        with open(path, "rb") as file:
-            raw = file.read()
+        try:
+            with open(path, "rb") as file:
+                raw = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except OSError as error:
+            raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
         try:
             text = json.loads(raw)
             if text.pop("kind") != _KIND or not text.pop("digest"):

@@ -23,14 +23,18 @@ _OTHER_SUFFIXES = frozenset(
 )
 
 
-class RowSink(Protocol):
-    """What a run writes to."""
+class RowTaker(Protocol):
+    """What takes rows, input by input."""
 
     def add(self, stats: StatsRow, patches: PatchRow | None) -> None:
         """Take the row of one page, and its patch set when there is one."""
 
     def end_of_input(self, ref: ImageRef) -> None:
         """All rows of this input have been added."""
+
+
+class RowSink(RowTaker, Protocol):
+    """What a run writes to."""
 
     def earlier(self, refs: Iterator[ImageRef]) -> Iterator[EarlierShard]:
         """Take from `refs` the inputs that an earlier run finished, and say what it found."""
@@ -84,16 +88,25 @@ def file_output(
     """
     if os.path.lexists(target) and not overwrite:
         raise OutputError(f"{target} exists; use --overwrite or another name")
-    with atomic_file(target) as file, _stats_writer(file, row_format, config) as writer:
+    with (
+        atomic_file(target, replace=overwrite) as file,
+        _stats_writer(file, row_format, config) as writer,
+    ):
         yield StatsOnly(writer)
 
 
 @contextmanager
 def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Iterator[RowSink]:
-    """Rows to a stream that cannot seek, such as a pipe."""
-    with _stats_writer(cast(BinaryIO, _CountingStream(stream)), row_format, config) as writer:
+    """Rows to a stream that cannot seek, such as a pipe.
+
+    Raises:
+        OutputError: when it cannot be written to.
+        BrokenPipeError: when nobody reads it any more.
+    """
+    counting = cast(BinaryIO, _CountingStream(stream))
+    with _stats_writer(counting, row_format, config) as writer:
         yield StatsOnly(writer)
-    stream.flush()
+    counting.flush()
 
 
 def _stats_writer(
@@ -122,7 +135,8 @@ class _CountingStream(io.RawIOBase):
         return True
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
-        self._stream.write(data)
+        with _writing_to_stream():
+            self._stream.write(data)
         size = memoryview(data).nbytes
         self._written += size
         return size
@@ -132,4 +146,15 @@ class _CountingStream(io.RawIOBase):
 
     def flush(self) -> None:
         if not self._stream.closed:
-            self._stream.flush()
+            with _writing_to_stream():
+                self._stream.flush()
+
+
+@contextmanager
+def _writing_to_stream() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error

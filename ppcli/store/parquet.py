@@ -13,7 +13,7 @@ from ppcli.store.rows import PatchRow, StatsRow
 from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, FileMetadata, table_of
 
 ROW_GROUP_BYTES = 32 << 20
-_STATS_ROW_BYTES = 300  # about what one row takes in memory
+_STATS_ROW_BYTES = 1000  # about what one row takes in memory
 
 
 class ParquetRows:

@@ -26,6 +26,8 @@ def patch_files(path: str) -> list[str]:
         DamagedError: when the manifest is unreadable.
     """
     if os.path.isfile(path):
+        if not is_parquet(path):
+            raise UsageError(f"{path} is neither a dataset folder nor a .parquet file")
         return [path]
     try:
         manifest = Manifest.read(path)
@@ -34,6 +36,11 @@ def patch_files(path: str) -> list[str]:
     if not manifest.has_patches:
         raise UsageError(f"{path} was made with --no-patches, so it has no patch sets")
     return [shard_path(path, PATCHES, number) for number in range(len(manifest.shards))]
+
+
+def is_parquet(path: str) -> bool:
+    """Whether a file is named like the ones that are read here."""
+    return os.path.splitext(path)[1].lower() == ".parquet"
 
 
 @contextmanager
@@ -46,23 +53,33 @@ def naming(path: str) -> Iterator[None]:
         raise DamagedError(f"{path}: {reason}") from error
 
 
+def native_file(path: str) -> pa.NativeFile:
+    """A file for Arrow, whose names of files are UTF-8 unless they are given as bytes.
+
+    Raises:
+        OSError: when it cannot be opened.
+    """
+    return pa.OSFile(os.fsencode(path))
+
+
 def metadata_of(path: str) -> FileMetadata:
     """What a Parquet file says of itself.
 
     Raises:
         DamagedError: when it is not readable, or not one of ours.
     """
-    with naming(path):
-        schema = pq.read_schema(path)
+    with naming(path), native_file(path) as file:
+        schema = pq.read_schema(file)
     try:
         return FileMetadata.of(schema)
     except DamagedError as error:
         raise DamagedError(f"{path}: {error}") from error
 
 
+@contextmanager
 def open_parquet(
     path: str, schema: pa.Schema, kind: str, config: Config | None = None
-) -> pq.ParquetFile:
+) -> Iterator[pq.ParquetFile]:
     """Open a file of ours for reading with its checksums.
 
     Args:
@@ -75,13 +92,13 @@ def open_parquet(
         DamagedError: when it is not readable, or another file than that.
     """
     metadata = metadata_of(path)
-    with naming(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-    if metadata.kind != kind or not file.schema_arrow.equals(schema):
-        raise DamagedError(f"{path} does not have the columns of {kind}")
-    if config is not None and metadata.config != config:
-        raise DamagedError(f"{path} was made with another configuration than the manifest's")
-    return file
+    with naming(path), native_file(path) as raw:
+        file = pq.ParquetFile(raw, page_checksum_verification=True)
+        if metadata.kind != kind or not file.schema_arrow.equals(schema):
+            raise DamagedError(f"{path} does not have the columns of {kind}")
+        if config is not None and metadata.config != config:
+            raise DamagedError(f"{path} was made with another configuration than the manifest's")
+        yield file
 
 
 def read_patch_rows(
@@ -98,7 +115,7 @@ def read_patch_rows(
         DamagedError: when the file is not readable or a checksum is wrong.
     """
     wanted = None if image_ids is None else pa.array(list(image_ids), pa.string())
-    with naming(path), open_parquet(path, PATCHES_SCHEMA, PATCHES, config) as file:
+    with open_parquet(path, PATCHES_SCHEMA, PATCHES, config) as file:
         for group in range(file.num_row_groups):
             if wanted is not None:
                 names = file.read_row_group(group, columns=["image_id"])["image_id"]
@@ -117,7 +134,7 @@ def read_stats_rows(path: str, config: Config | None = None) -> Iterator[StatsRo
     Raises:
         DamagedError: when the file is not readable or a checksum is wrong.
     """
-    with naming(path), open_parquet(path, STATS_SCHEMA, STATS, config) as file:
+    with open_parquet(path, STATS_SCHEMA, STATS, config) as file:
         for batch in file.iter_batches():
             yield from (StatsRow(**row) for row in batch.to_pylist())
 
@@ -128,7 +145,7 @@ def shard_record(path: str, config: Config) -> Shard:
     Raises:
         DamagedError: when it is not readable, or of another configuration.
     """
-    with naming(path), open_parquet(path, STATS_SCHEMA, STATS, config) as file:
+    with open_parquet(path, STATS_SCHEMA, STATS, config) as file:
         text = file.metadata.metadata.get(SHARD_KEY.encode())
     if text is None:
         raise DamagedError(f"{path} does not say which inputs it covers")

@@ -13,6 +13,7 @@ from ppcli.store.rows import StatsRow
 from ppcli.store.schema import STATS_SCHEMA, FileMetadata, table_of
 
 _ROWS_PER_BATCH = 64
+_CRLF = "\r\n"
 
 
 class JsonLines:
@@ -46,8 +47,8 @@ class CsvLines:
 
     def _write(self, values: list[object]) -> None:
         record = io.StringIO()
-        csv.writer(record, lineterminator="\n").writerow(values)
-        self._file.write(record.getvalue().encode())
+        csv.writer(record, lineterminator=_CRLF).writerow(values)  # so that it quotes both
+        self._file.write(record.getvalue().removesuffix(_CRLF).encode() + b"\n")
         self._file.flush()
 
     def __enter__(self) -> "CsvLines":

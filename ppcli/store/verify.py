@@ -10,12 +10,13 @@ import numpy as np
 
 from ppcli.errors import DamagedError, ErrorCode, UsageError
 from ppcli.store.affected import affected_rows
-from ppcli.store.atomic import digest_of
+from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of
 from ppcli.store.codec import unpack
 from ppcli.store.manifest import PATCHES, STATS, FileRecord, Manifest, Shard, shard_path
-from ppcli.store.reader import metadata_of, naming, open_parquet, read_patch_rows
-from ppcli.store.rows import ERROR, OK, PatchRow
-from ppcli.store.schema import STATS_SCHEMA, Config
+from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_stats_rows
+from ppcli.store.rows import ERROR, OK, PatchRow, StatsRow
+from ppcli.store.schema import Config
+from ppcli.store.shards import NEW_SUFFIX
 
 StatsColumns = dict[str, Any]
 
@@ -30,6 +31,7 @@ class Report:
         patch_sets: checked.
         rasters: rebuilt and compared.
         damage: one sentence each; empty when all is well.
+        leftovers: files of a run that was killed, or is at work; resuming removes them.
         finished: false for a dataset whose run has not come to its end.
     """
 
@@ -38,6 +40,7 @@ class Report:
     patch_sets: int = 0
     rasters: int = 0
     damage: list[str] = field(default_factory=list)
+    leftovers: int = 0
     finished: bool = True
 
     @contextmanager
@@ -70,7 +73,7 @@ def verify(path: str, data: bool = False) -> Report:
 
 
 def _verify_file(path: str, data: bool, report: Report) -> None:
-    if os.path.splitext(path)[1].lower() != ".parquet":
+    if not is_parquet(path):
         raise UsageError(f"{path}: only dataset folders and .parquet files can be verified")
     with report.noting():
         if metadata_of(path).kind == PATCHES:
@@ -82,7 +85,7 @@ def _verify_file(path: str, data: bool, report: Report) -> None:
 def _verify_dataset(root: str, data: bool, report: Report) -> None:
     try:
         manifest = Manifest.read(root)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{root}: there is no dataset here") from None
     except DamagedError as error:
         report.damage.append(str(error))
@@ -90,12 +93,13 @@ def _verify_dataset(root: str, data: bool, report: Report) -> None:
     report.finished = manifest.finished
     rows_before = 0
     for number, shard in enumerate(manifest.shards):
-        changed = [kind for kind in shard.files if _has_changed(root, kind, number, shard)]
-        for kind in changed:
-            path = shard_path(root, kind, number)
-            rows = affected_rows(root, kind, number, shard, rows_before)
-            report.damage.append(f"{path} is not as it was written; affected: {rows}")
-        if changed:
+        changed = {kind: _change(root, kind, number, shard) for kind in shard.files}
+        for kind, change in changed.items():
+            if change:
+                path = shard_path(root, kind, number)
+                rows = affected_rows(root, kind, number, shard, rows_before)
+                report.damage.append(f"{path} {change}; affected: {rows}")
+        if any(changed.values()):
             report.files += len(shard.files)
         else:
             _verify_shard(root, number, shard, manifest, data, report)
@@ -103,12 +107,15 @@ def _verify_dataset(root: str, data: bool, report: Report) -> None:
     _find_strangers(root, manifest, report)
 
 
-def _has_changed(root: str, kind: str, number: int, shard: Shard) -> bool:
-    """Whether a file is missing, or differs in any byte from what was put in place."""
+def _change(root: str, kind: str, number: int, shard: Shard) -> str:
+    """Words for how a file differs from what was put in place; empty when in no byte."""
     try:
-        return FileRecord(*digest_of(shard_path(root, kind, number))) != shard.files[kind]
-    except OSError:
-        return True
+        same = FileRecord(*digest_of(shard_path(root, kind, number))) == shard.files[kind]
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if same else "is not as it was written"
 
 
 def _verify_shard(
@@ -131,28 +138,31 @@ def _verify_shard(
 def _verify_stats(path: str, config: Config | None, report: Report) -> StatsColumns:
     """Check one file of statistics; gives back the columns that patch sets must agree with."""
     report.files += 1
-    with naming(path), open_parquet(path, STATS_SCHEMA, STATS, config) as file:
-        table = file.read()
-    for row in table.to_pylist():
+    columns: StatsColumns = {name: [] for name in ("image_id", "status", "kept", "tokens")}
+    for row in read_stats_rows(path, config):
         report.rows += 1
-        with report.noting(f"{path}, {row['image_id']}"):
+        with report.noting(f"{path}, {row.image_id}"):
             _check_stats_row(row)
-    return {name: table[name].to_pylist() for name in ("image_id", "status", "kept", "tokens")}
+        for name, values in columns.items():
+            values.append(getattr(row, name))
+    return columns
 
 
-def _check_stats_row(row: dict[str, Any]) -> None:
-    if row["status"] == ERROR:
-        if row["error_code"] not in list(ErrorCode) or not row["error_message"]:
-            raise DamagedError(f"unknown error code {row['error_code']!r}")
+def _check_stats_row(row: StatsRow) -> None:
+    if row.status == ERROR:
+        if row.error_code not in list(ErrorCode) or not row.error_message:
+            raise DamagedError(f"unknown error code {row.error_code!r}")
         return
-    if row["status"] != OK:
-        raise DamagedError(f"unknown status {row['status']!r}")
-    tokens, kept, unique = row["tokens"], row["kept"], row["unique"]
-    if None in (tokens, kept, unique) or tokens != row["grid_h"] * row["grid_w"]:
+    if row.status != OK:
+        raise DamagedError(f"unknown status {row.status!r}")
+    tokens, kept, unique = row.tokens, row.kept, row.unique
+    if tokens is None or kept is None or unique is None:
+        raise DamagedError("the counts are missing")
+    if row.grid_h is None or row.grid_w is None or tokens != row.grid_h * row.grid_w:
         raise DamagedError("tokens do not agree with the grid")
     if not (0 < kept <= tokens and 0 < unique <= tokens):
         raise DamagedError(f"{kept} kept and {unique} unique of {tokens} tokens")
-    if row["keep_ratio"] != kept / tokens or row["unique_ratio"] != unique / tokens:
+    if row.keep_ratio != kept / tokens or row.unique_ratio != unique / tokens:
         raise DamagedError("the ratios do not agree with the counts")
 
 
@@ -195,11 +205,20 @@ def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> N
 
 def _find_strangers(root: str, manifest: Manifest, report: Report) -> None:
     """Files in the folders of the dataset that the manifest does not know."""
+    number = len(manifest.shards)
     for kind in (STATS, PATCHES):
         folder = os.path.join(root, kind)
-        known = {os.path.basename(shard_path(root, kind, n)) for n in range(len(manifest.shards))}
-        found = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        report.damage += [
-            f"{os.path.join(folder, name)} is not part of the dataset"
-            for name in sorted(found - known)
-        ]
+        known = {os.path.basename(shard_path(root, kind, n)) for n in range(number)}
+        unfinished = os.path.basename(shard_path(root, kind, number))
+        try:
+            found = set(os.listdir(folder))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            report.damage.append(f"{folder} cannot be listed: {error.strerror}")
+            continue
+        for name in sorted(found - known):
+            if name.endswith((TEMPORARY_SUFFIX, NEW_SUFFIX)) or name == unfinished:
+                report.leftovers += 1
+            else:
+                report.damage.append(f"{os.path.join(folder, name)} is not part of the dataset")

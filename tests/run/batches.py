@@ -15,6 +15,7 @@ from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import FitOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, PageResult
+from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, ProcessExecutor
 from ppcli.run.pipeline import Pipeline
 from ppcli.store.rows import PatchRow, StatsRow
@@ -78,7 +79,7 @@ def run(
     """All rows of a run."""
     results: list[PageResult] = []
     with pillow_limits(options.max_image_pixels), closing(executor):
-        for _, rows in Pipeline(executor, options).run(iter(refs)):
+        for _, rows in Pipeline(executor, options).run(Arrivals(iter(refs))):
             results += rows
     return results
 

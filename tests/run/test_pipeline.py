@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ppcli.errors import ErrorCode, ExitCode, ImageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import PageResult, analyze_pages
+from ppcli.run.arrivals import READ_AHEAD, Arrivals
 from ppcli.run.executors import SerialExecutor
 from ppcli.run.pipeline import Pipeline
 from ppcli.run.stopping import StopRequest
@@ -107,7 +108,7 @@ class CountedRefs:
 
     def __init__(self, refs: list[ImageRef], ahead: int) -> None:
         self._refs = refs
-        self._ahead = ahead
+        self._ahead = ahead + READ_AHEAD + 2  # with one in the hand of the thread
         self.taken = self.done = 0
 
     def __iter__(self) -> Iterator[ImageRef]:
@@ -155,7 +156,7 @@ def taken(
     counted = CountedRefs(refs, executor.capacity)
     given = []
     with batches.pillow_limits(batches.ALL.max_image_pixels):
-        for ref, rows in Pipeline(executor, batches.ALL).run(iter(counted)):
+        for ref, rows in Pipeline(executor, batches.ALL).run(Arrivals(iter(counted))):
             given.append((ref, list(rows)))
             counted.done += 1
     assert not executor.closed, "who opened an executor closes it"
@@ -266,7 +267,7 @@ def test_a_stop_takes_effect_between_two_files(files, capacity, seed, files_befo
     given_refs, submitted = [], 0
     stop = StopRequest()
     stop.exit_code = None if files_before else ExitCode.INTERRUPTED
-    for ref, rows in Pipeline(executor, batches.ALL, stop).run(iter(refs)):
+    for ref, rows in Pipeline(executor, batches.ALL, stop).run(Arrivals(iter(refs))):
         given_refs.append(ref)
         whole.append(len(list(rows)))
         submitted = len(executor.submitted)
@@ -281,7 +282,7 @@ def test_a_stop_in_the_middle_of_a_file_lets_it_come_to_its_end(files) -> None:
     executor = WhimsicalExecutor(3, 1)
     refs = [files.ref(hostile(*["ok"] * 40), "a"), files.ref(hostile("ok"), "b")]
     numbers = []
-    for _, rows in Pipeline(executor, batches.ALL, stop).run(iter(refs)):
+    for _, rows in Pipeline(executor, batches.ALL, stop).run(Arrivals(iter(refs))):
         for row in rows:
             numbers.append(row.stats.page)
             stop.exit_code = ExitCode.TERMINATED
@@ -289,19 +290,26 @@ def test_a_stop_in_the_middle_of_a_file_lets_it_come_to_its_end(files) -> None:
 
 
 def test_nothing_is_begun_ahead_in_process(files) -> None:
-    """With a capacity of one the next input is looked at when the last one is done."""
-    counted = CountedRefs([files.ref(hostile("ok"), str(number)) for number in range(5)], 1)
-    for _, rows in Pipeline(SerialExecutor(), batches.ALL).run(iter(counted)):
+    """With a capacity of one the next file is begun when the last one is done."""
+    begun, done = [], 0
+
+    class Watched(SerialExecutor):
+        def submit(self, work, *args):
+            begun.append(args)
+            return super().submit(work, *args)
+
+    refs = iter([files.ref(hostile("ok"), str(number)) for number in range(5)])
+    for _, rows in Pipeline(Watched(), batches.ALL).run(Arrivals(refs)):
         list(rows)
-        counted.done += 1
-    assert counted.taken == 5
+        done += 1
+        assert len(begun) == done
 
 
 def test_a_file_that_vanishes_after_its_first_page_keeps_its_identity(files, tmp_path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(batches.encoded("TIFF", 0, 1, 2))
     found = []
-    for _, rows in Pipeline(SerialExecutor(), batches.ALL).run(iter([ImageRef(str(path), "a")])):
+    for _, rows in Pipeline(SerialExecutor(), batches.ALL).run(Arrivals(iter([ImageRef(str(path), "a")]))):
         for row in rows:
             found.append((row.stats.image_id, row.stats.page, row.stats.error_code))
             path.unlink(missing_ok=True)

@@ -163,7 +163,7 @@ def test_large_tiles_carry_no_statistics(tmp_path) -> None:
 
 
 def test_row_groups_are_sized_in_bytes(tmp_path, monkeypatch) -> None:
-    size = patch_row("a").nbytes + 300
+    size = patch_row("a").nbytes + parquet._STATS_ROW_BYTES
     monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 2 * size)
     write_dataset(tmp_path / "out", ["a"] * 7)
     file = pq.ParquetFile(tmp_path / "out" / "patches" / "part-00000.parquet")
@@ -197,10 +197,10 @@ def tree(root) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("names", "changes", "options", "words"),
     [
-        (["a"], {"threshold": 0.5}, {}, "threshold 0.0 there and 0.5 here"),
+        (["a"], {"threshold": 0.5}, {}, "threshold: 0.0 there and 0.5 here"),
         (["a"], {}, {"resume": False}, "earlier run"),
         (["b"], {}, {}, "b where a was"),
-        ([], {}, {}, "0 of 1"),
+        ([], {}, {}, "0 of its 1"),
         (["a", "b"], {}, {}, "without b"),
     ],
 )
