@@ -1,10 +1,12 @@
 """What `-o` names."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ppcli.cli.terminal import STDOUT, data_on_stdout
+from ppcli.errors import OutputError
 from ppcli.store.choices import Format
 from ppcli.store.dataset import dataset_output
 from ppcli.store.outputs import RowSink, file_output, single_file_format, stream_output
@@ -33,6 +35,8 @@ class Target:
             sink: AbstractContextManager[RowSink]
             stream = stack.enter_context(data_on_stdout())
             if self.output == STDOUT:
+                if sys.stdout is None:
+                    raise OutputError("standard output is closed, and -o - names it")
                 sink = stream_output(stream, self.row_format or Format.JSONL, self.config)
             elif (named := single_file_format(self.output)) is not None:
                 sink = file_output(self.output, named, self.config, self.overwrite)

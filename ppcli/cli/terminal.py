@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ppcli.errors import OutputError
 from ppcli.inputs.refs import printable
 
 STDOUT = "-"
@@ -111,12 +110,11 @@ def data_on_stdout() -> Iterator[BinaryIO]:
     """Standard output as a binary stream that carries nothing but what is written to it.
 
     While it is open, whatever else prints to standard output lands on standard error.
-
-    Raises:
-        OutputError: when standard output is closed.
     """
-    if sys.stdout is None:
-        raise OutputError("standard output is closed")
+    if sys.stdout is None:  # it was closed when the program started
+        with open(os.devnull, "wb") as nowhere:
+            yield nowhere
+        return
     sys.stdout.flush()
     original = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -126,5 +124,5 @@ def data_on_stdout() -> Iterator[BinaryIO]:
         stream.flush()
         os.dup2(original, sys.stdout.fileno())
     finally:
-        with suppress(BrokenPipeError):
+        with suppress(OSError):  # of what could not be written, which was said already
             stream.close()

@@ -110,8 +110,12 @@ def choice(kind: type[_Choice], name: str, value: str) -> _Choice:
 
 
 def _check_share(name: str, value: float) -> None:
-    if not (math.isfinite(value) and 0 <= value <= 1):
-        raise UsageError(f"the {name} is {value:g}; it must lie between 0 and 1")
+    try:
+        within = math.isfinite(value) and 0 <= value <= 1
+    except TypeError:
+        within = False
+    if not within:
+        raise UsageError(f"the {name} is {value!r}; it must be a number between 0 and 1")
 
 
 def parse_threshold(text: str) -> float:
@@ -138,7 +142,7 @@ def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
     on the order of the operations. A float next to k/255 is taken for k/255, because above tiles
     of 160 pixels n enlarges its rounding error beyond the 1e-6.
     """
-    scale = 255 * Fraction(threshold)
+    scale = 255 * Fraction(float(threshold))
     if abs(scale - round(scale)) < Fraction(1, 10**9):
         scale = Fraction(round(scale))
     n = tile * tile * 3

@@ -18,6 +18,8 @@ from ppcli.store.dataset import EarlierShard
 from ppcli.store.outputs import RowSink, RowTaker
 from ppcli.store.rows import OK, PatchRow, StatsRow
 
+_PATIENCE_SECONDS = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
@@ -84,15 +86,18 @@ class AnalyzeRun:
 
     def _expect(self, refs: Arrivals[ImageRef], listing: Listing) -> None:
         """Prepare for as much work as there is, at least one file."""
-        first = refs.ahead(self.executor.capacity)
-        if not first:
+        if not refs.ahead(1):
             others = f"; {listing.skipped:,} other files were passed over"
             raise NothingToDoError(
                 f"there is no image among the inputs{others if listing.skipped else ''}"
             )
-        if len(first) < self.executor.capacity:
+        capacity = self.executor.capacity
+        if not refs.known(_PATIENCE_SECONDS, capacity):
+            return  # a list that keeps us waiting may be of any length
+        first = refs.ahead(capacity)
+        if len(first) < capacity:
             several = any(may_give_several(ref, self.options) for ref in first)
-            self.executor.expect(self.executor.capacity if several else len(first))
+            self.executor.expect(capacity if several else len(first))
 
     def _take(self, ref: ImageRef, results: Iterator[PageResult], sink: RowTaker) -> None:
         for result in results:

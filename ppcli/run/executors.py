@@ -118,8 +118,14 @@ class ProcessExecutor:
         """Hand work to the pool, a new one when the old is broken."""
         if self._pool is None or not self._pool.active:
             self.close()
-            with _interrupts_held():
-                return self._schedule_in_new_pool(work, args)
+            try:
+                with _interrupts_held():
+                    return self._schedule_in_new_pool(work, args)
+            except OSError as error:  # semaphores, pipes, processes: any may be at its limit
+                raise PixelpruneError(
+                    f"the worker processes cannot be started ({error.strerror}); "
+                    "--workers 0 does without them"
+                ) from error
         future: Future[Any] = self._pool.schedule(work, args=args, timeout=self.timeout)
         return future
 

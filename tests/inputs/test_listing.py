@@ -1,8 +1,12 @@
 import io
 import os
 import sys
+import threading
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ppcli.errors import ExitCode, UsageError
 from ppcli.inputs.listing import Listing
@@ -132,6 +136,21 @@ def test_escaped_names_can_be_read_back() -> None:
     assert escaped == "a\\\\b\\xffé"
 
 
+@given(
+    st.lists(
+        st.lists(st.sampled_from([b"\\", b"x", b"ff", b"\xff", b"a", "é".encode()])), max_size=6
+    )
+)
+def test_no_two_names_become_the_same_text(names) -> None:
+    raw = {b"".join(name) for name in names}
+    assert len({escape_name(os.fsdecode(name)) for name in raw}) == len(raw)
+
+
+def test_a_name_that_looks_escaped_is_no_other(tree) -> None:
+    assert escape_name("a\\xff") == "a\\\\xff"
+    assert escape_name(os.fsdecode(b"a\xff")) == "a\\xff"
+
+
 def test_names_cannot_control_the_terminal() -> None:
     assert printable("a\x1b[31m\nb\x9b") == "a\\x1b[31m\\nb\\x9b"
 
@@ -151,6 +170,31 @@ def test_a_folder_that_cannot_be_listed_does_not_disappear(tree, monkeypatch) ->
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert "a" in ids("in")
+
+
+def test_the_only_folder_keeps_its_name_when_it_cannot_be_listed(tree, monkeypatch) -> None:
+    def scandir(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert ids("in") == ["in"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_a_link_that_leads_nowhere_costs_no_other_file(tree) -> None:
+    os.symlink("loop.png", tree / "a" / "loop.png")
+    os.symlink("nowhere", tree / "a" / "lost.png")
+    assert ids("in/a") == ["10.png", "2.png", "loop.png", "lost.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_list_may_come_through_a_named_pipe(tree) -> None:
+    os.mkfifo("pipe")
+    threading.Thread(target=lambda: Path("pipe").write_bytes(b"in/b.png\0in/B.png")).start()
+    listing = Listing((), files0_from="pipe")
+    listing.check()
+    assert not listing.repeatable
+    assert [ref.image_id for ref in listing] == ["in/b.png", "in/B.png"]
 
 
 def test_deep_folders(tmp_path, monkeypatch) -> None:
@@ -181,6 +225,7 @@ def test_deep_folders(tmp_path, monkeypatch) -> None:
         (("-", "-"), {}, "only once"),
         (("-",), {"files0_from": "-"}, "only once"),
         ((), {"files0_from": "missing"}, "no such list"),
+        ((), {"files0_from": "in"}, "is a folder"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tree, inputs, options, words: str) -> None:

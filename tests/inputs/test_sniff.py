@@ -37,7 +37,18 @@ def test_avif_is_recognised() -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [b"", b"P", b"Plain text of a letter", b"RIFF\0\0\0\0WAVEfmt ", b"\0\0\0\0\0\0\0\0WEBP"]
+    "head",
+    [
+        *(
+            b"",
+            b"P",
+            b"Plain text of a letter",
+            b"P1 is urgent",
+            b"P5",
+            b"BMW, of Munich, makes cars",
+        ),
+        *(b"BMW, of Munich, makes cars", b"RIFF\0\0\0\0WAVEfmt ", b"\0\0\0\0\0\0\0\0WEBP"),
+    ],
 )
 def test_other_content_is_not(head: bytes) -> None:
     assert sniff(head) is None

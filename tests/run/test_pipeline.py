@@ -291,7 +291,7 @@ def test_a_stop_in_the_middle_of_a_file_lets_it_come_to_its_end(files) -> None:
 
 def test_nothing_is_begun_ahead_in_process(files) -> None:
     """With a capacity of one the next file is begun when the last one is done."""
-    begun, done = [], 0
+    begun = []
 
     class Watched(SerialExecutor):
         def submit(self, work, *args):
@@ -299,9 +299,9 @@ def test_nothing_is_begun_ahead_in_process(files) -> None:
             return super().submit(work, *args)
 
     refs = iter([files.ref(hostile("ok"), str(number)) for number in range(5)])
-    for _, rows in Pipeline(Watched(), batches.ALL).run(Arrivals(refs)):
+    files_with_rows = Pipeline(Watched(), batches.ALL).run(Arrivals(refs))
+    for done, (_, rows) in enumerate(files_with_rows, 1):
         list(rows)
-        done += 1
         assert len(begun) == done
 
 
@@ -309,7 +309,8 @@ def test_a_file_that_vanishes_after_its_first_page_keeps_its_identity(files, tmp
     path = tmp_path / "a.tif"
     path.write_bytes(batches.encoded("TIFF", 0, 1, 2))
     found = []
-    for _, rows in Pipeline(SerialExecutor(), batches.ALL).run(Arrivals(iter([ImageRef(str(path), "a")]))):
+    refs = Arrivals(iter([ImageRef(str(path), "a")]))
+    for _, rows in Pipeline(SerialExecutor(), batches.ALL).run(refs):
         for row in rows:
             found.append((row.stats.image_id, row.stats.page, row.stats.error_code))
             path.unlink(missing_ok=True)

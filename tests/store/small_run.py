@@ -1,7 +1,8 @@
 """A run of a few images in this process, small enough to be repeated at every fault point.
 
 As a script it runs once for each number it is given, each time in a child process that kills
-itself at that step of writing: `python -m tests.store.small_run IN OUT RETRY STEP…`.
+itself at that step of writing: `python -m tests.store.small_run IN OUT HOW STEP…`, where HOW is
+`resume`, `retry` or `overwrite`.
 """
 
 import os
@@ -49,16 +50,17 @@ def mend(folder: Path) -> None:
     Image.fromarray(blocks(71, 50, seed=1)).save(folder / "1-broken.png")
 
 
-def run(folder: Path, out: Path, retry_failed: bool = False) -> None:
+def run(folder: Path, out: Path, how: str = "resume") -> None:
     """Analyze the folder into a dataset, in this process."""
-    analyze = AnalyzeRun(
-        OPTIONS, SerialExecutor(), Watcher(), StopRequest(), retry_failed=retry_failed
-    )
+    retry, overwrite = how == "retry", how == "overwrite"
+    analyze = AnalyzeRun(OPTIONS, SerialExecutor(), Watcher(), StopRequest(), retry_failed=retry)
     config = OPTIONS.as_config()
     with pillow_limits(OPTIONS.max_image_pixels):
         analyze(
             Listing((str(folder),)),
-            lambda: dataset_output(str(out), config, rows_per_shard=ROWS_PER_SHARD),
+            lambda: dataset_output(
+                str(out), config, overwrite=overwrite, rows_per_shard=ROWS_PER_SHARD
+            ),
         )
 
 
@@ -115,13 +117,13 @@ class _Killer:
 
 def main() -> None:
     """Run once for each step, in a child that is killed there; print how each ended."""
-    folder, out, retry, *steps = sys.argv[1:]
+    folder, out, how, *steps = sys.argv[1:]
     prune(blocks(64, 64))  # loads the kernels once for all children
     for step in steps:
         child = os.fork()
         if child == 0:
             count_steps(_Killer(int(step)))
-            run(Path(folder), Path(out + step), retry_failed=bool(int(retry)))
+            run(Path(folder), Path(out + step), how)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{step} {os.waitstatus_to_exitcode(status)}\n")

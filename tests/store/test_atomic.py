@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import sys
@@ -63,3 +64,35 @@ def write_much(path: str) -> None:
 def test_a_missing_folder_is_an_output_error(tmp_path) -> None:
     with pytest.raises(OutputError, match="No such file"), atomic_file(str(tmp_path / "b" / "a")):
         pass
+
+
+def test_a_file_that_has_come_into_being_meanwhile_is_left_alone(tmp_path) -> None:
+    target = tmp_path / "a"
+    with pytest.raises(OutputError, match="meanwhile"), atomic_file(str(target), False) as file:
+        file.write(b"new")
+        target.write_bytes(b"theirs")
+    assert target.read_bytes() == b"theirs"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_without_second_names_a_free_name_is_taken(tmp_path, monkeypatch) -> None:
+    def link(*_: str) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with atomic_file(str(tmp_path / "a"), replace=False) as file:
+        file.write(b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_noticed_when_bytes_are_flushed(tmp_path, monkeypatch) -> None:
+    real = io.FileIO
+    monkeypatch.setattr("ppcli.store.atomic.io.FileIO", lambda *_: real("/dev/full", "wb"))
+    with (
+        pytest.raises(OutputError, match="No space left"),
+        atomic_file(str(tmp_path / "a")) as file,
+    ):
+        file.write(b"a little")
+        file.flush()

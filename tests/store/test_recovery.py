@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,10 @@ def undisturbed(inputs: Path, tmp_path_factory) -> tuple[small_run.Rows, small_r
     return stats, patches
 
 
-def kill_at(steps: range, inputs: Path, out: Path, retry: bool = False) -> list[int]:
+def kill_at(steps: Iterable[int], inputs: Path, out: Path, how: str = "resume") -> list[int]:
     """Exit codes of runs that are killed at these steps, into out0, out1, …"""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.store.small_run", inputs, out, str(int(retry))]
+        [sys.executable, "-m", "tests.store.small_run", inputs, out, how]
         + [str(step) for step in steps],
         check=True,
         capture_output=True,
@@ -103,7 +104,7 @@ def test_killed_at_every_step_of_another_try_at_failures(tmp_path) -> None:
     steps = range(60)
     for step in steps:
         shutil.copytree(tmp_path / "made", tmp_path / f"out{step}")
-    codes = kill_at(steps, inputs, tmp_path / "out", retry=True)
+    codes = kill_at(steps, inputs, tmp_path / "out", "retry")
     assert set(codes) == {-signal.SIGKILL, 0}
     states = []
     for step in steps:
@@ -113,10 +114,39 @@ def test_killed_at_every_step_of_another_try_at_failures(tmp_path) -> None:
         found = small_run.rows_of(out)
         assert found in (before, expected), f"killed at step {step}"
         states.append(found == expected)
-        small_run.run(inputs, out, retry_failed=True)
+        small_run.run(inputs, out, "retry")
         assert small_run.rows_of(out) == expected
     assert states == sorted(states), "once the manifest names the new files they count"
     assert len(set(states)) == 2
+
+
+def test_killed_while_starting_anew(tmp_path) -> None:
+    inputs = small_run.make_inputs(tmp_path / "in")
+    small_run.run(inputs, tmp_path / "made")
+    small_run.mend(inputs)
+    small_run.run(inputs, tmp_path / "expected")
+    expected = small_run.rows_of(tmp_path / "expected")
+    steps = [*range(50), *range(50, 190, 7)]  # all of the removal, some of the run after it
+    for step in steps:
+        shutil.copytree(tmp_path / "made", tmp_path / f"out{step}")
+    codes = kill_at(steps, inputs, tmp_path / "out", "overwrite")
+    assert set(codes) == {-signal.SIGKILL, 0}
+    refused = 0
+    for step in steps[: codes.index(0)]:
+        out = tmp_path / f"out{step}"
+        copy = tmp_path / "copy"
+        shutil.copytree(out, copy)
+        try:  # while old shards are there, going on is refused; then it gives the new rows
+            small_run.run(inputs, copy, "retry")
+            assert small_run.rows_of(copy) == expected, f"killed at step {step}"
+        except OutputError as error:
+            refused += 1
+            assert "--overwrite" in str(error)
+        shutil.rmtree(copy)
+        small_run.run(inputs, out, "overwrite")
+        assert small_run.rows_of(out) == expected, f"killed at step {step}"
+        assert_whole(out)
+    assert 10 < refused < 40
 
 
 class FaultyDisk:
