@@ -27,10 +27,10 @@ class StopRequest:
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             self.exit_code = ExitCode.INTERRUPTED
-            logger.warning("stopping after the image in hand; interrupt again to stop at once")
+            logger.warning("stopping after the file in hand; interrupt again to stop at once")
         else:
             self.exit_code = ExitCode.TERMINATED
-            logger.warning("terminating after the image in hand")
+            logger.warning("terminating after the file in hand")
 
 
 @contextmanager
