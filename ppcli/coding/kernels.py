@@ -1,157 +1,203 @@
 """The coder's inner loops: Numba kernels on plain arrays.
 
-A raster is passed as bytes, uint8 (grid_h·tile, grid_w·tile·3). Tiles are named by their
-row-major index. All arithmetic is on 64-bit integers. The kernels stay in one file because
-Numba's cache on disk notices changes file by file.
+A raster is passed as bytes, uint8 (grid_h·tile, grid_w·tile·3). A tile is named by its top row
+and its leftmost byte. Distances are integers. The kernels stay in one file because Numba's cache
+on disk notices changes file by file.
+
+`lanes` is a tuple whose length alone has a meaning: so many bytes are compared at a time, a
+divisor of tile·3. Being part of the type, it makes the length of the inner loops a constant of the
+compiled code; only then do they become vector instructions.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from pickle import UnpicklingError
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
-from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
 
+from ppcli.jit import jit
+
 Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint8] | NDArray[np.uint32] | NDArray[np.uint64]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
+Lanes = tuple[int, ...]
+Place = tuple[np.uint64, np.uint64]
 
 MAX, MAE, RMSE = 0, 1, 2
 
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+_LANES = tuple((0,) * length for length in (96, 84, 21, 12, 3))  # few: each is compiled apart
 
 
-class _Cache(FunctionCache):
-    """Numba's cache on disk, which is never a reason not to work."""
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
-        """Load compiled code; None where there is none, or none that can be read."""
-        try:
-            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-        except (OSError, EOFError, UnpicklingError):
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:  # noqa: ANN401
-        """Save compiled code, unless the disk is full or the folder is lost."""
-        with suppress(OSError):
-            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+def lanes_of(width: int) -> Lanes:
+    """How many of the bytes or words in a tile's row, a multiple of 3, are taken at a time."""
+    return next(lanes for lanes in _LANES if width % len(lanes) == 0)
 
 
-def _jit(kernel: _Kernel) -> _Kernel:
-    """Compile without the GIL, cached on disk wherever some cache folder can be written."""
-    compiled: _Kernel = numba.njit(kernel, nogil=True)
-    with suppress(RuntimeError):  # Numba found no folder for its cache
-        compiled._cache = _Cache(kernel)  # type: ignore[attr-defined, no-untyped-call]
-    return compiled
+@jit
+def _place(top: int, left: int) -> Place:
+    """A tile by its top row and leftmost byte, unsigned, which spares a check at each access."""
+    return np.uint64(top), np.uint64(left)
 
 
-@_jit
-def similar(raster: Bytes, grid_w: int, i: int, j: int, tile: int, metric: int, bound: int) -> bool:
-    """Whether the tiles i and j are at most `bound` apart; stops at the first row that decides.
-
-    Args:
-        raster: uint8 (grid_h·tile, grid_w·tile·3).
-        grid_w: tiles in a row.
-        i: row-major index of a tile.
-        j: row-major index of another.
-        tile: side of a tile in pixels.
-        metric: MAX, MAE or RMSE.
-        bound: the integer bound of `ppcli.coding.options.distance_bound`.
-    """
-    if i == j:
-        return True
-    width = tile * 3
-    row_i, left_i = i // grid_w * tile, i % grid_w * width
-    row_j, left_j = j // grid_w * tile, j % grid_w * width
-    total = np.int64(0)
-    for y in range(tile):
-        a = raster[row_i + y, left_i : left_i + width]
-        b = raster[row_j + y, left_j : left_j + width]
-        if bound == 0:
-            differ = np.uint8(0)
-            for x in range(width):
-                differ |= a[x] ^ b[x]
-            if differ != 0:
-                return False
-        elif metric == MAX:
-            largest = np.int64(0)
-            for x in range(width):
-                largest = max(largest, abs(np.int64(a[x]) - np.int64(b[x])))
+@jit
+def _within_max(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, bound: int) -> bool:
+    """Whether no byte differs by more than `bound`; stops at the first bytes that decide."""
+    n = np.uint64(len(lanes))
+    for x in range(np.uint64(0), np.uint64(tile * 3), n):
+        for y in range(np.uint64(tile)):
+            p, q = raster[a[0] + y], raster[b[0] + y]
+            largest = np.uint8(0)
+            for i in range(n):
+                largest = max(
+                    largest,
+                    np.uint8(
+                        max(p[a[1] + x + i], q[b[1] + x + i])
+                        - min(p[a[1] + x + i], q[b[1] + x + i])
+                    ),
+                )
             if largest > bound:
                 return False
-        else:
-            for x in range(width):
-                difference = np.int64(a[x]) - np.int64(b[x])
-                total += abs(difference) if metric == MAE else difference * difference
+    return True
+
+
+@jit
+def _within_sum(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, bound: int) -> bool:
+    """Whether the absolute differences add up to `bound` at most."""
+    n = np.uint64(len(lanes))
+    total = np.int64(0)
+    for x in range(np.uint64(0), np.uint64(tile * 3), n):
+        for y in range(np.uint64(tile)):
+            p, q = raster[a[0] + y], raster[b[0] + y]
+            part = np.uint32(0)  # of at most 96 bytes
+            for i in range(n):
+                part += np.uint32(
+                    np.uint8(
+                        max(p[a[1] + x + i], q[b[1] + x + i])
+                        - min(p[a[1] + x + i], q[b[1] + x + i])
+                    )
+                )
+            total += part
             if total > bound:
                 return False
     return True
 
 
-@_jit
-def pred_2d(raster: Bytes, tile: int, metric: int, bound: int, anchored: bool) -> Mask:
+@jit
+def _within_squares(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, bound: int) -> bool:
+    """Whether the squared differences add up to `bound` at most."""
+    n = np.uint64(len(lanes))
+    total = np.int64(0)
+    for x in range(np.uint64(0), np.uint64(tile * 3), n):
+        for y in range(np.uint64(tile)):
+            p, q = raster[a[0] + y], raster[b[0] + y]
+            part = np.int32(0)  # of at most 96 bytes
+            for i in range(n):
+                difference = np.int32(p[a[1] + x + i]) - np.int32(q[b[1] + x + i])
+                part += difference * difference
+            total += part
+            if total > bound:
+                return False
+    return True
+
+
+@jit
+def similar(
+    raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, metric: int, bound: int
+) -> bool:
+    """Whether two tiles are at most `bound` apart.
+
+    Args:
+        raster: uint8 (grid_h·tile, grid_w·tile·3).
+        a: top row and leftmost byte of a tile, uint64.
+        b: those of another.
+        tile: side of a tile in pixels.
+        lanes: of `lanes_of`.
+        metric: MAX, MAE or RMSE.
+        bound: the integer bound of `ppcli.coding.options.distance_bound`.
+    """
+    if metric == MAX:
+        return _within_max(raster, a, b, tile, lanes, bound)
+    if metric == MAE:
+        return _within_sum(raster, a, b, tile, lanes, bound)
+    return _within_squares(raster, a, b, tile, lanes, bound)
+
+
+@jit
+def pred_2d(
+    raster: Bytes, tile: int, lanes: Lanes, metric: int, bound: int, anchored: bool
+) -> Mask:
     """The keep mask of the 2-D predictor, bool (grid_h, grid_w); DESIGN section 3.
 
-    `origin` names, for every tile, the source tile that its rebuilt pixels come from, so that
-    the anchored mode compares with rebuilt tiles without ever building them.
+    `tops` and `lefts` name, for every tile of this row of the grid and the one before, the source
+    tile that its rebuilt pixels come from, so that the anchored mode compares with rebuilt tiles
+    without ever building them. Two tiles with one source are equal without a look at them.
     """
-    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // (tile * 3)
+    width = tile * 3
+    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // width
     keep = np.zeros((grid_h, grid_w), dtype=np.bool_)
-    origin = np.empty((grid_h, grid_w), dtype=np.int64)
+    keep[0, 0] = True
+    tops = np.zeros((2, grid_w), dtype=np.uint64)
+    lefts = np.zeros((2, grid_w), dtype=np.uint64)
     for r in range(grid_h):
+        now, before = r % 2, 1 - r % 2
         for c in range(grid_w):
-            here = r * grid_w + c
-            origin[r, c] = here
-            if here == 0:
-                keep[r, c] = True
+            here = _place(r * tile, c * width)
+            tops[now, c], lefts[now, c] = here
+            if r == 0 and c == 0:
                 continue
-            if r == 0:
-                prediction = origin[r, c - 1]
-            elif c == 0:
-                prediction = origin[r - 1, c]
-            else:
-                left, above, corner = origin[r, c - 1], origin[r - 1, c], origin[r - 1, c - 1]
-                prediction = left
-                if similar(raster, grid_w, corner, left, tile, metric, bound) and not similar(
-                    raster, grid_w, corner, above, tile, metric, bound
+            above = (tops[before, c], lefts[before, c])
+            prediction = above
+            if c > 0:
+                prediction = (tops[now, c - 1], lefts[now, c - 1])
+            if r > 0 and c > 0:
+                corner = (tops[before, c - 1], lefts[before, c - 1])
+                if (
+                    corner != above
+                    and (
+                        corner == prediction
+                        or similar(raster, corner, prediction, tile, lanes, metric, bound)
+                    )
+                    and not similar(raster, corner, above, tile, lanes, metric, bound)
                 ):
                     prediction = above
-            if not similar(raster, grid_w, here, prediction, tile, metric, bound):
+            if not similar(raster, here, prediction, tile, lanes, metric, bound):
                 keep[r, c] = True
             elif anchored:
-                origin[r, c] = prediction
+                tops[now, c], lefts[now, c] = prediction
     return keep
 
 
-@_jit
+@jit
 def scan(
-    raster: Bytes, tile: int, metric: int, bound: int, anchored: bool, serpentine: bool
+    raster: Bytes,
+    tile: int,
+    lanes: Lanes,
+    metric: int,
+    bound: int,
+    anchored: bool,
+    serpentine: bool,
 ) -> Mask:
     """The keep mask of the one-dimensional scans, bool (grid_h, grid_w), row-major.
 
     A tile is compared with the last kept one (anchored) or with its predecessor (sliding);
     with `serpentine`, odd rows are scanned right to left.
     """
-    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // (tile * 3)
+    width = tile * 3
+    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // width
     keep = np.zeros((grid_h, grid_w), dtype=np.bool_)
-    keep[0, 0] = True
-    reference = 0
+    reference = _place(0, 0)
     for r in range(grid_h):
         for step in range(grid_w):
             c = grid_w - 1 - step if serpentine and r % 2 == 1 else step
-            here = r * grid_w + c
-            if not similar(raster, grid_w, here, reference, tile, metric, bound):
+            here = _place(r * tile, c * width)
+            if not similar(raster, here, reference, tile, lanes, metric, bound):
                 keep[r, c] = True
                 reference = here
             elif not anchored:
                 reference = here
+    keep[0, 0] = True
     return keep
 
 
-@_jit
+@jit
 def _root(parent: Indices, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -159,19 +205,24 @@ def _root(parent: Indices, i: int) -> int:
     return i
 
 
-@_jit
-def components(raster: Bytes, tile: int, metric: int, bound: int) -> Indices:
+@jit
+def components(raster: Bytes, tile: int, lanes: Lanes, metric: int, bound: int) -> Indices:
     """4-connected components of similar neighbours: int64 (grid_h·grid_w,).
 
     Each tile gets the smallest row-major index of its component.
     """
-    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // (tile * 3)
+    width = tile * 3
+    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // width
     parent = np.arange(grid_h * grid_w)
     for here in range(grid_h * grid_w):
-        if here % grid_w > 0 and similar(raster, grid_w, here, here - 1, tile, metric, bound):
+        top, left = here // grid_w * tile, here % grid_w * width
+        place = _place(top, left)
+        if left > 0 and similar(
+            raster, place, _place(top, left - width), tile, lanes, metric, bound
+        ):
             a, b = _root(parent, here - 1), _root(parent, here)
             parent[max(a, b)] = min(a, b)
-        if here >= grid_w and similar(raster, grid_w, here, here - grid_w, tile, metric, bound):
+        if top > 0 and similar(raster, place, _place(top - tile, left), tile, lanes, metric, bound):
             a, b = _root(parent, here - grid_w), _root(parent, here)
             parent[max(a, b)] = min(a, b)
     for here in range(grid_h * grid_w):
@@ -179,7 +230,7 @@ def components(raster: Bytes, tile: int, metric: int, bound: int) -> Indices:
     return parent
 
 
-@_jit
+@jit
 def spread(order: Indices, sizes: Indices, kept: Indices) -> Mask:
     """Keep members evenly spread over each component: bool (sum of sizes,), row-major.
 
@@ -199,13 +250,14 @@ def spread(order: Indices, sizes: Indices, kept: Indices) -> Mask:
     return keep
 
 
-@_jit
-def rebuild_pred_2d(keep: Mask, tiles: Bytes, metric: int, bound: int) -> Indices:
+@jit
+def rebuild_pred_2d(keep: Mask, tiles: Bytes, lanes: Lanes, metric: int, bound: int) -> Indices:
     """Which kept tile each tile of the rebuilt raster is a copy of: int64 (grid_h, grid_w).
 
     Args:
         keep: bool (grid_h, grid_w), keep[0, 0] is true.
         tiles: the kept tiles below one another, uint8 (kept·tile, tile·3).
+        lanes: of `lanes_of`.
         metric: MAX, MAE or RMSE.
         bound: the integer bound that the mask was made with.
     """
@@ -224,9 +276,105 @@ def rebuild_pred_2d(keep: Mask, tiles: Bytes, metric: int, bound: int) -> Indice
                 source[r, c] = source[r - 1, c]
             else:
                 left, above, corner = source[r, c - 1], source[r - 1, c], source[r - 1, c - 1]
+                at_left, at_above = _place(left * tile, 0), _place(above * tile, 0)
+                at_corner = _place(corner * tile, 0)
                 source[r, c] = left
-                if similar(tiles, 1, corner, left, tile, metric, bound) and not similar(
-                    tiles, 1, corner, above, tile, metric, bound
+                if similar(tiles, at_corner, at_left, tile, lanes, metric, bound) and not similar(
+                    tiles, at_corner, at_above, tile, lanes, metric, bound
                 ):
                     source[r, c] = above
     return source
+
+
+@jit
+def gather(raster: Bytes, keep: Mask, tile: int, lanes: Lanes) -> Bytes:
+    """The kept tiles below one another: uint8 (kept·tile, tile·3)."""
+    n = np.uint64(len(lanes))
+    width = tile * 3
+    tiles = np.empty((np.count_nonzero(keep) * tile, width), dtype=np.uint8)
+    row = np.uint64(0)
+    for r in range(keep.shape[0]):
+        for c in range(keep.shape[1]):
+            if keep[r, c]:
+                top, left = _place(r * tile, c * width)
+                for y in range(np.uint64(tile)):
+                    source, target = raster[top + y], tiles[row]
+                    for x in range(np.uint64(0), np.uint64(width), n):
+                        for i in range(n):
+                            target[x + i] = source[left + x + i]
+                    row += np.uint64(1)
+    return tiles
+
+
+@jit
+def _fingerprint(words: Words, place: Place, tile: int, width: int, lanes: Lanes) -> np.uint64:
+    """A number that is the same for equal tiles, and mostly another for others.
+
+    Every other row is enough for that, since tiles with the same number are compared.
+    """
+    n = np.uint64(len(lanes))
+    golden = np.uint64(0x9E3779B97F4A7C15)  # of Fibonacci hashing
+    mixed = np.uint64(0)
+    for y in range(np.uint64(0), np.uint64(tile), np.uint64(2)):
+        row = words[place[0] + y]
+        for x in range(np.uint64(0), np.uint64(width), n):
+            weighted = np.uint64(0)
+            for i in range(n):
+                word = np.uint64(row[place[1] + x + i])
+                weighted += word * ((np.uint64(2) * i + np.uint64(1)) * golden)
+            mixed = (mixed ^ weighted) * golden
+            mixed ^= mixed >> np.uint64(29)
+    return mixed
+
+
+@jit
+def _equal(words: Words, a: Place, b: Place, tile: int, width: int, lanes: Lanes) -> bool:
+    n = np.uint64(len(lanes))
+    for y in range(np.uint64(tile)):
+        p, q = words[a[0] + y], words[b[0] + y]
+        for x in range(np.uint64(0), np.uint64(width), n):
+            difference = np.uint64(0)
+            for i in range(n):
+                difference |= np.uint64(p[a[1] + x + i] ^ q[b[1] + x + i])
+            if difference != 0:
+                return False
+    return True
+
+
+@jit
+def distinct(words: Words, looked_at: Mask, tile: int, lanes: Lanes) -> int:
+    """How many different tiles there are among those that `looked_at` names.
+
+    A hash table of fingerprints; tiles with equal ones are compared, so that the count is exact.
+
+    Args:
+        words: the raster as words of any size, (grid_h·tile, grid_w·words of a tile's row).
+        looked_at: bool (grid_h, grid_w).
+        tile: side of a tile in pixels.
+        lanes: of `lanes_of`, for the words of a tile's row.
+    """
+    grid_h, grid_w = looked_at.shape
+    width = words.shape[1] // grid_w
+    slots = 16
+    while slots < 2 * np.count_nonzero(looked_at):
+        slots *= 2
+    table = np.full(slots, -1, dtype=np.int64)
+    fingerprints = np.empty(slots, dtype=np.uint64)
+    count = 0
+    for here in range(grid_h * grid_w):
+        if not looked_at[here // grid_w, here % grid_w]:
+            continue
+        place = _place(here // grid_w * tile, here % grid_w * width)
+        fingerprint = _fingerprint(words, place, tile, width, lanes)
+        slot = np.int64(fingerprint & np.uint64(slots - 1))
+        while table[slot] >= 0:
+            if fingerprints[slot] == fingerprint:
+                other = table[slot]
+                there = _place(other // grid_w * tile, other % grid_w * width)
+                if _equal(words, place, there, tile, width, lanes):
+                    break
+            slot = (slot + 1) & (slots - 1)
+        if table[slot] < 0:
+            table[slot], fingerprints[slot] = here, fingerprint
+            count += 1
+    return count

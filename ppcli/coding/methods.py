@@ -63,20 +63,21 @@ def select(raster: Raster, tile: int, options: CoderOptions, image_id: str = "")
     metric = KERNEL_METRIC[options.metric]
     bound = distance_bound(options.metric, options.threshold, tile)
     anchored = options.mode is Mode.ANCHORED
+    lanes = kernels.lanes_of(3 * tile)
     if options.method is Method.PRED_2D:
-        return kernels.pred_2d(flat, tile, metric, bound, anchored)
+        return kernels.pred_2d(flat, tile, lanes, metric, bound, anchored)
     if options.method is Method.CONNCOMP:
-        labels = kernels.components(flat, tile, metric, bound)
+        labels = kernels.components(flat, tile, lanes, metric, bound)
         target = None
         if options.match_count:
-            target = int(kernels.pred_2d(flat, tile, metric, bound, anchored).sum())
+            target = int(kernels.pred_2d(flat, tile, lanes, metric, bound, anchored).sum())
         keep = _spread_over_components(labels, options.skip_ratio, target)
         return keep.reshape(raster.shape[0] // tile, -1)
     if options.method is Method.RANDOM:
-        model = kernels.pred_2d(flat, tile, metric, bound, anchored)
+        model = kernels.pred_2d(flat, tile, lanes, metric, bound, anchored)
         return _draw(model, options.seed, image_id)
     serpentine = options.method is Method.SERPENTINE
-    return kernels.scan(flat, tile, metric, bound, anchored, serpentine)
+    return kernels.scan(flat, tile, lanes, metric, bound, anchored, serpentine)
 
 
 def _draw(model: Mask, seed: int, image_id: str) -> Mask:

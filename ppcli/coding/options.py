@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeVar
 
 from ppcli.errors import UsageError
@@ -133,6 +134,7 @@ def parse_threshold(text: str) -> float:
     return value
 
 
+@lru_cache
 def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
     """The largest integer distance at which two tiles of `tile`×`tile` RGB pixels are similar.
 

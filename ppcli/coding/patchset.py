@@ -80,7 +80,9 @@ class PatchSet:
             stacked = np.ascontiguousarray(self.tiles).reshape(-1, self.tile * 3)
             bound = distance_bound(self.options.metric, self.options.threshold, self.tile)
             metric = KERNEL_METRIC[self.options.metric]
-            return kernels.rebuild_pred_2d(self.keep, stacked, metric, bound)
+            return kernels.rebuild_pred_2d(
+                self.keep, stacked, kernels.lanes_of(3 * self.tile), metric, bound
+            )
         if self.options.method is Method.RASTER:
             return (np.cumsum(self.keep) - 1).reshape(self.keep.shape)
         return _serpentine_sources(self.keep)
@@ -112,9 +114,8 @@ def require_decodable(options: CoderOptions) -> None:
 
 def cut(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:
     """The tiles that `keep` (bool (grid_h, grid_w)) names: uint8 (kept, tile, tile, 3)."""
-    grid_h, grid_w = keep.shape
-    tiles: NDArray[np.uint8] = raster.reshape(grid_h, tile, grid_w, tile, 3).swapaxes(1, 2)[keep]
-    return tiles
+    flat = raster.reshape(raster.shape[0], -1)
+    return kernels.gather(flat, keep, tile, kernels.lanes_of(3 * tile)).reshape(-1, tile, tile, 3)
 
 
 def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> PatchSet:

@@ -20,6 +20,8 @@ import numpy as np
 
 from ppcli import keep_mask, prune
 from ppcli.coding import kernels
+from ppcli.coding.distinct import distinct_tiles
+from ppcli.coding.options import CoderOptions, Method
 from tests.coding import rasters, twin
 
 
@@ -54,6 +56,13 @@ def disagreements():
                     compared += 1
                     if keep != expected:
                         wrong.append((index, method, mode))
+        every = CoderOptions(Method.RANDOM)
+        compared += 1
+        unique = distinct_tiles(
+            sample.raster, np.array(expected), sample.tile, every
+        )
+        if unique != twin.distinct(sample.raster, sample.tile):
+            wrong.append((index, "distinct"))
             if method in twin.PREDICTIVE:
                 patch_set = prune(sample.raster, sample.tile, method, *how)
                 rebuilt = patch_set.reconstruct()
@@ -73,7 +82,9 @@ print(json.dumps({
     "compared": compared,
     "checked": [
         raises_index_error(beyond, np.zeros(3)),
-        raises_index_error(kernels.similar, one_tile, 1, 0, 1, 4, kernels.MAX, 0),
+        raises_index_error(
+            kernels.similar, one_tile, (0, 0), (0, 12), 4, kernels.lanes_of(12), kernels.MAX, 0
+        ),
     ],
     "never_called": [
         name

@@ -46,3 +46,18 @@ def test_tiles_of_the_same_bytes_in_another_order_are_distinct():
     turned = np.concatenate([tile, tile[::-1], tile[:, ::-1], tile.transpose(1, 0, 2)], axis=1)
     keep = keep_mask(turned, 7)
     assert distinct_tiles(turned, keep, 7, CoderOptions()) == 4
+
+
+@pytest.mark.parametrize("tile", [1, 2, 7, 28, 32, 56, 70])
+def test_tiles_that_differ_in_one_byte_anywhere(tile):
+    """Fingerprints look at every other row; what decides are the bytes."""
+    values = np.arange(1, 1 + min(40, 3 * tile * tile))
+    places = np.random.default_rng(0).permutation(3 * tile * tile)[: values.size]
+    raster = np.zeros((tile, (values.size + 3) * tile, 3), dtype=np.uint8)
+    tiles = raster.reshape(tile, -1, tile * 3)
+    for number, (place, value) in enumerate(zip(places, values, strict=True)):
+        tiles[place // (tile * 3), number, place % (tile * 3)] = value
+    tiles[:, -2] = tiles[:, 0]
+    keep = np.ones((1, values.size + 3), dtype=np.bool_)
+    options = CoderOptions(Method.RANDOM)
+    assert distinct_tiles(raster, keep, tile, options) == values.size + 1
