@@ -1,6 +1,9 @@
 """Every mode Pillow decodes to, as upright RGB with 8 bits a channel; DESIGN section 4."""
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ppcli.errors import ErrorCode, ImageError
@@ -12,27 +15,28 @@ _CONVERTIBLE = frozenset(
     {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 )
 _SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# How the pixels of each EXIF orientation are turned to be upright.
+_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
 }
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """The loaded image turned as its EXIF orientation says; a broken EXIF block is ignored.
+def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
+    """Pixels, (height, width, 3), turned as the EXIF orientation of their file says.
 
-    Pillow turns TIFF itself while loading and then drops the tag.
+    A broken EXIF block is ignored. Pillow turns TIFF itself while loading and then drops the tag.
     """
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         turn = None
-    return image if turn is None else image.transpose(turn)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def to_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:

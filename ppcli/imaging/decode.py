@@ -8,11 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.colour import Colour, to_rgb, upright
+from ppcli.imaging.direct import decode_directly, worth_reading
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
 # EPS starts a program of the system to draw itself, and the others are names without a decoder.
@@ -109,8 +112,8 @@ class ImageSource:
         """Whether the file gives more than one row under this choice."""
         return self.frames > 1 and (self.format == _PAGED or frames is Frames.ALL)
 
-    def page(self, number: int, background: Colour) -> Image.Image:
-        """Decode one page or frame (one-based) to upright RGB.
+    def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
+        """Decode one page or frame (one-based) to upright RGB, uint8 (height, width, 3).
 
         Raises:
             ImageError: `truncated`, `corrupt`, `too_large`, `unsupported_mode`,
@@ -121,8 +124,22 @@ class ImageSource:
             self._seek(number)
         with self._explained("decode"):
             self._check_size()
+            pixels = self._decode_directly(background)
+            if pixels is not None:
+                return pixels
             self._image.load()
-            return to_rgb(upright(self._image), background)
+            return upright(np.array(to_rgb(self._image, background)), self._image)
+
+    def _decode_directly(self, background: Colour) -> NDArray[np.uint8] | None:
+        size = os.fstat(self._file.fileno()).st_size
+        if self.frames > 1 or not worth_reading(self._image, size):
+            return None
+        place, past_end = self._file.tell(), self._file.past_end
+        self._file.seek(0)
+        data = self._file.read()
+        self._file.seek(place)
+        self._file.past_end = past_end
+        return decode_directly(self._image, data, background)
 
     def _seek(self, number: int) -> None:
         try:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.presets import Preset
+from ppcli.imaging.resample import resample
 
 MAX_ASPECT_RATIO = 200
 
@@ -99,34 +99,31 @@ def smart_resize(
     return fitted_h, fitted_w
 
 
-def fit_image(image: Image.Image, options: FitOptions) -> FittedRaster:
-    """Bring an RGB image onto the tile grid.
+def fit_image(pixels: NDArray[np.uint8], options: FitOptions) -> FittedRaster:
+    """Bring an RGB image, uint8 (height, width, 3), onto the tile grid.
 
     Raises:
         ImageError: `aspect_ratio` above 200, with `resize`.
     """
+    height, width, _ = pixels.shape
     if options.fit is Fit.RESIZE:
         height, width = smart_resize(
-            image.height, image.width, options.tile, options.min_pixels, options.max_pixels
+            height, width, options.tile, options.min_pixels, options.max_pixels
         )
-        return FittedRaster(np.asarray(resample(image, width, height)), width, height)
-    width, height = image.size
+        return FittedRaster(resample(pixels, width, height), width, height)
     if width * height > options.max_pixels:
         beta = math.sqrt(width * height / options.max_pixels)
         width, height = max(1, math.floor(width / beta)), max(1, math.floor(height / beta))
-    pixels = np.asarray(resample(image, width, height))
-    padding = ((0, -height % options.tile), (0, -width % options.tile), (0, 0))
-    return FittedRaster(np.pad(pixels, padding, mode="edge"), width, height)
+    return FittedRaster(_pad(resample(pixels, width, height), options.tile), width, height)
 
 
-def resample(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Antialiased bicubic, horizontal pass first.
-
-    Pillow 13 chooses the order of the two passes by shape, and the rounding between them makes
-    the order visible; one call for each axis gives the same pixels on every version.
-    """
-    if image.width != width:
-        image = image.resize((width, image.height), Image.Resampling.BICUBIC)
-    if image.height != height:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    return image
+def _pad(pixels: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:
+    """Repeat the last row and column up to the next multiple of `tile`."""
+    height, width, _ = pixels.shape
+    if height % tile == 0 and width % tile == 0:
+        return pixels
+    padded = np.empty((height + -height % tile, width + -width % tile, 3), dtype=np.uint8)
+    padded[:height, :width] = pixels
+    padded[:height, width:] = pixels[:, -1:]
+    padded[height:] = padded[height - 1]
+    return padded

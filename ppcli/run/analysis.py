@@ -5,7 +5,8 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
 
 from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
@@ -130,9 +131,9 @@ def _pages_of(
             break
         page = _row_of_page(row, ref, number, rows_of_file)
         try:
-            image = source.page(number, options.background)
-            page = replace(page, width=image.width, height=image.height)
-            results.append(_analyze_page(image, page, options, started))
+            pixels = source.page(number, options.background)
+            page = replace(page, width=pixels.shape[1], height=pixels.shape[0])
+            results.append(_analyze_page(pixels, page, options, started))
         except Exception as error:
             results.append(PageResult(_failed(page, _explained(error))))
             if isinstance(error, UnreachableFrameError):
@@ -205,9 +206,9 @@ def _failed(row: StatsRow, error: ImageError) -> StatsRow:
 
 
 def _analyze_page(
-    image: Image.Image, row: StatsRow, options: AnalysisOptions, started: float
+    pixels: NDArray[np.uint8], row: StatsRow, options: AnalysisOptions, started: float
 ) -> PageResult:
-    fitted = fit_image(image, options.fit)
+    fitted = fit_image(pixels, options.fit)
     decoded = time.perf_counter()
     tile = options.fit.tile
     keep = select(fitted.raster, tile, options.coder, row.image_id)
@@ -215,7 +216,7 @@ def _analyze_page(
     patches = None
     if options.patches:
         patch_set = PatchSet(keep, cut(fitted.raster, keep, tile), options.coder)
-        patches = _pack(row.image_id, image.size, fitted, patch_set, options)
+        patches = _pack(row.image_id, pixels, fitted, patch_set, options)
     coded = time.perf_counter()
     grid_h, grid_w = keep.shape
     tokens, kept = keep.size, int(keep.sum())
@@ -238,7 +239,7 @@ def _analyze_page(
 
 def _pack(
     image_id: str,
-    size: tuple[int, int],
+    pixels: NDArray[np.uint8],
     fitted: FittedRaster,
     patch_set: PatchSet,
     options: AnalysisOptions,
@@ -247,7 +248,7 @@ def _pack(
     rebuilt = fitted.raster if lossless else patch_set.reconstruct()
     return pack(
         image_id,
-        size,
+        (pixels.shape[1], pixels.shape[0]),
         (fitted.width, fitted.height),
         options.fit.fit,
         patch_set,

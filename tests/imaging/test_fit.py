@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as oracle
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.imaging.choices import Fit
-from ppcli.imaging.fit import FitOptions, fit_image, resample, smart_resize
+from ppcli.imaging.fit import FitOptions, fit_image, smart_resize
 from ppcli.imaging.presets import PRESETS
+from ppcli.imaging.resample import resample
 from tests.imaging.pillow_resampling import resampled
 
 SHAPES = {  # (width, height) before → after
@@ -31,7 +31,7 @@ def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
 def test_resampling_is_horizontal_first_on_every_pillow(name: str) -> None:
     before, after = SHAPES[name]
     pixels = noise(*before)
-    assert np.array_equal(resample(Image.fromarray(pixels), *after), resampled(pixels, *after))
+    assert np.array_equal(resample(pixels, *after), resampled(pixels, *after))
 
 
 def test_the_order_of_the_passes_shows() -> None:
@@ -72,7 +72,7 @@ def test_padding_repeats_the_edge_and_keeps_the_image(
 ) -> None:
     pixels = noise(width, height)
     options = FitOptions(Fit.PAD, patch_size, merge_size, 1, 10_000)
-    fitted = fit_image(Image.fromarray(pixels), options)
+    fitted = fit_image(pixels, options)
     raster, tile = fitted.raster, options.tile
     assert (fitted.width, fitted.height) == (width, height)
     assert raster.shape[0] - height in range(tile)
@@ -85,8 +85,8 @@ def test_padding_repeats_the_edge_and_keeps_the_image(
 
 def test_padding_scales_down_only_above_the_limit() -> None:
     options = FitOptions(Fit.PAD, 16, 2, 1, 10_000)
-    at_limit = fit_image(Image.fromarray(noise(200, 50)), options)
-    above = fit_image(Image.fromarray(noise(201, 50)), options)
+    at_limit = fit_image(noise(200, 50), options)
+    above = fit_image(noise(201, 50), options)
     assert (at_limit.width, at_limit.height) == (200, 50)
     beta = (201 * 50 / 10_000) ** 0.5
     assert (above.width, above.height) == (int(201 / beta), int(50 / beta))
@@ -97,7 +97,7 @@ def test_padding_scales_down_only_above_the_limit() -> None:
 
 
 def test_padding_takes_long_strips() -> None:
-    fitted = fit_image(Image.fromarray(noise(1, 500)), FitOptions(Fit.PAD, 16, 2, 1, 10_000))
+    fitted = fit_image(noise(1, 500), FitOptions(Fit.PAD, 16, 2, 1, 10_000))
     assert fitted.raster.shape == (512, 32, 3)
 
 

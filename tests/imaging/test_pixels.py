@@ -38,7 +38,7 @@ def processor(preset: Preset) -> Qwen2VLImageProcessorPil:
 
 def compare(size: tuple[int, int], preset: Preset, resize: bool) -> None:
     image = Image.fromarray(noise(*size))
-    fitted = fit_image(image, FitOptions.of_preset(preset, Fit.RESIZE))
+    fitted = fit_image(np.array(image), FitOptions.of_preset(preset, Fit.RESIZE))
     given = image if resize else Image.fromarray(fitted.raster)
     theirs = processor(preset)(given, do_resize=resize, return_tensors="np")
     ours = pixel_values(fitted.raster, preset)

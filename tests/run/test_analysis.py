@@ -34,7 +34,7 @@ def test_an_ok_row_describes_the_image(tmp_path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     [result] = rows(tmp_path / "a.png")
     stats = result.stats
-    raster = fit_image(Image.fromarray(pixels), PAD).raster
+    raster = fit_image(pixels, PAD).raster
     assert (stats.width, stats.height, stats.fitted_width, stats.fitted_height) == (
         150,
         90,

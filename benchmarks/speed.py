@@ -1,0 +1,246 @@
+"""The coder, the decoders, the resampler and `analyze`, each against what it has to beat.
+
+`python benchmarks/speed.py IMAGES [--json FILE] [--only PART]…` prints the table; the README
+beside it has what was measured.
+"""
+
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pillow_way
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from timing import cold, median_ratio, seconds, warm
+
+from ppcli import keep_mask
+from ppcli.coding.distinct import distinct_tiles
+from ppcli.coding.options import CoderOptions
+from ppcli.coding.patchset import encode, load_kernels
+from ppcli.imaging.choices import Fit
+from ppcli.imaging.colour import WHITE
+from ppcli.imaging.decode import ImageSource, pillow_limits
+from ppcli.imaging.fit import FitOptions, fit_image, smart_resize
+from ppcli.imaging.presets import PRESETS
+from ppcli.imaging.resample import resample
+from ppcli.inputs.listing import Listing
+from ppcli.run.analysis import AnalysisOptions
+from ppcli.run.analyze import AnalyzeRun, Watcher
+from ppcli.run.executors import ProcessExecutor
+from ppcli.run.stopping import StopRequest
+from ppcli.store.codec import pack
+from ppcli.store.dataset import dataset_output
+
+Raster = NDArray[np.uint8]
+Row = tuple[str, str, float]  # what, against what, ratio
+
+PRESET = PRESETS["qwen3-vl"]
+TILE = PRESET.patch_size * PRESET.merge_size
+MAX_PIXELS = 1 << 28
+TAU = 0.03
+WORKERS = 2
+
+
+def rasters(pngs: list[str]) -> list[Raster]:
+    """The files on the grid."""
+    return [fit_image(decoded(path), FitOptions.of_preset(PRESET)).raster for path in pngs]
+
+
+def decoded(path: str) -> Raster:
+    """RGB by the decoders of pixelprune."""
+    with ImageSource(path, MAX_PIXELS) as source:
+        return source.page(1, WHITE)
+
+
+def coder(pngs: list[str]) -> Iterator[Row]:
+    """keep_mask, and the distinct count on top, against a copy of the raster."""
+    images = rasters(pngs)
+    masks = {id(raster): keep_mask(raster) for raster in images}
+    work: dict[str, Callable[[Raster], object]] = {
+        "copy": lambda raster: raster.copy(),
+        "pred_2d, τ = 0": keep_mask,
+        "pred_2d, max, τ = 0.03": lambda raster: keep_mask(raster, threshold=TAU),
+        "pred_2d, mae, τ = 0.03": lambda raster: keep_mask(raster, metric="mae", threshold=TAU),
+        "pred_2d, rmse, τ = 0.03": lambda raster: keep_mask(raster, metric="rmse", threshold=TAU),
+        "raster, τ = 0": lambda raster: keep_mask(raster, method="raster"),
+        "serpentine, τ = 0": lambda raster: keep_mask(raster, method="serpentine"),
+        "unique on top": lambda raster: distinct_tiles(
+            raster, masks[id(raster)], TILE, CoderOptions()
+        ),
+    }
+    for call in work.values():
+        call(images[0])
+    for state, times in (("warm", warm(work, images)), ("cold", cold(work, images))):
+        for name in list(work)[1:]:
+            ratio = median_ratio(times[name], times["copy"])
+            yield f"{name}, {state}", f"raster.copy(), {state}", ratio
+
+
+def decoders(pngs: list[str], jpegs: list[str]) -> Iterator[Row]:
+    """Files to RGB arrays, against Pillow."""
+    for kind, paths in (("PNG", pngs), ("JPEG", jpegs)):
+        times = warm({"pixelprune": decoded, "pillow": pillow_way.decoded}, paths, 3)
+        ratio = median_ratio(times["pixelprune"], times["pillow"])
+        yield f"decoding {kind}", "Pillow", ratio
+
+
+def resizing(pngs: list[str]) -> Iterator[Row]:
+    """The resampler, against Pillow's bicubic, one call an axis."""
+    images = [decoded(path) for path in pngs]
+    near = [pixels for pixels in images if _changes_little(pixels)]
+    sizes: dict[str, tuple[list[Raster], Callable[[Raster], tuple[int, int]]]] = {
+        "fit=resize, within 5 %": (near, _fitted),
+        "down to a half": (images, lambda pixels: (pixels.shape[1] // 2, pixels.shape[0] // 2)),
+        "up by a half": (images, lambda p: (p.shape[1] * 3 // 2, p.shape[0] * 3 // 2)),
+    }
+    for name, (items, size_of) in sizes.items():
+        cases = [(pixels, Image.fromarray(pixels), size_of(pixels)) for pixels in items]
+        times = warm(
+            {
+                "pixelprune": lambda case: resample(case[0], *case[2]),
+                "pillow": lambda case: pillow_way.resized(case[1], *case[2]),
+            },
+            cases,
+            3,
+        )
+        yield name, "Pillow's bicubic", median_ratio(times["pixelprune"], times["pillow"])
+
+
+def _fitted(pixels: Raster) -> tuple[int, int]:
+    height, width, _ = pixels.shape
+    fitted = smart_resize(height, width, TILE, PRESET.min_pixels, PRESET.max_pixels)
+    return fitted[1], fitted[0]
+
+
+def _changes_little(pixels: Raster) -> bool:
+    width, height = _fitted(pixels)
+    scales = width / pixels.shape[1], height / pixels.shape[0]
+    return scales != (1, 1) and all(0.95 <= scale <= 1.05 for scale in scales)
+
+
+def analyze(files: list[str]) -> Iterator[Row]:
+    """The whole of analyze, workers started and kernels loaded, against Pillow's part of it."""
+    ways = {
+        "statistics only": (Fit.RESIZE, False, pillow_way.decoded_and_fitted, "decode + fit"),
+        "with patch sets": (Fit.RESIZE, True, pillow_way.decoded_and_fitted, "decode + fit"),
+        "--fit pad, statistics only": (Fit.PAD, False, pillow_way.decoded, "decode"),
+    }
+    for name, (fit, patches, baseline, against) in ways.items():
+        theirs = _pooled(baseline, files)
+        ours = statistics.median(_analyzed(files, fit, patches, WORKERS) for _ in range(3))
+        yield f"analyze, {name}", f"Pillow: {against}, same workers", ours / theirs
+    one = statistics.median(_analyzed(files, Fit.RESIZE, False, 1) for _ in range(3))
+    two = statistics.median(_analyzed(files, Fit.RESIZE, False, 2) for _ in range(3))
+    yield "1 worker", "2 workers", one / two
+
+
+def _pooled(work: Callable[[str], object], files: list[str]) -> float:
+    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
+
+        def all_of(items: list[str]) -> list[None]:
+            return list(pool.map(pillow_way.nothing_of, [work] * len(items), items))
+
+        all_of(files)
+        return statistics.median(seconds(all_of, files) for _ in range(3))
+
+
+def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
+    options = AnalysisOptions(
+        CoderOptions(),
+        FitOptions.of_preset(PRESET, fit),
+        max_image_pixels=MAX_PIXELS,
+        patches=patches,
+    )
+    executor = ProcessExecutor(workers, 600, MAX_PIXELS, setup=partial(load_kernels, options.coder))
+    started = [executor.submit(time.sleep, 0.3) for _ in range(2 * workers)]
+    while not all(task.done(0.1) for task in started):
+        pass
+    with tempfile.TemporaryDirectory() as folder:
+        run = AnalyzeRun(options, executor, Watcher(), StopRequest())
+        sink = partial(dataset_output, os.path.join(folder, "out"), options.as_config())
+        run(Listing(tuple(files)), sink)
+    assert not run.summary.failed, run.summary.failures
+    return run.summary.seconds
+
+
+def patch_sets(pngs: list[str]) -> Iterator[Row]:
+    """Bytes of patch sets against those of optimised PNG and lossless WebP of the same rasters."""
+    sizes: dict[str, list[float]] = {"PNG, optimised": [], "WebP, lossless": []}
+    for raster in rasters(pngs[::5]):
+        row = pack("", (1, 1), (1, 1), Fit.PAD, encode(raster, TILE, CoderOptions()), "")
+        image = Image.fromarray(raster)
+        sizes["PNG, optimised"].append(row.nbytes / _size(image, "PNG", optimize=True))
+        sizes["WebP, lossless"].append(row.nbytes / _size(image, "WEBP", lossless=True))
+    for against, ratios in sizes.items():
+        yield "bytes of patch sets", against, statistics.median(ratios)
+
+
+def _size(image: Image.Image, kind: str, **options: bool) -> int:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.tell()
+
+
+def start_up(pngs: list[str]) -> Iterator[Row]:
+    """The command itself, and the first run ever (in seconds on top of the second)."""
+    command = [sys.executable, "-m", "ppcli"]
+    imports = [sys.executable, "-c", "import typer, rich"]
+    times = warm({"help": _run, "imports": lambda _: _run(imports)}, [[*command, "--help"]], 9)
+    ratio = median_ratio(times["help"], times["imports"])
+    yield "pixelprune --help", 'python -c "import typer, rich"', ratio
+    with tempfile.TemporaryDirectory() as cache:
+        args = [*command, "analyze", "-q", pngs[0], "-o", "-"]
+        runs = [seconds(partial(_run, NUMBA_CACHE_DIR=cache), args) for _ in range(3)]
+    yield "first run ever, empty cache", "second run: seconds more", runs[0] - min(runs[1:])
+
+
+def _run(command: list[str], **environment: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | environment)
+
+
+def main(
+    images: Annotated[Path, typer.Argument(help="A folder of PNG and JPEG files.")],
+    to_json: Annotated[Path | None, typer.Option("--json", help="Write the rows here too.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this part; repeatable.")] = None,
+) -> None:
+    """Print what everything costs beside what it is compared with."""
+    pngs = sorted(map(str, images.rglob("*.png")))
+    jpegs = sorted(map(str, images.rglob("*.jp*g")))
+    parts: dict[str, Callable[[], Iterator[Row]]] = {
+        "coder": lambda: coder(pngs),
+        "decoders": lambda: decoders(pngs, jpegs),
+        "resizing": lambda: resizing(pngs),
+        "analyze": lambda: analyze(pngs + jpegs),
+        "patch-sets": lambda: patch_sets(pngs),
+        "start-up": lambda: start_up(pngs),
+    }
+    table = Table("what", "against", "ratio")
+    rows: list[Row] = []
+    with pillow_limits(MAX_PIXELS):
+        for name in only or parts:
+            for row in parts[name]():
+                rows.append(row)
+                table.add_row(row[0], row[1], f"{row[2]:.2f}")
+                Console(stderr=True).print(f"{row[0]} | {row[1]} | {row[2]:.2f}", highlight=False)
+    Console().print(table)
+    if to_json is not None:
+        to_json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)
