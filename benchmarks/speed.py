@@ -21,6 +21,7 @@ from typing import Annotated
 
 import numpy as np
 import pillow_way
+import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 from PIL import Image
@@ -39,9 +40,10 @@ from ppcli.imaging.fit import FitOptions, fit_image, smart_resize
 from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
-from ppcli.run.analysis import AnalysisOptions
+from ppcli.inputs.refs import ImageRef
+from ppcli.run.analysis import AnalysisOptions, analyze_pages
 from ppcli.run.analyze import AnalyzeRun, Watcher
-from ppcli.run.executors import ProcessExecutor
+from ppcli.run.executors import ProcessExecutor, Task
 from ppcli.run.stopping import StopRequest
 from ppcli.store.codec import pack
 from ppcli.store.dataset import dataset_output
@@ -167,9 +169,14 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
         patches=patches,
     )
     executor = ProcessExecutor(workers, 600, MAX_PIXELS, setup=partial(load_kernels, options.coder))
-    started = [executor.submit(time.sleep, 0.3) for _ in range(2 * workers)]
+    started: list[Task] = [executor.submit(time.sleep, 0.3) for _ in range(2 * workers)]
+    first = ImageRef(files[0], files[0])
+    started += [executor.submit(analyze_pages, first, options) for _ in range(4 * workers)]
     while not all(task.done(0.1) for task in started):
         pass
+    for task in started:
+        task.result()
+    pa.array([0])  # loads pandas, where there is one
     with tempfile.TemporaryDirectory() as folder:
         run = AnalyzeRun(options, executor, Watcher(), StopRequest())
         sink = partial(dataset_output, os.path.join(folder, "out"), options.as_config())

@@ -32,8 +32,8 @@ def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
 
     A broken EXIF block is ignored. Pillow turns TIFF itself while loading and then drops the tag.
     """
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    try:  # the getexif of a PNG would decode it
+        turn = _TURNS.get(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except Exception:
         turn = None
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))

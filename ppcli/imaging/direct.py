@@ -13,16 +13,18 @@ from kornia_rs import io as kornia
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.imaging.colour import Colour, to_rgb, upright
+from ppcli.imaging.colour import Colour, upright
 from ppcli.jit import jit
 
 Pixels = NDArray[np.uint8]
+Words = NDArray[np.uint32]
 
 _SIGNATURE_BYTES = 8
 _COLOUR_TYPE = 25  # offset of depth and colour type: the last bytes of IHDR but three
-_GREY, _RGB, _RGBA = b"\x08\x00", b"\x08\x02", b"\x08\x06"  # of 8 bits a channel
-_PNG_KINDS = {_GREY: "mono", _RGB: "rgb", _RGBA: "rgba"}
-_TURNED_BY = ("exif", "XML:com.adobe.xmp", "Raw profile type exif", "transparency")
+# Of 8 bits a channel, by depth and colour type.
+_GREY, _RGB, _PALETTE, _RGBA = b"\x08\x00", b"\x08\x02", b"\x08\x03", b"\x08\x06"
+_PNG_KINDS = {_GREY: "mono", _RGB: "rgb", _PALETTE: "mono", _RGBA: "rgba"}
+_GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
 _SPARE_BYTES = 1 << 20
 
 
@@ -59,8 +61,8 @@ def _decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels 
 
 def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels | None:
     kind = data[_COLOUR_TYPE - 1 : _COLOUR_TYPE + 1]
-    turned = any(name in image.info for name in _TURNED_BY)
-    if turned or kind not in _PNG_KINDS or not _ends_after_its_data(data):
+    keyed = "transparency" in image.info
+    if keyed or kind not in _PNG_KINDS or not _ends_after_its_data(data):
         return None
     try:
         size = (image.height, image.width)
@@ -69,14 +71,31 @@ def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels |
         raise
     except BaseException:  # a panic in Rust is one too; Pillow finds out what is wrong
         return None
-    if kind == _GREY:
-        return np.repeat(pixels.reshape(image.height, image.width, 1), 3, axis=2)
     if kind == _RGB:
-        return pixels
-    rgb = np.empty((*pixels.shape[:2], 3), dtype=np.uint8)
-    if _without_alpha(pixels.reshape(-1, 4), rgb.reshape(-1, 3)):
-        return rgb
-    return np.array(to_rgb(Image.fromarray(pixels), background))
+        return upright(pixels, image)
+    pixels = pixels.reshape(image.height, image.width, -1)
+    words = (
+        pixels.view(np.uint32)
+        if kind == _RGBA
+        else _look_up(pixels.reshape(-1), _colours(image, kind))
+    )
+    rgb = np.empty((*size, 3), dtype=np.uint8)
+    if not _drop_alpha(words.reshape(-1), rgb.reshape(-1)):
+        if kind == _PALETTE:
+            return None
+        flatten(pixels, background, rgb)
+    return upright(rgb, image)
+
+
+def _colours(image: Image.Image, kind: bytes) -> Words:
+    """What the 256 levels or indices stand for, as words of RGBA; what is clear is no colour."""
+    table = np.zeros((256, 4), dtype=np.uint8)
+    colours = _GREYS
+    if kind == _PALETTE:
+        listed = bytes(image.palette.palette) if image.palette else b""
+        colours = np.frombuffer(listed, dtype=np.uint8).reshape(-1, 3)
+    table[: len(colours), :3], table[: len(colours), 3] = colours, 255
+    return table.view(np.uint32)[:, 0]
 
 
 _DECODERS: dict[str, Callable[[Image.Image, bytes, Colour], Pixels | None]] = {
@@ -99,10 +118,45 @@ def _ends_after_its_data(data: bytes) -> bool:
 
 
 @jit
-def _without_alpha(rgba: Pixels, rgb: Pixels) -> bool:
-    """Copy RGBA, uint8 (pixels, 4), to RGB, uint8 (pixels, 3); false if a pixel is not opaque."""
-    opaque = np.uint8(255)
-    for i in range(rgba.shape[0]):
-        rgb[i, 0], rgb[i, 1], rgb[i, 2] = rgba[i, 0], rgba[i, 1], rgba[i, 2]
-        opaque &= rgba[i, 3]
-    return bool(opaque == 255)
+def _look_up(indices: Pixels, colours: Words) -> Words:
+    words = np.empty(indices.size, dtype=np.uint32)
+    for i in range(indices.size):
+        words[i] = colours[indices[i]]
+    return words
+
+
+@jit
+def _drop_alpha(rgba: Words, rgb: Pixels) -> bool:
+    """Copy RGBA, uint32 (pixels,), to RGB, uint8 (pixels·3,); whether all were opaque."""
+    opaque = np.uint32(0xFF000000)
+    for i in range(rgba.size):
+        word = rgba[i]
+        opaque = np.uint32(opaque & word)
+        rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2] = (
+            word & 255,
+            (word >> 8) & 255,
+            (word >> 16) & 255,
+        )
+    return bool(opaque == 0xFF000000)
+
+
+@jit
+def flatten(rgba: Pixels, background: Colour, rgb: Pixels) -> None:
+    """Composite RGBA, uint8 (height, width, 4), over a colour, where it is not opaque.
+
+    In the integers of Pillow's `alpha_composite`: shares of 7 more bits, rounded, over 255.
+
+    Args:
+        rgba: the pixels.
+        background: red, green and blue.
+        rgb: uint8 (height, width, 3), the same without alpha; changed in place.
+    """
+    for y in range(rgba.shape[0]):
+        for x in range(rgba.shape[1]):
+            alpha = np.int32(rgba[y, x, 3])
+            if alpha == 255:
+                continue
+            for channel in range(3):
+                below = np.int32(background[channel]) * (255 - alpha)
+                scaled = (np.int32(rgba[y, x, channel]) * alpha + below + 128) << 7
+                rgb[y, x, channel] = ((scaled >> 8) + scaled) >> 15

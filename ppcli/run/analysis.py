@@ -89,6 +89,11 @@ class PagesResult:
     pages: list[PageResult]
     rows_of_file: int | None
 
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return sum(page.patch_bytes for page in self.pages)
+
 
 def analyze_pages(
     ref: ImageRef, options: AnalysisOptions, first: int = 1, most: int = 1

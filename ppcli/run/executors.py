@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,8 @@ from ppcli.errors import ErrorCode, ImageError, PixelpruneError, internal_error
 from ppcli.run.worker import prepare
 
 _TRIES = 3
+_TASKS_PER_WORKER = 16
+_HELD_BYTES = 256 << 20
 
 
 class Task(Protocol):
@@ -80,6 +83,34 @@ class SerialExecutor:
         """Nothing is left behind."""
 
 
+class _HeldBytes:
+    """The sizes (`nbytes`) of results that wait to be taken."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._sizes: dict[Future[Any], int] = {}
+        self._taken_first: set[Future[Any]] = set()
+        self._lock = threading.Lock()
+
+    def add(self, future: "Future[Any]") -> None:
+        """Called in a thread of the pool when a future is done, maybe after it was taken."""
+        failed = future.cancelled() or future.exception() is not None
+        size = 0 if failed else getattr(future.result(), "nbytes", 0)
+        with self._lock:
+            if future in self._taken_first:
+                self._taken_first.remove(future)
+            else:
+                self._sizes[future] = size
+                self.total += size
+
+    def remove(self, future: "Future[Any]") -> None:
+        with self._lock:
+            if future in self._sizes:
+                self.total -= self._sizes.pop(future)
+            else:
+                self._taken_first.add(future)
+
+
 @dataclass(slots=True)
 class ProcessExecutor:
     """Works in spawned processes; one that dies or takes too long is replaced.
@@ -100,11 +131,16 @@ class ProcessExecutor:
     keep_stderr: bool = False
     setup: Callable[[], None] | None = None
     _pool: ProcessPool | None = field(default=None, init=False)
+    _held: "_HeldBytes" = field(default_factory=_HeldBytes, init=False)
 
     @property
     def capacity(self) -> int:
-        """Enough that a slow image does not leave the other workers idle at once."""
-        return 4 * self.workers
+        """Enough that a slow image does not leave the other workers idle at once.
+
+        Not while large results are waiting for their turn already.
+        """
+        full = self._held.total >= _HELD_BYTES
+        return self.workers if full else _TASKS_PER_WORKER * self.workers
 
     def expect(self, tasks: int) -> None:
         """Start no more workers than there is work for."""
@@ -126,8 +162,7 @@ class ProcessExecutor:
                     f"the worker processes cannot be started ({error.strerror}); "
                     "--workers 0 does without them"
                 ) from error
-        future: Future[Any] = self._pool.schedule(work, args=args, timeout=self.timeout)
-        return future
+        return self._scheduled(self._pool, work, args)
 
     def _schedule_in_new_pool(
         self, work: Callable[..., Any], args: tuple[object, ...]
@@ -138,8 +173,19 @@ class ProcessExecutor:
             initargs=(self.max_image_pixels, self.memory_limit, self.keep_stderr, self.setup),
             context=multiprocessing.get_context("spawn"),
         )
-        future: Future[Any] = self._pool.schedule(work, args=args, timeout=self.timeout)
+        return self._scheduled(self._pool, work, args)
+
+    def _scheduled(
+        self, pool: ProcessPool, work: Callable[..., Any], args: tuple[object, ...]
+    ) -> "Future[Any]":
+        future: Future[Any] = pool.schedule(work, args=args, timeout=self.timeout)
+        future.add_done_callback(self._held.add)
         return future
+
+    def take(self, future: "Future[Any]") -> Any:  # noqa: ANN401
+        """The result of a future that is done, or its error; it is held here no longer."""
+        self._held.remove(future)
+        return future.result()
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""
@@ -193,7 +239,7 @@ class PooledTask:
             PixelpruneError: when workers cannot even start.
         """
         try:
-            return self._future.result()
+            return self._executor.take(self._future)
         except TimeoutError:
             raise ImageError(
                 ErrorCode.TIMEOUT, f"not done after {self._executor.timeout:g} seconds (--timeout)"

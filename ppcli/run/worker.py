@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from multiprocessing import connection
 
+from PIL import Image
+
 from ppcli.imaging.decode import pillow_limits
 
 _PR_SET_PDEATHSIG = 1
@@ -39,6 +41,7 @@ def prepare(
     os.dup2(2, 1)
     _limit_memory(memory_limit)
     _held.enter_context(pillow_limits(max_image_pixels))
+    Image.init()  # loads its formats before the first image is timed
     if setup is not None:
         setup()
 

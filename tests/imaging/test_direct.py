@@ -2,6 +2,8 @@
 
 import io
 import random
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,9 +62,10 @@ def assert_same(path: Path, monkeypatch) -> bool:
     return True
 
 
-def encoded(pixels: np.ndarray, row_format: str, **options) -> bytes:
+def encoded(pixels: np.ndarray | Image.Image, row_format: str, **options) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, row_format, **options)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(stream, row_format, **options)
     return stream.getvalue()
 
 
@@ -75,7 +78,20 @@ def turned(orientation: int) -> Image.Exif:
 OPAQUE = np.dstack([NOISE[..., :3], np.full(NOISE.shape[:2], 255, np.uint8)])
 ALMOST = OPAQUE.copy()
 ALMOST[17, 23, 3] = 254
+
+
+def with_two_colours(data: bytes) -> bytes:
+    """A PNG whose indices lead beyond its palette."""
+    start = data.index(b"PLTE")
+    size = int.from_bytes(data[start - 4 : start], "big")
+    chunk = data[start : start + 4 + 6]
+    whole = struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data[: start - 4] + whole + data[start + 4 + size + 4 :]
+
+
+PALETTE = Image.fromarray(NOISE[..., :3]).quantize(40)
 TAKEN = {
+    "png-palette": encoded(PALETTE, "PNG", bits=8),
     "png-rgb": encoded(NOISE[..., :3], "PNG"),
     "png-grey": encoded(NOISE[..., 0], "PNG"),
     "png-opaque": encoded(OPAQUE, "PNG"),
@@ -85,8 +101,10 @@ TAKEN = {
     "jpeg-subsampled": encoded(blocks(51, 33), "JPEG", quality=30, subsampling=2),
     "jpeg-progressive": encoded(NOISE[..., :3], "JPEG", progressive=True),
 } | {f"jpeg-turned-{n}": encoded(NOISE[..., :3], "JPEG", exif=turned(n)) for n in range(1, 9)}
+TAKEN |= {f"png-turned-{n}": encoded(NOISE, "PNG", exif=turned(n)) for n in range(1, 9)}
 LEFT_TO_PILLOW = {
-    "png-turned": encoded(NOISE[..., :3], "PNG", exif=turned(6)),
+    "png-palette-keyed": encoded(PALETTE, "PNG", bits=8, transparency=3),
+    "png-palette-short": with_two_colours(encoded(PALETTE, "PNG", bits=8)),
     "png-keyed": encoded(NOISE[..., :3], "PNG", transparency=(1, 2, 3)),
     "png-16": encoded(NOISE[..., 0].astype(np.uint16) * 256, "PNG"),
     "png-1": encoded(NOISE[..., 0] > 99, "PNG"),
@@ -107,6 +125,17 @@ def test_other_files_are_left_to_pillow(name: str, tmp_path, monkeypatch, direct
     (tmp_path / name).write_bytes(LEFT_TO_PILLOW[name])
     assert assert_same(tmp_path / name, monkeypatch)
     assert not any(pixels is not None for pixels in direct_pixels)
+
+
+def test_every_share_of_every_level_is_composited_as_pillow_does() -> None:
+    levels, shares = np.meshgrid(np.arange(256), np.arange(256))
+    rgba = np.dstack([levels, levels[::-1], levels.T, shares]).astype(np.uint8)
+    for background in ((0, 0, 0), (255, 255, 255), BACKGROUND, (127, 128, 1)):
+        rgb = rgba[..., :3].copy()
+        direct.flatten(rgba, background, rgb)
+        page = Image.new("RGBA", (256, 256), (*background, 255))
+        expected = Image.alpha_composite(page, Image.fromarray(rgba)).convert("RGB")
+        assert np.array_equal(rgb, expected)
 
 
 def with_chunk_at_the_end(data: bytes, chunk: bytes) -> bytes:
