@@ -58,9 +58,9 @@ TAU = 0.03
 WORKERS = 2
 
 
-def rasters(pngs: list[str]) -> list[Raster]:
+def rasters(pngs: list[str], fit: Fit = Fit.RESIZE) -> list[Raster]:
     """The files on the grid."""
-    return [fit_image(decoded(path), FitOptions.of_preset(PRESET)).raster for path in pngs]
+    return [fit_image(decoded(path), FitOptions.of_preset(PRESET, fit)).raster for path in pngs]
 
 
 def decoded(path: str) -> Raster:
@@ -142,6 +142,7 @@ def analyze(files: list[str]) -> Iterator[Row]:
         "with patch sets": (Fit.RESIZE, True, pillow_way.decoded_and_fitted, "decode + fit"),
         "--fit pad, statistics only": (Fit.PAD, False, pillow_way.decoded, "decode"),
     }
+    files = files * 4  # long enough for the end of a run not to count
     for name, (fit, patches, baseline, against) in ways.items():
         theirs = _pooled(baseline, files)
         ours = statistics.median(_analyzed(files, fit, patches, WORKERS) for _ in range(3))
@@ -185,16 +186,37 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
     return run.summary.seconds
 
 
+def pipelines(files: list[str]) -> Iterator[Row]:
+    """All of the work on an image, on one core, as a user would have it."""
+    import torch_way
+
+    options = AnalysisOptions(CoderOptions(), FitOptions.of_preset(PRESET), patches=False)
+    work: dict[str, Callable[[str], object]] = {
+        "decode + fit": pillow_way.decoded_and_fitted,
+        "analyze": lambda path: analyze_pages(ImageRef(path, path), options),
+        "transformers + torch": torch_way.keep_mask,
+    }
+    for path in files[-2:]:  # JPEGs, which nobody composites: both ways do the same
+        kept = analyze_pages(ImageRef(path, path), options).pages[0].stats.kept
+        assert kept == int(torch_way.keep_mask(path).sum())
+    times = warm(work, files, 3)
+    for name, of_files in times.items():
+        yield f"{name}: ms an image", "one core, median", 1000 * statistics.median(of_files)
+    for name in list(work)[1:]:
+        yield name, "Pillow: decode + fit", median_ratio(times[name], times["decode + fit"])
+
+
 def patch_sets(pngs: list[str]) -> Iterator[Row]:
     """Bytes of patch sets against those of optimised PNG and lossless WebP of the same rasters."""
-    sizes: dict[str, list[float]] = {"PNG, optimised": [], "WebP, lossless": []}
-    for raster in rasters(pngs[::5]):
-        row = pack("", (1, 1), (1, 1), Fit.PAD, encode(raster, TILE, CoderOptions()), "")
-        image = Image.fromarray(raster)
-        sizes["PNG, optimised"].append(row.nbytes / _size(image, "PNG", optimize=True))
-        sizes["WebP, lossless"].append(row.nbytes / _size(image, "WEBP", lossless=True))
-    for against, ratios in sizes.items():
-        yield "bytes of patch sets", against, statistics.median(ratios)
+    for fit in Fit:
+        sizes: dict[str, list[float]] = {"PNG, optimised": [], "WebP, lossless": []}
+        for raster in rasters(pngs[::5], fit):
+            row = pack("", (1, 1), (1, 1), fit, encode(raster, TILE, CoderOptions()), "")
+            image = Image.fromarray(raster)
+            sizes["PNG, optimised"].append(row.nbytes / _size(image, "PNG", optimize=True))
+            sizes["WebP, lossless"].append(row.nbytes / _size(image, "WEBP", lossless=True))
+        for against, ratios in sizes.items():
+            yield f"bytes of patch sets, --fit {fit}", against, statistics.median(ratios)
 
 
 def _size(image: Image.Image, kind: str, **options: bool) -> int:
@@ -233,6 +255,7 @@ def main(
         "decoders": lambda: decoders(pngs, jpegs),
         "resizing": lambda: resizing(pngs),
         "analyze": lambda: analyze(pngs + jpegs),
+        "pipelines": lambda: pipelines((pngs + jpegs)[::4]),
         "patch-sets": lambda: patch_sets(pngs),
         "start-up": lambda: start_up(pngs),
     }
