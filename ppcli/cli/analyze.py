@@ -4,16 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ppcli.cli.terminal import (
-    STDOUT,
-    LogFormat,
-    LogFormatOption,
-    Quiet,
-    Terminal,
-    Verbose,
-    logger,
-    stdin_bytes,
-)
+from ppcli.cli.options import STDOUT, LogFormat, LogFormatOption, Quiet, Verbose, logger
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode, StoppedError, UsageError
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit, Frames
@@ -216,10 +207,12 @@ def analyze(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> ExitCode:
-    """Measure redundancy and write patch sets: a folder of images becomes Parquet."""
+    """Measure redundancy and write patch sets. A folder of images becomes Parquet."""
     coder = CoderOptions(
         method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
     )
+    from ppcli.cli.terminal import Terminal, stdin_bytes
+
     if not output:
         raise UsageError("-o is empty; name a folder, a file, or - for standard output")
     if row_format is not None and output != STDOUT:

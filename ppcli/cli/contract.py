@@ -10,7 +10,6 @@ from typing import ParamSpec
 
 import typer
 
-from ppcli.cli.terminal import last_word
 from ppcli.errors import ExitCode, PixelpruneError
 
 _Options = ParamSpec("_Options")
@@ -45,15 +44,16 @@ def under_contract(command: Callable[_Options, ExitCode]) -> Callable[_Options, 
             if isinstance(error, typer.Exit | typer.BadParameter):
                 raise
             message = "this is a fault in pixelprune; please report it, with this trace"
-            last_word(message, traceback.format_exc())
-            code = ExitCode.UNEXPECTED
+            code = _say(ExitCode.UNEXPECTED, message, traceback.format_exc())
         raise typer.Exit(int(code))
 
     return run
 
 
-def _say(code: ExitCode, message: str) -> ExitCode:
-    last_word(message)
+def _say(code: ExitCode, message: str, trace: str | None = None) -> ExitCode:
+    from ppcli.cli.terminal import last_word
+
+    last_word(message, trace)
     return code
 
 

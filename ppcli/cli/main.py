@@ -2,9 +2,10 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ppcli.cli.analyze import analyze
 from ppcli.cli.contract import under_contract
@@ -19,10 +20,20 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class _InPanels(TyperCommand):
+    """A command whose many options are shown in panels, which takes Rich a while to load."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs | {"rich_markup_mode": "rich"})
+
+
 for _command in (analyze, reconstruct, verify):
-    app.command()(under_contract(_command))
+    app.command(cls=_InPanels)(under_contract(_command))
 
 
 def _print_version(wanted: bool) -> None:

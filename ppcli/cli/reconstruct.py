@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ppcli.cli.terminal import LogFormat, LogFormatOption, Quiet, Terminal, Verbose, logger
+from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
 from ppcli.errors import ExitCode, NothingToDoError
 
 
@@ -24,6 +24,7 @@ def reconstruct(
     verbose: Verbose = False,
 ) -> ExitCode:
     """Turn patch sets back into PNG files, padding cropped."""
+    from ppcli.cli.terminal import Terminal
     from ppcli.run.reconstruct import reconstruct as run_reconstruct
 
     terminal = Terminal(quiet, verbose, log_format)

@@ -4,7 +4,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ppcli.cli.terminal import Terminal, logger
+from ppcli.cli.options import logger
+from ppcli.cli.terminal import Terminal
 from ppcli.run.summary import Summary
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ppcli.cli.terminal import STDOUT, data_on_stdout
+from ppcli.cli.options import STDOUT
+from ppcli.cli.terminal import data_on_stdout
 from ppcli.errors import OutputError
 from ppcli.store.choices import Format
 from ppcli.store.dataset import dataset_output

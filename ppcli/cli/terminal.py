@@ -7,34 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
+from ppcli.cli.options import LogFormat, logger
 from ppcli.inputs.refs import printable
-
-STDOUT = "-"
-
-logger = logging.getLogger("pixelprune")
-
-
-class LogFormat(StrEnum):
-    """How messages are written to standard error."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress, no table, no line for a failed image.")
-]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
-LogFormatOption = Annotated[
-    LogFormat, typer.Option(help="Messages on standard error as text or as lines of JSON.")
-]
 
 
 class _Console(Console):

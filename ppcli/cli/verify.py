@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ppcli.cli.terminal import LogFormat, LogFormatOption, Quiet, Terminal, Verbose, logger
+from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
 from ppcli.errors import ExitCode
 
 
@@ -23,6 +23,7 @@ def verify(
     verbose: Verbose = False,
 ) -> ExitCode:
     """Check that a dataset still holds what it held."""
+    from ppcli.cli.terminal import Terminal
     from ppcli.store.verify import verify as run_verify
 
     terminal = Terminal(quiet, verbose, log_format)
