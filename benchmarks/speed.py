@@ -32,7 +32,7 @@ from timing import cold, median_ratio, seconds, warm
 from ppcli import keep_mask
 from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.options import CoderOptions
-from ppcli.coding.patchset import encode, load_kernels
+from ppcli.coding.patchset import encode
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.colour import WHITE
 from ppcli.imaging.decode import ImageSource, pillow_limits
@@ -41,7 +41,7 @@ from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, analyze_pages
+from ppcli.run.analysis import AnalysisOptions, analyze_pages, load_kernels
 from ppcli.run.analyze import AnalyzeRun, Watcher
 from ppcli.run.executors import ProcessExecutor, Task
 from ppcli.run.stopping import StopRequest
@@ -169,7 +169,7 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
         max_image_pixels=MAX_PIXELS,
         patches=patches,
     )
-    executor = ProcessExecutor(workers, 600, MAX_PIXELS, setup=partial(load_kernels, options.coder))
+    executor = ProcessExecutor(workers, 600, MAX_PIXELS, setup=partial(load_kernels, options))
     started: list[Task] = [executor.submit(time.sleep, 0.3) for _ in range(2 * workers)]
     first = ImageRef(files[0], files[0])
     started += [executor.submit(analyze_pages, first, options) for _ in range(4 * workers)]

@@ -249,7 +249,7 @@ def analyze(
     )
     terminal = Terminal(quiet, verbose, log_format)
     target = Target(output, row_format, options.as_config(), overwrite, resume, rows_per_shard)
-    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, coder)
+    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, options)
     stopped: StoppedError | None = None
     with (
         listening() as stop,

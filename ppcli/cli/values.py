@@ -5,13 +5,12 @@ from functools import partial
 
 from PIL import ImageColor
 
-from ppcli.coding.options import CoderOptions
-from ppcli.coding.patchset import load_kernels
 from ppcli.errors import UsageError
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.colour import Colour
 from ppcli.imaging.fit import FitOptions
 from ppcli.imaging.presets import preset_named
+from ppcli.run.analysis import AnalysisOptions, load_kernels
 from ppcli.run.executors import Executor, ProcessExecutor, SerialExecutor, available_cores
 
 
@@ -21,7 +20,7 @@ def executor_for(
     worker_memory: str | None,
     max_image_pixels: int,
     keep_stderr: bool,
-    coder: CoderOptions,
+    options: AnalysisOptions,
 ) -> Executor:
     """The executor that `--workers` asks for; its workers have the kernels at hand.
 
@@ -32,7 +31,7 @@ def executor_for(
     if workers == 0:
         return SerialExecutor()
     number = available_cores() if workers is None else workers
-    setup = partial(load_kernels, coder)
+    setup = partial(load_kernels, options)
     return ProcessExecutor(number, timeout, max_image_pixels, limit, keep_stderr, setup)
 
 

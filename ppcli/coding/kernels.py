@@ -307,21 +307,22 @@ def gather(raster: Bytes, keep: Mask, tile: int, lanes: Lanes) -> Bytes:
 
 
 @jit
-def _fingerprint(words: Words, place: Place, tile: int, width: int, lanes: Lanes) -> np.uint64:
-    """A number that is the same for equal tiles, and mostly another for others.
-
-    Every other row is enough for that, since tiles with the same number are compared.
-    """
+def _fingerprint(
+    words: Words, place: Place, tile: int, width: int, lanes: Lanes, step: int
+) -> np.uint64:
+    """A number that is the same for tiles that agree in every `step`-th row."""
     n = np.uint64(len(lanes))
     golden = np.uint64(0x9E3779B97F4A7C15)  # of Fibonacci hashing
+    mixer = np.uint64(0xBF58476D1CE4E5B9)  # of SplitMix64
     mixed = np.uint64(0)
-    for y in range(np.uint64(0), np.uint64(tile), np.uint64(2)):
+    for y in range(np.uint64(0), np.uint64(tile), np.uint64(step)):
         row = words[place[0] + y]
         for x in range(np.uint64(0), np.uint64(width), n):
             weighted = np.uint64(0)
             for i in range(n):
-                word = np.uint64(row[place[1] + x + i])
-                weighted += word * ((np.uint64(2) * i + np.uint64(1)) * golden)
+                weight = (i + np.uint64(1)) * golden
+                weight = (weight ^ (weight >> np.uint64(31))) * mixer | np.uint64(1)
+                weighted += np.uint64(row[place[1] + x + i]) * weight
             mixed = (mixed ^ weighted) * golden
             mixed ^= mixed >> np.uint64(29)
     return mixed
@@ -345,7 +346,8 @@ def _equal(words: Words, a: Place, b: Place, tile: int, width: int, lanes: Lanes
 def distinct(words: Words, looked_at: Mask, tile: int, lanes: Lanes) -> int:
     """How many different tiles there are among those that `looked_at` names.
 
-    A hash table of fingerprints; tiles with equal ones are compared, so that the count is exact.
+    Tiles with equal fingerprints are compared, so that the count is exact. Every other row is
+    enough for a fingerprint, but where that makes too many unlike tiles look alike.
 
     Args:
         words: the raster as words of any size, (grid_h·tile, grid_w·words of a tile's row).
@@ -353,6 +355,18 @@ def distinct(words: Words, looked_at: Mask, tile: int, lanes: Lanes) -> int:
         tile: side of a tile in pixels.
         lanes: of `lanes_of`, for the words of a tile's row.
     """
+    number = int(np.count_nonzero(looked_at))
+    count = _count_distinct(words, looked_at, tile, lanes, 2, number // 4 + 64)
+    if count < 0:
+        count = _count_distinct(words, looked_at, tile, lanes, 1, number * number)
+    return count
+
+
+@jit
+def _count_distinct(
+    words: Words, looked_at: Mask, tile: int, lanes: Lanes, step: int, patience: int
+) -> int:
+    """As `distinct`, or -1 after `patience` comparisons of unlike tiles; a hash table."""
     grid_h, grid_w = looked_at.shape
     width = words.shape[1] // grid_w
     slots = 16
@@ -365,7 +379,7 @@ def distinct(words: Words, looked_at: Mask, tile: int, lanes: Lanes) -> int:
         if not looked_at[here // grid_w, here % grid_w]:
             continue
         place = _place(here // grid_w * tile, here % grid_w * width)
-        fingerprint = _fingerprint(words, place, tile, width, lanes)
+        fingerprint = _fingerprint(words, place, tile, width, lanes, step)
         slot = np.int64(fingerprint & np.uint64(slots - 1))
         while table[slot] >= 0:
             if fingerprints[slot] == fingerprint:
@@ -373,6 +387,9 @@ def distinct(words: Words, looked_at: Mask, tile: int, lanes: Lanes) -> int:
                 there = _place(other // grid_w * tile, other % grid_w * width)
                 if _equal(words, place, there, tile, width, lanes):
                     break
+                patience -= 1
+                if patience < 0:
+                    return -1
             slot = (slot + 1) & (slots - 1)
         if table[slot] < 0:
             table[slot], fingerprints[slot] = here, fingerprint

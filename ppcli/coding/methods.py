@@ -25,7 +25,7 @@ def check_raster(raster: Raster, tile: int) -> Raster:
     Raises:
         UsageError: unless it is uint8 (grid_h·tile, grid_w·tile, 3) with at least one tile.
     """
-    if not isinstance(tile, int | np.integer) or tile < 1:
+    if not isinstance(tile, int | np.integer) or isinstance(tile, bool) or tile < 1:
         raise UsageError(f"the tile is {tile} pixels; it must be a whole number, at least 1")
     if not isinstance(raster, np.ndarray):
         raise UsageError(f"a raster is a NumPy array, and this is a {type(raster).__name__}")
@@ -58,7 +58,7 @@ def select(raster: Raster, tile: int, options: CoderOptions, image_id: str = "")
     Raises:
         UsageError: for a raster that is not a whole number of tiles.
     """
-    raster = check_raster(raster, tile)
+    raster, tile = check_raster(raster, tile), int(tile)
     flat = raster.reshape(raster.shape[0], -1)
     metric = KERNEL_METRIC[options.metric]
     bound = distance_bound(options.metric, options.threshold, tile)

@@ -125,7 +125,7 @@ def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> Patch
         UsageError: for a raster that is not whole tiles, or a method that cannot be decoded.
     """
     require_decodable(options)
-    raster = check_raster(raster, tile)
+    raster, tile = check_raster(raster, tile), int(tile)
     keep = select(raster, tile, options)
     return PatchSet(keep, cut(raster, keep, tile), options)
 
@@ -133,11 +133,3 @@ def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> Patch
 def raster_digest(raster: NDArray[np.uint8]) -> str:
     """The XXH3 128-bit hash of a raster's bytes, row by row, in hexadecimal."""
     return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(raster).data)
-
-
-def load_kernels(options: CoderOptions) -> None:
-    """Compile, or load from the disk, what `options` need, before a first image waits for it."""
-    raster = np.zeros((2, 2, 3), dtype=np.uint8)
-    keep = select(raster, 1, options)
-    if options.decodable:
-        PatchSet(keep, cut(raster, keep, 1), options).reconstruct()

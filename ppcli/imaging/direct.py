@@ -1,7 +1,9 @@
 """Whole PNG and JPEG files to pixels, by decoders that are faster than Pillow's.
 
-They give the same pixels where they give any. What they cannot do or object to is left to Pillow,
-which has the last word on every file: nothing is taken here that it would refuse.
+They give the same pixels where they give any. What they cannot do or object to is left to Pillow.
+Of a PNG they check the sums of its chunks, which Pillow does not, and not the sum of the deflated
+stream within them, which Pillow does: any damage to a file is noticed, a wrong sum that was
+written that way is not.
 """
 
 import struct
@@ -41,6 +43,14 @@ def decode_directly(image: Image.Image, data: bytes, background: Colour) -> Pixe
     """
     decoder = _DECODERS.get(image.format or "")
     return None if decoder is None else decoder(image, data, background)
+
+
+def load_kernels() -> None:
+    """Compile, or load from the disk, the kernels of this file."""
+    rgba = _look_up(np.zeros(1, dtype=np.uint8), np.zeros(256, dtype=np.uint32))
+    rgb = np.zeros((1, 1, 3), dtype=np.uint8)
+    _drop_alpha(rgba, rgb.reshape(-1))
+    flatten(rgba.view(np.uint8).reshape(1, 1, 4), (0, 0, 0), rgb)
 
 
 def worth_reading(image: Image.Image, file_bytes: int) -> bool:
@@ -93,6 +103,8 @@ def _colours(image: Image.Image, kind: bytes) -> Words:
     colours = _GREYS
     if kind == _PALETTE:
         listed = bytes(image.palette.palette) if image.palette else b""
+        if len(listed) % 3 or len(listed) > table.size:  # no colour at all: Pillow is asked
+            listed = b""
         colours = np.frombuffer(listed, dtype=np.uint8).reshape(-1, 3)
     table[: len(colours), :3], table[: len(colours), 3] = colours, 255
     return table.view(np.uint32)[:, 0]

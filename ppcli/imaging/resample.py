@@ -245,9 +245,10 @@ def _across_rows(
 ) -> None:
     """The horizontal pass as a vertical one over turned rows."""
     before, after = source.shape[1] // 3, len(first)
-    turned = np.empty((before, TURNED_ROWS * 3), dtype=np.uint8)
-    result = np.empty((after, TURNED_ROWS * 3), dtype=np.uint8)
-    sums = np.empty(TURNED_ROWS * 3, dtype=np.int32)
+    most = min(TURNED_ROWS, len(source))
+    turned = np.empty((before, most * 3), dtype=np.uint8)
+    result = np.empty((after, most * 3), dtype=np.uint8)
+    sums = np.empty(most * 3, dtype=np.int32)
     left = int(np.int64(0))
     for top in range(0, len(source), TURNED_ROWS):
         rows = min(TURNED_ROWS, len(source) - top)

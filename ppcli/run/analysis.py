@@ -13,10 +13,12 @@ from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import PatchSet, cut, raster_digest, require_decodable
 from ppcli.errors import ErrorCode, ImageError, internal_error
+from ppcli.imaging import direct
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
 from ppcli.imaging.colour import WHITE, Colour
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
+from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef, printable
 from ppcli.inputs.sniff import sniff_file
 from ppcli.run.sources import image_source
@@ -146,6 +148,16 @@ def _pages_of(
         patch_bytes += results[-1].patch_bytes
         started = time.perf_counter()
     return PagesResult(results, rows_of_file)
+
+
+def load_kernels(options: AnalysisOptions) -> None:
+    """Compile, or load from the disk, what images will need, before the first one is timed."""
+    direct.load_kernels()
+    tile = options.fit.tile
+    raster = np.zeros((2 * tile, 2 * tile, 3), dtype=np.uint8)
+    resample(raster, 2 * tile - 1, 2 * tile - 1)
+    row = _blank_row(ImageRef("", ""), options)
+    _analyze_page(raster, row, options, 0.0)
 
 
 def count_rows(ref: ImageRef, options: AnalysisOptions) -> int:

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -83,32 +82,17 @@ class SerialExecutor:
         """Nothing is left behind."""
 
 
-class _HeldBytes:
-    """The sizes (`nbytes`) of results that wait to be taken."""
+class _ResultSize:
+    """About how large the results (`nbytes`) are; a large one counts for a while."""
 
-    def __init__(self) -> None:
-        self.total = 0
-        self._sizes: dict[Future[Any], int] = {}
-        self._taken_first: set[Future[Any]] = set()
-        self._lock = threading.Lock()
+    def __init__(self, first_guess: float) -> None:
+        self.typical = first_guess
 
-    def add(self, future: "Future[Any]") -> None:
-        """Called in a thread of the pool when a future is done, maybe after it was taken."""
+    def note(self, future: "Future[Any]") -> None:
+        """Called in a thread of the pool when a future is done."""
         failed = future.cancelled() or future.exception() is not None
         size = 0 if failed else getattr(future.result(), "nbytes", 0)
-        with self._lock:
-            if future in self._taken_first:
-                self._taken_first.remove(future)
-            else:
-                self._sizes[future] = size
-                self.total += size
-
-    def remove(self, future: "Future[Any]") -> None:
-        with self._lock:
-            if future in self._sizes:
-                self.total -= self._sizes.pop(future)
-            else:
-                self._taken_first.add(future)
+        self.typical = max(size, 0.9 * self.typical)
 
 
 @dataclass(slots=True)
@@ -131,16 +115,19 @@ class ProcessExecutor:
     keep_stderr: bool = False
     setup: Callable[[], None] | None = None
     _pool: ProcessPool | None = field(default=None, init=False)
-    _held: "_HeldBytes" = field(default_factory=_HeldBytes, init=False)
+    _size: _ResultSize = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._size = _ResultSize(_HELD_BYTES / (4 * self.workers))
 
     @property
     def capacity(self) -> int:
         """Enough that a slow image does not leave the other workers idle at once.
 
-        Not while large results are waiting for their turn already.
+        Fewer where results are large: they wait for their turn in memory.
         """
-        full = self._held.total >= _HELD_BYTES
-        return self.workers if full else _TASKS_PER_WORKER * self.workers
+        held = int(_HELD_BYTES / max(1.0, self._size.typical))
+        return min(_TASKS_PER_WORKER * self.workers, max(2 * self.workers, held))
 
     def expect(self, tasks: int) -> None:
         """Start no more workers than there is work for."""
@@ -179,13 +166,8 @@ class ProcessExecutor:
         self, pool: ProcessPool, work: Callable[..., Any], args: tuple[object, ...]
     ) -> "Future[Any]":
         future: Future[Any] = pool.schedule(work, args=args, timeout=self.timeout)
-        future.add_done_callback(self._held.add)
+        future.add_done_callback(self._size.note)
         return future
-
-    def take(self, future: "Future[Any]") -> Any:  # noqa: ANN401
-        """The result of a future that is done, or its error; it is held here no longer."""
-        self._held.remove(future)
-        return future.result()
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""
@@ -239,7 +221,7 @@ class PooledTask:
             PixelpruneError: when workers cannot even start.
         """
         try:
-            return self._executor.take(self._future)
+            return self._future.result()
         except TimeoutError:
             raise ImageError(
                 ErrorCode.TIMEOUT, f"not done after {self._executor.timeout:g} seconds (--timeout)"

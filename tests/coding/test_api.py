@@ -112,3 +112,14 @@ def test_a_raster_in_any_memory_layout(method):
         before = raster.copy()
         assert keep_mask(raster, 7, method).tolist() == expected
         assert np.array_equal(raster, before)
+
+
+def test_a_tile_of_numpy_is_a_number_like_any_other():
+    raster = np.random.default_rng(0).integers(0, 60, (64, 64, 3), dtype=np.uint8)
+    raster[:, 32:] = raster[:, :32] + 9
+    for kind in (np.uint8, np.int8, np.int64):
+        keep = keep_mask(raster, kind(32), metric="mae", threshold=0.05)
+        assert keep.tolist() == keep_mask(raster, 32, metric="mae", threshold=0.05).tolist()
+        assert prune(raster, kind(32)).tile == 32
+    with pytest.raises(UsageError, match="whole number"):
+        prune(raster, True)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ppcli import keep_mask
 from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode
+from ppcli.coding.patchset import cut
 from tests.coding import rasters, twin
 from tests.strategies import cases, unhurried
 
@@ -61,3 +62,24 @@ def test_tiles_that_differ_in_one_byte_anywhere(tile):
     keep = np.ones((1, values.size + 3), dtype=np.bool_)
     options = CoderOptions(Method.RANDOM)
     assert distinct_tiles(raster, keep, tile, options) == values.size + 1
+
+
+@pytest.mark.parametrize("tile", [2, 7, 28, 32])
+def test_tiles_that_differ_only_where_fingerprints_do_not_look(tile):
+    """Even rows alike and odd ones random; every tile twice."""
+    generator = np.random.default_rng(0)
+    half = np.full((12 * tile, 30 * tile, 3), 255, dtype=np.uint8)
+    rows = np.arange(12 * tile) % tile % 2 == 1
+    half[rows] = generator.integers(0, 2, half[rows].shape, dtype=np.uint8)
+    raster = np.concatenate([half, half])
+    every = np.ones((24, 30), dtype=np.bool_)
+    expected = len({one.tobytes() for one in cut(raster, every, tile)})
+    options = CoderOptions(Method.RANDOM)
+    assert distinct_tiles(raster, every, tile, options) == expected > 40
+
+
+def test_every_colour_of_tiles_of_one_pixel():
+    raster = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    every = np.ones((300, 300), dtype=np.bool_)
+    expected = len(np.unique(raster.reshape(-1, 3), axis=0))
+    assert distinct_tiles(raster, every, 1, CoderOptions(Method.RANDOM)) == expected

@@ -80,13 +80,13 @@ ALMOST = OPAQUE.copy()
 ALMOST[17, 23, 3] = 254
 
 
-def with_two_colours(data: bytes) -> bytes:
-    """A PNG whose indices lead beyond its palette."""
+def with_palette_of(size: int, data: bytes) -> bytes:
+    """A PNG whose palette is cut to so many bytes: indices lead beyond it."""
     start = data.index(b"PLTE")
-    size = int.from_bytes(data[start - 4 : start], "big")
-    chunk = data[start : start + 4 + 6]
-    whole = struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return data[: start - 4] + whole + data[start + 4 + size + 4 :]
+    before = int.from_bytes(data[start - 4 : start], "big")
+    chunk = data[start : start + 4 + size]
+    whole = struct.pack(">I", size) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data[: start - 4] + whole + data[start + 4 + before + 4 :]
 
 
 PALETTE = Image.fromarray(NOISE[..., :3]).quantize(40)
@@ -104,7 +104,8 @@ TAKEN = {
 TAKEN |= {f"png-turned-{n}": encoded(NOISE, "PNG", exif=turned(n)) for n in range(1, 9)}
 LEFT_TO_PILLOW = {
     "png-palette-keyed": encoded(PALETTE, "PNG", bits=8, transparency=3),
-    "png-palette-short": with_two_colours(encoded(PALETTE, "PNG", bits=8)),
+    "png-palette-short": with_palette_of(6, encoded(PALETTE, "PNG", bits=8)),
+    "png-palette-odd": with_palette_of(4, encoded(PALETTE, "PNG", bits=8)),
     "png-keyed": encoded(NOISE[..., :3], "PNG", transparency=(1, 2, 3)),
     "png-16": encoded(NOISE[..., 0].astype(np.uint16) * 256, "PNG"),
     "png-1": encoded(NOISE[..., 0] > 99, "PNG"),

@@ -220,3 +220,10 @@ _VERBS: dict[str, Callable[[], object]] = {
     "hang-in-c": _hang_in_c,
     "memory": _take_all_memory,
 }
+
+
+class LargeResult:
+    """A result that says of itself how large it is."""
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes

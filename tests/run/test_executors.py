@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -335,3 +336,14 @@ def test_the_cores_are_those_this_process_may_use() -> None:
             assert available_cores() == 1
         finally:
             os.sched_setaffinity(0, allowed)
+
+
+def test_fewer_tasks_are_worth_having_where_results_are_large() -> None:
+    executor = batches.workers(2)
+    with closing(executor):
+        at_first = executor.capacity
+        for _ in range(30):
+            finished(executor.submit(os.getpid)).result()
+        small = executor.capacity
+        finished(executor.submit(hostile_decoder.LargeResult, 100 << 20)).result()
+        assert executor.capacity == 4 < at_first == 8 < small == 32
