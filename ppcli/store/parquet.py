@@ -12,7 +12,7 @@ from ppcli.errors import OutputError
 from ppcli.store.rows import PatchRow, StatsRow
 from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, FileMetadata, table_of
 
-ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 16 << 20
 _STATS_ROW_BYTES = 1000  # about what one row takes in memory
 
 
