@@ -47,9 +47,9 @@ def decode_directly(image: Image.Image, data: bytes, background: Colour) -> Pixe
 
 def load_kernels() -> None:
     """Compile, or load from the disk, the kernels of this file."""
-    rgba = _look_up(np.zeros(1, dtype=np.uint8), np.zeros(256, dtype=np.uint32))
-    rgb = np.zeros((1, 1, 3), dtype=np.uint8)
+    rgba, rgb = np.zeros(1, dtype=np.uint32), np.zeros((1, 1, 3), dtype=np.uint8)
     _drop_alpha(rgba, rgb.reshape(-1))
+    _look_up(np.zeros(1, dtype=np.uint8), np.zeros(256, dtype=np.uint32), rgb.reshape(-1))
     flatten(rgba.view(np.uint8).reshape(1, 1, 4), (0, 0, 0), rgb)
 
 
@@ -83,17 +83,12 @@ def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels |
         return None
     if kind == _RGB:
         return upright(pixels, image)
-    pixels = pixels.reshape(image.height, image.width, -1)
-    words = (
-        pixels.view(np.uint32)
-        if kind == _RGBA
-        else _look_up(pixels.reshape(-1), _colours(image, kind))
-    )
     rgb = np.empty((*size, 3), dtype=np.uint8)
-    if not _drop_alpha(words.reshape(-1), rgb.reshape(-1)):
-        if kind == _PALETTE:
-            return None
-        flatten(pixels, background, rgb)
+    if kind == _RGBA:
+        if not _drop_alpha(pixels.view(np.uint32).reshape(-1), rgb.reshape(-1)):
+            flatten(pixels, background, rgb)
+    elif not _look_up(pixels.reshape(-1), _colours(image, kind), rgb.reshape(-1)):
+        return None
     return upright(rgb, image)
 
 
@@ -130,26 +125,30 @@ def _ends_after_its_data(data: bytes) -> bool:
 
 
 @jit
-def _look_up(indices: Pixels, colours: Words) -> Words:
-    words = np.empty(indices.size, dtype=np.uint32)
-    for i in range(indices.size):
-        words[i] = colours[indices[i]]
-    return words
-
-
-@jit
 def _drop_alpha(rgba: Words, rgb: Pixels) -> bool:
     """Copy RGBA, uint32 (pixels,), to RGB, uint8 (pixels·3,); whether all were opaque."""
     opaque = np.uint32(0xFF000000)
     for i in range(rgba.size):
         word = rgba[i]
         opaque = np.uint32(opaque & word)
-        rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2] = (
-            word & 255,
-            (word >> 8) & 255,
-            (word >> 16) & 255,
-        )
+        rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2] = _channels(word)
     return bool(opaque == 0xFF000000)
+
+
+@jit
+def _look_up(indices: Pixels, colours: Words, rgb: Pixels) -> bool:
+    """As `_drop_alpha`, with an index, uint8 (pixels,), of a colour for each pixel."""
+    opaque = np.uint32(0xFF000000)
+    for i in range(indices.size):
+        word = colours[indices[i]]
+        opaque = np.uint32(opaque & word)
+        rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2] = _channels(word)
+    return bool(opaque == 0xFF000000)
+
+
+@jit
+def _channels(word: np.uint32) -> tuple[np.uint32, np.uint32, np.uint32]:
+    return word & 255, (word >> 8) & 255, (word >> 16) & 255
 
 
 @jit

@@ -17,7 +17,7 @@ from ppcli.errors import ErrorCode, ImageError, PixelpruneError, internal_error
 from ppcli.run.worker import prepare
 
 _TRIES = 3
-_TASKS_PER_WORKER = 16
+_TASKS_PER_WORKER = 64
 _HELD_BYTES = 256 << 20
 
 
