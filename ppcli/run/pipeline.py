@@ -41,11 +41,6 @@ class _File:
     spans: deque[_Span] = field(default_factory=lambda: deque([_Span(1, 1)]))
     rows: int = 1
 
-    @property
-    def under_way(self) -> int:
-        """Its tasks that are submitted and not looked at."""
-        return sum(span.task is not None for span in self.spans)
-
 
 class Pipeline:
     """Analyzes files in an executor.
@@ -63,6 +58,7 @@ class Pipeline:
         self._options = options
         self._stop = stop or StopRequest()
         self._files: deque[_File] = deque()
+        self._under_way = 0  # tasks that are submitted and not looked at
 
     def run(self, refs: Arrivals[ImageRef]) -> Iterator[tuple[ImageRef, Iterator[PageResult]]]:
         """Each file with its rows, in the order of the refs.
@@ -71,7 +67,7 @@ class Pipeline:
         between two files: the rows of a file that has begun come to their end.
         """
         while not self._stop():
-            room = self._under_way() < self._executor.capacity
+            room = self._under_way < self._executor.capacity
             if room and refs.known(0 if self._files else _LOOK_UP_SECONDS):
                 ref = next(refs, None)
                 if ref is not None:
@@ -85,17 +81,15 @@ class Pipeline:
                 yield file.ref, self._rows(file)
                 self._files.popleft()
 
-    def _under_way(self) -> int:
-        return sum(file.under_way for file in self._files)
-
     def _submit_what_fits(self, file: _File) -> None:
         """Give tasks to the spans of a file, in order; its first one gets one in any case."""
         for span in file.spans:
-            full = self._under_way() >= self._executor.capacity
+            full = self._under_way >= self._executor.capacity
             if span.task is None and (not full or span is file.spans[0]):
                 span.task = self._executor.submit(
                     analyze_pages, file.ref, self._options, span.first, span.most
                 )
+                self._under_way += 1
 
     def _first_is_done(self) -> bool:
         """Wait a little for the first result of the first file."""
@@ -107,12 +101,13 @@ class Pipeline:
             self._submit_what_fits(file)
             span = file.spans.popleft()
             assert span.task is not None
+            self._under_way -= 1
             while not span.task.done(_LOOK_UP_SECONDS):
                 pass
             yield from self._rows_of_span(file, span, span.task)
             last = file.spans[-1].first + file.spans[-1].most - 1 if file.spans else 0
             last = max(last, span.first + span.most - 1)
-            while last < file.rows and self._under_way() < self._executor.capacity:
+            while last < file.rows and self._under_way < self._executor.capacity:
                 most = min(_PAGES_AT_A_TIME, file.rows - last)
                 file.spans.append(_Span(last + 1, most))
                 self._submit_what_fits(file)
@@ -138,6 +133,7 @@ class Pipeline:
         last = span.first + len(result.pages) - 1
         missing = span.first + span.most - 1 - last
         if last >= file.rows:
+            self._under_way -= sum(span.task is not None for span in file.spans)
             file.spans.clear()
         elif missing:  # their patch sets were large
             file.spans.appendleft(_Span(last + 1, missing))
