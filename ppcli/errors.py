@@ -34,6 +34,8 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
+    CONTEXT_TOO_LONG = "context_too_long"
+    BAD_REQUEST = "bad_request"
     INTERNAL = "internal"
 
 
@@ -47,6 +49,18 @@ class UsageError(PixelpruneError, ValueError):
     """The request itself makes no sense: an unknown name, a number out of range, a wrong shape."""
 
     exit_code = ExitCode.USAGE
+
+
+class ModelError(PixelpruneError):
+    """A checkpoint or a model directory cannot be used: not one, not supported, or not whole."""
+
+    exit_code = ExitCode.USAGE
+
+
+class MissingPartError(PixelpruneError):
+    """Something that is asked for is not installed; the message says how to install it."""
+
+    exit_code = ExitCode.MISSING_PART
 
 
 class NothingToDoError(PixelpruneError):

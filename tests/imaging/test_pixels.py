@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from ppcli.coding.patchset import cut
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.pixels import pixel_values
@@ -36,12 +37,18 @@ def processor(preset: Preset) -> Qwen2VLImageProcessorPil:
     )
 
 
+def tiles_of(raster: np.ndarray, preset: Preset) -> np.ndarray:
+    tile = preset.patch_size * preset.merge_size
+    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // tile
+    return cut(raster, np.ones((grid_h, grid_w), dtype=bool), tile)
+
+
 def compare(size: tuple[int, int], preset: Preset, resize: bool) -> None:
     image = Image.fromarray(noise(*size))
     fitted = fit_image(np.array(image), FitOptions.of_preset(preset, Fit.RESIZE))
     given = image if resize else Image.fromarray(fitted.raster)
     theirs = processor(preset)(given, do_resize=resize, return_tensors="np")
-    ours = pixel_values(fitted.raster, preset)
+    ours = pixel_values(tiles_of(fitted.raster, preset), preset)
     assert theirs["image_grid_thw"].tolist() == [
         [1, fitted.height // preset.patch_size, fitted.width // preset.patch_size]
     ]
@@ -69,5 +76,5 @@ def test_the_order_of_patches_shows() -> None:
     preset = PRESETS["qwen3-vl"]
     raster = np.zeros((64, 64, 3), dtype=np.uint8)
     raster[16:32, 0:16] = 255  # below the first patch, in the first tile
-    bright = np.flatnonzero(pixel_values(raster, preset).max(axis=1) > 0)
+    bright = np.flatnonzero(pixel_values(tiles_of(raster, preset), preset).max(axis=1) > 0)
     assert bright.tolist() == [2]

@@ -1,0 +1,1 @@
+"""Patch sets and prompts to answers: export, positions, sessions, generation."""

@@ -1,0 +1,162 @@
+"""From a checkpoint to a model directory: two ONNX graphs, written operator by operator."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from ppcli.errors import ModelError, OutputError
+from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, writing
+from ppcli.vlm.checkpoint import Checkpoint
+from ppcli.vlm.config import CONFIG, ModelConfig
+from ppcli.vlm.decoder_graph import decoder_model, decoder_shapes
+from ppcli.vlm.directory import DATA_SUFFIX, DECODER, MANIFEST, VISION, ModelManifest
+from ppcli.vlm.graph import GraphBuilder, WeightFile
+from ppcli.vlm.processor import PREPROCESSOR, PROCESSOR, image_preset
+from ppcli.vlm.prompts import (
+    GENERATION,
+    TEMPLATE,
+    TEMPLATE_JSON,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    Prompter,
+)
+from ppcli.vlm.vision_graph import vision_model, vision_shapes
+
+SETTINGS = (
+    CONFIG,
+    GENERATION,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TEMPLATE,
+    TEMPLATE_JSON,
+    PREPROCESSOR,
+    PROCESSOR,
+)
+_GRAPHS = (VISION, DECODER, VISION + DATA_SUFFIX, DECODER + DATA_SUFFIX)
+_OURS = frozenset({MANIFEST, *_GRAPHS, *SETTINGS})
+
+
+@dataclass(slots=True)
+class Export:
+    """One checkpoint on its way to a model directory.
+
+    Attributes:
+        checkpoint: folder with config, weights, tokenizer and settings of the image processor.
+        dtype: float32, float16 or bfloat16, of weights and activations.
+        source: what the manifest calls the checkpoint.
+        on_tensor: told of each tensor: how many are done, and how many there are.
+
+    Raises:
+        ModelError: when the checkpoint is not supported, or not whole.
+    """
+
+    checkpoint: str
+    dtype: str
+    source: str
+    on_tensor: Callable[[int, int], None] = lambda done, total: None
+    config: ModelConfig = field(init=False)
+    _weights: Checkpoint = field(init=False)
+    _tensors: int = field(init=False)
+    _done: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.config = ModelConfig.read(self.checkpoint)
+        image_preset(self.checkpoint, self.config.vision)
+        if not Prompter(self.checkpoint).has(self.config.image_token):
+            raise ModelError(
+                f"the tokenizer of {self.checkpoint} has no token {self.config.image_token}, "
+                "which stands for images"
+            )
+        self._weights = Checkpoint(self.checkpoint)
+        shapes = vision_shapes(self.config.vision) | decoder_shapes(self.config)
+        self._weights.check(shapes)
+        self._tensors = len(shapes)
+
+    def write(self, out: str, overwrite: bool = False) -> None:
+        """Write the model directory; it is whole once its manifest is there.
+
+        Args:
+            out: the folder.
+            overwrite: whether an earlier model in it is replaced.
+
+        Raises:
+            ModelError: when a weight cannot be read.
+            OutputError: when the folder holds something else, or cannot be written.
+        """
+        _claim(out, overwrite)
+        manifest = ModelManifest(self.source, self.dtype)
+        for path in self._weights.files:
+            manifest.weights[os.path.basename(path)] = os.path.getsize(path)
+        vision, config = self.config.vision, self.config
+        self._write_graph(
+            out, VISION, lambda graph: vision_model(vision, graph, self._tensor), manifest
+        )
+        self._write_graph(
+            out, DECODER, lambda graph: decoder_model(config, graph, self._tensor), manifest
+        )
+        for name in SETTINGS:
+            path = os.path.join(self.checkpoint, name)
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    _write(out, name, manifest, partial(shutil.copyfileobj, file))
+        manifest.write(out)
+
+    def _tensor(self, name: str) -> NDArray[Any]:
+        self._done += 1
+        self.on_tensor(self._done, self._tensors)
+        return self._weights.tensor(name)
+
+    def _write_graph(
+        self,
+        out: str,
+        name: str,
+        build: Callable[[GraphBuilder], ModelProto],
+        manifest: ModelManifest,
+    ) -> None:
+        data = name + DATA_SUFFIX
+        models: list[ModelProto] = []
+
+        def write_weights(file: BinaryIO) -> None:
+            graph = GraphBuilder(name.removesuffix(".onnx"), self.dtype, WeightFile(file, data))
+            models.append(build(graph))
+
+        _write(out, data, manifest, write_weights)
+        _write(out, name, manifest, lambda file: file.write(models[0].SerializeToString()))
+
+
+def _write(
+    out: str, name: str, manifest: ModelManifest, content: Callable[[BinaryIO], object]
+) -> None:
+    """Put one file in place, whole, and record it."""
+    pending = PendingFile(os.path.join(out, name))
+    try:
+        content(pending.file)
+        pending.finish()
+        manifest.files[name] = (pending.size, pending.hexdigest())
+        pending.put_in_place()
+    finally:
+        pending.discard()
+
+
+def _claim(out: str, overwrite: bool) -> None:
+    """Make the folder, or empty it of an earlier model, its manifest first."""
+    try:
+        found = os.listdir(out)
+    except FileNotFoundError:
+        found = []
+    except OSError as error:
+        raise OutputError(f"{out} cannot be used as a folder: {error.strerror}") from error
+    if any(name not in _OURS and not name.endswith(TEMPORARY_SUFFIX) for name in found):
+        raise OutputError(f"{out} holds other things than a model; use another folder")
+    if MANIFEST in found and not overwrite:
+        raise OutputError(f"{out} holds a model; use --overwrite or another folder")
+    with writing(out):
+        os.makedirs(out, exist_ok=True)
+        for name in sorted(found, key=lambda name: name != MANIFEST):
+            os.unlink(os.path.join(out, name))

@@ -1,0 +1,151 @@
+"""transformers' own Qwen3-VL as an oracle: stock, and on a selection of the tiles.
+
+The oracle for pruning computes positions and interpolated embeddings of the full image in torch,
+selects those of the kept tiles, and runs transformers' own blocks on them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import DynamicCache, Qwen3VLForConditionalGeneration
+from transformers.vision_utils import (
+    get_vision_interpolation_indices_and_weights,
+    get_vision_position_ids,
+)
+
+IMAGE_TOKEN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A whole image: patches, and which tiles are kept."""
+
+    pixel_values: np.ndarray  # float32 (grid_h·grid_w·4, values), merge-block order
+    keep: np.ndarray  # bool (grid_h, grid_w)
+
+    @property
+    def grid(self) -> list[int]:
+        return [1, 2 * self.keep.shape[0], 2 * self.keep.shape[1]]
+
+    @property
+    def patches_kept(self) -> np.ndarray:
+        return np.repeat(self.keep.reshape(-1), 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    tokens: list[int]
+    logits: list[np.ndarray]  # before each token
+
+
+def random_image(grid: tuple[int, int], seed: int, keep_ratio: float = 1.0) -> Image:
+    random = np.random.default_rng(seed)
+    values = random.standard_normal((grid[0] * grid[1] * 4, 1536)).astype(np.float32)
+    keep = random.random(grid) < keep_ratio
+    keep[0, 0] = True
+    return Image(values, keep)
+
+
+def expanded(ids: Sequence[int], images: Sequence[Image]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The full sequence of a prompt with one token an image, and which of its tokens are fed."""
+    full, fed = [], []
+    remaining = iter(images)
+    for token in ids:
+        tiles = next(remaining).keep.reshape(-1) if token == IMAGE_TOKEN else np.ones(1, bool)
+        full += [token] * len(tiles)
+        fed += tiles.tolist()
+    return torch.tensor(full)[None], torch.tensor(fed)
+
+
+@torch.no_grad()
+def stock_answer(
+    model: Qwen3VLForConditionalGeneration, ids: Sequence[int], images: Sequence[Image], steps: int
+) -> Answer:
+    """What `generate` gives, with every tile."""
+    full, _ = expanded(ids, images)
+    given = {"input_ids": full, "attention_mask": torch.ones_like(full)}
+    if images:
+        given |= {
+            "pixel_values": torch.tensor(np.concatenate([one.pixel_values for one in images])),
+            "image_grid_thw": torch.tensor([one.grid for one in images]),
+            "mm_token_type_ids": (full == IMAGE_TOKEN).int(),
+        }
+    model.model.rope_deltas = None
+    out = model.generate(
+        **given,
+        max_new_tokens=steps,
+        min_new_tokens=steps,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    tokens = out.sequences[0, full.shape[1] :].tolist()
+    return Answer(tokens, [step[0].numpy() for step in out.logits])
+
+
+@torch.no_grad()
+def pruned_answer(
+    model: Qwen3VLForConditionalGeneration, ids: Sequence[int], images: Sequence[Image], steps: int
+) -> Answer:
+    """The same with the kept tiles only."""
+    full, fed = expanded(ids, images)
+    positions = torch.arange(full.shape[1]).expand(3, 1, -1)
+    if images:
+        positions, _ = model.model.get_rope_index(
+            full,
+            mm_token_type_ids=(full == IMAGE_TOKEN).int(),
+            image_grid_thw=torch.tensor([one.grid for one in images]),
+        )
+    following = int(positions.max()) + 1
+    hidden = model.model.get_input_embeddings()(full[:, fed])
+    visual = full[:, fed] == IMAGE_TOKEN
+    deepstack = None
+    if images:
+        seen = [_seen(model, one) for one in images]
+        hidden = hidden.masked_scatter(visual[..., None], torch.cat([one[0] for one in seen]))
+        deepstack = [torch.cat(layer) for layer in zip(*[one[1] for one in seen], strict=True)]
+    cache = DynamicCache(config=model.config.text_config)
+    places = positions[:, :, fed]
+    answer = Answer([], [])
+    for step in range(steps):
+        out = model.model.language_model(
+            inputs_embeds=hidden,
+            position_ids=places,
+            past_key_values=cache,
+            use_cache=True,
+            visual_pos_masks=visual if step == 0 and images else None,
+            deepstack_visual_embeds=deepstack if step == 0 else None,
+        )
+        logits = model.lm_head(out.last_hidden_state[:, -1])[0]
+        answer.logits.append(logits.numpy())
+        answer.tokens.append(int(logits.argmax()))
+        hidden = model.model.get_input_embeddings()(torch.tensor([[answer.tokens[-1]]]))
+        places = torch.full((3, 1, 1), following + step)
+    return answer
+
+
+def _seen(
+    model: Qwen3VLForConditionalGeneration, image: Image
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    visual, grid = model.model.visual, torch.tensor([image.grid])
+    kept = torch.tensor(image.patches_kept)
+    indices, shares = get_vision_interpolation_indices_and_weights(
+        grid,
+        num_grid_per_side=visual.num_grid_per_side,
+        mode="bilinear",
+        align_corners=True,
+        spatial_merge_size=visual.spatial_merge_size,
+    )
+    out = visual(
+        torch.tensor(image.pixel_values)[kept],
+        grid_thw=grid,
+        cu_seqlens=torch.tensor([0, int(kept.sum())], dtype=torch.int32),
+        position_ids=get_vision_position_ids(grid, visual.spatial_merge_size)[kept],
+        interp_indices=indices[kept],
+        interp_weights=shares[kept],
+    )
+    return out.pooler_output, out.deepstack_features
