@@ -1,0 +1,223 @@
+"""Vision, prefill and decode of the exported graphs beside transformers, full and pruned.
+
+Usage: python benchmarks/model.py PAGE [--layers N] [--vision-layers N]
+
+A random model of the widths of Qwen3-VL-2B, with as many layers as asked for. Every side runs in
+a process of its own.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+STEPS = 16
+REPEATS = 3
+IMAGE_TOKEN = 5
+PROMPT = [1, *range(20, 30), 3, IMAGE_TOKEN, 4, *range(30, 60), 2]
+SIDES = ("pixelprune", "transformers, eager attention", "transformers, sdpa attention")
+Times = dict[str, float]
+
+
+def make_checkpoint(folder: Path, layers: int, vision_layers: int) -> None:
+    """A random model; its settings are those of the tests."""
+    import torch
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    from tests.vlm.checkpoints import write_settings
+
+    deepstack = [layer for layer in (1, 2, 3) if layer < min(vision_layers, layers)]
+    config = Qwen3VLConfig(
+        architectures=["Qwen3VLForConditionalGeneration"],
+        vision_config={
+            "depth": vision_layers,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_heads": 16,
+            "out_hidden_size": 2048,
+            "deepstack_visual_indexes": deepstack,
+        },
+        text_config={
+            "vocab_size": 151_936,
+            "hidden_size": 2048,
+            "intermediate_size": 6144,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 5_000_000.0,
+                "mrope_section": [24, 20, 20],
+            },
+        },
+        tie_word_embeddings=True,
+        image_token_id=IMAGE_TOKEN,
+    )
+    torch.manual_seed(0)
+    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    write_settings(folder)
+
+
+def page_tokens(page: str) -> tuple[Any, Any, Any]:
+    """The raster of a page, and its keep masks, full and pruned."""
+    from ppcli import keep_mask
+    from ppcli.imaging.colour import WHITE
+    from ppcli.imaging.decode import ImageSource, pillow_limits
+    from ppcli.imaging.fit import FitOptions, fit_image
+    from ppcli.imaging.presets import PRESETS
+
+    with pillow_limits(1 << 28), ImageSource(page, 1 << 28) as source:
+        pixels = source.page(1, WHITE)
+    raster = fit_image(pixels, FitOptions.of_preset(PRESETS["qwen3-vl"])).raster
+    kept = keep_mask(raster)
+    return raster, np.ones_like(kept), kept
+
+
+def ours(folder: Path, page: str) -> dict[str, Times]:
+    """Times of the exported graphs, in milliseconds."""
+    from ppcli.coding.patchset import cut
+    from ppcli.imaging.pixels import pixel_values
+    from ppcli.vlm.directory import ModelDirectory
+    from ppcli.vlm.generate import Generator, ImagePatches
+    from ppcli.vlm.positions import patch_places, token_places
+    from ppcli.vlm.sessions import Device, open_sessions
+
+    model = ModelDirectory.open(str(folder))
+    generator = Generator(model, open_sessions(model, Device.CPU))
+    raster, *keeps = page_tokens(page)
+    times = {}
+    for name, keep in zip(("full", "pruned"), keeps, strict=True):
+        side = model.config.vision.positions_per_side
+        values = pixel_values(cut(raster, keep, 32), model.preset)
+        image = ImagePatches(values, patch_places(keep, 2, side))
+        prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])
+        generator.reserve(prompt.length + STEPS)
+
+        def run() -> Times:
+            started = time.perf_counter()
+            embeds = generator.embed([image])  # noqa: B023
+            seen = time.perf_counter()
+            token = int(generator.prefill(prompt, *embeds).argmax())  # noqa: B023
+            first = time.perf_counter()
+            for count in range(STEPS):
+                position = prompt.next_position + count  # noqa: B023
+                token = int(generator.step(token, position, prompt.length + count).argmax())  # noqa: B023
+            return _times(started, seen, first, time.perf_counter())
+
+        times[name] = _best(run) | {"tokens": prompt.length}
+    return times
+
+
+def theirs(folder: Path, page: str, attention: str) -> dict[str, Times]:
+    """Times of transformers, in milliseconds: the whole page, as it knows no other."""
+    import torch
+    from transformers import DynamicCache, Qwen3VLForConditionalGeneration
+
+    from ppcli.coding.patchset import cut
+    from ppcli.imaging.pixels import pixel_values
+    from ppcli.imaging.presets import PRESETS
+    from ppcli.vlm.positions import token_places
+
+    model = Qwen3VLForConditionalGeneration.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention
+    ).eval()
+    raster, keep, _ = page_tokens(page)
+    values = torch.tensor(pixel_values(cut(raster, keep, 32), PRESETS["qwen3-vl"]))
+    grid = torch.tensor([[1, 2 * keep.shape[0], 2 * keep.shape[1]]])
+    prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])
+    ids, places = torch.tensor(prompt.ids)[None], torch.tensor(prompt.positions)[:, None]
+
+    @torch.no_grad()
+    def run() -> Times:
+        started = time.perf_counter()
+        out = model.model.visual(values, grid_thw=grid)
+        seen = time.perf_counter()
+        cache = DynamicCache(config=model.config.text_config)
+        visual = ids == IMAGE_TOKEN
+        hidden = model.model.get_input_embeddings()(ids)
+        hidden = hidden.masked_scatter(visual[..., None], out.pooler_output)
+        last = model.model.language_model(
+            inputs_embeds=hidden,
+            position_ids=places,
+            past_key_values=cache,
+            visual_pos_masks=visual,
+            deepstack_visual_embeds=out.deepstack_features,
+        ).last_hidden_state[:, -1]
+        token = model.lm_head(last).argmax(-1)
+        first = time.perf_counter()
+        for count in range(STEPS):
+            last = model.model.language_model(
+                input_ids=token[None],
+                position_ids=torch.full((3, 1, 1), prompt.next_position + count),
+                past_key_values=cache,
+            ).last_hidden_state[:, -1]
+            token = model.lm_head(last).argmax(-1)
+        return _times(started, seen, first, time.perf_counter())
+
+    return {"full": _best(run) | {"tokens": prompt.length}}
+
+
+def _times(started: float, seen: float, first: float, ended: float) -> Times:
+    return {
+        "vision": (seen - started) * 1000,
+        "prefill": (first - seen) * 1000,
+        "decode a token": (ended - first) * 1000 / STEPS,
+    }
+
+
+def _best(run: Any) -> Times:
+    rounds = [run() for _ in range(REPEATS)]
+    return {phase: min(one[phase] for one in rounds) for phase in rounds[0]}
+
+
+def measured(side: str, checkpoint: Path, exported: Path, page: str) -> dict[str, Times]:
+    """One side, in a process of its own."""
+    command = [sys.executable, __file__, page, "--side", side]
+    command += ["--checkpoint", str(checkpoint), "--exported", str(exported)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
+def main(
+    page: Annotated[str, typer.Argument(help="An image.")],
+    layers: Annotated[int, typer.Option(help="Of the language model.")] = 6,
+    vision_layers: Annotated[int, typer.Option(help="Of the vision transformer.")] = 6,
+    side: Annotated[str, typer.Option(hidden=True)] = "",
+    checkpoint: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    exported: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Print milliseconds, and their ratio to each way of transformers."""
+    if side:
+        assert checkpoint is not None and exported is not None
+        attention = side.removeprefix("transformers, ").removesuffix(" attention")
+        ours_is_asked = side == SIDES[0]
+        print(  # noqa: T201
+            json.dumps(ours(exported, page) if ours_is_asked else theirs(checkpoint, page, attention))
+        )
+        return
+    from ppcli.vlm.export import Export
+
+    with tempfile.TemporaryDirectory() as name:
+        checkpoint, exported = Path(name, "checkpoint"), Path(name, "model")
+        make_checkpoint(checkpoint, layers, vision_layers)
+        Export(str(checkpoint), "float32", "random weights").write(str(exported))
+        sides = {one: measured(one, checkpoint, exported, page) for one in SIDES}
+    table = Table("", "tokens", "vision ms", "prefill ms", "decode ms a token")
+    for one, kinds in sides.items():
+        for kind, times in kinds.items():
+            numbers = [f"{times[phase]:,.1f}" for phase in ("vision", "prefill", "decode a token")]
+            table.add_row(f"{one}, {kind}", f"{times['tokens']:,.0f}", *numbers)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
