@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,7 +175,7 @@ def _times(started: float, seen: float, first: float, ended: float) -> Times:
     }
 
 
-def _best(run: Any) -> Times:
+def _best(run: Callable[[], Times]) -> Times:
     rounds = [run() for _ in range(REPEATS)]
     return {phase: min(one[phase] for one in rounds) for phase in rounds[0]}
 
@@ -201,7 +202,9 @@ def main(
         attention = side.removeprefix("transformers, ").removesuffix(" attention")
         ours_is_asked = side == SIDES[0]
         print(  # noqa: T201
-            json.dumps(ours(exported, page) if ours_is_asked else theirs(checkpoint, page, attention))
+            json.dumps(
+                ours(exported, page) if ours_is_asked else theirs(checkpoint, page, attention)
+            )
         )
         return
     from ppcli.vlm.export import Export

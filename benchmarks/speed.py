@@ -42,9 +42,11 @@ from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, analyze_pages, load_kernels
-from ppcli.run.analyze import AnalyzeRun, Watcher
+from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import ProcessExecutor, Task
+from ppcli.run.run import Run, Watcher
 from ppcli.run.stopping import StopRequest
+from ppcli.run.summary import AnalyzeSummary
 from ppcli.store.codec import pack
 from ppcli.store.dataset import dataset_output
 
@@ -179,11 +181,12 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
         task.result()
     pa.array([0])  # loads pandas, where there is one
     with tempfile.TemporaryDirectory() as folder:
-        run = AnalyzeRun(options, executor, Watcher(), StopRequest())
+        summary = AnalyzeSummary()
+        run = Run(AnalyzeWork(options, executor), summary, Watcher(), StopRequest())
         sink = partial(dataset_output, os.path.join(folder, "out"), options.as_config())
         run(Listing(tuple(files)), sink)
-    assert not run.summary.failed, run.summary.failures
-    return run.summary.seconds
+    assert not summary.failed, summary.failures
+    return summary.seconds
 
 
 def pipelines(files: list[str]) -> Iterator[Row]:
@@ -197,7 +200,7 @@ def pipelines(files: list[str]) -> Iterator[Row]:
         "transformers + torch": torch_way.keep_mask,
     }
     for path in files[-2:]:  # JPEGs, which nobody composites: both ways do the same
-        kept = analyze_pages(ImageRef(path, path), options).pages[0].stats.kept
+        kept = analyze_pages(ImageRef(path, path), options).pages[0].row.kept
         assert kept == int(torch_way.keep_mask(path).sum())
     times = warm(work, files, 3)
     for name, of_files in times.items():

@@ -13,7 +13,7 @@ from ppcli.inputs.listing import Listing
 from ppcli.store.choices import ROWS_PER_SHARD, Format
 
 if TYPE_CHECKING:
-    from ppcli.run.analysis import PageResult
+    from ppcli.store.rows import MainRow
 
 DEFAULT_OUTPUT = "pixelprune-out"
 _INPUTS, _CODER, _IMAGE, _OUTPUT, _RUN = "Inputs", "Coder", "Image", "Output", "Run"
@@ -234,8 +234,10 @@ def analyze(
     from ppcli.cli.values import colour, executor_for, fit_options
     from ppcli.imaging.decode import pillow_limits
     from ppcli.run.analysis import AnalysisOptions
-    from ppcli.run.analyze import AnalyzeRun, Watcher
+    from ppcli.run.analyze import AnalyzeWork
+    from ppcli.run.run import Run, Watcher
     from ppcli.run.stopping import listening
+    from ppcli.run.summary import AnalyzeSummary
     from ppcli.store.outputs import single_file_format
 
     to_folder = output != STDOUT and single_file_format(output) is None
@@ -250,29 +252,29 @@ def analyze(
     terminal = Terminal(quiet, verbose, log_format)
     target = Target(output, row_format, options.as_config(), overwrite, resume, rows_per_shard)
     executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, options)
+    summary = AnalyzeSummary()
     stopped: StoppedError | None = None
     with (
         listening() as stop,
         pillow_limits(max_image_pixels),
         progress(terminal, listing) as on_file,
     ):
-        watcher = Watcher(_log_row, on_file)
-        run = AnalyzeRun(
-            options, executor, watcher, stop, 1 if fail_fast else max_failures, retry_failed
-        )
+        watcher = Watcher(log_row, on_file)
+        work, most = AnalyzeWork(options, executor), 1 if fail_fast else max_failures
+        run = Run(work, summary, watcher, stop, most, retry_failed)
         try:
             run(listing, target.open)
         except StoppedError as error:
             stopped = error
         except KeyboardInterrupt:
             stopped = StoppedError(ExitCode.INTERRUPTED, "interrupted, and stopped at once")
-    show_summary(run.summary, terminal)
+    show_summary(summary, terminal)
     if stopped is not None:
         advice = _advice(output, to_folder)
         raise StoppedError(stopped.exit_code, f"{stopped}; {advice}")
     if output != STDOUT:
         terminal.say(f"written to {output}")
-    return ExitCode.INPUTS_FAILED if run.summary.failed else ExitCode.OK
+    return ExitCode.INPUTS_FAILED if summary.failed else ExitCode.OK
 
 
 def _advice(output: str, to_folder: bool) -> str:
@@ -281,14 +283,10 @@ def _advice(output: str, to_folder: bool) -> str:
     return "the rows so far are written" if output == STDOUT else f"{output} is not written"
 
 
-def _log_row(result: "PageResult") -> None:
-    stats = result.stats
-    if stats.error_code is None:
-        logger.debug("%s: %d of %d tokens kept", stats.image_id, stats.kept, stats.tokens)
+def log_row(row: "MainRow") -> None:
+    """Log one row: a line for a failure, and for others too where more is wanted."""
+    if row.error_code is None:
+        logger.debug("%s: %s of %s tokens kept", row.image_id, row.kept, row.tokens)
         return
-    logger.warning(
-        "%s: %s",
-        stats.error_code,
-        stats.error_message,
-        extra={"fields": {"image_id": stats.image_id, "error_code": stats.error_code}},
-    )
+    fields = {"image_id": row.image_id, "error_code": row.error_code}
+    logger.warning("%s: %s", row.error_code, row.error_message, extra={"fields": fields})

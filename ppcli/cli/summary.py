@@ -6,10 +6,10 @@ from rich.text import Text
 
 from ppcli.cli.options import logger
 from ppcli.cli.terminal import Terminal
-from ppcli.run.summary import Summary
+from ppcli.run.summary import AnalyzeSummary
 
 
-def show_summary(summary: Summary, terminal: Terminal) -> None:
+def show_summary(summary: AnalyzeSummary, terminal: Terminal) -> None:
     """Print the totals to standard error; as one line of JSON where logs are JSON."""
     if terminal.quiet:
         return
@@ -24,10 +24,10 @@ def show_summary(summary: Summary, terminal: Terminal) -> None:
     terminal.console.print(table)
 
 
-def _numbers(summary: Summary) -> dict[str, object]:
+def _numbers(summary: AnalyzeSummary) -> dict[str, object]:
     keep, unique = summary.keep_ratios, summary.unique_ratios
     return {
-        "images": summary.images,
+        "images": summary.good,
         "failures": dict(summary.failures),
         "files_skipped": summary.skipped,
         "frames_left": summary.frames_left,
@@ -42,8 +42,8 @@ def _numbers(summary: Summary) -> dict[str, object]:
     }
 
 
-def _lines(summary: Summary) -> list[tuple[str, str]]:
-    lines = [("images", f"{summary.images:,}")]
+def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
+    lines = [("images", f"{summary.good:,}")]
     lines += [
         (f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())
     ]
@@ -51,19 +51,19 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("other files skipped", f"{summary.skipped:,}"))
     if summary.frames_left:
         lines.append(("frames not taken (--frames all)", f"{summary.frames_left:,}"))
-    if summary.images:
+    if summary.good:
         lines += _ratios(summary)
     lines.append(("bytes in", _bytes(summary.bytes_in)))
     if summary.patch_bytes:
         lines.append(("bytes of patch sets", _bytes(summary.patch_bytes)))
     if summary.earlier_files:
         lines.append(("files done by an earlier run", f"{summary.earlier_files:,}"))
-    if summary.images > summary.earlier_images:
-        lines.append(("images/s", f"{summary.images_per_second:,.1f}"))
+    if summary.good > summary.earlier_good:
+        lines.append(("images/s", f"{summary.rate:,.1f}"))
     return lines
 
 
-def _ratios(summary: Summary) -> list[tuple[str, str]]:
+def _ratios(summary: AnalyzeSummary) -> list[tuple[str, str]]:
     keep, unique = summary.keep_ratios, summary.unique_ratios
     return [
         ("tokens", f"{summary.tokens:,}"),

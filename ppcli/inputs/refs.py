@@ -1,11 +1,30 @@
 """An input file and the identity of its rows."""
 
+import json
 import os
 import re
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 _LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Input(Protocol):
+    """What a run goes through one by one, and knows again when it is resumed."""
+
+    @property
+    def image_id(self) -> str:
+        """The identity of its rows, as far as all of them share it."""
+
+    def fingerprint(self, failed: bool) -> bytes:
+        """What makes it the same input on resuming.
+
+        Of an input that failed, what may have been mended does not count.
+        """
+
+    def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
+        """How it differs from the input that gave a row, as far as that shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +47,29 @@ class ImageRef:
     def page_id(self, page: int) -> str:
         """The identity of one page (one-based) of a file that gives several rows."""
         return f"{self.image_id}#{page}"
+
+    def fingerprint(self, failed: bool) -> bytes:
+        """Identity and path, and of a file that did not fail its size and time."""
+        return json.dumps([self.image_id, self.shown_path, *self._state(failed)]).encode()
+
+    def _state(self, failed: bool) -> tuple[int, int]:
+        try:
+            status = None if failed else os.stat(self.path)
+        except (OSError, ValueError):
+            status = None
+        return (status.st_size, status.st_mtime_ns) if status else (-1, -1)
+
+    def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
+        """How the file differs from the one that gave a row, as far as that shows."""
+        if not (row.image_id or "").startswith(self.image_id):
+            return f"{self.image_id} where {row.image_id} was"
+        path = getattr(row, "path", self.shown_path)
+        if path != self.shown_path:
+            return f"{self.image_id} is named as {self.shown_path}, and was as {path}"
+        size = self._state(failed)[0]
+        if size >= 0 and size != (getattr(row, "file_bytes", None) or size):
+            return f"{self.image_id} has another size"
+        return None
 
 
 def escape_name(name: str) -> str:

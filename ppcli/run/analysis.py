@@ -69,7 +69,7 @@ class AnalysisOptions:
 class PageResult:
     """The row of one page or frame, and its patch set where one was made."""
 
-    stats: StatsRow
+    row: StatsRow
     patches: PatchRow | None = None
 
     @property

@@ -3,14 +3,16 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ppcli.store.manifest import STATS, Shard, shard_path
+from ppcli.store.manifest import Shard, shard_path
 from ppcli.store.reader import native_file
-from ppcli.store.rows import OK
+from ppcli.store.rows import OK, PATCHES
 
 Span = tuple[int, int]
 
 
-def affected_rows(root: str, kind: str, number: int, shard: Shard, rows_before: int) -> str:
+def affected_rows(
+    root: str, kind: str, main_kind: str, number: int, shard: Shard, rows_before: int
+) -> str:
     """Words for the rows of a changed file that cannot be trusted, counted from 1.
 
     Where pages have wrong checksums these are the rows of their row groups. Otherwise the
@@ -18,14 +20,15 @@ def affected_rows(root: str, kind: str, number: int, shard: Shard, rows_before: 
 
     Args:
         root: the dataset folder.
-        kind: `stats` or `patches`.
+        kind: of the rows in the file.
+        main_kind: of the rows that every input has.
         number: of the shard.
         shard: what the manifest says of it.
-        rows_before: rows of statistics in earlier shards.
+        rows_before: rows of the main kind in earlier shards.
     """
-    rows = shard.rows if kind == STATS else shard.patch_sets
+    rows = shard.patch_sets if kind == PATCHES else shard.rows
     spans = _unreadable_spans(shard_path(root, kind, number), rows)
-    names = _names(shard_path(root, STATS, number), kind)
+    names = _names(shard_path(root, main_kind, number), kind)
     if not spans and rows:
         words = _words((0, rows), kind, rows_before, names)
         return f"{words}, whose data pass their checksums while what describes them has changed"
@@ -61,22 +64,22 @@ def _is_readable(file: pq.ParquetFile, group: int) -> bool:
     return True
 
 
-def _names(stats_path: str, kind: str) -> list[str]:
-    """The image_ids of the rows of a kind of file, as far as the statistics can be read."""
+def _names(main_path: str, kind: str) -> list[str]:
+    """The image_ids of the rows of a kind of file, as far as the main rows can be read."""
     try:
-        with native_file(stats_path) as raw:
+        with native_file(main_path) as raw:
             table = pq.read_table(
                 raw, columns=["image_id", "status"], page_checksum_verification=True
             )
     except (OSError, pa.ArrowException):
         return []
     rows = zip(table["image_id"].to_pylist(), table["status"].to_pylist(), strict=True)
-    return [name for name, status in rows if kind == STATS or status == OK]
+    return [name for name, status in rows if kind != PATCHES or status == OK]
 
 
 def _words(span: Span, kind: str, rows_before: int, names: list[str]) -> str:
     first, end = span
-    if kind == STATS:
+    if kind != PATCHES:
         words = f"rows {rows_before + first + 1:,} to {rows_before + end:,}"
     else:
         words = f"patch sets {first + 1:,} to {end:,} of this file"

@@ -13,20 +13,12 @@ from itertools import islice
 from filelock import FileLock, Timeout
 
 from ppcli.errors import DamagedError, OutputError, StoppedError
-from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.refs import Input
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of, writing
 from ppcli.store.choices import ROWS_PER_SHARD
-from ppcli.store.manifest import (
-    MANIFEST,
-    PATCHES,
-    STATS,
-    FileRecord,
-    Manifest,
-    Shard,
-    shard_path,
-)
-from ppcli.store.reader import read_patch_rows, read_stats_rows, shard_record
-from ppcli.store.rows import ERROR, PatchRow, StatsRow
+from ppcli.store.manifest import MANIFEST, FileRecord, Manifest, Shard, shard_path
+from ppcli.store.reader import read_patch_rows, read_rows, shard_record
+from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
 from ppcli.store.schema import Config
 from ppcli.store.shards import NEW_SUFFIX, InputsDigest, ShardWriter
 
@@ -41,8 +33,8 @@ _LITTLE_SPACE = 2 << 30
 class EarlierInput:
     """An input that an earlier run finished, with its rows."""
 
-    ref: ImageRef
-    rows: list[StatsRow]
+    ref: Input
+    rows: list[MainRow]
 
     @property
     def failed(self) -> bool:
@@ -164,14 +156,14 @@ def _remove(root: str, manifest: Manifest) -> None:
     """
     with writing(root):
         for number in reversed(range(len(manifest.shards) + 1)):
-            _remove_shard(root, number)
-        for kind in (STATS, PATCHES):
+            _remove_shard(root, number, manifest)
+        for kind in manifest.kinds:
             with suppress(OSError):
                 os.rmdir(os.path.join(root, kind))
 
 
-def _remove_shard(root: str, number: int) -> None:
-    for kind in (STATS, PATCHES):
+def _remove_shard(root: str, number: int, manifest: Manifest) -> None:
+    for kind in reversed(manifest.kinds):  # the main rows first: without them there is no shard
         for suffix in ("", NEW_SUFFIX):
             with suppress(FileNotFoundError):
                 os.unlink(shard_path(root, kind, number) + suffix)
@@ -190,7 +182,7 @@ def _recover(root: str, manifest: Manifest) -> None:
         manifest.shards.append(adopted)
         manifest.write(root)
     else:
-        _remove_shard(root, number)
+        _remove_shard(root, number, manifest)
 
 
 def _settle_replacement(root: str, number: int, shard: Shard) -> None:
@@ -206,7 +198,7 @@ def _settle_replacement(root: str, number: int, shard: Shard) -> None:
 
 def _shard_beyond_manifest(root: str, number: int, manifest: Manifest) -> Shard | None:
     """A shard that was put in place just before the run was killed, if it is whole."""
-    path = shard_path(root, STATS, number)
+    path = shard_path(root, manifest.main_kind, number)
     if not os.path.exists(path):
         return None
     try:
@@ -217,7 +209,7 @@ def _shard_beyond_manifest(root: str, number: int, manifest: Manifest) -> Shard 
                 return None
     except (DamagedError, FileNotFoundError):
         return None
-    shard.files[STATS] = FileRecord(*digest_of(path))
+    shard.files[manifest.main_kind] = FileRecord(*digest_of(path))
     return shard
 
 
@@ -231,7 +223,7 @@ class Dataset:
         self._writer: ShardWriter | None = None
         self._space_warned = False
 
-    def earlier(self, refs: Iterator[ImageRef]) -> Iterator[EarlierShard]:
+    def earlier(self, refs: Iterator[Input]) -> Iterator[EarlierShard]:
         """Take from `refs` the inputs that an earlier run finished, and say what it found.
 
         Raises:
@@ -245,14 +237,15 @@ class Dataset:
                 "use --overwrite or another folder"
             )
 
-    def _earlier_shard(self, number: int, shard: Shard, refs: Iterator[ImageRef]) -> EarlierShard:
+    def _earlier_shard(self, number: int, shard: Shard, refs: Iterator[Input]) -> EarlierShard:
         try:
-            rows = list(read_stats_rows(shard_path(self._root, STATS, number)))
+            kind = self._manifest.main_kind
+            rows = list(read_rows(shard_path(self._root, kind, number), kind))
         except DamagedError as error:
             raise OutputError(
                 f"{error}; pixelprune verify tells more, --overwrite starts anew"
             ) from error
-        groups: list[list[StatsRow]] = []
+        groups: list[list[MainRow]] = []
         for row in rows:
             if row.page == 1:
                 groups.append([])
@@ -305,17 +298,17 @@ class Dataset:
         finally:
             writer.discard()
 
-    def add(self, stats: StatsRow, patches: PatchRow | None) -> None:
-        """Take the row of one page, and its patch set when there is one."""
+    def add(self, row: MainRow, patches: PatchRow | None) -> None:
+        """Take one row, and the patch set of its page when there is one."""
         if self._writer is None:
             self._warn_of_little_space()
             self._writer = ShardWriter(self._root, len(self._manifest.shards), self._manifest)
-        self._writer.add(stats, patches)
+        self._writer.add(row, patches)
 
-    def end_of_input(self, ref: ImageRef) -> None:
+    def end_of_input(self, one: Input) -> None:
         """Close the shard when it is large enough; shards end between inputs."""
         if self._writer is not None:
-            self._writer.end_of_input(ref)
+            self._writer.end_of_input(one)
             shard = self._writer.shard
             if shard.rows >= self._rows_per_shard or shard.patch_bytes >= BYTES_PER_SHARD:
                 self._end_shard()
@@ -356,13 +349,6 @@ class Dataset:
 
 def _first_difference(inputs: list[EarlierInput]) -> str:
     for one in inputs:
-        first = one.rows[0]
-        if not first.image_id.startswith(one.ref.image_id):
-            return f"{one.ref.image_id} where {first.image_id} was"
-        if first.path != one.ref.shown_path:
-            return f"{one.ref.image_id} is named as {one.ref.shown_path}, and was as {first.path}"
-        if first.file_bytes is not None and not one.failed:
-            with suppress(OSError):
-                if os.path.getsize(one.ref.path) != first.file_bytes:
-                    return f"{one.ref.image_id} has another size"
+        if difference := one.ref.difference(one.rows[0], one.failed):
+            return difference
     return "a file was written to since"

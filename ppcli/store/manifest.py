@@ -9,12 +9,12 @@ import xxhash
 
 from ppcli.errors import DamagedError
 from ppcli.store.atomic import atomic_file
+from ppcli.store.rows import PATCHES, STATS
 from ppcli.store.schema import Config
 from ppcli.version import __version__
 
 MANIFEST = "manifest.json"
-STATS, PATCHES = "stats", "patches"
-SHARD_KEY = "pixelprune.shard"  # in the metadata of a statistics file: the record of its shard
+SHARD_KEY = "pixelprune.shard"  # in the metadata of a file of main rows: the record of its shard
 _KIND = "pixelprune dataset"
 
 
@@ -38,11 +38,11 @@ class Shard:
     Attributes:
         inputs: how many input files.
         inputs_digest: of their identities, sizes and times.
-        rows: of statistics.
+        rows: of the main kind.
         failed: rows with an error.
         patch_sets: rows of patch sets.
         patch_bytes: of masks and compressed tiles.
-        files: by kind, `stats` and `patches`.
+        files: by kind.
     """
 
     inputs: int = 0
@@ -79,12 +79,17 @@ class Manifest:
     @property
     def has_patches(self) -> bool:
         """Whether the dataset was asked to hold patch sets."""
-        return bool(self.config["patches"])
+        return bool(self.config.get("patches"))
+
+    @property
+    def main_kind(self) -> str:
+        """The kind of rows that every input has: `stats` or `answers`."""
+        return main_kind(self.config)
 
     @property
     def kinds(self) -> list[str]:
         """The kinds of files that each shard has, in the order they are put in place."""
-        return [PATCHES, STATS] if self.has_patches else [STATS]
+        return [PATCHES, self.main_kind] if self.has_patches else [self.main_kind]
 
     def write(self, root: str) -> None:
         """Put the manifest in place, whole.
@@ -130,6 +135,11 @@ def _text(content: dict[str, Any]) -> bytes:
     return json.dumps(content | {"digest": digest}, indent=1, sort_keys=True).encode() + b"\n"
 
 
+def main_kind(config: Config) -> str:
+    """The kind of the rows that a configuration leads to; `analyze` does not name its own."""
+    return str(config.get("rows", STATS))
+
+
 def shard_path(root: str, kind: str, number: int) -> str:
-    """Where the statistics or the patch sets of a shard lie."""
+    """Where the rows of a kind of a shard lie."""
     return os.path.join(root, kind, f"part-{number:05d}.parquet")

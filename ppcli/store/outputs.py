@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Protocol, cast
 
 from ppcli.errors import OutputError, UsageError
-from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.refs import Input
 from ppcli.store.atomic import atomic_file
 from ppcli.store.choices import Format
 from ppcli.store.dataset import EarlierShard
-from ppcli.store.manifest import STATS
-from ppcli.store.parquet import stats_parquet
-from ppcli.store.rows import PatchRow, StatsRow
-from ppcli.store.schema import Config, FileMetadata
+from ppcli.store.manifest import main_kind
+from ppcli.store.parquet import parquet_rows
+from ppcli.store.rows import MainRow, PatchRow
+from ppcli.store.schema import SCHEMAS, Config, FileMetadata
 from ppcli.store.text import ArrowStream, CsvLines, JsonLines
 
 _BY_SUFFIX = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQUET}
@@ -26,22 +26,22 @@ _OTHER_SUFFIXES = frozenset(
 class RowTaker(Protocol):
     """What takes rows, input by input."""
 
-    def add(self, stats: StatsRow, patches: PatchRow | None) -> None:
-        """Take the row of one page, and its patch set when there is one."""
+    def add(self, row: MainRow, patches: PatchRow | None) -> None:
+        """Take one row, and the patch set of its page when there is one."""
 
-    def end_of_input(self, ref: ImageRef) -> None:
+    def end_of_input(self, one: Input) -> None:
         """All rows of this input have been added."""
 
 
 class RowSink(RowTaker, Protocol):
     """What a run writes to."""
 
-    def earlier(self, refs: Iterator[ImageRef]) -> Iterator[EarlierShard]:
+    def earlier(self, refs: Iterator[Input]) -> Iterator[EarlierShard]:
         """Take from `refs` the inputs that an earlier run finished, and say what it found."""
 
 
-class _StatsWriter(Protocol):
-    def add(self, row: StatsRow) -> None: ...
+class _RowWriter(Protocol):
+    def add(self, row: MainRow) -> None: ...
 
 
 def single_file_format(target: str) -> Format | None:
@@ -59,20 +59,20 @@ def single_file_format(target: str) -> Format | None:
     return _BY_SUFFIX.get(suffix)
 
 
-class StatsOnly:
-    """One file or stream of statistics."""
+class RowsOnly:
+    """One file or stream of rows, without patch sets."""
 
-    def __init__(self, writer: _StatsWriter) -> None:
+    def __init__(self, writer: _RowWriter) -> None:
         self._writer = writer
 
-    def add(self, stats: StatsRow, patches: PatchRow | None) -> None:
-        """Write the statistics."""
-        self._writer.add(stats)
+    def add(self, row: MainRow, patches: PatchRow | None) -> None:
+        """Write the row."""
+        self._writer.add(row)
 
-    def end_of_input(self, ref: ImageRef) -> None:
+    def end_of_input(self, one: Input) -> None:
         """Nothing to do between inputs."""
 
-    def earlier(self, refs: Iterator[ImageRef]) -> Iterator[EarlierShard]:
+    def earlier(self, refs: Iterator[Input]) -> Iterator[EarlierShard]:
         """Nothing is resumed."""
         return iter(())
 
@@ -81,7 +81,7 @@ class StatsOnly:
 def file_output(
     target: str, row_format: Format, config: Config, overwrite: bool
 ) -> Iterator[RowSink]:
-    """One statistics file, in place only when the run came to its end.
+    """One file of rows, in place only when the run came to its end.
 
     Raises:
         OutputError: when it exists and may not be overwritten, or cannot be written.
@@ -90,9 +90,9 @@ def file_output(
         raise OutputError(f"{target} exists; use --overwrite or another name")
     with (
         atomic_file(target, replace=overwrite) as file,
-        _stats_writer(file, row_format, config) as writer,
+        _row_writer(file, row_format, config) as writer,
     ):
-        yield StatsOnly(writer)
+        yield RowsOnly(writer)
 
 
 @contextmanager
@@ -104,24 +104,24 @@ def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Itera
         BrokenPipeError: when nobody reads it any more.
     """
     counting = cast(BinaryIO, _CountingStream(stream))
-    with _stats_writer(counting, row_format, config) as writer:
-        yield StatsOnly(writer)
+    with _row_writer(counting, row_format, config) as writer:
+        yield RowsOnly(writer)
     counting.flush()
 
 
-def _stats_writer(
+def _row_writer(
     file: BinaryIO,
     row_format: Format,
     config: Config,
-) -> AbstractContextManager[_StatsWriter]:
-    metadata = FileMetadata(STATS, config)
+) -> AbstractContextManager[_RowWriter]:
+    metadata = FileMetadata(main_kind(config), config)
     if row_format is Format.JSONL:
         return JsonLines(file)
     if row_format is Format.CSV:
-        return CsvLines(file)
+        return CsvLines(file, SCHEMAS[metadata.kind].names)
     if row_format is Format.ARROW:
         return ArrowStream(file, metadata)
-    return stats_parquet(file, metadata)
+    return parquet_rows(file, metadata)
 
 
 class _CountingStream(io.RawIOBase):

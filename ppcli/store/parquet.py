@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ppcli.errors import OutputError
-from ppcli.store.rows import PatchRow, StatsRow
-from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, FileMetadata, table_of
+from ppcli.store.rows import PATCHES
+from ppcli.store.schema import SCHEMAS, FileMetadata, table_of
 
 ROW_GROUP_BYTES = 16 << 20
-_STATS_ROW_BYTES = 1000  # about what one row takes in memory
+_ROW_BYTES = 1000  # about what one row takes in memory, apart from its tiles
 
 
 class ParquetRows:
@@ -86,22 +86,14 @@ class ParquetRows:
             self.abandon()
 
 
-def stats_parquet(file: BinaryIO, metadata: FileMetadata) -> ParquetRows:
-    """A Parquet file of statistics."""
-    schema = metadata.attach(STATS_SCHEMA)
+def parquet_rows(file: BinaryIO, metadata: FileMetadata) -> ParquetRows:
+    """A Parquet file for rows of the kind that its metadata names."""
+    schema = metadata.attach(SCHEMAS[metadata.kind])
+    codecs = dict.fromkeys(schema.names, "zstd")
+    if metadata.kind == PATCHES:
+        codecs["tiles"] = "none"  # they are compressed already
+    return ParquetRows(file, schema, _size_in_memory, codecs)
 
-    def size_of(_: StatsRow) -> int:
-        return _STATS_ROW_BYTES
 
-    return ParquetRows(file, schema, size_of, dict.fromkeys(schema.names, "zstd"))
-
-
-def patches_parquet(file: BinaryIO, metadata: FileMetadata) -> ParquetRows:
-    """A Parquet file of patch sets; the tiles are compressed already."""
-    schema = metadata.attach(PATCHES_SCHEMA)
-
-    def size_of(row: PatchRow) -> int:
-        return row.nbytes + _STATS_ROW_BYTES
-
-    codecs = dict.fromkeys(schema.names, "zstd") | {"tiles": "none"}
-    return ParquetRows(file, schema, size_of, codecs)
+def _size_in_memory(row: Any) -> int:  # noqa: ANN401
+    return _ROW_BYTES + getattr(row, "nbytes", 0)

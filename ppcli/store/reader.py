@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,9 +12,9 @@ import pyarrow.parquet as pq
 
 from ppcli.errors import DamagedError, UsageError
 from ppcli.store.codec import StoredPatchSet, unpack
-from ppcli.store.manifest import PATCHES, SHARD_KEY, STATS, Manifest, Shard, shard_path
-from ppcli.store.rows import PatchRow, StatsRow
-from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, Config, FileMetadata
+from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
+from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
+from ppcli.store.schema import SCHEMAS, Config, FileMetadata
 
 _ROWS_AT_A_TIME = 16
 
@@ -34,7 +35,8 @@ def patch_files(path: str) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{path}: there is no dataset here") from None
     if not manifest.has_patches:
-        raise UsageError(f"{path} was made with --no-patches, so it has no patch sets")
+        how = "with --no-patches" if manifest.main_kind == STATS else "by infer"
+        raise UsageError(f"{path} was made {how}, so it has no patch sets")
     return [shard_path(path, PATCHES, number) for number in range(len(manifest.shards))]
 
 
@@ -77,15 +79,12 @@ def metadata_of(path: str) -> FileMetadata:
 
 
 @contextmanager
-def open_parquet(
-    path: str, schema: pa.Schema, kind: str, config: Config | None = None
-) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: str, kind: str, config: Config | None = None) -> Iterator[pq.ParquetFile]:
     """Open a file of ours for reading with its checksums.
 
     Args:
         path: of the file.
-        schema: the columns it must have.
-        kind: `stats` or `patches`.
+        kind: of its rows: `stats`, `patches` or `answers`.
         config: when given, the configuration it must have been made with.
 
     Raises:
@@ -94,7 +93,7 @@ def open_parquet(
     metadata = metadata_of(path)
     with naming(path), native_file(path) as raw:
         file = pq.ParquetFile(raw, page_checksum_verification=True)
-        if metadata.kind != kind or not file.schema_arrow.equals(schema):
+        if metadata.kind != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
             raise DamagedError(f"{path} does not have the columns of {kind}")
         if config is not None and metadata.config != config:
             raise DamagedError(f"{path} was made with another configuration than the manifest's")
@@ -115,7 +114,7 @@ def read_patch_rows(
         DamagedError: when the file is not readable or a checksum is wrong.
     """
     wanted = None if image_ids is None else pa.array(list(image_ids), pa.string())
-    with open_parquet(path, PATCHES_SCHEMA, PATCHES, config) as file:
+    with open_parquet(path, PATCHES, config) as file:
         for group in range(file.num_row_groups):
             if wanted is not None:
                 names = file.read_row_group(group, columns=["image_id"])["image_id"]
@@ -128,24 +127,24 @@ def read_patch_rows(
                 yield from (PatchRow(**row) for row in chosen.to_pylist())
 
 
-def read_stats_rows(path: str, config: Config | None = None) -> Iterator[StatsRow]:
-    """The rows of one file of statistics.
+def read_rows(path: str, kind: str, config: Config | None = None) -> Iterator[Any]:
+    """The rows of one file of statistics or of answers.
 
     Raises:
         DamagedError: when the file is not readable or a checksum is wrong.
     """
-    with open_parquet(path, STATS_SCHEMA, STATS, config) as file:
+    with open_parquet(path, kind, config) as file:
         for batch in file.iter_batches():
-            yield from (StatsRow(**row) for row in batch.to_pylist())
+            yield from (ROW_TYPES[kind](**row) for row in batch.to_pylist())
 
 
 def shard_record(path: str, config: Config) -> Shard:
-    """What a file of statistics says of the shard that it completes.
+    """What a file of main rows says of the shard that it completes.
 
     Raises:
         DamagedError: when it is not readable, or of another configuration.
     """
-    with open_parquet(path, STATS_SCHEMA, STATS, config) as file:
+    with open_parquet(path, main_kind(config), config) as file:
         text = file.metadata.metadata.get(SHARD_KEY.encode())
     if text is None:
         raise DamagedError(f"{path} does not say which inputs it covers")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 OK = "ok"
 ERROR = "error"
+STATS, PATCHES, ANSWERS = "stats", "patches", "answers"  # the kinds of rows, and of their files
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,3 +70,33 @@ class PatchRow:
     def nbytes(self) -> int:
         """Bytes of the mask and of the compressed tiles."""
         return len(self.keep) + len(self.tiles)
+
+
+@dataclass(slots=True, kw_only=True)
+class AnswerRow:
+    """One request. What an error row does not know is null.
+
+    The `image_id` is null without an image, and a JSON list where a request has several.
+    """
+
+    image_id: str | None = None
+    page: int = 1
+    custom_id: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
+    finish_reason: str | None = None
+    tokens: int | None = None
+    kept: int | None = None
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    select_ms: float | None = None
+    vision_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms: float | None = None
+    status: str = OK
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+MainRow = StatsRow | AnswerRow
+ROW_TYPES: dict[str, type] = {STATS: StatsRow, PATCHES: PatchRow, ANSWERS: AnswerRow}

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pyarrow as pa
 
 from ppcli.errors import DamagedError
-from ppcli.store.rows import PatchRow, StatsRow
+from ppcli.store.rows import ROW_TYPES
 from ppcli.version import __version__
 
 _ARROW = {
@@ -32,8 +32,7 @@ def _schema_of(row_type: type) -> pa.Schema:
     return pa.schema(columns)
 
 
-STATS_SCHEMA = _schema_of(StatsRow)
-PATCHES_SCHEMA = _schema_of(PatchRow)
+SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class FileMetadata:
     """What a Parquet or Arrow file of ours says of itself.
 
     Attributes:
-        kind: `stats` or `patches`.
+        kind: `stats`, `patches` or `answers`.
         config: the options that the rows depend on.
         version: of the program that wrote it.
     """

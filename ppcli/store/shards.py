@@ -1,34 +1,18 @@
 """One shard on its way to the disk: a pair of files that cover the same inputs."""
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import asdict
 
 import xxhash
 
-from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.refs import Input
 from ppcli.store.atomic import PendingFile
-from ppcli.store.manifest import PATCHES, SHARD_KEY, STATS, FileRecord, Manifest, Shard, shard_path
-from ppcli.store.parquet import ParquetRows, patches_parquet, stats_parquet
-from ppcli.store.rows import ERROR, PatchRow, StatsRow
+from ppcli.store.manifest import SHARD_KEY, FileRecord, Manifest, Shard, shard_path
+from ppcli.store.parquet import ParquetRows, parquet_rows
+from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
 from ppcli.store.schema import FileMetadata
 
 NEW_SUFFIX = ".new"
-_OPENERS: dict[str, Callable[..., ParquetRows]] = {STATS: stats_parquet, PATCHES: patches_parquet}
-
-
-def fingerprint(ref: ImageRef, failed: bool) -> bytes:
-    """What makes an input the same one on resuming: identity, path, size and time.
-
-    Of an input that failed, size and time do not count, so that it may be mended.
-    """
-    try:
-        status = None if failed else os.stat(ref.path)
-    except (OSError, ValueError):
-        status = None
-    state = (status.st_size, status.st_mtime_ns) if status else (-1, -1)
-    return json.dumps([ref.image_id, ref.shown_path, *state]).encode()
 
 
 class InputsDigest:
@@ -37,9 +21,9 @@ class InputsDigest:
     def __init__(self) -> None:
         self._state = xxhash.xxh3_128()
 
-    def add(self, ref: ImageRef, failed: bool) -> None:
+    def add(self, one: Input, failed: bool) -> None:
         """Count one input."""
-        self._state.update(fingerprint(ref, failed) + b"\n")
+        self._state.update(one.fingerprint(failed) + b"\n")
 
     def hexdigest(self) -> str:
         """The digest of the inputs so far."""
@@ -53,6 +37,7 @@ class ShardWriter:
         self.shard = Shard()
         self._root = root
         self._number = number
+        self._main_kind = manifest.main_kind
         self._inputs = InputsDigest()
         self._input_failed = False
         self._pending: dict[str, PendingFile] = {}
@@ -62,15 +47,15 @@ class ShardWriter:
                 pending = PendingFile(shard_path(root, kind, number))
                 self._pending[kind] = pending
                 metadata = FileMetadata(kind, manifest.config)
-                self._rows[kind] = _OPENERS[kind](pending.file, metadata)
+                self._rows[kind] = parquet_rows(pending.file, metadata)
         except BaseException:
             self.discard()
             raise
 
-    def add(self, stats: StatsRow, patches: PatchRow | None) -> None:
-        """Take the row of one page, and its patch set when there is one."""
-        failed = stats.status == ERROR
-        self._rows[STATS].add(stats)
+    def add(self, row: MainRow, patches: PatchRow | None) -> None:
+        """Take one row, and the patch set of its page when there is one."""
+        failed = row.status == ERROR
+        self._rows[self._main_kind].add(row)
         self.shard.rows += 1
         self.shard.failed += failed
         self._input_failed |= failed
@@ -79,17 +64,17 @@ class ShardWriter:
             self.shard.patch_sets += 1
             self.shard.patch_bytes += patches.nbytes
 
-    def end_of_input(self, ref: ImageRef) -> None:
+    def end_of_input(self, one: Input) -> None:
         """All rows of this input have been added."""
-        self._inputs.add(ref, self._input_failed)
+        self._inputs.add(one, self._input_failed)
         self._input_failed = False
         self.shard.inputs += 1
 
     def finish(self) -> None:
         """Bring both files to the disk under their temporary names; the shard has its record."""
         self.shard.inputs_digest = self._inputs.hexdigest()
-        for kind, rows in self._rows.items():  # the statistics last: they describe the patches
-            if kind == STATS:
+        for kind, rows in self._rows.items():  # the main rows last: they describe the patches
+            if kind == self._main_kind:
                 rows.annotate(SHARD_KEY, json.dumps(asdict(self.shard), sort_keys=True))
             rows.close()
             pending = self._pending[kind]
@@ -97,7 +82,7 @@ class ShardWriter:
             self.shard.files[kind] = FileRecord(pending.size, pending.hexdigest())
 
     def put_in_place(self, suffix: str = "") -> None:
-        """Give the finished files their names: patches first, statistics second."""
+        """Give the finished files their names: patches first, main rows second."""
         for kind, pending in self._pending.items():
             pending.put_in_place(shard_path(self._root, kind, self._number) + suffix)
 

@@ -3,14 +3,15 @@
 import csv
 import io
 import json
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import asdict
 from types import TracebackType
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from ppcli.store.rows import StatsRow
-from ppcli.store.schema import STATS_SCHEMA, FileMetadata, table_of
+from ppcli.store.rows import MainRow
+from ppcli.store.schema import SCHEMAS, FileMetadata, table_of
 
 _ROWS_PER_BATCH = 64
 _CRLF = "\r\n"
@@ -22,7 +23,7 @@ class JsonLines:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def add(self, row: StatsRow) -> None:
+    def add(self, row: MainRow) -> None:
         """Write one row."""
         self._file.write(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n")
         self._file.flush()
@@ -37,11 +38,11 @@ class JsonLines:
 class CsvLines:
     """A header and one record a row, UTF-8; null is an empty field."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         self._file = file
-        self._write([field.name for field in fields(StatsRow)])
+        self._write(list(columns))
 
-    def add(self, row: StatsRow) -> None:
+    def add(self, row: MainRow) -> None:
         """Write one row."""
         self._write(list(asdict(row).values()))
 
@@ -62,11 +63,11 @@ class ArrowStream:
     """The Arrow IPC stream format."""
 
     def __init__(self, file: BinaryIO, metadata: FileMetadata) -> None:
-        self._schema = metadata.attach(STATS_SCHEMA)
-        self._rows: list[StatsRow] = []
+        self._schema = metadata.attach(SCHEMAS[metadata.kind])
+        self._rows: list[MainRow] = []
         self._writer = pa.ipc.new_stream(file, self._schema)
 
-    def add(self, row: StatsRow) -> None:
+    def add(self, row: MainRow) -> None:
         """Append one row; batches are written as they fill."""
         self._rows.append(row)
         if len(self._rows) == _ROWS_PER_BATCH:

@@ -12,13 +12,14 @@ from ppcli.errors import DamagedError, ErrorCode, UsageError
 from ppcli.store.affected import affected_rows
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of
 from ppcli.store.codec import unpack
-from ppcli.store.manifest import PATCHES, STATS, FileRecord, Manifest, Shard, shard_path
-from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_stats_rows
-from ppcli.store.rows import ERROR, OK, PatchRow, StatsRow
+from ppcli.store.manifest import FileRecord, Manifest, Shard, shard_path
+from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_rows
+from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, StatsRow
 from ppcli.store.schema import Config
 from ppcli.store.shards import NEW_SUFFIX
 
-StatsColumns = dict[str, Any]
+Columns = dict[str, Any]
+_COMPARED = ("image_id", "status", "kept", "tokens")
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class Report:
 
     Attributes:
         files: checked.
-        rows: of statistics.
+        rows: of statistics or answers.
         patch_sets: checked.
         rasters: rebuilt and compared.
         damage: one sentence each; empty when all is well.
@@ -53,7 +54,7 @@ class Report:
 
 
 def verify(path: str, data: bool = False) -> Report:
-    """Check a dataset folder or one Parquet file of statistics or patch sets.
+    """Check a dataset folder or one Parquet file of ours.
 
     In a dataset every byte of every file counts. Then page checksums, schemas, the numbers of
     rows, and whether the columns agree with one another; with `data`, every raster is rebuilt
@@ -76,10 +77,11 @@ def _verify_file(path: str, data: bool, report: Report) -> None:
     if not is_parquet(path):
         raise UsageError(f"{path}: only dataset folders and .parquet files can be verified")
     with report.noting():
-        if metadata_of(path).kind == PATCHES:
+        kind = metadata_of(path).kind
+        if kind == PATCHES:
             _verify_patches(path, data, None, report)
         else:
-            _verify_stats(path, None, report)
+            _verify_rows(path, kind, None, report)
 
 
 def _verify_dataset(root: str, data: bool, report: Report) -> None:
@@ -97,7 +99,7 @@ def _verify_dataset(root: str, data: bool, report: Report) -> None:
         for kind, change in changed.items():
             if change:
                 path = shard_path(root, kind, number)
-                rows = affected_rows(root, kind, number, shard, rows_before)
+                rows = affected_rows(root, kind, manifest.main_kind, number, shard, rows_before)
                 report.damage.append(f"{path} {change}; affected: {rows}")
         if any(changed.values()):
             report.files += len(shard.files)
@@ -121,40 +123,47 @@ def _change(root: str, kind: str, number: int, shard: Shard) -> str:
 def _verify_shard(
     root: str, number: int, shard: Shard, manifest: Manifest, data: bool, report: Report
 ) -> None:
-    stats: StatsColumns | None = None
-    path = shard_path(root, STATS, number)
+    rows: Columns | None = None
+    path = shard_path(root, manifest.main_kind, number)
     with report.noting():
-        stats = _verify_stats(path, manifest.config, report)
-        if len(stats["status"]) != shard.rows:
+        rows = _verify_rows(path, manifest.main_kind, manifest.config, report)
+        if len(rows["status"]) != shard.rows:
             raise DamagedError(
-                f"{path} has {len(stats['status'])} rows, and the manifest says {shard.rows}"
+                f"{path} has {len(rows['status'])} rows, and the manifest says {shard.rows}"
             )
     if manifest.has_patches:
         path = shard_path(root, PATCHES, number)
         with report.noting():
-            _verify_patches(path, data, stats, report, manifest.config, shard.patch_sets)
+            _verify_patches(path, data, rows, report, manifest.config, shard.patch_sets)
 
 
-def _verify_stats(path: str, config: Config | None, report: Report) -> StatsColumns:
-    """Check one file of statistics; gives back the columns that patch sets must agree with."""
+def _verify_rows(path: str, kind: str, config: Config | None, report: Report) -> Columns:
+    """Check one file of main rows; gives back the columns that patch sets must agree with."""
     report.files += 1
-    columns: StatsColumns = {name: [] for name in ("image_id", "status", "kept", "tokens")}
-    for row in read_stats_rows(path, config):
+    columns: Columns = {name: [] for name in _COMPARED}
+    for row in read_rows(path, kind, config):
         report.rows += 1
         with report.noting(f"{path}, {row.image_id}"):
-            _check_stats_row(row)
+            _check_row(row)
         for name, values in columns.items():
             values.append(getattr(row, name))
     return columns
 
 
-def _check_stats_row(row: StatsRow) -> None:
+def _check_row(row: MainRow) -> None:
     if row.status == ERROR:
         if row.error_code not in list(ErrorCode) or not row.error_message:
             raise DamagedError(f"unknown error code {row.error_code!r}")
-        return
-    if row.status != OK:
+    elif row.status != OK:
         raise DamagedError(f"unknown status {row.status!r}")
+    elif isinstance(row, AnswerRow):
+        if row.answer is None or row.finish_reason is None:
+            raise DamagedError("the answer is missing")
+    else:
+        _check_statistics(row)
+
+
+def _check_statistics(row: StatsRow) -> None:
     tokens, kept, unique = row.tokens, row.kept, row.unique
     if tokens is None or kept is None or unique is None:
         raise DamagedError("the counts are missing")
@@ -169,7 +178,7 @@ def _check_stats_row(row: StatsRow) -> None:
 def _verify_patches(
     path: str,
     data: bool,
-    stats: StatsColumns | None,
+    stats: Columns | None,
     report: Report,
     config: Config | None = None,
     expected: int | None = None,
@@ -192,7 +201,7 @@ def _verify_patches(
         raise DamagedError(f"{path} has {count} patch sets, and there should be {expected}")
 
 
-def _ok_rows(stats: StatsColumns) -> Iterator[tuple[str, int, int]]:
+def _ok_rows(stats: Columns) -> Iterator[tuple[str, int, int]]:
     columns = zip(*(stats[k] for k in ("status", "image_id", "kept", "tokens")), strict=True)
     return ((name, kept, tokens) for status, name, kept, tokens in columns if status == OK)
 
@@ -206,7 +215,7 @@ def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> N
 def _find_strangers(root: str, manifest: Manifest, report: Report) -> None:
     """Files in the folders of the dataset that the manifest does not know."""
     number = len(manifest.shards)
-    for kind in (STATS, PATCHES):
+    for kind in {PATCHES, *manifest.kinds}:
         folder = os.path.join(root, kind)
         known = {os.path.basename(shard_path(root, kind, n)) for n in range(number)}
         unfinished = os.path.basename(shard_path(root, kind, number))

@@ -87,10 +87,10 @@ def run(
 def comparable(results: list[PageResult]) -> list[tuple[StatsRow, PatchRow | None]]:
     """What has to be the same in two runs."""
     return [
-        (replace(result.stats, decode_ms=None, code_ms=None), result.patches) for result in results
+        (replace(result.row, decode_ms=None, code_ms=None), result.patches) for result in results
     ]
 
 
 def outcome(results: list[PageResult]) -> list[tuple[str, str]]:
     """The identity of each row, and what became of it."""
-    return [(one.stats.image_id, one.stats.error_code or one.stats.status) for one in results]
+    return [(one.row.image_id, one.row.error_code or one.row.status) for one in results]

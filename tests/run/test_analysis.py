@@ -33,7 +33,7 @@ def test_an_ok_row_describes_the_image(tmp_path) -> None:
     pixels = blocks(150, 90)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     [result] = rows(tmp_path / "a.png")
-    stats = result.stats
+    stats = result.row
     raster = fit_image(pixels, PAD).raster
     assert (stats.width, stats.height, stats.fitted_width, stats.fitted_height) == (
         150,
@@ -56,7 +56,7 @@ def test_an_ok_row_describes_the_image(tmp_path) -> None:
 def test_the_default_fit_is_the_models(tmp_path) -> None:
     Image.fromarray(blocks(500, 300)).save(tmp_path / "a.png")
     [result] = rows(tmp_path / "a.png", fit=FitOptions.of_preset(PRESETS["qwen2.5-vl"]))
-    stats = result.stats
+    stats = result.row
     assert (stats.tile, stats.fitted_width, stats.fitted_height) == (28, 504, 308)
     assert (stats.grid_w, stats.grid_h) == (18, 11)
 
@@ -66,7 +66,7 @@ def test_above_threshold_zero_the_digest_is_of_the_rebuilt_raster(tmp_path) -> N
     Image.fromarray(noise).save(tmp_path / "a.png")
     [result] = rows(tmp_path / "a.png", coder=CoderOptions(threshold=0.1))
     raster = unpack(result.patches).raster()
-    assert result.stats.kept == 1
+    assert result.row.kept == 1
     assert not np.array_equal(raster, noise)
     assert np.abs(raster.astype(int) - noise).max() <= 25
 
@@ -76,13 +76,13 @@ def test_pages_and_frames(tmp_path) -> None:
     images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:])
     images[0].save(tmp_path / "b.tif")
-    assert [r.stats.image_id for r in rows(tmp_path / "a.tif")] == ["a.tif#1", "a.tif#2", "a.tif#3"]
-    assert [r.stats.page for r in rows(tmp_path / "a.tif")] == [1, 2, 3]
-    assert [r.stats.image_id for r in rows(tmp_path / "b.tif")] == ["b.tif"]
+    assert [r.row.image_id for r in rows(tmp_path / "a.tif")] == ["a.tif#1", "a.tif#2", "a.tif#3"]
+    assert [r.row.page for r in rows(tmp_path / "a.tif")] == [1, 2, 3]
+    assert [r.row.image_id for r in rows(tmp_path / "b.tif")] == ["b.tif"]
     [first] = rows(tmp_path / "a.gif")
-    assert (first.stats.image_id, first.stats.frames) == ("a.gif", 3)
+    assert (first.row.image_id, first.row.frames) == ("a.gif", 3)
     frames = rows(tmp_path / "a.gif", frames=Frames.ALL)
-    assert [r.stats.image_id for r in frames] == ["a.gif#1", "a.gif#2", "a.gif#3"]
+    assert [r.row.image_id for r in frames] == ["a.gif#1", "a.gif#2", "a.gif#3"]
     assert [
         np.array_equal(unpack(r.patches).image(), i) for r, i in zip(frames, images, strict=True)
     ] == [True] * 3
@@ -93,17 +93,17 @@ def test_a_broken_page_does_not_take_the_others_with_it(tmp_path) -> None:
     images[1] = Image.new("F", (64, 64))
     images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
     results = rows(tmp_path / "a.tif")
-    assert [r.stats.status for r in results] == ["ok", "error", "ok"]
-    assert results[1].stats.error_code == ErrorCode.UNSUPPORTED_MODE
-    assert results[1].stats.error_message.startswith("a.tif#2: ")
+    assert [r.row.status for r in results] == ["ok", "error", "ok"]
+    assert results[1].row.error_code == ErrorCode.UNSUPPORTED_MODE
+    assert results[1].row.error_message.startswith("a.tif#2: ")
     assert results[1].patches is None
-    assert results[1].stats.kept is None
+    assert results[1].row.kept is None
 
 
 def test_an_error_row_keeps_the_configuration_and_names_the_file(tmp_path) -> None:
     (tmp_path / "line\nbreak.png").write_bytes(b"")
     [result] = rows(tmp_path / "line\nbreak.png", coder=CoderOptions(threshold=0.5))
-    stats = result.stats
+    stats = result.row
     assert (stats.status, stats.error_code) == ("error", "empty")
     assert stats.error_message == "line\\nbreak.png: the file has no bytes"
     assert (stats.threshold, stats.method, stats.file_bytes) == (0.5, "pred_2d", 0)
@@ -114,10 +114,10 @@ def test_resize_refuses_strips_and_pad_takes_them(tmp_path) -> None:
     Image.new("RGB", (1000, 4)).save(tmp_path / "a.png")
     preset = PRESETS["qwen3-vl"]
     [resized] = rows(tmp_path / "a.png", fit=FitOptions.of_preset(preset, Fit.RESIZE))
-    assert resized.stats.error_code == ErrorCode.ASPECT_RATIO
-    assert (resized.stats.width, resized.stats.height) == (1000, 4)
+    assert resized.row.error_code == ErrorCode.ASPECT_RATIO
+    assert (resized.row.width, resized.row.height) == (1000, 4)
     [padded] = rows(tmp_path / "a.png", fit=FitOptions.of_preset(preset, Fit.PAD))
-    assert padded.stats.status == "ok"
+    assert padded.row.status == "ok"
 
 
 def test_random_draws_by_the_identity(tmp_path) -> None:
@@ -126,8 +126,8 @@ def test_random_draws_by_the_identity(tmp_path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     options = {"coder": CoderOptions(method=Method.RANDOM, seed=3), "patches": False}
     [result] = rows(tmp_path / "a.png", **options)
-    assert result.stats.kept == prune(pixels).kept
-    assert result.stats.unique == 2
+    assert result.row.kept == prune(pixels).kept
+    assert result.row.unique == 2
     assert result.patches is None
 
 

@@ -70,7 +70,7 @@ def test_hostile_images_cost_an_error_row_each(tmp_path: Path) -> None:
         ("j.png", "ok"),
         ("k.png", "worker_died"),
     ]
-    for one in (result.stats for result in results if result.stats.status != "ok"):
+    for one in (result.row for result in results if result.row.status != "ok"):
         assert one.error_message.startswith(f"{one.image_id}: ")
         if one.error_code == ErrorCode.TIMEOUT:
             assert one.error_message.endswith(": not done after 3 seconds (--timeout)")
@@ -79,7 +79,7 @@ def test_hostile_images_cost_an_error_row_each(tmp_path: Path) -> None:
         assert one.file_bytes == len(files[one.path.rpartition(os.sep)[2]])
     sound = [ref for ref in refs if not files[ref.image_id].startswith(hostile()[:6])]
     expected = batches.run(SerialExecutor(), sound, batches.FIRST)
-    done = [result for result in results if result.stats.status == "ok"]
+    done = [result for result in results if result.row.status == "ok"]
     assert batches.comparable(done) == batches.comparable(expected)
 
 
@@ -112,7 +112,7 @@ def test_pages_that_kill_their_worker_cost_themselves_only(tmp_path: Path) -> No
         ("g.tif#3", "ok"),
         ("h.png", "ok"),
     ]
-    for one in (result.stats for result in results):
+    for one in (result.row for result in results):
         if one.image_id.startswith("b") and one.status == "ok":
             assert (one.width, one.height) == hostile_decoder.size_of_page(one.page)
         assert one.page == int(one.image_id.partition("#")[2] or 1)
@@ -184,7 +184,7 @@ def test_a_large_image_is_too_much_for_a_small_limit(tmp_path: Path) -> None:
     codes = dict(batches.outcome(results))
     assert codes.pop("b.png") in {ErrorCode.OUT_OF_MEMORY, ErrorCode.WORKER_DIED}
     assert codes == {"a.png": "ok", "c.jpg": "ok"}
-    [lost] = [one.stats for one in results if one.stats.status != "ok"]
+    [lost] = [one.row for one in results if one.row.status != "ok"]
     assert lost.error_message.startswith("b.png: ")
 
 

@@ -165,7 +165,7 @@ def taken(
 
 def seen(results: list[PageResult]) -> list[tuple[str, str, int | None]]:
     return [
-        (name, code, result.stats.width)
+        (name, code, result.row.width)
         for (name, code), result in zip(batches.outcome(results), results, strict=True)
     ]
 
@@ -216,7 +216,7 @@ def test_rows_come_in_the_order_of_the_inputs(files, odd_rows, inputs, capacity,
             assert batches.comparable(rows) == batches.comparable(wanted)
         else:
             assert seen(rows) == wanted
-            for row in (row.stats for row in rows if row.stats.status != "ok"):
+            for row in (row.row for row in rows if row.row.status != "ok"):
                 assert row.error_message == f"{row.image_id}: {DIED}"
 
 
@@ -284,7 +284,7 @@ def test_a_stop_in_the_middle_of_a_file_lets_it_come_to_its_end(files) -> None:
     numbers = []
     for _, rows in Pipeline(executor, batches.ALL, stop).run(Arrivals(iter(refs))):
         for row in rows:
-            numbers.append(row.stats.page)
+            numbers.append(row.row.page)
             stop.exit_code = ExitCode.TERMINATED
     assert numbers == list(range(1, 41))
 
@@ -312,6 +312,6 @@ def test_a_file_that_vanishes_after_its_first_page_keeps_its_identity(files, tmp
     refs = Arrivals(iter([ImageRef(str(path), "a")]))
     for _, rows in Pipeline(SerialExecutor(), batches.ALL).run(refs):
         for row in rows:
-            found.append((row.stats.image_id, row.stats.page, row.stats.error_code))
+            found.append((row.row.image_id, row.row.page, row.row.error_code))
             path.unlink(missing_ok=True)
     assert found == [("a#1", 1, None), ("a#2", 2, "not_found"), ("a#3", 3, "not_found")]

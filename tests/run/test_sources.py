@@ -38,8 +38,8 @@ def long_file(folder: Path, row_format: str = "TIFF") -> ImageRef:
 def test_a_long_file_is_opened_once(tmp_path, opened, row_format: str) -> None:
     ref = long_file(tmp_path, row_format)
     results = batches.run(SerialExecutor(), [ref])
-    assert [result.stats.page for result in results] == list(range(1, 71))
-    assert all(result.stats.status == "ok" for result in results)
+    assert [result.row.page for result in results] == list(range(1, 71))
+    assert all(result.row.status == "ok" for result in results)
     assert opened == [ref.path]
 
 

@@ -22,11 +22,13 @@ from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import FitOptions
 from ppcli.inputs.listing import Listing
 from ppcli.run.analysis import AnalysisOptions
-from ppcli.run.analyze import AnalyzeRun, Watcher
+from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import SerialExecutor
+from ppcli.run.run import Run, Watcher
 from ppcli.run.stopping import StopRequest
+from ppcli.run.summary import AnalyzeSummary
 from ppcli.store.dataset import dataset_output
-from ppcli.store.reader import patch_files, read_patch_rows, read_stats_rows
+from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from tests.conftest import blocks
 
 OPTIONS = AnalysisOptions(CoderOptions(), FitOptions(Fit.PAD, 16, 2, 1, 1 << 24))
@@ -53,7 +55,8 @@ def mend(folder: Path) -> None:
 def run(folder: Path, out: Path, how: str = "resume") -> None:
     """Analyze the folder into a dataset, in this process."""
     retry, overwrite = how == "retry", how == "overwrite"
-    analyze = AnalyzeRun(OPTIONS, SerialExecutor(), Watcher(), StopRequest(), retry_failed=retry)
+    work = AnalyzeWork(OPTIONS, SerialExecutor())
+    analyze = Run(work, AnalyzeSummary(), Watcher(), StopRequest(), retry_failed=retry)
     config = OPTIONS.as_config()
     with pillow_limits(OPTIONS.max_image_pixels):
         analyze(
@@ -69,7 +72,7 @@ def rows_of(out: Path) -> tuple[Rows, Rows]:
     stats = [
         {name: value for name, value in asdict(row).items() if not name.endswith("_ms")}
         for path in sorted((out / "stats").glob("*.parquet"))
-        for row in read_stats_rows(str(path))
+        for row in read_rows(str(path), "stats")
     ]
     patches = [asdict(row) for path in patch_files(str(out)) for row in read_patch_rows(path)]
     return stats, patches

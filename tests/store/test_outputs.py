@@ -23,7 +23,7 @@ from ppcli.store.choices import Format
 from ppcli.store.codec import pack
 from ppcli.store.dataset import dataset_output
 from ppcli.store.rows import PatchRow, StatsRow
-from ppcli.store.schema import PATCHES_SCHEMA, STATS_SCHEMA, FileMetadata
+from ppcli.store.schema import SCHEMAS, FileMetadata
 from tests.conftest import blocks
 
 CONFIG = {"patches": True, "threshold": 0.0}
@@ -133,7 +133,7 @@ def test_the_reader_gives_back_patch_sets(tmp_path) -> None:
 
 def test_schemas_metadata_and_checksums_are_in_the_file(tmp_path) -> None:
     write_dataset(tmp_path / "out", ["a"])
-    for kind, schema in (("stats", STATS_SCHEMA), ("patches", PATCHES_SCHEMA)):
+    for kind, schema in (("stats", SCHEMAS["stats"]), ("patches", SCHEMAS["patches"])):
         path = tmp_path / "out" / kind / "part-00000.parquet"
         found = pq.read_schema(path)
         assert found.equals(schema)
@@ -147,9 +147,9 @@ def test_schemas_metadata_and_checksums_are_in_the_file(tmp_path) -> None:
 
 
 def test_required_columns_are_not_nullable() -> None:
-    assert not STATS_SCHEMA.field("image_id").nullable
-    assert STATS_SCHEMA.field("kept").nullable
-    assert not any(field.nullable for field in PATCHES_SCHEMA)
+    assert not SCHEMAS["stats"].field("image_id").nullable
+    assert SCHEMAS["stats"].field("kept").nullable
+    assert not any(field.nullable for field in SCHEMAS["patches"])
 
 
 def test_large_tiles_carry_no_statistics(tmp_path) -> None:
@@ -163,7 +163,7 @@ def test_large_tiles_carry_no_statistics(tmp_path) -> None:
 
 
 def test_row_groups_are_sized_in_bytes(tmp_path, monkeypatch) -> None:
-    size = patch_row("a").nbytes + parquet._STATS_ROW_BYTES
+    size = patch_row("a").nbytes + parquet._ROW_BYTES
     monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 2 * size)
     write_dataset(tmp_path / "out", ["a"] * 7)
     file = pq.ParquetFile(tmp_path / "out" / "patches" / "part-00000.parquet")

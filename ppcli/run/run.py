@@ -1,0 +1,202 @@
+"""A run: every input through the work, every row into the sink, in input order."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ppcli.errors import ExitCode, NothingToDoError, StoppedError
+from ppcli.inputs.refs import Input
+from ppcli.run.arrivals import Arrivals
+from ppcli.run.stopping import StopRequest
+from ppcli.run.summary import Summary
+from ppcli.store.dataset import EarlierShard
+from ppcli.store.outputs import RowSink, RowTaker
+from ppcli.store.rows import OK, MainRow, PatchRow
+
+
+class Result(Protocol):
+    """A row, and the patch set of its page where one was made."""
+
+    @property
+    def row(self) -> Any:  # noqa: ANN401
+        """The row."""
+
+    @property
+    def patches(self) -> PatchRow | None:
+        """The patch set."""
+
+
+class Inputs(Protocol):
+    """What is gone through.
+
+    Attributes:
+        skipped: files of folders, counted so far, that were passed over.
+    """
+
+    skipped: int
+
+    def __iter__(self) -> Iterator[Input]:
+        """The inputs, in order."""
+
+
+class Work(Protocol):
+    """What is done with each input; `item` is what one is called."""
+
+    @property
+    def item(self) -> str:
+        """In the singular."""
+
+    def expect(self, inputs: Arrivals[Any]) -> None:
+        """Prepare for as much work as there is, before the first input is taken."""
+
+    def results(
+        self, inputs: Arrivals[Any], stop: StopRequest
+    ) -> Iterator[tuple[Input, Iterator[Result]]]:
+        """Each input with its rows, in order; fewer of them after a stop."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """What is told of the progress of a run.
+
+    Attributes:
+        on_row: told of each new row once the sink has it.
+        on_file: told of each input that is done, now or by an earlier run.
+    """
+
+    on_row: Callable[[MainRow], None] = lambda _: None
+    on_file: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class Run:
+    """One run over some inputs.
+
+    Attributes:
+        work: what is done with them; closed at the end.
+        summary: what the run adds up to, so far.
+        watcher: told of the progress.
+        stop: says when to stop early.
+        max_failures: stop after so many new error rows.
+        retry_failed: do the inputs with error rows of an earlier run again.
+    """
+
+    work: Work
+    summary: Summary
+    watcher: Watcher
+    stop: StopRequest
+    max_failures: int | None = None
+    retry_failed: bool = False
+
+    def __call__(
+        self, inputs: Inputs, open_sink: Callable[[], AbstractContextManager[RowSink]]
+    ) -> None:
+        """Do it.
+
+        Args:
+            inputs: what is gone through.
+            open_sink: opens what takes the rows; not called when there is nothing to try.
+
+        Raises:
+            NothingToDoError: when the inputs hold no file to try.
+            OutputError: when the sink cannot write, or belongs to other inputs.
+            StoppedError: when it was asked to stop, or too many inputs failed.
+        """
+        started = time.perf_counter()
+        try:
+            with Arrivals(iter(inputs), self._end_if_stopped) as arrivals:
+                if not arrivals.ahead(1):
+                    others = f"; {inputs.skipped:,} other files were passed over"
+                    raise NothingToDoError(
+                        f"there is no {self.work.item} among the inputs"
+                        f"{others if inputs.skipped else ''}"
+                    )
+                self.work.expect(arrivals)
+                with open_sink() as sink, closing(self.work):
+                    for shard in sink.earlier(arrivals):
+                        self._take_over(shard)
+                    for one, results in self.work.results(arrivals, self.stop):
+                        self._take(one, results, sink)
+                    self._end_if_stopped()
+        finally:
+            self.summary.skipped = inputs.skipped
+            self.summary.seconds = time.perf_counter() - started
+
+    def _take(self, one: Input, results: Iterator[Result], sink: RowTaker) -> None:
+        for result in results:
+            sink.add(result.row, result.patches)
+            self.summary.add(result.row, result.patches)
+            self.summary.failed_now += result.row.status != OK
+            self.watcher.on_row(result.row)
+        sink.end_of_input(one)
+        self._end_of_file()
+        self._end_if_too_many_failed()
+
+    def _end_of_file(self, earlier: bool = False) -> None:
+        self.summary.end_of_file(earlier)
+        self.watcher.on_file()
+
+    def _end_if_too_many_failed(self) -> None:
+        failed = self.summary.failed_now
+        if self.max_failures is not None and failed >= self.max_failures:
+            option = "--max-failures" if self.max_failures > 1 else "--fail-fast"
+            number = "the first failure" if failed == 1 else f"{failed:,} failures"
+            raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
+
+    def _end_if_stopped(self) -> None:
+        if self.stop.exit_code is not None:
+            word = "interrupted" if self.stop.exit_code is ExitCode.INTERRUPTED else "terminated"
+            raise StoppedError(self.stop.exit_code, f"{word} after {self.summary.files:,} inputs")
+
+    def _take_over(self, shard: EarlierShard) -> None:
+        """Count what an earlier run did, after another try at its failures if that is wanted."""
+        if self.retry_failed and any(one.failed for one in shard.inputs):
+            self._retry(shard)
+            return
+        for one in shard.inputs:
+            for row in one.rows:
+                self.summary.add(row, earlier=True)
+            self._end_of_file(earlier=True)
+        self.summary.patch_bytes += shard.patch_bytes
+
+    def _retry(self, shard: EarlierShard) -> None:
+        """Write a shard anew: its failed inputs worked on again, the other rows copied."""
+        failed = iter([one.ref for one in shard.inputs if one.failed])
+        with (
+            Arrivals(failed) as inputs,
+            closing(shard.patches()) as patches,
+            shard.replacement() as writer,
+        ):
+            again = self.work.results(inputs, self.stop)
+            for one in shard.inputs:
+                earlier = _with_patches(one.rows, patches)
+                if one.failed:
+                    list(earlier)
+                    self._take(*self._again(again), writer)
+                    continue
+                for row, of_page in earlier:
+                    writer.add(row, of_page)
+                    self.summary.add(row, of_page, earlier=True)
+                writer.end_of_input(one.ref)
+                self._end_of_file(earlier=True)
+
+    def _again(
+        self, again: Iterator[tuple[Input, Iterator[Result]]]
+    ) -> tuple[Input, Iterator[Result]]:
+        """The next input that is worked on again; it is missing only after a stop."""
+        for one, results in again:
+            return one, results
+        self._end_if_stopped()
+        raise AssertionError("an input was not worked on")
+
+
+def _with_patches(
+    rows: list[MainRow], patches: Iterator[PatchRow]
+) -> Iterator[tuple[MainRow, PatchRow | None]]:
+    for row in rows:
+        yield row, next(patches, None) if row.status == OK else None
