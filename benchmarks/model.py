@@ -88,7 +88,8 @@ def ours(folder: Path, page: str) -> dict[str, Times]:
     from ppcli.coding.patchset import cut
     from ppcli.imaging.pixels import pixel_values
     from ppcli.vlm.directory import ModelDirectory
-    from ppcli.vlm.generate import Generator, ImagePatches
+    from ppcli.vlm.generate import Generator
+    from ppcli.vlm.images import ImagePatches
     from ppcli.vlm.positions import patch_places, token_places
     from ppcli.vlm.sessions import Device, open_sessions
 

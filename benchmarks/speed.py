@@ -44,7 +44,7 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, analyze_pages, load_kernels
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import ProcessExecutor, Task
-from ppcli.run.run import Run, Watcher
+from ppcli.run.run import Limits, Run, Watcher
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import AnalyzeSummary
 from ppcli.store.codec import pack
@@ -182,7 +182,7 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
     pa.array([0])  # loads pandas, where there is one
     with tempfile.TemporaryDirectory() as folder:
         summary = AnalyzeSummary()
-        run = Run(AnalyzeWork(options, executor), summary, Watcher(), StopRequest())
+        run = Run(AnalyzeWork(options, executor), summary, Watcher(), StopRequest(), Limits())
         sink = partial(dataset_output, os.path.join(folder, "out"), options.as_config())
         run(Listing(tuple(files)), sink)
     assert not summary.failed, summary.failures

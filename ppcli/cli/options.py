@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ppcli.coding.options import Method, Metric, Mode
+from ppcli.imaging.choices import Frames
+
 STDOUT = "-"
 
 logger = logging.getLogger("pixelprune")
@@ -24,4 +27,131 @@ Quiet = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")]
 LogFormatOption = Annotated[
     LogFormat, typer.Option(help="Messages on standard error as text or as lines of JSON.")
+]
+
+INPUTS, CODER, IMAGE, OUTPUT, RUN, MODEL = "Inputs", "Coder", "Image", "Output", "Run", "Model"
+
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUTS", help="Files, folders, globs, or - for paths on standard input."
+    ),
+]
+Files0From = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Paths from a NUL-separated file (-: stdin).",
+        rich_help_panel=INPUTS,
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="In folders, only names like this.", rich_help_panel=INPUTS
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="In folders, no names like this.", rich_help_panel=INPUTS),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Stop after so many files.", rich_help_panel=INPUTS),
+]
+MethodOption = Annotated[Method, typer.Option(help="The predictor.", rich_help_panel=CODER)]
+MetricOption = Annotated[
+    Metric, typer.Option(help="The distance of two tiles.", rich_help_panel=CODER)
+]
+ThresholdOption = Annotated[
+    str,
+    typer.Option(
+        metavar="TAU",
+        help="Tiles at most this far apart are similar: 0 to 1, such as 0.03 or 3/255.",
+        rich_help_panel=CODER,
+    ),
+]
+ModeOption = Annotated[
+    Mode,
+    typer.Option(help="Compare with rebuilt tiles, or with source tiles.", rich_help_panel=CODER),
+]
+SkipRatioOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        help="conncomp: the pruned share of a component.",
+        rich_help_panel=CODER,
+    ),
+]
+MatchCountOption = Annotated[
+    bool,
+    typer.Option(
+        "--match-count",
+        help="conncomp: keep about as many as pred_2d.",
+        rich_help_panel=CODER,
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", help="random: the seed.", rich_help_panel=CODER)
+]
+FramesOption = Annotated[
+    Frames, typer.Option(help="Frames of an animation.", rich_help_panel=IMAGE)
+]
+BackgroundOption = Annotated[
+    str,
+    typer.Option(metavar="COLOUR", help="Behind transparent pixels.", rich_help_panel=IMAGE),
+]
+MaxImagePixelsOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Larger images are not decoded: error rows.",
+        rich_help_panel=IMAGE,
+    ),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace an earlier output.", rich_help_panel=OUTPUT),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(help="Go on with an unfinished dataset.", rich_help_panel=OUTPUT),
+]
+RetryFailedOption = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed",
+        help="In an existing dataset, try the inputs that failed again.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Processes; 0 works in this one. Default: the cores.",
+        rich_help_panel=RUN,
+    ),
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(min=0.001, metavar="SECONDS", help="For one image.", rich_help_panel=RUN),
+]
+WorkerMemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Limit of each worker, such as 4GB. Default: none.",
+        rich_help_panel=RUN,
+    ),
+]
+MaxFailuresOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Stop after so many failures.", rich_help_panel=RUN),
+]
+FailFastOption = Annotated[
+    bool,
+    typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=RUN),
 ]

@@ -3,53 +3,73 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from copy import copy
+from typing import Protocol
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ppcli.cli.terminal import Terminal
-from ppcli.inputs.listing import Listing
+from ppcli.inputs.refs import Input
+
+
+class CountedInputs(Protocol):
+    """Inputs that can tell whether they can be gone through twice."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether iterating again gives them again."""
+
+    def __iter__(self) -> Iterator[Input]:
+        """The inputs."""
 
 
 @contextmanager
-def progress(terminal: Terminal, listing: Listing) -> Iterator[Callable[[], None]]:
+def progress(terminal: Terminal, inputs: CountedInputs, items: str) -> Iterator[Callable[[], None]]:
     """Draw a bar, only on a terminal; gives what is to be called after each input."""
     if terminal.quiet or terminal.as_json or not terminal.console.is_terminal:
         yield lambda: None
         return
     bar = Progress(
         BarColumn(),
-        _Count(),
-        _Rate(),
+        _Count(items),
+        _Rate(items),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=terminal.console,
         transient=True,
     )
     with bar:
-        task = bar.add_task("images", total=None)
-        if listing.repeatable:
-            _count_in_background(listing, lambda total: bar.update(task, total=total))
+        task = bar.add_task(items, total=None)
+        if inputs.repeatable:
+            _count_in_background(inputs, lambda total: bar.update(task, total=total))
         yield lambda: bar.advance(task)
 
 
-def _count_in_background(listing: Listing, tell: Callable[[int], None]) -> None:
+def _count_in_background(inputs: CountedInputs, tell: Callable[[int], None]) -> None:
     """Count the inputs beside the run, which itself lists them only as it goes."""
 
     def count() -> None:
         with suppress(OSError):
-            tell(sum(1 for _ in replace(listing)))
+            tell(sum(1 for _ in copy(inputs)))
 
     threading.Thread(target=count, daemon=True).start()
 
 
 class _Count(ProgressColumn):
+    def __init__(self, items: str) -> None:
+        super().__init__()
+        self._items = items
+
     def render(self, task: Task) -> Text:
         total = "" if task.total is None else f" of {task.total:,.0f}"
-        return Text(f"{task.completed:,.0f}{total} images")
+        return Text(f"{task.completed:,.0f}{total} {self._items}")
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, items: str) -> None:
+        super().__init__()
+        self._items = items
+
     def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:,.1f} images/s")
+        return Text("" if task.speed is None else f"{task.speed:,.1f} {self._items}/s")

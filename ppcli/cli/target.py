@@ -16,17 +16,40 @@ from ppcli.store.schema import Config
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An output, and what may be done to it."""
+    """An output, and what may be done to it.
+
+    Raises:
+        UsageError: for a name that no output can have, or a format that is not for it.
+    """
 
     output: str
     row_format: Format | None
-    config: Config
     overwrite: bool
     resume: bool
     rows_per_shard: int
 
+    def __post_init__(self) -> None:
+        single_file_format(self.output)
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether rows go to standard output."""
+        return self.output == STDOUT
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether rows go to a dataset."""
+        return not self.is_stdout and single_file_format(self.output) is None
+
+    @property
+    def advice(self) -> str:
+        """What to know after a run that was stopped."""
+        if self.is_folder:
+            return "the same command goes on from here"
+        return "the rows so far are written" if self.is_stdout else f"{self.output} is not written"
+
     @contextmanager
-    def open(self) -> Iterator[RowSink]:
+    def open(self, config: Config) -> Iterator[RowSink]:
         """Open it for the rows of a run.
 
         Raises:
@@ -35,16 +58,16 @@ class Target:
         with ExitStack() as stack:
             sink: AbstractContextManager[RowSink]
             stream = stack.enter_context(data_on_stdout())
-            if self.output == STDOUT:
+            if self.is_stdout:
                 if sys.stdout is None:
                     raise OutputError("standard output is closed, and -o - names it")
-                sink = stream_output(stream, self.row_format or Format.JSONL, self.config)
+                sink = stream_output(stream, self.row_format or Format.JSONL, config)
             elif (named := single_file_format(self.output)) is not None:
-                sink = file_output(self.output, named, self.config, self.overwrite)
+                sink = file_output(self.output, self.row_format or named, config, self.overwrite)
             else:
                 sink = dataset_output(
                     self.output,
-                    self.config,
+                    config,
                     overwrite=self.overwrite,
                     resume=self.resume,
                     rows_per_shard=self.rows_per_shard,

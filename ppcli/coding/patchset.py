@@ -13,8 +13,8 @@ from ppcli.errors import DamagedError, UsageError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PatchSet:
-    """What is left of an image after pruning.
+class KeptTiles:
+    """What a model takes of an image.
 
     Attributes:
         keep: bool (grid_h, grid_w), true where the tile is kept.
@@ -22,7 +22,6 @@ class PatchSet:
         options: the configuration that the mask was made with.
 
     Raises:
-        UsageError: when the method's choices cannot be replayed from mask and tiles.
         DamagedError: when mask and tiles do not belong together.
     """
 
@@ -31,11 +30,10 @@ class PatchSet:
     options: CoderOptions
 
     def __post_init__(self) -> None:
-        require_decodable(self.options)
         if self.keep.dtype != np.bool_ or self.tiles.dtype != np.uint8:
             raise DamagedError("a keep mask is bool, and tiles are uint8")
-        if self.keep.ndim != 2 or not self.keep.size or not self.keep[0, 0]:
-            raise DamagedError("a keep mask has two dimensions and keeps its first tile")
+        if self.keep.ndim != 2 or not self.keep.any():
+            raise DamagedError("a keep mask has two dimensions and keeps a tile")
         tile = self.tiles.shape[1] if self.tiles.ndim == 4 else 0
         if tile < 1 or self.tiles.shape != (self.kept, tile, tile, 3):
             raise DamagedError(
@@ -61,6 +59,22 @@ class PatchSet:
     def keep_ratio(self) -> float:
         """Kept tiles over all tiles."""
         return self.kept / self.tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatchSet(KeptTiles):
+    """What is left of an image after pruning, enough to rebuild it.
+
+    Raises:
+        UsageError: when the method's choices cannot be replayed from mask and tiles.
+        DamagedError: when mask and tiles do not belong together.
+    """
+
+    def __post_init__(self) -> None:
+        require_decodable(self.options)
+        KeptTiles.__post_init__(self)
+        if not self.keep[0, 0]:
+            raise DamagedError("a keep mask keeps its first tile")
 
     def reconstruct(self) -> NDArray[np.uint8]:
         """Rebuild the raster: uint8 (grid_h·tile, grid_w·tile, 3).

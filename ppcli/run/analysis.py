@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
-from ppcli.coding.patchset import PatchSet, cut, raster_digest, require_decodable
+from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
 from ppcli.errors import ErrorCode, ImageError, internal_error
 from ppcli.imaging import direct
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
@@ -39,6 +39,7 @@ class AnalysisOptions:
         background: what shows behind transparent pixels.
         max_image_pixels: larger images are error rows.
         patches: whether patch sets are made.
+        rebuildable: whether the image can be rebuilt from them; for a model it need not be.
 
     Raises:
         UsageError: when patch sets are asked of a method that cannot be decoded.
@@ -50,15 +51,17 @@ class AnalysisOptions:
     background: Colour = WHITE
     max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
     patches: bool = True
+    rebuildable: bool = True
 
     def __post_init__(self) -> None:
-        if self.patches:
+        if self.patches and self.rebuildable:
             require_decodable(self.coder)
 
     def as_config(self) -> dict[str, Any]:
         """Flat and JSON-ready, for the metadata of what is written; only what has an effect."""
         nested: dict[str, Any] = asdict(self)
         coder = nested.pop("coder")
+        del nested["rebuildable"]
         for name in self.coder.without_effect:
             del coder[name]
         flat: dict[str, Any] = coder | nested.pop("fit") | nested
@@ -232,8 +235,8 @@ def _analyze_page(
     unique = distinct_tiles(fitted.raster, keep, tile, options.coder)
     patches = None
     if options.patches:
-        patch_set = PatchSet(keep, cut(fitted.raster, keep, tile), options.coder)
-        patches = _pack(row.image_id, pixels, fitted, patch_set, options)
+        kept_tiles = KeptTiles(keep, cut(fitted.raster, keep, tile), options.coder)
+        patches = _pack(row.image_id, pixels, fitted, kept_tiles, options)
     coded = time.perf_counter()
     grid_h, grid_w = keep.shape
     tokens, kept = keep.size, int(keep.sum())
@@ -258,16 +261,19 @@ def _pack(
     image_id: str,
     pixels: NDArray[np.uint8],
     fitted: FittedRaster,
-    patch_set: PatchSet,
+    kept: KeptTiles,
     options: AnalysisOptions,
 ) -> PatchRow:
-    lossless = options.coder.threshold == 0
-    rebuilt = fitted.raster if lossless else patch_set.reconstruct()
+    digest = ""
+    if options.rebuildable:
+        lossless = options.coder.threshold == 0
+        patch_set = PatchSet(kept.keep, kept.tiles, kept.options)
+        digest = raster_digest(fitted.raster if lossless else patch_set.reconstruct())
     return pack(
         image_id,
         (pixels.shape[1], pixels.shape[0]),
         (fitted.width, fitted.height),
         options.fit.fit,
-        patch_set,
-        raster_digest(rebuilt),
+        kept,
+        digest,
     )

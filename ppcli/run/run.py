@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.stopping import StopRequest
@@ -73,6 +74,21 @@ class Watcher:
     on_file: Callable[[], None] = lambda: None
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a run gives up, and what it does again.
+
+    Attributes:
+        max_failures: stop after so many new error rows.
+        retry_failed: do the inputs with error rows of an earlier run again.
+        max_image_pixels: larger images are error rows.
+    """
+
+    max_failures: int | None = None
+    retry_failed: bool = False
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+
+
 @dataclass(slots=True)
 class Run:
     """One run over some inputs.
@@ -82,16 +98,14 @@ class Run:
         summary: what the run adds up to, so far.
         watcher: told of the progress.
         stop: says when to stop early.
-        max_failures: stop after so many new error rows.
-        retry_failed: do the inputs with error rows of an earlier run again.
+        limits: when to give up, and what to do again.
     """
 
     work: Work
     summary: Summary
     watcher: Watcher
     stop: StopRequest
-    max_failures: int | None = None
-    retry_failed: bool = False
+    limits: Limits
 
     def __call__(
         self, inputs: Inputs, open_sink: Callable[[], AbstractContextManager[RowSink]]
@@ -143,8 +157,8 @@ class Run:
 
     def _end_if_too_many_failed(self) -> None:
         failed = self.summary.failed_now
-        if self.max_failures is not None and failed >= self.max_failures:
-            option = "--max-failures" if self.max_failures > 1 else "--fail-fast"
+        if self.limits.max_failures is not None and failed >= self.limits.max_failures:
+            option = "--max-failures" if self.limits.max_failures > 1 else "--fail-fast"
             number = "the first failure" if failed == 1 else f"{failed:,} failures"
             raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
 
@@ -155,7 +169,7 @@ class Run:
 
     def _take_over(self, shard: EarlierShard) -> None:
         """Count what an earlier run did, after another try at its failures if that is wanted."""
-        if self.retry_failed and any(one.failed for one in shard.inputs):
+        if self.limits.retry_failed and any(one.failed for one in shard.inputs):
             self._retry(shard)
             return
         for one in shard.inputs:

@@ -1,6 +1,8 @@
 """Patch sets ↔ the bytes of their columns."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode
-from ppcli.coding.patchset import PatchSet, raster_digest
+from ppcli.coding.patchset import KeptTiles, PatchSet, raster_digest
 from ppcli.errors import DamagedError, UsageError
 from ppcli.imaging.choices import Fit
 from ppcli.store.rows import PatchRow
@@ -65,21 +67,21 @@ def pack(
     size: tuple[int, int],
     fitted: tuple[int, int],
     fit: Fit,
-    patch_set: PatchSet,
+    kept: KeptTiles,
     digest: str,
 ) -> PatchRow:
-    """The row of a patch set: mask packed eight to a byte, tiles as one zstd frame.
+    """The row of an image's kept tiles: mask packed eight to a byte, tiles as one zstd frame.
 
     Args:
         image_id: identity of the row.
         size: (width, height) of the source.
         fitted: (width, height) of the image within the raster.
         fit: how it was brought onto the grid.
-        patch_set: mask and tiles.
-        digest: `raster_digest` of the raster that decoding must give.
+        kept: mask and tiles.
+        digest: `raster_digest` of the raster that decoding must give; empty where nothing can.
     """
-    grid_h, grid_w = patch_set.keep.shape
-    tiles = np.ascontiguousarray(patch_set.tiles).data.cast("B")
+    grid_h, grid_w = kept.keep.shape
+    tiles = np.ascontiguousarray(kept.tiles).data.cast("B")
     return PatchRow(
         image_id=image_id,
         width=size[0],
@@ -88,13 +90,13 @@ def pack(
         fitted_height=fitted[1],
         grid_h=grid_h,
         grid_w=grid_w,
-        tile=patch_set.tile,
+        tile=kept.tile,
         fit=fit.value,
-        method=patch_set.options.method.value,
-        metric=patch_set.options.metric.value,
-        mode=patch_set.options.mode.value,
-        threshold=patch_set.options.threshold,
-        keep=np.packbits(patch_set.keep).tobytes(),
+        method=kept.options.method.value,
+        metric=kept.options.metric.value,
+        mode=kept.options.mode.value,
+        threshold=kept.options.threshold,
+        keep=np.packbits(kept.keep).tobytes(),
         tiles=pa.Codec("zstd", ZSTD_LEVEL).compress(tiles, asbytes=True),
         raster_digest=digest,
     )
@@ -106,11 +108,10 @@ def unpack(row: PatchRow) -> StoredPatchSet:
     Raises:
         DamagedError: when the columns contradict one another.
     """
-    try:
-        patch_set = _patch_set(row)
+    with _noticing_contradictions():
+        kept = kept_tiles(row)
+        patch_set = PatchSet(kept.keep, kept.tiles, kept.options)
         fit = Fit(row.fit)
-    except (ValueError, UsageError, OSError, OverflowError, MemoryError) as error:
-        raise DamagedError(str(error) or type(error).__name__) from error
     if not (0 < row.fitted_width <= row.grid_w * row.tile) or not (
         0 < row.fitted_height <= row.grid_h * row.tile
     ):
@@ -127,7 +128,25 @@ def unpack(row: PatchRow) -> StoredPatchSet:
     )
 
 
-def _patch_set(row: PatchRow) -> PatchSet:
+@contextmanager
+def _noticing_contradictions() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, UsageError, OSError, OverflowError, MemoryError) as error:
+        raise DamagedError(str(error) or type(error).__name__) from error
+
+
+def kept_tiles(row: PatchRow) -> KeptTiles:
+    """Mask and tiles of a row, whether or not they can be rebuilt from.
+
+    Raises:
+        DamagedError: when the columns contradict one another.
+    """
+    with _noticing_contradictions():
+        return _kept_tiles(row)
+
+
+def _kept_tiles(row: PatchRow) -> KeptTiles:
     tokens = row.grid_h * row.grid_w
     if row.grid_h < 1 or row.grid_w < 1 or row.tile < 1 or len(row.keep) != math.ceil(tokens / 8):
         raise DamagedError("the keep mask does not have the size of the grid")
@@ -139,4 +158,4 @@ def _patch_set(row: PatchRow) -> PatchSet:
     raw = pa.Codec("zstd").decompress(row.tiles, decompressed_size=math.prod(shape))
     tiles = np.frombuffer(raw, dtype=np.uint8).reshape(shape)
     options = CoderOptions(Method(row.method), Metric(row.metric), Mode(row.mode), row.threshold)
-    return PatchSet(keep, tiles, options)
+    return KeptTiles(keep, tiles, options)

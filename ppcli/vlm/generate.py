@@ -1,7 +1,8 @@
 """Answers, token by token: vision, prefill in chunks, and single steps over shared buffers."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,10 +12,11 @@ import onnxruntime as ort
 import psutil
 from numpy.typing import NDArray
 
-from ppcli.errors import ErrorCode, ImageError
+from ppcli.errors import ErrorCode, ImageError, internal_error
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.graph import TYPES
-from ppcli.vlm.positions import PatchPlaces, TokenPlaces
+from ppcli.vlm.images import ImagePatches
+from ppcli.vlm.positions import TokenPlaces
 from ppcli.vlm.sampling import Sampler
 from ppcli.vlm.sessions import Device, Sessions
 
@@ -29,19 +31,6 @@ class FinishReason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImagePatches:
-    """The kept patches of one image.
-
-    Attributes:
-        pixel_values: float32 (N, values), in merge-block order.
-        places: where they lie.
-    """
-
-    pixel_values: Floats
-    places: PatchPlaces
 
 
 @dataclass(slots=True)
@@ -61,6 +50,17 @@ class Generated:
     vision_ms: float = 0.0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what onnxruntime raises, in classes of its own that share no base, into ours."""
+    try:
+        yield
+    except Exception as error:
+        if "alloc" in str(error):
+            raise ImageError(ErrorCode.OUT_OF_MEMORY, f"the model ran out: {error}") from error
+        raise internal_error(error) from error
 
 
 class Generator:
@@ -168,7 +168,8 @@ class Generator:
                 "interp_idx": image.places.interp_idx,
                 "interp_w": image.places.interp_w,
             }
-            out = self._sessions.vision.run(None, given)
+            with _explained():
+                out = self._sessions.vision.run(None, given)
             embeds.append(out[0])
             if layers:
                 deepstack.append(out[1])
@@ -263,7 +264,8 @@ class Generator:
             binding.bind_ortvalue_input(f"past_{name}", buffer)
             binding.bind_ortvalue_output(f"present_{name}", buffer)
         binding.bind_output("logits", "cpu")
-        self._sessions.decoder.run_with_iobinding(binding)
+        with _explained():
+            self._sessions.decoder.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy()[0]
         return logits
 

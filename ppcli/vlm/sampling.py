@@ -15,7 +15,7 @@ class Sampler:
     Attributes:
         temperature: the logits are divided by it.
         top_p: the smallest set of tokens with at least this much of the probability is drawn from.
-        seed: of the request.
+        seed: of the request, one number or several.
 
     Raises:
         UsageError: for numbers out of range.
@@ -23,7 +23,7 @@ class Sampler:
 
     temperature: float = 0.0
     top_p: float = 1.0
-    seed: int = 0
+    seed: tuple[int, ...] = (0,)
     _random: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -31,8 +31,8 @@ class Sampler:
             raise UsageError(f"the temperature is {self.temperature}; it must be 0 or more")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p is {self.top_p}; it must be above 0 and at most 1")
-        if self.seed < 0:
-            raise UsageError(f"the seed is {self.seed}; it must be 0 or more")
+        if min(self.seed) < 0:
+            raise UsageError(f"the seed is {min(self.seed)}; it must be 0 or more")
         self._random = np.random.default_rng(self.seed)
 
     def __call__(self, logits: NDArray[np.float32]) -> int:

@@ -24,7 +24,7 @@ from ppcli.inputs.listing import Listing
 from ppcli.run.analysis import AnalysisOptions
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import SerialExecutor
-from ppcli.run.run import Run, Watcher
+from ppcli.run.run import Limits, Run, Watcher
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import AnalyzeSummary
 from ppcli.store.dataset import dataset_output
@@ -56,7 +56,7 @@ def run(folder: Path, out: Path, how: str = "resume") -> None:
     """Analyze the folder into a dataset, in this process."""
     retry, overwrite = how == "retry", how == "overwrite"
     work = AnalyzeWork(OPTIONS, SerialExecutor())
-    analyze = Run(work, AnalyzeSummary(), Watcher(), StopRequest(), retry_failed=retry)
+    analyze = Run(work, AnalyzeSummary(), Watcher(), StopRequest(), Limits(retry_failed=retry))
     config = OPTIONS.as_config()
     with pillow_limits(OPTIONS.max_image_pixels):
         analyze(

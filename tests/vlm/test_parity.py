@@ -10,7 +10,8 @@ import pytest
 
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.export import Export
-from ppcli.vlm.generate import Generator, ImagePatches
+from ppcli.vlm.generate import Generator
+from ppcli.vlm.images import ImagePatches
 from ppcli.vlm.positions import TokenPlaces, patch_places, token_places
 from ppcli.vlm.sessions import Device, open_sessions
 from tests.vlm.checkpoints import Tiny, write_checkpoint

@@ -1,0 +1,68 @@
+"""A run, and what is said around it: the part that `analyze` and `infer` share."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from ppcli.cli.options import logger
+from ppcli.cli.progress import CountedInputs, progress
+from ppcli.cli.target import Target
+from ppcli.cli.terminal import Terminal
+from ppcli.errors import ExitCode, StoppedError
+from ppcli.imaging.decode import pillow_limits
+from ppcli.run.run import Inputs, Limits, Run, Watcher, Work
+from ppcli.run.stopping import listening
+from ppcli.run.summary import Summary
+from ppcli.store.outputs import RowSink
+from ppcli.store.rows import MainRow
+
+_Summary = TypeVar("_Summary", bound=Summary)
+
+
+class _Inputs(Inputs, CountedInputs, Protocol):
+    pass
+
+
+def carry_out(
+    work: Work,
+    inputs: _Inputs,
+    open_sink: Callable[[], AbstractContextManager[RowSink]],
+    target: Target,
+    terminal: Terminal,
+    summary: _Summary,
+    show: Callable[[_Summary, Terminal], None],
+    limits: Limits,
+) -> ExitCode:
+    """Run, draw the progress, show the table, and say where the rows are.
+
+    Raises:
+        StoppedError: when the run was stopped, with what to do next.
+    """
+    stopped: StoppedError | None = None
+    with (
+        listening() as stop,
+        pillow_limits(limits.max_image_pixels),
+        progress(terminal, inputs, f"{work.item}s") as on_file,
+    ):
+        run = Run(work, summary, Watcher(_log_row, on_file), stop, limits)
+        try:
+            run(inputs, open_sink)
+        except StoppedError as error:
+            stopped = error
+        except KeyboardInterrupt:
+            stopped = StoppedError(ExitCode.INTERRUPTED, "interrupted, and stopped at once")
+    show(summary, terminal)
+    if stopped is not None:
+        raise StoppedError(stopped.exit_code, f"{stopped}; {target.advice}")
+    if not target.is_stdout:
+        terminal.say(f"written to {target.output}")
+    return ExitCode.INPUTS_FAILED if summary.failed else ExitCode.OK
+
+
+def _log_row(row: MainRow) -> None:
+    """A line for a failure, and for others too where more is wanted."""
+    if row.error_code is None:
+        logger.debug("%s: %s of %s tokens kept", row.image_id, row.kept, row.tokens)
+        return
+    fields = {"image_id": row.image_id, "error_code": row.error_code}
+    logger.warning("%s: %s", row.error_code, row.error_message, extra={"fields": fields})

@@ -1,0 +1,180 @@
+"""One model that answers requests about pruned images."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xxhash
+
+from ppcli.coding.patchset import KeptTiles, PatchSet, cut
+from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.store.rows import ERROR, AnswerRow
+from ppcli.vlm.directory import ModelDirectory
+from ppcli.vlm.generate import Generator
+from ppcli.vlm.images import image_patches
+from ppcli.vlm.positions import token_places
+from ppcli.vlm.prompts import message_of
+from ppcli.vlm.sampling import Sampler
+from ppcli.vlm.sessions import Sessions
+
+_UNFINISHED = "\ufffd"  # what the tokenizer gives for a character whose bytes are not all there
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked, images apart.
+
+    Attributes:
+        prompt: the text after the images.
+        system: text of the system before it; None for none.
+        max_new_tokens: the most that the answer has.
+        temperature: 0 is greedy.
+        top_p: of sampling.
+        seed: of sampling; with `own_seed` as it is, else mixed with the request's identity.
+        own_seed: whether the seed was given for this very request.
+    """
+
+    prompt: str
+    system: str | None = None
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    own_seed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UsageError(f"{self.max_new_tokens} new tokens are no answer; ask for 1 or more")
+        Sampler(self.temperature, self.top_p, (self.seed,))
+
+    def sampler(self, identity: str) -> Sampler:
+        """The sampler of a request: the same whoever else is asked, and in whatever order."""
+        mixed = (
+            (self.seed,)
+            if self.own_seed
+            else (self.seed, xxhash.xxh3_64_intdigest(identity.encode()))
+        )
+        return Sampler(self.temperature, self.top_p, mixed)
+
+
+class Engine:
+    """Answers one request after another.
+
+    Args of the constructor:
+        model: the model directory.
+        sessions: its graphs.
+        prune: whether pruned tiles are left out; if not, images are rebuilt and fed whole.
+    """
+
+    def __init__(self, model: ModelDirectory, sessions: Sessions, prune: bool = True) -> None:
+        self._model = model
+        self._prune = prune
+        self._generator = Generator(model, sessions)
+
+    def answer(
+        self,
+        row: AnswerRow,
+        ask: Ask,
+        images: Sequence[KeptTiles],
+        on_text: Callable[[str], None] | None = None,
+        on_token: Callable[[], None] = lambda: None,
+    ) -> AnswerRow:
+        """Answer one request.
+
+        Args:
+            row: what is known of it already.
+            ask: what is asked.
+            images: kept tiles of each image, in order.
+            on_text: told of each piece of the answer as it comes.
+            on_token: called after each token; may raise to give the request up.
+
+        Returns:
+            The row with the answer, or with the error of this request.
+        """
+        try:
+            return self._answered(row, ask, images, on_text, on_token)
+        except ImageError as error:
+            return replace(
+                row, status=ERROR, error_code=error.code.value, error_message=error.message
+            )
+
+    def _answered(
+        self,
+        row: AnswerRow,
+        ask: Ask,
+        images: Sequence[KeptTiles],
+        on_text: Callable[[str], None] | None,
+        on_token: Callable[[], None],
+    ) -> AnswerRow:
+        started = time.perf_counter()
+        if not self._prune:
+            images = [_whole(one) for one in images]
+        config, prompter = self._model.config, self._model.prompter
+        keeps = [one.keep for one in images]
+        try:
+            ids = prompter.ids(message_of(ask.prompt, len(images), ask.system))
+            prompt = token_places(ids, config.image_token, keeps)
+        except UsageError as error:
+            raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
+        self._generator.check_length(prompt.length, prompt.full_length, ask.max_new_tokens)
+        side = config.vision.positions_per_side
+        patches = [image_patches(one, self._model.preset, side) for one in images]
+        row = replace(
+            row,
+            kept=sum(int(np.count_nonzero(keep)) for keep in keeps) if images else None,
+            prompt_tokens=prompt.length,
+            select_ms=(row.select_ms or 0.0) + (time.perf_counter() - started) * 1000,
+        )
+        telling = _Telling(prompter.answer, on_text)
+
+        def tell(token: int) -> None:
+            telling(token)
+            on_token()
+
+        identity = row.custom_id or row.image_id or ask.prompt
+        made = self._generator.generate(
+            patches, prompt, ask.max_new_tokens, ask.sampler(identity), tell
+        )
+        telling.end()
+        return replace(
+            row,
+            answer=prompter.answer(made.tokens),
+            finish_reason=made.finish_reason.value,
+            answer_tokens=len(made.tokens),
+            vision_ms=made.vision_ms,
+            prefill_ms=made.prefill_ms,
+            decode_ms=made.decode_ms,
+        )
+
+
+class _Telling:
+    """Gives an answer on piece by piece, never half a character."""
+
+    def __init__(
+        self, text_of: Callable[[Sequence[int]], str], on_text: Callable[[str], None] | None
+    ) -> None:
+        self._text_of, self._on_text = text_of, on_text
+        self._tokens: list[int] = []
+        self._told = 0
+
+    def __call__(self, token: int) -> None:
+        if self._on_text is not None:
+            self._tokens.append(token)
+            self._tell(self._text_of(self._tokens).rstrip(_UNFINISHED))
+
+    def end(self) -> None:
+        if self._on_text is not None:
+            self._tell(self._text_of(self._tokens))
+
+    def _tell(self, text: str) -> None:
+        if self._on_text is not None and len(text) > self._told:
+            self._on_text(text[self._told :])
+            self._told = len(text)
+
+
+def _whole(kept: KeptTiles) -> KeptTiles:
+    """All tiles of an image, rebuilt from those that are kept."""
+    raster = PatchSet(kept.keep, kept.tiles, kept.options).reconstruct()
+    keep = np.ones_like(kept.keep)
+    return KeptTiles(keep, cut(raster, keep, kept.tile), kept.options)
