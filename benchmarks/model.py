@@ -87,11 +87,12 @@ def ours(folder: Path, page: str) -> dict[str, Times]:
     """Times of the exported graphs, in milliseconds."""
     from ppcli.coding.patchset import cut
     from ppcli.imaging.pixels import pixel_values
+    from ppcli.vlm.choices import Device
     from ppcli.vlm.directory import ModelDirectory
     from ppcli.vlm.generate import Generator
     from ppcli.vlm.images import ImagePatches
     from ppcli.vlm.positions import patch_places, token_places
-    from ppcli.vlm.sessions import Device, open_sessions
+    from ppcli.vlm.sessions import open_sessions
 
     model = ModelDirectory.open(str(folder))
     generator = Generator(model, open_sessions(model, Device.CPU))

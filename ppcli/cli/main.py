@@ -9,6 +9,8 @@ from typer.core import TyperCommand
 
 from ppcli.cli.analyze import analyze
 from ppcli.cli.contract import under_contract
+from ppcli.cli.export import export
+from ppcli.cli.infer import infer
 from ppcli.cli.reconstruct import reconstruct
 from ppcli.cli.verify import verify
 from ppcli.version import __version__
@@ -32,7 +34,7 @@ class _InPanels(TyperCommand):
         super().__init__(*args, **kwargs | {"rich_markup_mode": "rich"})
 
 
-for _command in (analyze, reconstruct, verify):
+for _command in (analyze, infer, export, reconstruct, verify):
     app.command(cls=_InPanels)(under_contract(_command))
 
 

@@ -46,6 +46,17 @@ def progress(terminal: Terminal, inputs: CountedInputs, items: str) -> Iterator[
         yield lambda: bar.advance(task)
 
 
+@contextmanager
+def steps(terminal: Terminal, items: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar of known length, only on a terminal; is called with how many are done of all."""
+    if terminal.quiet or terminal.as_json or not terminal.console.is_terminal:
+        yield lambda done, total: None
+        return
+    with Progress(BarColumn(), _Count(items), console=terminal.console, transient=True) as bar:
+        task = bar.add_task(items, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def _count_in_background(inputs: CountedInputs, tell: Callable[[int], None]) -> None:
     """Count the inputs beside the run, which itself lists them only as it goes."""
 

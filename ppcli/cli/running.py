@@ -19,13 +19,13 @@ from ppcli.store.rows import MainRow
 _Summary = TypeVar("_Summary", bound=Summary)
 
 
-class _Inputs(Inputs, CountedInputs, Protocol):
-    pass
+class RunInputs(Inputs, CountedInputs, Protocol):
+    """What a run goes through, with a bar that may know its end."""
 
 
 def carry_out(
     work: Work,
-    inputs: _Inputs,
+    inputs: RunInputs,
     open_sink: Callable[[], AbstractContextManager[RowSink]],
     target: Target,
     terminal: Terminal,

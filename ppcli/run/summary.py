@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ppcli.store.rows import OK, MainRow, PatchRow, StatsRow
+from ppcli.store.rows import OK, AnswerRow, MainRow, PatchRow, StatsRow
 
+PHASES = ("select_ms", "vision_ms", "prefill_ms", "decode_ms")
 _STEPS = 10_000
 
 
@@ -84,6 +85,31 @@ class Summary:
         """All rows of an input have been counted."""
         self.files += 1
         self.earlier_files += earlier
+
+
+@dataclass(slots=True)
+class InferSummary(Summary):
+    """What `infer` counts beside that.
+
+    Attributes:
+        prompt_tokens: fed, those of images included.
+        answer_tokens: generated.
+        phases: milliseconds of selection, vision, prefill and decode, by the name of the column.
+    """
+
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+
+    def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
+        """Count one answer."""
+        Summary.add(self, row, patches, earlier)
+        assert isinstance(row, AnswerRow)
+        if row.status == OK and not earlier:
+            self.prompt_tokens += row.prompt_tokens or 0
+            self.answer_tokens += row.answer_tokens or 0
+            for name in PHASES:
+                self.phases[name] += getattr(row, name) or 0.0
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from ppcli.store.manifest import main_kind
 from ppcli.store.parquet import parquet_rows
 from ppcli.store.rows import MainRow, PatchRow
 from ppcli.store.schema import SCHEMAS, Config, FileMetadata
-from ppcli.store.text import ArrowStream, CsvLines, JsonLines
+from ppcli.store.text import ArrowStream, CsvLines, JsonLines, OpenAiLines
 
 _BY_SUFFIX = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQUET}
 _OTHER_SUFFIXES = frozenset(
@@ -121,6 +121,8 @@ def _row_writer(
         return CsvLines(file, SCHEMAS[metadata.kind].names)
     if row_format is Format.ARROW:
         return ArrowStream(file, metadata)
+    if row_format is Format.OPENAI:
+        return OpenAiLines(file, config["model"]["source"])
     return parquet_rows(file, metadata)
 
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from ppcli.store.rows import MainRow
+from ppcli.store.rows import OK, AnswerRow, MainRow
 from ppcli.store.schema import SCHEMAS, FileMetadata, table_of
 
 _ROWS_PER_BATCH = 64
@@ -53,6 +53,58 @@ class CsvLines:
         self._file.flush()
 
     def __enter__(self) -> "CsvLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class OpenAiLines:
+    """Lines as the output file of an OpenAI batch has them."""
+
+    def __init__(self, file: BinaryIO, model: str) -> None:
+        self._file = file
+        self._model = model
+        self._lines = 0
+
+    def add(self, row: MainRow) -> None:
+        """Write one answer."""
+        assert isinstance(row, AnswerRow)
+        self._lines += 1
+        line = {
+            "id": f"batch_req_{self._lines}",
+            "custom_id": row.custom_id if row.custom_id is not None else row.image_id,
+            "response": self._response(row) if row.status == OK else None,
+            "error": None,
+        }
+        if row.status != OK:
+            line["error"] = {"code": row.error_code, "message": row.error_message}
+        self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+
+    def _response(self, row: AnswerRow) -> dict[str, Any]:
+        prompt, answer = row.prompt_tokens or 0, row.answer_tokens or 0
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": row.answer, "refusal": None},
+            "logprobs": None,
+            "finish_reason": row.finish_reason,
+        }
+        body = {
+            "id": f"chatcmpl-{self._lines}",
+            "object": "chat.completion",
+            "created": 0,  # not the time: equal runs write equal lines
+            "model": self._model,
+            "choices": [choice],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": answer,
+                "total_tokens": prompt + answer,
+            },
+        }
+        return {"status_code": 200, "request_id": f"req_{self._lines}", "body": body}
+
+    def __enter__(self) -> "OpenAiLines":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -116,9 +116,10 @@ class ModelDirectory:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What answers depend on: the digests of its files, and their type."""
+        """What answers depend on: the digests of its files; and what it was made of."""
         digests = {name: digest for name, (_, digest) in sorted(self.manifest.files.items())}
-        return {"dtype": self.manifest.dtype, "files": digests}
+        source, dtype = self.manifest.source, self.manifest.dtype
+        return {"source": source, "dtype": dtype, "files": digests}
 
 
 def _check_size(path: str, size: int) -> None:

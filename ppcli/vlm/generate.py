@@ -13,12 +13,13 @@ import psutil
 from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError, internal_error
+from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.graph import TYPES
 from ppcli.vlm.images import ImagePatches
 from ppcli.vlm.positions import TokenPlaces
 from ppcli.vlm.sampling import Sampler
-from ppcli.vlm.sessions import Device, Sessions
+from ppcli.vlm.sessions import Sessions
 
 Floats = NDArray[np.float32]
 PREFILL_CHUNK = 1024

@@ -4,25 +4,17 @@ import ctypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import onnxruntime as ort
 
 from ppcli.errors import MissingPartError, ModelError
+from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import DECODER, VISION, ModelDirectory
 
 CUDA_PROVIDER, CPU_PROVIDER = "CUDAExecutionProvider", "CPUExecutionProvider"
 _ONLY_FATAL = 4
 _PIP_LINE = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
-
-
-class Device(StrEnum):
-    """Where the model runs."""
-
-    AUTO = "auto"
-    CUDA = "cuda"
-    CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.export import Export
 from ppcli.vlm.generate import Generator
 from ppcli.vlm.images import ImagePatches
 from ppcli.vlm.positions import TokenPlaces, patch_places, token_places
-from ppcli.vlm.sessions import Device, open_sessions
+from ppcli.vlm.sessions import open_sessions
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 from tests.vlm.reference import (
     IMAGE_TOKEN,

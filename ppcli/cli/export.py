@@ -1,0 +1,47 @@
+"""`pixelprune export`."""
+
+from typing import Annotated
+
+import typer
+
+from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose
+from ppcli.errors import ExitCode
+from ppcli.vlm.choices import Dtype
+
+
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A checkpoint folder, or a name on the Hugging Face hub."
+        ),
+    ],
+    out_dir: Annotated[
+        str, typer.Argument(metavar="OUT_DIR", help="The model directory to write.")
+    ],
+    dtype: Annotated[
+        Dtype, typer.Option(help="float32 for the CPU, the others for CUDA.")
+    ] = Dtype.FLOAT32,
+    revision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Branch, tag or commit of a name on the hub."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier model directory.")
+    ] = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Make ONNX graphs of a Qwen3-VL checkpoint that take only the kept patches."""
+    from ppcli.cli.progress import steps
+    from ppcli.cli.terminal import Terminal
+    from ppcli.vlm.download import checkpoint_folder
+    from ppcli.vlm.export import Export
+
+    terminal = Terminal(quiet, verbose, log_format)
+    folder, source = checkpoint_folder(model, revision)
+    with steps(terminal, "tensors") as on_tensor:
+        Export(folder, dtype.value, source, on_tensor).write(out_dir, overwrite)
+    terminal.say(f"written to {out_dir}")
+    return ExitCode.OK

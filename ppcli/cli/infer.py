@@ -1,0 +1,234 @@
+"""`pixelprune infer`."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from ppcli.cli.options import (
+    INPUTS,
+    MODEL,
+    OUTPUT,
+    STDOUT,
+    BackgroundOption,
+    Exclude,
+    FailFastOption,
+    Files0From,
+    FramesOption,
+    Include,
+    InputsArgument,
+    Limit,
+    LogFormat,
+    LogFormatOption,
+    MatchCountOption,
+    MaxFailuresOption,
+    MaxImagePixelsOption,
+    MethodOption,
+    MetricOption,
+    ModeOption,
+    OverwriteOption,
+    Quiet,
+    ResumeOption,
+    RetryFailedOption,
+    SeedOption,
+    SkipRatioOption,
+    ThresholdOption,
+    TimeoutOption,
+    Verbose,
+    WorkerMemoryOption,
+    WorkersOption,
+)
+from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
+from ppcli.errors import ExitCode, UsageError
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
+from ppcli.inputs.listing import Listing
+from ppcli.inputs.requests import RequestFile
+from ppcli.store.choices import Format
+from ppcli.vlm.choices import DEFAULT_MAX_NEW_TOKENS, Device
+
+ANSWERS_PER_SHARD = 100
+
+
+def infer(
+    inputs: InputsArgument = None,
+    files0_from: Files0From = None,
+    requests: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Requests, a JSON object a line: image or images, prompt, custom_id (-: stdin).",
+            rich_help_panel=INPUTS,
+        ),
+    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What is asked.", rich_help_panel=MODEL)
+    ] = None,
+    prompt_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The same, from a file.", rich_help_panel=MODEL),
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="A system text before it.", rich_help_panel=MODEL),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="What pixelprune export wrote.", rich_help_panel=MODEL),
+    ] = None,
+    device: Annotated[
+        Device, typer.Option(help="Where the model runs.", rich_help_panel=MODEL)
+    ] = Device.AUTO,
+    device_id: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Which GPU.", rich_help_panel=MODEL)
+    ] = 0,
+    threads: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Of the CPU; 0: all cores.", rich_help_panel=MODEL),
+    ] = 0,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of an answer.", rich_help_panel=MODEL)
+    ] = DEFAULT_MAX_NEW_TOKENS,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="0: greedy.", rich_help_panel=MODEL)
+    ] = 0.0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Sample from the likeliest tokens.", rich_help_panel=MODEL
+        ),
+    ] = 1.0,
+    no_prune: Annotated[
+        bool,
+        typer.Option("--no-prune", help="Feed every patch.", rich_help_panel=MODEL),
+    ] = False,
+    method: MethodOption = Method.PRED_2D,
+    metric: MetricOption = Metric.MAX,
+    threshold: ThresholdOption = "0",
+    mode: ModeOption = Mode.ANCHORED,
+    skip_ratio: SkipRatioOption = 1.0,
+    match_count: MatchCountOption = False,
+    seed: SeedOption = 0,
+    frames: FramesOption = Frames.FIRST,
+    background: BackgroundOption = "white",
+    max_image_pixels: MaxImagePixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A folder, a .parquet, .jsonl or .csv file, or - for standard output.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = STDOUT,
+    row_format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="With -o -: jsonl unless told. openai is for .jsonl files too.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    resume: ResumeOption = True,
+    retry_failed: RetryFailedOption = False,
+    rows_per_shard: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Rows in one file.", rich_help_panel=OUTPUT),
+    ] = ANSWERS_PER_SHARD,
+    workers: WorkersOption = None,
+    timeout: TimeoutOption = 60.0,
+    worker_memory: WorkerMemoryOption = None,
+    max_failures: MaxFailuresOption = None,
+    fail_fast: FailFastOption = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Ask a vision-language model about images, their repeated patches left out."""
+    coder = CoderOptions(
+        method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
+    )
+    if model is None:
+        raise UsageError("no model: --model names a folder that pixelprune export wrote")
+    if no_prune and coder != CoderOptions(seed=seed):
+        raise UsageError("--no-prune feeds every patch, so how to prune cannot be said beside it")
+    _check_output(output, row_format)
+    from ppcli.cli.answers import Asking, show_answers
+    from ppcli.cli.running import carry_out
+    from ppcli.cli.target import Target
+    from ppcli.cli.terminal import Terminal, stdin_bytes
+    from ppcli.cli.values import colour, executor_for
+    from ppcli.imaging.fit import FitOptions
+    from ppcli.run.analysis import AnalysisOptions
+    from ppcli.run.run import Limits
+    from ppcli.run.summary import InferSummary
+    from ppcli.vlm.directory import ModelDirectory
+    from ppcli.vlm.engine import Ask
+
+    terminal = Terminal(quiet, verbose, log_format)
+    text = "" if requests is not None else _prompt(prompt, prompt_file)
+    ask = Ask(text, system, max_new_tokens, temperature, top_p, seed)
+    listing = Listing(
+        tuple(inputs or ()),
+        files0_from,
+        tuple(include or ()),
+        tuple(exclude or ()),
+        limit,
+        stdin_bytes(),
+        output,
+    )
+    directory = ModelDirectory.open(model)
+    options = AnalysisOptions(
+        coder,
+        FitOptions.of_preset(directory.preset),
+        frames,
+        colour(background),
+        max_image_pixels,
+        rebuildable=False,
+    )
+    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, options)
+    asking = Asking(directory, ask, options, executor, device, device_id, threads, not no_prune)
+    if requests is not None:
+        if inputs or files0_from or prompt is not None or prompt_file is not None:
+            raise UsageError("--requests brings its own images and prompts; leave the others out")
+        job = asking.of_requests(RequestFile(requests, limit, stdin_bytes()))
+    else:
+        job = asking.of_images(listing, streamed=output == STDOUT and row_format is None)
+    target = Target(output, row_format, overwrite, resume, rows_per_shard)
+    return carry_out(
+        job.work,
+        job.inputs,
+        partial(job.open_sink, target),
+        target,
+        terminal,
+        InferSummary(),
+        show_answers,
+        Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
+    )
+
+
+def _check_output(output: str, row_format: Format | None) -> None:
+    if not output:
+        raise UsageError("-o is empty; name a folder, a file, or - for standard output")
+    openai_file = row_format is Format.OPENAI and output.lower().endswith(".jsonl")
+    if row_format is not None and output != STDOUT and not openai_file:
+        raise UsageError("--format is for standard output (-o -); files are named for theirs")
+
+
+def _prompt(prompt: str | None, prompt_file: str | None) -> str:
+    if (prompt is None) == (prompt_file is None):
+        raise UsageError(
+            "ask something, once: --prompt TEXT, --prompt-file FILE or --requests FILE"
+        )
+    if prompt is not None:
+        return prompt
+    assert prompt_file is not None
+    try:
+        with open(prompt_file, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{prompt_file} cannot be read: {error}") from error

@@ -1,0 +1,21 @@
+"""The choices of this stop, apart from the code that needs onnxruntime: `--help` shows them."""
+
+from enum import StrEnum
+
+DEFAULT_MAX_NEW_TOKENS = 256
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    CPU = "cpu"
+
+
+class Dtype(StrEnum):
+    """The type of a model's weights and activations."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
