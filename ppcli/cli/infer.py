@@ -221,9 +221,7 @@ def _check_output(output: str, row_format: Format | None) -> None:
 
 def _prompt(prompt: str | None, prompt_file: str | None) -> str:
     if (prompt is None) == (prompt_file is None):
-        raise UsageError(
-            "ask something, once: --prompt TEXT, --prompt-file FILE or --requests FILE"
-        )
+        raise UsageError("ask one thing: --prompt TEXT, --prompt-file FILE or --requests FILE")
     if prompt is not None:
         return prompt
     assert prompt_file is not None

@@ -53,10 +53,10 @@ def _taps(place: Integers, size: int, side: int) -> tuple[Integers, NDArray[np.f
     """The two embeddings next to each place along an axis, and their shares, float32."""
     exact = place.astype(np.float32) * np.float32(side - 1) / np.float32(max(size - 1, 1))
     below = np.floor(exact)
-    share = exact - below
+    nearness = np.float32(1) - (exact - below)
     first = below.astype(np.int64)
     taps = np.stack([first, np.minimum(first + 1, side - 1)], axis=1)
-    return taps, np.stack([1 - share, share], axis=1).astype(np.float32)
+    return taps, np.stack([nearness, np.float32(1) - nearness], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,10 @@
 """Running the two graphs: onnxruntime on CUDA or on the CPU, and no silent change between them."""
 
 import ctypes
+import io
 import os
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +78,8 @@ def _cuda_problem() -> str | None:
     if CUDA_PROVIDER not in ort.get_available_providers():
         return "this onnxruntime was built without it; pip install onnxruntime-gpu"
     if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
+        with redirect_stdout(io.StringIO()):  # where it prints what it does not find
+            ort.preload_dlls()
     folder = os.path.join(os.path.dirname(ort.__file__), "capi")
     library = os.path.join(folder, "libonnxruntime_providers_cuda.so")
     if os.path.exists(library):  # elsewhere than on Linux the session tells

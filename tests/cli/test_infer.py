@@ -1,0 +1,301 @@
+"""`export` and `infer` as a user runs them, on a tiny model with random weights."""
+
+import csv
+import io
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.command import command_line, pixelprune
+from tests.conftest import blocks
+from tests.processes import eventually
+from tests.vlm.checkpoints import Tiny, write_checkpoint
+
+PROMPT = ("--prompt", "What is the total?", "--max-new-tokens", "6", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder / "checkpoint", Tiny(layers=2, depth=2, deepstack=(0,)))
+    done = pixelprune("export", folder / "checkpoint", folder / "model")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith(f"written to {folder / 'model'}\n".encode())
+    return folder / "model"
+
+
+def infer(*args: str | Path, code: int = 0, **options: object) -> subprocess.CompletedProcess:
+    done = pixelprune("infer", *args, **options)
+    assert done.returncode == code, done.stderr.decode()
+    return done
+
+
+def lines(data: bytes) -> list[dict]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def without_times(rows: list[dict]) -> list[dict]:
+    return [{k: v for k, v in row.items() if not k.endswith("_ms")} for row in rows]
+
+
+def test_a_folder_of_images(folder: Path, model: Path) -> None:
+    Image.new("RGB", (256, 256)).save(folder / "plain.png")
+    done = infer(folder, "--model", model, *PROMPT, code=3)
+    rows = lines(done.stdout)
+    names = [row["image_id"] for row in rows]
+    assert names == ["a.png", "b.jpg", "broken.png", "plain.png", "sub/a.png"]
+    assert [row["status"] for row in rows] == ["ok", "ok", "error", "ok", "ok"]
+    assert (rows[3]["kept"], rows[3]["tokens"]) == (1, 64)
+    assert rows[2]["error_code"] == "truncated"
+    assert rows[2]["error_message"].startswith("broken.png: ")
+    good = [row for row in rows if row["status"] == "ok"]
+    assert all(row["answer_tokens"] == 6 and 0 < row["kept"] <= row["tokens"] for row in good)
+    assert len({row["answer"] for row in good}) > 1
+    text = done.stderr.decode()
+    for words in ("requests", "failed: truncated", "image tokens, full", "prefill", "decode"):
+        assert words in text
+
+
+def test_every_output_has_the_same_rows(folder: Path, model: Path, tmp_path: Path) -> None:
+    expected = without_times(lines(infer(folder, "--model", model, *PROMPT, code=3).stdout))
+    for name in ("a.jsonl", "a.parquet", "a.csv", "folder"):
+        infer(folder, "--model", model, *PROMPT, "-q", "-o", tmp_path / name, code=3)
+    assert without_times(lines((tmp_path / "a.jsonl").read_bytes())) == expected
+    for path in (tmp_path / "a.parquet", tmp_path / "folder" / "answers" / "part-00000.parquet"):
+        assert without_times(pq.read_table(path).to_pylist()) == expected
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        answers = [row["answer"] for row in csv.DictReader(file)]
+    assert answers == [row["answer"] or "" for row in expected]
+    found = duckdb.sql(
+        f"SELECT image_id, answer FROM '{tmp_path}/folder/answers/*.parquet' WHERE status = 'ok'"
+    ).fetchall()
+    assert found == [(row["image_id"], row["answer"]) for row in expected if row["status"] == "ok"]
+    assert pixelprune("verify", tmp_path / "folder").returncode == 0
+    done = pixelprune("reconstruct", tmp_path / "folder", "--to", tmp_path / "png")
+    assert done.returncode == 2
+    assert b"made by infer, so it has no patch sets" in done.stderr
+
+
+def test_a_dataset_needs_no_second_decode(folder: Path, model: Path, tmp_path: Path) -> None:
+    expected = without_times(lines(infer(folder, "--model", model, *PROMPT, code=3).stdout))
+    stored = tmp_path / "stored"
+    pixelprune("analyze", folder, "-o", stored, "-q", "--min-pixels", "4096")
+    shutil.rmtree(folder)
+    rows = lines(infer(stored, "--model", model, *PROMPT, code=3).stdout)
+    assert without_times(rows) == expected
+    whole = lines(infer(stored, "--model", model, *PROMPT, "--no-prune", "-q", code=3).stdout)
+    assert all(row["kept"] == row["tokens"] for row in whole if row["status"] == "ok")
+
+
+@pytest.mark.parametrize(
+    ("analyzed", "asked", "words"),
+    [
+        (["--fit", "pad"], [], "fit pad there and resize in the model"),
+        (["--patch-size", "14"], [], "patch size 14 there and 16 in the model"),
+        ([], [], "min pixels 65536 there and 4096 in the model"),
+        (["--no-patches"], [], "has no patch sets"),
+        (["--min-pixels", "4096", "--threshold", "0.1"], ["--no-prune"], "threshold 0.1"),
+    ],
+)
+def test_datasets_that_do_not_suit(
+    folder: Path, model: Path, tmp_path: Path, analyzed, asked, words: str
+) -> None:
+    pixelprune("analyze", folder, "-o", tmp_path / "stored", "-q", *analyzed)
+    done = infer(tmp_path / "stored", "--model", model, *PROMPT, *asked, code=2)
+    assert words in done.stderr.decode()
+
+
+def test_requests(folder: Path, model: Path, tmp_path: Path) -> None:
+    pages = [Image.fromarray(blocks(64, 96, seed=seed)) for seed in (4, 5)]
+    pages[0].save(folder / "two.tif", save_all=True, append_images=pages[1:])
+    given = [
+        {"custom_id": "one", "image": "a.png", "prompt": "Total?"},
+        {"custom_id": "two", "images": ["a.png", "b.jpg"], "prompt": "Which?", "max_new_tokens": 2},
+        {"custom_id": "pages", "image": "two.tif", "prompt": "Which?"},
+        {"prompt": "No image"},
+        {"custom_id": "gone", "image": "gone.png", "prompt": "?"},
+        {"custom_id": "half", "images": ["a.png", "broken.png"], "prompt": "?"},
+        {"custom_id": "mute", "image": "a.png"},
+        {"custom_id": "odd", "image": "a.png", "prompt": "?", "temprature": 1},
+        {"custom_id": "hot", "prompt": "?", "temperature": -1},
+        {"custom_id": "mixed", "prompt": "<|image_pad|>"},
+    ]
+    text = "\n".join(json.dumps(one) for one in given) + "\n\n{broken\n"
+    (folder / "requests.jsonl").write_text(text)
+    options = ("--model", model, "--max-new-tokens", "5", "--device", "cpu")
+    done = infer("--requests", folder / "requests.jsonl", *options, code=3)
+    rows = {row["custom_id"]: row for row in lines(done.stdout)}
+    assert list(rows) == [
+        *("one", "two", "pages", "line-4", "gone", "half", "mute", "odd", "hot", "mixed"),
+        "line-12",
+    ]
+    codes = {name: row["error_code"] for name, row in rows.items()}
+    assert [codes[name] for name in ("one", "two", "pages", "line-4")] == [None] * 4
+    assert codes["gone"] == "not_found"
+    assert codes["half"] == "truncated"
+    assert {codes[name] for name in ("mute", "odd", "hot", "mixed", "line-12")} == {"bad_request"}
+    assert rows["two"]["answer_tokens"] == 2
+    assert json.loads(rows["two"]["image_id"]) == ["a.png", "b.jpg"]
+    assert rows["two"]["tokens"] > rows["one"]["tokens"]
+    assert rows["pages"]["tokens"] == 2 * 6
+    assert rows["line-4"]["image_id"] is None
+    from_stdin = infer(
+        *("--requests", "-", *options, "-q"), code=3, stdin=text.encode(), cwd=folder
+    )
+    assert without_times(lines(from_stdin.stdout)) == without_times(list(rows.values()))
+
+
+def test_lines_as_an_openai_batch_has_them(folder: Path, model: Path, tmp_path: Path) -> None:
+    rows = lines(infer(folder, "--model", model, *PROMPT, "-q", code=3).stdout)
+    out = tmp_path / "batch.jsonl"
+    infer(folder, "--model", model, *PROMPT, "-q", "--format", "openai", "-o", out, code=3)
+    batch = lines(out.read_bytes())
+    assert [line["custom_id"] for line in batch] == [row["image_id"] for row in rows]
+    for line, row in zip(batch, rows, strict=True):
+        assert (line["error"] is None) == (row["status"] == "ok") == (line["response"] is not None)
+        if line["error"]:
+            assert line["error"] == {"code": row["error_code"], "message": row["error_message"]}
+            continue
+        assert line["response"]["status_code"] == 200
+        body = line["response"]["body"]
+        assert body["choices"][0]["message"]["content"] == row["answer"]
+        assert body["choices"][0]["finish_reason"] == row["finish_reason"]
+        assert body["usage"]["completion_tokens"] == row["answer_tokens"]
+
+
+def test_going_on_after_a_kill(model: Path, tmp_path: Path) -> None:
+    images = tmp_path / "in"
+    images.mkdir()
+    for seed in range(12):
+        Image.fromarray(blocks(256, 224, seed=seed)).save(images / f"{seed:02}.png")
+    options = (images, "--model", model, *PROMPT, "-q", "--rows-per-shard", "3")
+    out = tmp_path / "killed"
+    slow = ("--max-new-tokens", "200")  # 12 × 200 steps take a while
+    with subprocess.Popen(command_line(["infer", *options, *slow, "-o", out])) as run:
+        assert eventually((out / "answers" / "part-00001.parquet").exists)
+        run.send_signal(signal.SIGKILL)
+    before = (out / "answers" / "part-00000.parquet").stat().st_mtime_ns
+    refused = infer(*options, "-o", out, code=5)
+    assert b"max_new_tokens: 200 there and 6 here" in refused.stderr
+    infer(*options, *slow, "-o", out)
+    assert (out / "answers" / "part-00000.parquet").stat().st_mtime_ns == before
+    infer(*options, *slow, "-o", tmp_path / "undisturbed")
+    assert answers_in(out) == answers_in(tmp_path / "undisturbed")
+
+
+def answers_in(out: Path) -> list[dict]:
+    paths = sorted((out / "answers").glob("*.parquet"))
+    return without_times([row for path in paths for row in pq.read_table(path).to_pylist()])
+
+
+def test_an_interrupt_gives_the_answer_in_hand_up(model: Path, tmp_path: Path) -> None:
+    Image.fromarray(blocks(256, 224)).save(tmp_path / "a.png")
+    command = ["infer", tmp_path / "a.png", tmp_path / "a.png", "--model", model, *PROMPT[:2]]
+    endless = ("--max-new-tokens", "30000", "--device", "cpu", "-v", "-o", tmp_path / "out")
+    with subprocess.Popen(command_line([*command, *endless]), stderr=subprocess.PIPE) as run:
+        assert eventually((tmp_path / "out" / "manifest.json").exists)
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(3)
+        run.send_signal(signal.SIGINT)
+        _, text = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert b"the same command goes on from here" in text
+
+
+def test_retrying_what_failed(folder: Path, model: Path, tmp_path: Path) -> None:
+    options = (folder, "--model", model, *PROMPT, "-q", "-o", tmp_path / "out")
+    infer(*options, code=3)
+    shutil.copy(folder / "a.png", folder / "broken.png")
+    infer(*options, "--retry-failed")
+    rows = answers_in(tmp_path / "out")
+    assert [row["status"] for row in rows] == ["ok"] * 4
+    assert rows[2]["answer"] == rows[0]["answer"]
+
+
+@pytest.mark.skipif(not hasattr(pty, "openpty"), reason="there are no pseudo terminals here")
+def test_one_image_is_answered_on_the_terminal(folder: Path, model: Path) -> None:
+    (row,) = lines(infer(folder / "a.png", "--model", model, *PROMPT, "-q").stdout)
+    master, slave = pty.openpty()
+    command = command_line(["infer", folder / "a.png", "--model", model, *PROMPT, "-q"])
+    with subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL) as run:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                block = os.read(master, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not block:
+                break
+            shown += block
+    os.close(master)
+    assert run.returncode == 0
+    assert shown.decode().replace("\r\n", "\n") == row["answer"].replace("\r\n", "\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["--prompt", "x"], 2, "no model: --model names a folder"),
+        (["--model", "MODEL"], 2, "ask one thing"),
+        (["--model", "MODEL", "--prompt", "x", "--prompt-file", "y"], 2, "ask one thing"),
+        (["--model", "MODEL", "--prompt-file", "gone"], 2, "gone cannot be read"),
+        (["--model", ".", "--prompt", "x"], 2, "not a model directory"),
+        (["--model", "MODEL", "--requests", "gone.jsonl"], 2, "leave the others out"),
+        (["--model", "MODEL", "--prompt", "x", "--format", "csv", "-o", "a"], 2, "--format is for"),
+        (["--model", "MODEL", "--prompt", "x", "--top-p", "2"], 2, "top-p is 2"),
+        (
+            ["--model", "MODEL", "--prompt", "x", "--no-prune", "--threshold", "0.1"],
+            2,
+            "--no-prune feeds every patch",
+        ),
+        (["--model", "MODEL", "--prompt", "x", "--device", "cuda"], 7, "CUDA cannot be used"),
+    ],
+)
+def test_what_cannot_be_meant(folder: Path, model: Path, args, code: int, words: str) -> None:
+    given = [str(model) if one == "MODEL" else one for one in args]
+    done = infer(folder / "a.png", *given, code=code, cwd=folder)
+    assert words in done.stderr.decode()
+    assert done.stdout == b""
+
+
+def test_a_prompt_from_a_file(folder: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_text("What is the total?")
+    options = ("--model", model, "--max-new-tokens", "6", "--device", "cpu", "-q")
+    (row,) = lines(
+        infer(folder / "a.png", *options, "--prompt-file", tmp_path / "prompt.txt").stdout
+    )
+    (same,) = lines(infer(folder / "a.png", "--model", model, *PROMPT, "-q").stdout)
+    assert row["answer"] == same["answer"]
+    other = infer(folder / "a.png", "--model", model, *PROMPT, "-q", "--system", "Be brief.")
+    assert lines(other.stdout)[0]["prompt_tokens"] > same["prompt_tokens"]
+
+
+def test_export_says_what_is_wrong(model: Path, tmp_path: Path) -> None:
+    done = pixelprune("export", model.parent / "checkpoint", model)
+    assert done.returncode == 5
+    assert b"holds a model; use --overwrite" in done.stderr
+    done = pixelprune("export", tmp_path, tmp_path / "out")
+    assert done.returncode == 2
+    assert b"is not a checkpoint" in done.stderr
+    done = pixelprune("export", "nobody/nothing", tmp_path / "out", HF_HUB_OFFLINE="1")
+    assert done.returncode == 2
+    assert b"HF_HUB_OFFLINE is set" in done.stderr
+    done = pixelprune("export", "not/a/name", tmp_path / "out")
+    assert b"no name on the Hugging Face hub" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_over_csv_keeps_answers_whole(folder: Path, model: Path) -> None:
+    done = infer(folder, "--model", model, *PROMPT, "-q", "--format", "csv", code=3)
+    rows = list(csv.DictReader(io.StringIO(done.stdout.decode(), newline="")))
+    assert len(rows) == 4

@@ -1,0 +1,187 @@
+"""Requests one by one: what they cannot do to each other, and what each can go wrong with."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ppcli.coding.options import CoderOptions
+from ppcli.coding.patchset import KeptTiles, encode
+from ppcli.errors import UsageError
+from ppcli.store.rows import AnswerRow
+from ppcli.vlm import generate
+from ppcli.vlm.choices import Device
+from ppcli.vlm.directory import ModelDirectory
+from ppcli.vlm.engine import Ask, Engine
+from ppcli.vlm.export import Export
+from ppcli.vlm.sessions import open_sessions
+from tests.conftest import blocks
+from tests.vlm.checkpoints import Tiny, write_checkpoint
+
+ASK = Ask("What is the total?", max_new_tokens=12)
+POSITIONS = 400
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
+    folder: Path = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder / "checkpoint", Tiny(max_positions=POSITIONS))
+    Export(str(folder / "checkpoint"), "float32", "a test").write(str(folder / "model"))
+    return ModelDirectory.open(str(folder / "model"))
+
+
+@pytest.fixture(scope="module")
+def engine(model: ModelDirectory) -> Engine:
+    return Engine(model, open_sessions(model, Device.CPU))
+
+
+def image(seed: int = 0, grid: tuple[int, int] = (4, 5), **options: float) -> KeptTiles:
+    raster = blocks(32 * grid[1], 32 * grid[0], levels=2, seed=seed)
+    return encode(raster, 32, CoderOptions(**options))
+
+
+def row(name: str = "a.png") -> AnswerRow:
+    return AnswerRow(image_id=name)
+
+
+def without_times(answer: AnswerRow) -> dict:
+    return {k: v for k, v in dataclasses.asdict(answer).items() if not k.endswith("_ms")}
+
+
+def test_an_answer(engine) -> None:
+    kept = image()
+    answer = engine.answer(row(), ASK, [kept])
+    assert (answer.status, answer.finish_reason) == ("ok", "length")
+    assert answer.answer_tokens == 12
+    assert answer.kept == kept.kept
+    texts = engine._model.prompter.ids([{"role": "user", "content": "What is the total?"}])
+    assert answer.prompt_tokens == len(texts) + 2 + kept.kept  # and the image's begin and end
+    assert min(answer.select_ms, answer.vision_ms, answer.prefill_ms, answer.decode_ms) > 0
+
+
+def test_answers_do_not_depend_on_what_was_asked_before(model, engine) -> None:
+    asks = [([image(n, (1 + n, 6 - n))], ASK) for n in range(5)] + [([], ASK)]
+    alone = []
+    for images, ask in asks:
+        fresh = Engine(model, open_sessions(model, Device.CPU))
+        alone.append(without_times(fresh.answer(row(), ask, images)))
+    for order in (range(6), reversed(range(6))):
+        for n in order:
+            assert without_times(engine.answer(row(), asks[n][1], asks[n][0])) == alone[n]
+    assert len({one["answer"] for one in alone}) > 3
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 7), (7, 1)])
+def test_small_images(engine, grid) -> None:
+    assert engine.answer(row(), ASK, [image(0, grid)]).status == "ok"
+
+
+def test_an_image_of_which_one_tile_is_kept(engine) -> None:
+    plain = encode(np.full((128, 160, 3), 9, dtype=np.uint8), 32, CoderOptions())
+    answer = engine.answer(row(), ASK, [plain])
+    assert (answer.status, answer.kept) == ("ok", 1)
+
+
+def test_every_patch_without_pruning(model, engine) -> None:
+    kept = image()
+    assert kept.kept < kept.keep.size
+    whole = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
+    expected = engine.answer(row(), ASK, [whole])
+    unpruned = Engine(model, open_sessions(model, Device.CPU), prune=False)
+    answer = unpruned.answer(row(), ASK, [kept])
+    assert without_times(answer) == without_times(expected)
+    assert answer.kept == kept.keep.size
+
+
+def _all_tiles(kept) -> np.ndarray:
+    grid_h, grid_w = kept.keep.shape
+    raster = kept.reconstruct().reshape(grid_h, 32, grid_w, 32, 3)
+    return np.ascontiguousarray(raster.transpose(0, 2, 1, 3, 4)).reshape(-1, 32, 32, 3)
+
+
+def test_the_token_that_ends_an_answer(model, engine) -> None:
+    assert engine.answer(row(), ASK, [image()]).answer_tokens == 12
+    every = frozenset(range(512))
+    ending = dataclasses.replace(model, end_tokens=every)
+    answer = Engine(ending, open_sessions(model, Device.CPU)).answer(row(), ASK, [image()])
+    assert (answer.answer, answer.finish_reason, answer.answer_tokens) == ("", "stop", 0)
+
+
+def test_a_prompt_longer_than_the_context(engine) -> None:
+    long = engine.answer(row(), Ask("word " * POSITIONS), [image()])
+    assert (long.status, long.error_code) == ("error", "context_too_long")
+    assert f"the model has {POSITIONS} positions" in long.error_message
+    assert engine.answer(row(), ASK, [image()]).status == "ok"
+
+
+def test_pruning_does_not_widen_the_context(engine) -> None:
+    """Positions are those of the whole image, so it must fit whole."""
+    plain = encode(np.zeros((32 * 21, 32 * 20, 3), dtype=np.uint8), 32, CoderOptions())
+    answer = engine.answer(row(), ASK, [plain])
+    assert answer.error_code == "context_too_long"
+
+
+def test_an_answer_ends_with_the_context(engine) -> None:
+    answer = engine.answer(row(), Ask("x", max_new_tokens=10_000), [])
+    assert answer.finish_reason == "length"
+    assert answer.prompt_tokens + answer.answer_tokens == POSITIONS
+
+
+def test_keys_and_values_that_memory_cannot_hold(engine, monkeypatch) -> None:
+    monkeypatch.setattr(generate.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    answer = engine.answer(row(), Ask("x", max_new_tokens=350), [])
+    if answer.status == "ok":  # buffers of that size were there already
+        engine._generator._length = 0
+        answer = engine.answer(row(), Ask("x", max_new_tokens=350), [])
+    assert answer.error_code == "out_of_memory"
+    assert "lower --max-new-tokens" in answer.error_message
+    monkeypatch.undo()
+    assert engine.answer(row(), ASK, [image()]).status == "ok"
+
+
+def test_a_prompt_that_names_image_tokens(engine) -> None:
+    answer = engine.answer(row(), Ask("<|image_pad|>"), [image()])
+    assert answer.error_code == "bad_request"
+
+
+def test_sampling_is_seeded_by_the_request(engine) -> None:
+    hot = dataclasses.replace(ASK, temperature=5.0, seed=1)
+
+    def answer(name: str, ask: Ask) -> str:
+        return engine.answer(row(name), ask, [image()]).answer
+
+    assert answer("a", hot) == answer("a", hot)
+    assert answer("a", hot) != answer("b", hot)
+    assert answer("a", hot) != answer("a", dataclasses.replace(hot, seed=2))
+    own = dataclasses.replace(hot, own_seed=True)
+    assert answer("a", own) == answer("b", own)
+
+
+def test_pieces_add_up_to_the_answer(engine) -> None:
+    for seed in range(8):
+        pieces: list[str] = []
+        ask = Ask("x", max_new_tokens=40, temperature=3.0, seed=seed)
+        answer = engine.answer(row(), ask, [], on_text=pieces.append)
+        assert "".join(pieces) == answer.answer
+        assert len(pieces) > 1
+
+
+def test_giving_an_answer_up(engine) -> None:
+    class EnoughError(Exception):
+        pass
+
+    def stop() -> None:
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        engine.answer(row(), ASK, [image()], on_token=stop)
+    assert engine.answer(row(), ASK, [image()]).status == "ok"
+
+
+def test_asking_for_no_answer() -> None:
+    with pytest.raises(UsageError, match="0 new tokens"):
+        Ask("x", max_new_tokens=0)
+    with pytest.raises(UsageError, match="temperature"):
+        Ask("x", temperature=-1)

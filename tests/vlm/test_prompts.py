@@ -1,0 +1,109 @@
+"""Chat template and tokenisation against transformers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from ppcli.errors import ModelError, UsageError
+from ppcli.vlm.prompts import Prompter, end_tokens, message_of
+from tests.vlm.checkpoints import TEMPLATE, write_json, write_settings
+
+PROMPTS = [
+    "What is the total?",
+    "  spaces and\n\nlines\t ",
+    "naïve café, 東京, ελληνικά, emoji 🙂",
+    "",
+    "{{ braces }} {% raw %} <|im_end|>",
+    "\u202eright to left\u0000",
+]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("settings")
+    write_settings(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def theirs(settings: Path) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_file(str(settings / "tokenizer.json")),
+        chat_template=TEMPLATE,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+    )
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("images", [0, 1, 2])
+@pytest.mark.parametrize("system", [None, "You answer briefly. 🙂"])
+def test_as_transformers(settings, theirs, prompt: str, images: int, system: str | None) -> None:
+    messages = message_of(prompt, images, system)
+    ours = Prompter(str(settings))
+    text = theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert ours.text(messages) == text
+    ids = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    assert ours.ids(messages) == ids
+
+
+def test_answers_are_decoded_as_transformers_decodes_them(settings, theirs) -> None:
+    ours = Prompter(str(settings))
+    tokens = theirs("The total is 12.50. 東京 🙂")["input_ids"]
+    for cut in range(len(tokens) + 1):
+        given = [1, *tokens[:cut], 2]
+        assert ours.answer(given) == theirs.decode(given, skip_special_tokens=True)
+
+
+def test_messages_have_one_user_turn() -> None:
+    assert message_of("p", 1) == [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "p"}]}
+    ]
+    assert message_of("p", 0, "s")[0] == {"role": "system", "content": "s"}
+
+
+@pytest.mark.parametrize("place", ["jinja", "json", "config", "list"])
+def test_the_template_is_found_wherever_it_lies(tmp_path, place: str) -> None:
+    write_settings(tmp_path)
+    if place != "jinja":
+        (tmp_path / "chat_template.jinja").unlink()
+        found: object = [{"name": "default", "template": TEMPLATE}] if place == "list" else TEMPLATE
+        name = "chat_template.json" if place == "json" else "tokenizer_config.json"
+        write_json(tmp_path / name, {"chat_template": found})
+    assert "<|vision_start|>" in Prompter(str(tmp_path)).text(message_of("x", 1))
+
+
+def test_what_a_tokenizer_must_have(tmp_path) -> None:
+    write_settings(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{% for %}")
+    with pytest.raises(ModelError, match="makes no sense"):
+        Prompter(str(tmp_path))
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="no chat template"):
+        Prompter(str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot be read"):
+        Prompter(str(tmp_path))
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer\.json"):
+        Prompter(str(tmp_path))
+
+
+def test_a_template_may_refuse_but_not_reach_out(tmp_path) -> None:
+    write_settings(tmp_path)
+    with pytest.raises(UsageError, match="parts of type video"):
+        Prompter(str(tmp_path)).text([{"role": "user", "content": [{"type": "video"}]}])
+    (tmp_path / "chat_template.jinja").write_text("{{ messages.__class__.__mro__ }}")
+    with pytest.raises(UsageError, match="refuses"):
+        Prompter(str(tmp_path)).text(message_of("x", 0))
+
+
+def test_end_tokens_of_the_generation_settings_win(tmp_path) -> None:
+    assert end_tokens(str(tmp_path), (2,)) == {2}
+    write_json(tmp_path / "generation_config.json", {"eos_token_id": [0, 2]})
+    assert end_tokens(str(tmp_path), (9,)) == {0, 2}
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 7}))
+    assert end_tokens(str(tmp_path), ()) == {7}
