@@ -12,13 +12,24 @@ if TYPE_CHECKING:
     from ppcli.coding.api import keep_mask, prune
     from ppcli.coding.patchset import PatchSet
     from ppcli.store.reader import read_patch_sets
+    from ppcli.vlm.pruned import PrunedInputs, pruned_inputs
 
-__all__ = ["PatchSet", "__version__", "keep_mask", "prune", "read_patch_sets"]
+__all__ = [
+    "PatchSet",
+    "PrunedInputs",
+    "__version__",
+    "keep_mask",
+    "prune",
+    "pruned_inputs",
+    "read_patch_sets",
+]
 
 _HOMES = {
     "PatchSet": "ppcli.coding.patchset",
+    "PrunedInputs": "ppcli.vlm.pruned",
     "keep_mask": "ppcli.coding.api",
     "prune": "ppcli.coding.api",
+    "pruned_inputs": "ppcli.vlm.pruned",
     "read_patch_sets": "ppcli.store.reader",
 }
 

@@ -1,14 +1,19 @@
 """The README says what is true."""
 
+import json
 import re
+import shutil
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ppcli.errors import ErrorCode, ExitCode
-from ppcli.store.rows import PatchRow, StatsRow
+from ppcli.store.rows import AnswerRow, PatchRow, StatsRow
+from ppcli.vlm.prompts import Prompter
 from tests.command import pixelprune
+from tests.vlm.checkpoints import Tiny, write_checkpoint
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,7 +30,11 @@ def names_in_first_column(title: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("title", "row_type"),
-    [("Columns of the statistics", StatsRow), ("Columns of the patch sets", PatchRow)],
+    [
+        ("Columns of the statistics", StatsRow),
+        ("Columns of the patch sets", PatchRow),
+        ("Columns of the answers", AnswerRow),
+    ],
 )
 def test_column_references_are_complete_and_in_order(title: str, row_type: type) -> None:
     assert names_in_first_column(title) == [field.name for field in fields(row_type)]
@@ -51,10 +60,30 @@ def test_the_table_is_that_of_the_samples(tmp_path: Path) -> None:
         assert re.sub(r"\s+", " ", line.strip()) in re.sub(r"\s+", " ", printed)
 
 
+def python_examples() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_example_with_transformers_answers_as_infer_does(tmp_path: Path, monkeypatch) -> None:
+    checkpoint = write_checkpoint(tmp_path / "Qwen3-VL-2B-Instruct", Tiny(seed=3))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "sample_data" / "invoice.png", tmp_path)
+    [example] = [one for one in python_examples() if "import torch" in one]
+    scope: dict[str, Any] = {}
+    exec(example, scope)
+    assert not scope["given"].keeps[0].all()
+    assert pixelprune("export", checkpoint, "model").returncode == 0
+    asked = ("--prompt", "What is the total?", "--max-new-tokens", "32", "--device", "cpu")
+    done = pixelprune("infer", "invoice.png", "--model", "model", *asked)
+    answer = json.loads(done.stdout)
+    assert answer["answer_tokens"] == len(scope["answer"]) > 1
+    assert answer["answer"] == Prompter(str(checkpoint)).answer(scope["answer"])
+
+
 def test_the_python_examples_run(tmp_path: Path, monkeypatch) -> None:
     assert pixelprune("analyze", ROOT / "sample_data", "-o", tmp_path / "out").returncode == 0
     monkeypatch.chdir(tmp_path)
-    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    examples = [one for one in python_examples() if "import torch" not in one]
     assert len(examples) == 4
     scopes = []
     for example in examples:
@@ -80,7 +109,7 @@ def test_the_sql_examples_run(tmp_path: Path, monkeypatch) -> None:
 def test_every_command_and_option_that_the_readme_names_exists() -> None:
     help_text = "".join(
         pixelprune(name, "--help", COLUMNS="200").stdout.decode()
-        for name in ("analyze", "reconstruct", "verify")
+        for name in ("analyze", "infer", "export", "reconstruct", "verify")
     )
     options = set(re.findall(r"(?<![\w-])(--[a-z0-9][a-z0-9-]+)", README)) - {"--help"}
     assert options

@@ -1,0 +1,135 @@
+"""Pruned inputs for people who run a Qwen3-VL themselves: `from ppcli import pruned_inputs`."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppcli.coding.methods import select
+from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice
+from ppcli.coding.patchset import KeptTiles, cut
+from ppcli.errors import UsageError
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.imaging.colour import WHITE
+from ppcli.imaging.decode import ImageSource
+from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.presets import Preset
+from ppcli.vlm.config import ModelConfig
+from ppcli.vlm.images import image_patches
+from ppcli.vlm.positions import token_places
+from ppcli.vlm.processor import image_preset
+from ppcli.vlm.prompts import Prompter, message_of
+
+Image = str | os.PathLike[str] | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrunedInputs:
+    """What a Qwen3-VL takes of a prompt with images when pruned tiles are left out.
+
+    N patches and S tokens are fed. The patches of the images follow one another; those of a tile
+    lie together.
+
+    Attributes:
+        keeps: of each image, bool (grid_h, grid_w), the tiles that are kept.
+        pixel_values: float32 (N, 3·temporal·P·P).
+        image_grid_thw: int64 (images, 3), the patches of the whole images.
+        cu_seqlens: int32 (images + 1), where the patches of each image begin and end.
+        pos_hw: int64 (N, 2), row and column of each patch in its whole image.
+        interp_idx: int64 (N, 4), rows of the learned position embeddings.
+        interp_w: float32 (N, 4), their shares.
+        input_ids: int64 (1, S).
+        position_ids: int64 (3, 1, S), of M-RoPE, as in the whole prompt.
+        visual: bool (1, S), the tokens that stand for tiles.
+        next_position: of the first token of the answer; the others follow.
+    """
+
+    keeps: list[NDArray[np.bool_]]
+    pixel_values: NDArray[np.float32]
+    image_grid_thw: NDArray[np.int64]
+    cu_seqlens: NDArray[np.int32]
+    pos_hw: NDArray[np.int64]
+    interp_idx: NDArray[np.int64]
+    interp_w: NDArray[np.float32]
+    input_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int64]
+    visual: NDArray[np.bool_]
+    next_position: int
+
+
+def pruned_inputs(
+    images: Sequence[Image],
+    prompt: str,
+    model: str | os.PathLike[str],
+    *,
+    system: str | None = None,
+    method: str = "pred_2d",
+    metric: str = "max",
+    threshold: float = 0.0,
+    mode: str = "anchored",
+) -> PrunedInputs:
+    """Prune images for a model, and lay out the prompt that asks about them.
+
+    Args:
+        images: files, or RGB uint8 (height, width, 3); one or more.
+        prompt: the text after the images.
+        model: a folder with the settings of a Qwen3-VL: config, tokenizer, chat template and
+            image processor. Its weights are not read.
+        system: a system text before it.
+        method: pred_2d, raster, serpentine or conncomp.
+        metric: exact, max, mae or rmse, in units of full scale.
+        threshold: τ in [0, 1]; at 0 nothing is lost.
+        mode: anchored (bounded error) or sliding (may drift).
+
+    Raises:
+        ModelError: when the folder lacks settings, or they are of a model that is not supported.
+        ImageError: when an image cannot be used.
+        UsageError: for an unknown name, a number out of range, or no images.
+    """
+    if not images:
+        raise UsageError("there are no images to prune")
+    folder = os.fspath(model)
+    config = ModelConfig.read(folder)
+    preset = image_preset(folder, config.vision)
+    options = CoderOptions(
+        choice(Method, "method", method),
+        choice(Metric, "metric", metric),
+        choice(Mode, "mode", mode),
+        threshold,
+    )
+    kept = [_kept(image, preset, options) for image in images]
+    side = config.vision.positions_per_side
+    patches = [image_patches(one, preset, side) for one in kept]
+    ids = Prompter(folder).ids(message_of(prompt, len(kept), system))
+    tokens = token_places(ids, config.image_token, [one.keep for one in kept])
+    visual = np.zeros(tokens.length, dtype=np.bool_)
+    visual[tokens.visual] = True
+    grids = [(1, *(side * preset.merge_size for side in one.keep.shape)) for one in kept]
+    counts = [len(one.pixel_values) for one in patches]
+    return PrunedInputs(
+        keeps=[one.keep for one in kept],
+        pixel_values=np.concatenate([one.pixel_values for one in patches]),
+        image_grid_thw=np.array(grids, dtype=np.int64),
+        cu_seqlens=np.cumsum([0, *counts], dtype=np.int32),
+        pos_hw=np.concatenate([one.places.pos_hw for one in patches]),
+        interp_idx=np.concatenate([one.places.interp_idx for one in patches]),
+        interp_w=np.concatenate([one.places.interp_w for one in patches]),
+        input_ids=tokens.ids[None],
+        position_ids=tokens.positions[:, None],
+        visual=visual[None],
+        next_position=tokens.next_position,
+    )
+
+
+def _kept(image: Image, preset: Preset, options: CoderOptions) -> KeptTiles:
+    if isinstance(image, np.ndarray):
+        pixels = image
+    else:
+        with ImageSource(os.fspath(image), DEFAULT_MAX_IMAGE_PIXELS) as source:
+            pixels = source.page(1, WHITE)
+    fit = FitOptions.of_preset(preset)
+    raster = fit_image(pixels, fit).raster
+    keep = select(raster, fit.tile, options)
+    return KeptTiles(keep, cut(raster, keep, fit.tile), options)
