@@ -1,9 +1,9 @@
 """Vision, prefill and decode of the exported graphs beside transformers, full and pruned.
 
-Usage: python benchmarks/model.py PAGE [--layers N] [--vision-layers N]
+Usage: python benchmarks/model.py PAGE [--layers N] [--vision-layers N] [--cuda]
 
-A random model of the widths of Qwen3-VL-2B, with as many layers as asked for. Every side runs in
-a process of its own.
+A random model of the widths of Qwen3-VL-2B, with as many layers as asked for; in float32 on the
+CPU, or in bfloat16 on CUDA. Every side runs in a process of its own.
 """
 
 import json
@@ -83,7 +83,7 @@ def page_tokens(page: str) -> tuple[Any, Any, Any]:
     return raster, np.ones_like(kept), kept
 
 
-def ours(folder: Path, page: str) -> dict[str, Times]:
+def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     """Times of the exported graphs, in milliseconds."""
     from ppcli.coding.patchset import cut
     from ppcli.imaging.pixels import pixel_values
@@ -95,7 +95,7 @@ def ours(folder: Path, page: str) -> dict[str, Times]:
     from ppcli.vlm.sessions import open_sessions
 
     model = ModelDirectory.open(str(folder))
-    generator = Generator(model, open_sessions(model, Device.CPU))
+    generator = Generator(model, open_sessions(model, Device.CUDA if cuda else Device.CPU))
     raster, *keeps = page_tokens(page)
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):
@@ -120,7 +120,7 @@ def ours(folder: Path, page: str) -> dict[str, Times]:
     return times
 
 
-def theirs(folder: Path, page: str, attention: str) -> dict[str, Times]:
+def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Times]:
     """Times of transformers, in milliseconds: the whole page, as it knows no other."""
     import torch
     from transformers import DynamicCache, Qwen3VLForConditionalGeneration
@@ -130,20 +130,29 @@ def theirs(folder: Path, page: str, attention: str) -> dict[str, Times]:
     from ppcli.imaging.presets import PRESETS
     from ppcli.vlm.positions import token_places
 
+    device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
     model = Qwen3VLForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=attention
-    ).eval()
+        folder, dtype=dtype, attn_implementation=attention
+    )
+    model = model.to(device).eval()
     raster, keep, _ = page_tokens(page)
-    values = torch.tensor(pixel_values(cut(raster, keep, 32), PRESETS["qwen3-vl"]))
-    grid = torch.tensor([[1, 2 * keep.shape[0], 2 * keep.shape[1]]])
+    pixels = pixel_values(cut(raster, keep, 32), PRESETS["qwen3-vl"])
+    values = torch.tensor(pixels, device=device, dtype=dtype)
+    grid = torch.tensor([[1, 2 * keep.shape[0], 2 * keep.shape[1]]], device=device)
     prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])
-    ids, places = torch.tensor(prompt.ids)[None], torch.tensor(prompt.positions)[:, None]
+    ids = torch.tensor(prompt.ids, device=device)[None]
+    places = torch.tensor(prompt.positions, device=device)[:, None]
+
+    def now() -> float:
+        if cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     @torch.no_grad()
     def run() -> Times:
-        started = time.perf_counter()
+        started = now()
         out = model.model.visual(values, grid_thw=grid)
-        seen = time.perf_counter()
+        seen = now()
         cache = DynamicCache(config=model.config.text_config)
         visual = ids == IMAGE_TOKEN
         hidden = model.model.get_input_embeddings()(ids)
@@ -156,15 +165,15 @@ def theirs(folder: Path, page: str, attention: str) -> dict[str, Times]:
             deepstack_visual_embeds=out.deepstack_features,
         ).last_hidden_state[:, -1]
         token = model.lm_head(last).argmax(-1)
-        first = time.perf_counter()
+        first = now()
         for count in range(STEPS):
             last = model.model.language_model(
                 input_ids=token[None],
-                position_ids=torch.full((3, 1, 1), prompt.next_position + count),
+                position_ids=torch.full((3, 1, 1), prompt.next_position + count, device=device),
                 past_key_values=cache,
             ).last_hidden_state[:, -1]
             token = model.lm_head(last).argmax(-1)
-        return _times(started, seen, first, time.perf_counter())
+        return _times(started, seen, first, now())
 
     return {"full": _best(run) | {"tokens": prompt.length}}
 
@@ -182,10 +191,13 @@ def _best(run: Callable[[], Times]) -> Times:
     return {phase: min(one[phase] for one in rounds) for phase in rounds[0]}
 
 
-def measured(side: str, checkpoint: Path, exported: Path, page: str) -> dict[str, Times]:
+def measured(
+    side: str, checkpoint: Path, exported: Path, page: str, cuda: bool
+) -> dict[str, Times]:
     """One side, in a process of its own."""
     command = [sys.executable, __file__, page, "--side", side]
     command += ["--checkpoint", str(checkpoint), "--exported", str(exported)]
+    command += ["--cuda"] if cuda else []
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout)
 
@@ -194,6 +206,7 @@ def main(
     page: Annotated[str, typer.Argument(help="An image.")],
     layers: Annotated[int, typer.Option(help="Of the language model.")] = 6,
     vision_layers: Annotated[int, typer.Option(help="Of the vision transformer.")] = 6,
+    cuda: Annotated[bool, typer.Option("--cuda", help="In bfloat16 on a GPU.")] = False,
     side: Annotated[str, typer.Option(hidden=True)] = "",
     checkpoint: Annotated[Path | None, typer.Option(hidden=True)] = None,
     exported: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -202,20 +215,22 @@ def main(
     if side:
         assert checkpoint is not None and exported is not None
         attention = side.removeprefix("transformers, ").removesuffix(" attention")
-        ours_is_asked = side == SIDES[0]
-        print(  # noqa: T201
-            json.dumps(
-                ours(exported, page) if ours_is_asked else theirs(checkpoint, page, attention)
-            )
+        times = (
+            ours(exported, page, cuda)
+            if side == SIDES[0]
+            else theirs(checkpoint, page, attention, cuda)
         )
+        print(json.dumps(times))  # noqa: T201
         return
     from ppcli.vlm.export import Export
 
     with tempfile.TemporaryDirectory() as name:
         checkpoint, exported = Path(name, "checkpoint"), Path(name, "model")
         make_checkpoint(checkpoint, layers, vision_layers)
-        Export(str(checkpoint), "float32", "random weights").write(str(exported))
-        sides = {one: measured(one, checkpoint, exported, page) for one in SIDES}
+        Export(str(checkpoint), "bfloat16" if cuda else "float32", "random weights").write(
+            str(exported)
+        )
+        sides = {one: measured(one, checkpoint, exported, page, cuda) for one in SIDES}
     table = Table("", "tokens", "vision ms", "prefill ms", "decode ms a token")
     for one, kinds in sides.items():
         for kind, times in kinds.items():
