@@ -81,7 +81,7 @@ class Asking:
                 raise UsageError(f"{first} is a dataset, which is asked about alone and whole")
             images = StoredImages(first, listing.limit)
             images.check(self.options.fit, self.prune)
-            return self._job(StoredSource(self.ask), images, Manifest.read(first).config)
+            return self._job(StoredSource(first, self.ask), images, Manifest.read(first).config)
         listing.check()
         source = ImageSource(AnalyzeWork(self.options, self.executor), self.ask)
         job = self._job(source, listing, self._coding())

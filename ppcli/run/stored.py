@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 from ppcli.errors import DamagedError, UsageError
@@ -16,8 +16,8 @@ from ppcli.run.arrivals import Arrivals
 from ppcli.run.infer import Prepared, asked_of
 from ppcli.run.stopping import StopRequest
 from ppcli.store.manifest import MANIFEST, Manifest, shard_path
-from ppcli.store.reader import read_patch_rows, read_rows
-from ppcli.store.rows import OK, PATCHES, STATS
+from ppcli.store.reader import patch_files, read_patch_rows, read_rows
+from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
 from ppcli.vlm.engine import Ask
 
 logger = logging.getLogger("pixelprune")
@@ -30,23 +30,22 @@ def is_dataset(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One input of an earlier run, with all its pages."""
+    """One input of an earlier run: the statistics of its pages."""
 
-    pages: list[PageResult]
+    rows: list[StatsRow]
 
     @property
     def image_id(self) -> str:
         """The identity of its first row."""
-        return self.pages[0].row.image_id
+        return self.rows[0].image_id
 
     def fingerprint(self, failed: bool) -> bytes:
-        """All that its rows say, times apart."""
-        rows = [
-            {name: value for name, value in asdict(page.row).items() if not name.endswith("_ms")}
-            for page in self.pages
+        """All that its rows say, times apart; its name alone where it failed."""
+        rows = [] if failed else [asdict(row) for row in self.rows]
+        said = [
+            {name: value for name, value in row.items() if not name.endswith("_ms")} for row in rows
         ]
-        digests = [page.patches and page.patches.raster_digest for page in self.pages]
-        return json.dumps([rows, digests], sort_keys=True).encode()
+        return json.dumps([self.image_id, self.rows[0].path, said], sort_keys=True).encode()
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
         """How it differs from the input that gave a row, as far as that shows."""
@@ -113,23 +112,15 @@ class StoredImages:
         return islice(self._all(), self.limit)
 
     def _all(self) -> Iterator[StoredImage]:
-        manifest = Manifest.read(self.root)
-        for number in range(len(manifest.shards)):
-            patches = read_patch_rows(shard_path(self.root, PATCHES, number))
-            pages: list[PageResult] = []
+        for number in range(len(Manifest.read(self.root).shards)):
+            rows: list[StatsRow] = []
             for row in read_rows(shard_path(self.root, STATS, number), STATS):
-                if row.page == 1 and pages:
-                    yield StoredImage(pages)
-                    pages = []
-                of_page = next(patches, None) if row.status == OK else None
-                if of_page is not None and of_page.image_id != row.image_id:
-                    raise DamagedError(
-                        f"shard {number} of {self.root} has the patch set of {of_page.image_id} "
-                        f"where that of {row.image_id} should be; pixelprune verify tells more"
-                    )
-                pages.append(PageResult(row, of_page))
-            if pages:
-                yield StoredImage(pages)
+                if row.page == 1 and rows:
+                    yield StoredImage(rows)
+                    rows = []
+                rows.append(row)
+            if rows:
+                yield StoredImage(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +128,11 @@ class StoredSource:
     """One request for each image of a dataset, the same thing asked of all.
 
     Attributes:
+        root: the dataset folder.
         ask: what is asked.
     """
 
+    root: str
     ask: Ask
     item: ClassVar = "image"
 
@@ -149,11 +142,30 @@ class StoredSource:
     def prepared(
         self, inputs: Arrivals[Any], stop: StopRequest
     ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
-        """Each input with its pages."""
+        """Each input with its pages; the patch sets are read along, one page at a time.
+
+        Raises:
+            DamagedError: when a file is not readable, a checksum is wrong, or a patch set missing.
+        """
+        files = patch_files(self.root)
+        patches = chain.from_iterable(read_patch_rows(path) for path in files)
         for one in inputs:
             if stop():
                 return
-            yield one, (asked_of(page, self.ask) for page in one.pages)
+            yield (
+                one,
+                (asked_of(PageResult(row, _of_page(row, patches)), self.ask) for row in one.rows),
+            )
 
     def close(self) -> None:
         """Nothing is left behind."""
+
+
+def _of_page(row: StatsRow, patches: Iterator[PatchRow]) -> PatchRow | None:
+    """The patch set of a page; those of inputs that are not asked about are passed over."""
+    if row.status != OK:
+        return None
+    for one in patches:
+        if one.image_id == row.image_id:
+            return one
+    raise DamagedError(f"the patch set of {row.image_id} is missing; pixelprune verify tells more")
