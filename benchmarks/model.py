@@ -89,13 +89,13 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     from ppcli.imaging.pixels import pixel_values
     from ppcli.vlm.choices import Device
     from ppcli.vlm.directory import ModelDirectory
-    from ppcli.vlm.generate import Generator
     from ppcli.vlm.images import ImagePatches
     from ppcli.vlm.positions import patch_places, token_places
+    from ppcli.vlm.runner import Runner
     from ppcli.vlm.sessions import open_sessions
 
     model = ModelDirectory.open(str(folder))
-    generator = Generator(model, open_sessions(model, Device.CUDA if cuda else Device.CPU))
+    runner = Runner(model, open_sessions(model, Device.CUDA if cuda else Device.CPU))
     raster, *keeps = page_tokens(page)
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):
@@ -103,17 +103,18 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
         values = pixel_values(cut(raster, keep, 32), model.preset)
         image = ImagePatches(values, patch_places(keep, 2, side))
         prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])
-        generator.reserve(prompt.length + STEPS)
+        runner.reserve(prompt.length + STEPS)
 
         def run() -> Times:
             started = time.perf_counter()
-            embeds = generator.embed([image])  # noqa: B023
+            embeds = runner.embed([image])  # noqa: B023
             seen = time.perf_counter()
-            token = int(generator.prefill(prompt, *embeds).argmax())  # noqa: B023
+            token = int(runner.prefill(prompt, *embeds).argmax())  # noqa: B023
             first = time.perf_counter()
             for count in range(STEPS):
                 position = prompt.next_position + count  # noqa: B023
-                token = int(generator.step(token, position, prompt.length + count).argmax())  # noqa: B023
+                length = prompt.length + count + 1  # noqa: B023
+                token = int(runner.step([token], [position], [length]).argmax())
             return _times(started, seen, first, time.perf_counter())
 
         times[name] = _best(run) | {"tokens": prompt.length}

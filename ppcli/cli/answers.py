@@ -21,7 +21,8 @@ from ppcli.inputs.requests import RequestFile
 from ppcli.run.analysis import AnalysisOptions
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import Executor
-from ppcli.run.infer import ImageSource, InferWork, RequestSource, Source
+from ppcli.run.infer import InferWork
+from ppcli.run.prepare import ImageSource, RequestSource, Source
 from ppcli.run.stored import StoredImages, StoredSource, is_dataset
 from ppcli.run.summary import PHASES, InferSummary
 from ppcli.store.manifest import Manifest
@@ -56,6 +57,8 @@ class Asking:
         device_id: which GPU.
         threads: of the CPU.
         prune: whether pruned tiles are left out.
+        batch_size: how many requests at once; None chooses.
+        summary: of the run.
     """
 
     model: ModelDirectory
@@ -66,6 +69,8 @@ class Asking:
     device_id: int
     threads: int
     prune: bool
+    batch_size: int | None
+    summary: InferSummary
 
     def of_requests(self, requests: RequestFile) -> Job:
         """The requests of a file."""
@@ -87,7 +92,8 @@ class Asking:
         job = self._job(source, listing, self._coding())
         alone = listing.inputs == (first,) and not listing.files0_from and os.path.isfile(first)
         if streamed and alone and sys.stdout is not None and sys.stdout.isatty():
-            return _spoken(job)
+            alone_at_once = replace(self, batch_size=1)._engine  # pages speak one after another
+            return _spoken(replace(job, work=replace(job.work, engine=alone_at_once)))
         return job
 
     def _coding(self) -> Config:
@@ -101,13 +107,14 @@ class Asking:
         config = coding | asked
         config |= {"rows": ANSWERS, "patches": False, "prune": self.prune}
         config |= {"model": self.model.identity, "of": source.item}
-        return Job(InferWork(source, self._engine), inputs, lambda target: target.open(config))
+        work = InferWork(source, self._engine, self.summary)
+        return Job(work, inputs, lambda target: target.open(config))
 
     def _engine(self) -> Engine:
         sessions = open_sessions(self.model, self.device, self.device_id, self.threads)
         if sessions.fallback:
             logger.warning("the model runs on the CPU; CUDA is not used: %s", sessions.fallback)
-        return Engine(self.model, sessions, self.prune)
+        return Engine(self.model, sessions, self.prune, self.batch_size)
 
 
 class _Speaker:
@@ -160,6 +167,7 @@ def _numbers(summary: InferSummary) -> dict[str, Any]:
         "prompt_tokens": summary.prompt_tokens,
         "answer_tokens": summary.answer_tokens,
         **{name: summary.phases[name] for name in PHASES},
+        "waited_ms": summary.waited_ms,
         "seconds": summary.seconds,
     }
 
@@ -174,6 +182,8 @@ def _lines(summary: InferSummary) -> list[tuple[str, str]]:
         lines.append(("fed", f"{summary.kept:,} ({summary.kept / summary.tokens:.1%})"))
     for name in PHASES if summary.good > summary.earlier_good else ():
         lines.append((name.removesuffix("_ms"), f"{summary.phases[name] / 1000:,.2f} s"))
+    if summary.waited_ms:
+        lines.append(("waited for images", f"{summary.waited_ms / 1000:,.2f} s"))
     if summary.phases["decode_ms"]:
         speed = summary.answer_tokens / summary.phases["decode_ms"] * 1000
         lines.append(("tokens of answers", f"{summary.answer_tokens:,} ({speed:,.1f}/s)"))

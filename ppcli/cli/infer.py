@@ -91,6 +91,10 @@ def infer(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, metavar="N", help="Of an answer.", rich_help_panel=MODEL)
     ] = DEFAULT_MAX_NEW_TOKENS,
+    batch_size: Annotated[
+        str,
+        typer.Option(metavar="N", help="Requests at once, or auto.", rich_help_panel=MODEL),
+    ] = "auto",
     temperature: Annotated[
         float, typer.Option(metavar="T", help="0: greedy.", rich_help_panel=MODEL)
     ] = 0.0,
@@ -191,7 +195,19 @@ def infer(
         rebuildable=False,
     )
     executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, options)
-    asking = Asking(directory, ask, options, executor, device, device_id, threads, not no_prune)
+    summary = InferSummary()
+    asking = Asking(
+        directory,
+        ask,
+        options,
+        executor,
+        device,
+        device_id,
+        threads,
+        not no_prune,
+        _batch_size(batch_size),
+        summary,
+    )
     if requests is not None:
         if inputs or files0_from or prompt is not None or prompt_file is not None:
             raise UsageError("--requests brings its own images and prompts; leave the others out")
@@ -205,7 +221,7 @@ def infer(
         partial(job.open_sink, target),
         target,
         terminal,
-        InferSummary(),
+        summary,
         show_answers,
         Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
     )
@@ -217,6 +233,14 @@ def _check_output(output: str, row_format: Format | None) -> None:
     openai_file = row_format is Format.OPENAI and output.lower().endswith(".jsonl")
     if row_format is not None and output != STDOUT and not openai_file:
         raise UsageError("--format is for standard output (-o -); files are named for theirs")
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch-size is {text!r}; it must be auto or a whole number from 1")
+    return int(text)
 
 
 def _prompt(prompt: str | None, prompt_file: str | None) -> str:

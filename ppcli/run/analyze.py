@@ -1,6 +1,6 @@
 """The work of `analyze`: images to statistics and patch sets."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from ppcli.run.analysis import AnalysisOptions, PageResult, may_give_several
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor
 from ppcli.run.pipeline import Pipeline
-from ppcli.run.stopping import StopRequest
+from ppcli.run.stopping import Stop
 
 _PATIENCE_SECONDS = 0.2
 
@@ -38,8 +38,8 @@ class AnalyzeWork:
             self.executor.expect(capacity if several else len(first))
 
     def results(
-        self, inputs: Arrivals[ImageRef], stop: StopRequest
-    ) -> Iterator[tuple[ImageRef, Iterator[PageResult]]]:
+        self, inputs: Arrivals[ImageRef], stop: Stop
+    ) -> Generator[tuple[ImageRef, Iterator[PageResult]], None, None]:
         """Each file with its rows."""
         return Pipeline(self.executor, self.options, stop).run(inputs)
 

@@ -30,7 +30,8 @@ class Arrivals(Generic[_Item]):
         self._arrived: deque[_Item] = deque()
         self._end: _End | None = None
         self._closed = threading.Event()
-        threading.Thread(target=self._fetch, daemon=True).start()
+        self._thread = threading.Thread(target=self._fetch, daemon=True)
+        self._thread.start()
 
     def _fetch(self) -> None:
         end = _End()
@@ -89,7 +90,13 @@ class Arrivals(Generic[_Item]):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self, wait: bool = False) -> None:
+        """Ask for no more items; `wait` until the iterator is left alone."""
         self._closed.set()
+        if wait:
+            self._thread.join()
 
 
 class _End:

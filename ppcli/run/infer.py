@@ -1,25 +1,26 @@
-"""The work of `infer`: workers decode and code images ahead while the model answers."""
+"""The work of `infer`: requests into the batch as slots come free, answers out in order."""
 
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ppcli.coding.patchset import KeptTiles
-from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
-from ppcli.inputs.refs import ImageRef, Input, printable
-from ppcli.inputs.requests import Request
-from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
-from ppcli.run.analyze import AnalyzeWork
+from ppcli.errors import DamagedError, ErrorCode, ImageError
+from ppcli.inputs.refs import Input, printable
 from ppcli.run.arrivals import Arrivals
-from ppcli.run.executors import Executor, Task
+from ppcli.run.prepare import Prepared, Source
 from ppcli.run.stopping import StopRequest
+from ppcli.run.summary import InferSummary
 from ppcli.store.codec import kept_tiles
 from ppcli.store.rows import ERROR, OK, AnswerRow, PatchRow
-from ppcli.vlm.engine import Ask, Engine
+from ppcli.vlm.batch import Generated
+from ppcli.vlm.engine import Begun, Engine, failed
 
 _LOOK_UP_SECONDS = 0.1
-_PAGES_AT_A_TIME = 16
+_Item = tuple[Input, bool, Prepared]  # a request, and whether it is the last of its input
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,56 +31,30 @@ class AnswerResult:
     patches: None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request whose images are decoded and coded.
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A request on its way; it has a row when it is done."""
 
-    Attributes:
-        row: what is known of it; an error row when an image failed.
-        ask: what is asked.
-        images: in order.
-    """
-
-    row: AnswerRow
-    ask: Ask | None = None
-    images: list[PatchRow] = field(default_factory=list)
-
-
-class Source(Protocol):
-    """Where prepared requests come from."""
-
-    @property
-    def item(self) -> str:
-        """What an input is called."""
-
-    def expect(self, inputs: Arrivals[Any]) -> None:
-        """Prepare for as much work as there is."""
-
-    def prepared(
-        self, inputs: Arrivals[Any], stop: StopRequest
-    ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
-        """Each input with its requests, in order."""
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-
-
-class _GivenUpError(Exception):
-    """A stop came while an answer was in the making."""
+    one: Input
+    last: bool
+    begun: Begun | None = None
+    row: AnswerRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InferWork:
-    """Asks a model.
+    """Asks a model, several requests at once.
 
     Attributes:
         source: where prepared requests come from.
         engine: loads the model; called once, before the first request.
+        summary: is told how long the model waited.
         on_text: told of each piece of an answer as it comes.
     """
 
     source: Source
     engine: Callable[[], Engine]
+    summary: InferSummary
     on_text: Callable[[str], None] | None = None
 
     @property
@@ -93,56 +68,141 @@ class InferWork:
 
     def results(
         self, inputs: Arrivals[Any], stop: StopRequest
-    ) -> Iterator[tuple[Input, Iterator[AnswerResult]]]:
-        """Each input with its answers.
+    ) -> Generator[tuple[Input, Iterator[AnswerResult]], None, None]:
+        """Each input with its answers, in order.
 
-        A stop gives the answer in hand up, unless its input has others already.
+        A stop gives up what is in the making, unless its input has answers already.
         """
-        engine: Engine | None = None
-        for one, requests in self.source.prepared(inputs, stop):
-            engine = engine or self.engine()
-            answers = self._answers(engine, requests, stop)
+        closed = threading.Event()
+        prepared = self.source.prepared(inputs, lambda: stop() or closed.is_set())
+        with Arrivals(_each(prepared)) as arrivals:
             try:
-                first = next(answers, None)
-            except _GivenUpError:
-                return
-            yield one, _chained(first, answers)
-
-    def _answers(
-        self, engine: Engine, requests: Iterator[Prepared], stop: StopRequest
-    ) -> Iterator[AnswerResult]:
-        def on_token() -> None:
-            if stop() and first:
-                raise _GivenUpError
-
-        first = True
-        for request in requests:
-            row = request.row
-            if request.ask is not None and row.status == OK:
-                try:
-                    images = [_kept_tiles(patches) for patches in request.images]
-                except ImageError as error:
-                    row = failed(row, error)
-                else:
-                    row = engine.answer(row, request.ask, images, self.on_text, on_token)
-            if row.status == ERROR:
-                name = row.custom_id or row.image_id
-                message = printable(
-                    f"{name}: {(row.error_message or '').removeprefix(f'{name}: ')}"
-                )
-                row = replace(row, error_message=message)
-            yield AnswerResult(row)
-            first = False
+                if arrivals.ahead(1):
+                    flow = _Flow(self.engine(), arrivals, self.summary, self.on_text)
+                    while (head := flow.next_done(stop)) is not None:
+                        yield head.one, _rows(head, flow)
+            finally:
+                closed.set()
+                arrivals.close(wait=True)
 
     def close(self) -> None:
         """Stop the workers."""
         self.source.close()
 
 
-def _chained(first: AnswerResult | None, others: Iterator[AnswerResult]) -> Iterator[AnswerResult]:
-    if first is not None:
-        yield first
-        yield from others
+def _each(prepared: Iterator[tuple[Input, Iterator[Prepared]]]) -> Iterator[_Item]:
+    for one, requests in prepared:
+        before = next(requests)
+        for request in requests:
+            yield one, False, before
+            before = request
+        yield one, True, before
+
+
+def _rows(entry: _Entry, flow: "_Flow") -> Iterator[AnswerResult]:
+    """The rows of an input whose first one is done; they come to their end whatever happens."""
+    while True:
+        assert entry.row is not None
+        yield AnswerResult(_named(entry.row))
+        if entry.last:
+            return
+        following = flow.next_done()
+        assert following is not None
+        entry = following
+
+
+def _named(row: AnswerRow) -> AnswerRow:
+    """An error's message names its request."""
+    if row.status != ERROR:
+        return row
+    name = row.custom_id or row.image_id or ""
+    message = (row.error_message or "").removeprefix(f"{name}: ")
+    return replace(row, error_message=printable(f"{name}: {message}"))
+
+
+class _Flow:
+    """Requests in order of their arrival, each begun as soon as the batch takes it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        arrivals: Arrivals[_Item],
+        summary: InferSummary,
+        on_text: Callable[[str], None] | None,
+    ) -> None:
+        self._engine, self._batch = engine, engine.batch
+        self._arrivals, self._summary, self._on_text = arrivals, summary, on_text
+        self._entries: deque[_Entry] = deque()
+        self._held: _Entry | None = None  # the batch does not take it yet
+        self._ended = False
+
+    def next_done(self, stop: Callable[[], bool] = lambda: False) -> _Entry | None:
+        """Work until the first request is done; None at the end, and after a stop."""
+        while not stop():
+            if self._first_is_done():
+                return self._entries.popleft()
+            self._admit()
+            if self._batch.active:
+                for entry, made in self._batch.step():
+                    self._finish(entry, made)
+            elif self._ended and not self._entries:
+                return None
+        return None
+
+    def _first_is_done(self) -> bool:
+        return bool(self._entries) and self._entries[0].row is not None
+
+    def _admit(self) -> None:
+        """Begin what has arrived, as far as the batch takes it; wait only if it is idle."""
+        while not self._first_is_done() and not self._batch.full:
+            if self._held is None and not self._next_arrival():
+                return
+            entry = self._held
+            if entry is None:
+                continue
+            assert entry.begun is not None
+            if not self._batch.takes(entry.begun.job):
+                return
+            self._held = None
+            try:
+                self._batch.begin(entry, entry.begun.job)
+            except ImageError as error:
+                self._finish(entry, error)
+
+    def _next_arrival(self) -> bool:
+        """Take the next request; false when there is none yet, or none any more."""
+        started = time.perf_counter()
+        known = self._arrivals.known(0 if self._batch.active else _LOOK_UP_SECONDS)
+        if not self._batch.active:
+            self._summary.waited_ms += (time.perf_counter() - started) * 1000
+        item = next(self._arrivals, None) if known else None
+        if item is None:
+            self._ended = known
+            return False
+        one, last, prepared = item
+        entry = _Entry(one, last)
+        self._entries.append(entry)
+        try:
+            entry.begun = self._begun(prepared)
+        except ImageError as error:
+            entry.row = failed(prepared.row, error)
+        if entry.begun is None:
+            entry.row = entry.row or prepared.row
+        else:
+            self._held = entry
+        return True
+
+    def _begun(self, prepared: Prepared) -> Begun | None:
+        """None when the request has failed already."""
+        if prepared.ask is None or prepared.row.status != OK:
+            return None
+        images = [_kept_tiles(patches) for patches in prepared.images]
+        return self._engine.begun(prepared.row, prepared.ask, images, self._on_text)
+
+    def _finish(self, entry: _Entry, made: Generated | ImageError) -> None:
+        assert entry.begun is not None
+        entry.row = self._engine.finished(entry.begun, made)
+        entry.begun = None
 
 
 def _kept_tiles(patches: PatchRow) -> KeptTiles:
@@ -150,163 +210,3 @@ def _kept_tiles(patches: PatchRow) -> KeptTiles:
         return kept_tiles(patches)
     except DamagedError as error:
         raise ImageError(ErrorCode.CORRUPT, f"its patch set is damaged: {error}") from error
-
-
-def failed(row: AnswerRow, error: ImageError) -> AnswerRow:
-    """The row of a request that could not be answered."""
-    return replace(row, status=ERROR, error_code=error.code.value, error_message=error.message)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSource:
-    """One request for each page of each image, the same thing asked of all.
-
-    Attributes:
-        work: decodes and codes the images.
-        ask: what is asked.
-    """
-
-    work: AnalyzeWork
-    ask: Ask
-    item: ClassVar = "image"
-
-    def expect(self, inputs: Arrivals[Any]) -> None:
-        """Start no more workers than there is work for."""
-        self.work.expect(inputs)
-
-    def prepared(
-        self, inputs: Arrivals[Any], stop: StopRequest
-    ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
-        """Each file with its pages."""
-        for ref, results in self.work.results(inputs, stop):
-            yield ref, (asked_of(result, self.ask) for result in results)
-
-    def close(self) -> None:
-        """Stop the workers."""
-        self.work.close()
-
-
-def asked_of(result: PageResult, ask: Ask) -> Prepared:
-    """The request about one page."""
-    stats = result.row
-    row = AnswerRow(
-        image_id=stats.image_id,
-        page=stats.page,
-        prompt=ask.prompt,
-        tokens=stats.tokens,
-        kept=stats.kept,
-        select_ms=stats.code_ms,
-        status=stats.status,
-        error_code=stats.error_code,
-        error_message=stats.error_message,
-    )
-    return Prepared(row, ask, [result.patches] if result.patches is not None else [])
-
-
-@dataclass(frozen=True, slots=True)
-class RequestSource:
-    """The requests of a file; each is prepared by one worker.
-
-    Attributes:
-        options: how images are coded.
-        executor: where images are worked on.
-        ask: what holds where a request says nothing else.
-    """
-
-    options: AnalysisOptions
-    executor: Executor
-    ask: Ask
-    item: ClassVar = "request"
-
-    def expect(self, inputs: Arrivals[Any]) -> None:
-        """Start no more workers than there are requests."""
-        first = inputs.ahead(1)
-        if inputs.known(_LOOK_UP_SECONDS, self.executor.capacity):
-            first = inputs.ahead(self.executor.capacity)
-            self.executor.expect(len(first))
-
-    def prepared(
-        self, inputs: Arrivals[Any], stop: StopRequest
-    ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
-        """Each request, its images decoded ahead of its turn."""
-        under_way: deque[tuple[Request, Task]] = deque()
-        while not stop():
-            room = len(under_way) < self.executor.capacity
-            if room and inputs.known(0 if under_way else _LOOK_UP_SECONDS):
-                request = next(inputs, None)
-                if request is not None:
-                    task = self.executor.submit(prepare_request, request, self.options)
-                    under_way.append((request, task))
-                    continue
-                if not under_way:
-                    return
-            if under_way and under_way[0][1].done(_LOOK_UP_SECONDS):
-                request, task = under_way.popleft()
-                yield request, iter([self._prepared(request, task)])
-
-    def _prepared(self, request: Request, task: Task) -> Prepared:
-        row = AnswerRow(
-            image_id=request.image_ids, custom_id=request.custom_id, prompt=request.prompt
-        )
-        try:
-            if request.fault is not None:
-                raise ImageError(ErrorCode.BAD_REQUEST, request.fault)
-            ask = replace(
-                self.ask,
-                prompt=request.prompt or "",
-                own_seed="seed" in request.settings,
-                **request.settings,
-            )
-            pages: PreparedImages = task.result()
-        except UsageError as error:
-            return Prepared(failed(row, ImageError(ErrorCode.BAD_REQUEST, str(error))))
-        except ImageError as error:
-            return Prepared(failed(row, error))
-        row = replace(row, tokens=pages.tokens, kept=pages.kept, select_ms=pages.select_ms)
-        return Prepared(row, ask, pages.images)
-
-    def close(self) -> None:
-        """Stop the workers."""
-        self.executor.close()
-
-
-@dataclass(slots=True)
-class PreparedImages:
-    """All images of one request."""
-
-    images: list[PatchRow] = field(default_factory=list)
-    tokens: int | None = None
-    kept: int | None = None
-    select_ms: float = 0.0
-
-    @property
-    def nbytes(self) -> int:
-        """About what it takes in memory."""
-        return sum(image.nbytes for image in self.images)
-
-
-def prepare_request(request: Request, options: AnalysisOptions) -> PreparedImages:
-    """Decode and code the images of a request, all pages of each; done in a worker.
-
-    Raises:
-        ImageError: of the first page that fails.
-    """
-    made = PreparedImages()
-    for ref in request.images:
-        for page in _pages(ref, options):
-            row = page.row
-            if page.patches is None:
-                raise ImageError(ErrorCode(row.error_code or ""), row.error_message or "")
-            made.images.append(page.patches)
-            made.tokens = (made.tokens or 0) + (row.tokens or 0)
-            made.kept = (made.kept or 0) + (row.kept or 0)
-            made.select_ms += row.code_ms or 0.0
-    return made
-
-
-def _pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
-    first, rows = 1, 1
-    while first <= rows:
-        result = analyze_pages(ref, options, first, _PAGES_AT_A_TIME)
-        yield from result.pages
-        first, rows = first + len(result.pages), result.rows_of_file or 0

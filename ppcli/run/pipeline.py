@@ -1,7 +1,7 @@
 """Many files under way, results in input order, memory bounded by what is under way."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from ppcli.errors import ImageError
@@ -17,7 +17,7 @@ from ppcli.run.analysis import (
 )
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, Task
-from ppcli.run.stopping import StopRequest
+from ppcli.run.stopping import Stop
 
 _PAGES_AT_A_TIME = 16
 _LOOK_UP_SECONDS = 0.1
@@ -52,15 +52,17 @@ class Pipeline:
     """
 
     def __init__(
-        self, executor: Executor, options: AnalysisOptions, stop: StopRequest | None = None
+        self, executor: Executor, options: AnalysisOptions, stop: Stop = lambda: False
     ) -> None:
         self._executor = executor
         self._options = options
-        self._stop = stop or StopRequest()
+        self._stop = stop
         self._files: deque[_File] = deque()
         self._under_way = 0  # tasks that are submitted and not looked at
 
-    def run(self, refs: Arrivals[ImageRef]) -> Iterator[tuple[ImageRef, Iterator[PageResult]]]:
+    def run(
+        self, refs: Arrivals[ImageRef]
+    ) -> Generator[tuple[ImageRef, Iterator[PageResult]], None, None]:
         """Each file with its rows, in the order of the refs.
 
         The rows of a file must be taken before the next file is asked for. A stop takes effect

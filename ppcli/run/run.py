@@ -1,7 +1,7 @@
 """A run: every input through the work, every row into the sink, in input order."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -54,7 +54,7 @@ class Work(Protocol):
 
     def results(
         self, inputs: Arrivals[Any], stop: StopRequest
-    ) -> Iterator[tuple[Input, Iterator[Result]]]:
+    ) -> Generator[tuple[Input, Iterator[Any]], None, None]:
         """Each input with its rows, in order; fewer of them after a stop."""
 
     def close(self) -> None:
@@ -134,8 +134,9 @@ class Run:
                 with open_sink() as sink, closing(self.work):
                     for shard in sink.earlier(arrivals):
                         self._take_over(shard)
-                    for one, results in self.work.results(arrivals, self.stop):
-                        self._take(one, results, sink)
+                    with closing(self.work.results(arrivals, self.stop)) as course:
+                        for one, results in course:
+                            self._take(one, results, sink)
                     self._end_if_stopped()
         finally:
             self.summary.skipped = inputs.skipped
@@ -185,8 +186,8 @@ class Run:
             Arrivals(failed) as inputs,
             closing(shard.patches()) as patches,
             shard.replacement() as writer,
+            closing(self.work.results(inputs, self.stop)) as again,
         ):
-            again = self.work.results(inputs, self.stop)
             for one in shard.inputs:
                 earlier = _with_patches(one.rows, patches)
                 if one.failed:

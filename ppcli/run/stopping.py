@@ -2,13 +2,16 @@
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from ppcli.errors import ExitCode
 
 logger = logging.getLogger("pixelprune")
+
+
+Stop = Callable[[], bool]  # whether to stop
 
 
 class StopRequest:

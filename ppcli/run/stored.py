@@ -13,8 +13,8 @@ from ppcli.imaging.fit import FitOptions
 from ppcli.inputs.refs import Input
 from ppcli.run.analysis import PageResult
 from ppcli.run.arrivals import Arrivals
-from ppcli.run.infer import Prepared, asked_of
-from ppcli.run.stopping import StopRequest
+from ppcli.run.prepare import Prepared, asked_of
+from ppcli.run.stopping import Stop
 from ppcli.store.manifest import MANIFEST, Manifest, shard_path
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
@@ -140,7 +140,7 @@ class StoredSource:
         """Nothing to prepare."""
 
     def prepared(
-        self, inputs: Arrivals[Any], stop: StopRequest
+        self, inputs: Arrivals[Any], stop: Stop
     ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
         """Each input with its pages; the patch sets are read along, one page at a time.
 

@@ -94,11 +94,13 @@ class InferSummary(Summary):
     Attributes:
         prompt_tokens: fed, those of images included.
         answer_tokens: generated.
+        waited_ms: how long the model had nothing to do but wait for images.
         phases: milliseconds of selection, vision, prefill and decode, by the name of the column.
     """
 
     prompt_tokens: int = 0
     answer_tokens: int = 0
+    waited_ms: float = 0.0
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
 
     def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:

@@ -1,8 +1,10 @@
-"""One model that answers requests about pruned images."""
+"""Requests about pruned images, as a model takes them, and its answers as rows."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -10,11 +12,12 @@ import xxhash
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.store.rows import ERROR, AnswerRow
+from ppcli.vlm.batch import Batch, Generated, Job
 from ppcli.vlm.directory import ModelDirectory
-from ppcli.vlm.generate import Generator
 from ppcli.vlm.images import image_patches
 from ppcli.vlm.positions import token_places
 from ppcli.vlm.prompts import message_of
+from ppcli.vlm.runner import Runner
 from ppcli.vlm.sampling import Sampler
 from ppcli.vlm.sessions import Sessions
 
@@ -58,55 +61,54 @@ class Ask:
         return Sampler(self.temperature, self.top_p, mixed)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A request on its way to an answer: its row so far, and what the model is given."""
+
+    row: AnswerRow
+    job: Job
+    telling: "_Telling"
+
+
 class Engine:
-    """Answers one request after another.
+    """Turns requests into jobs for a model, and what it generates into rows.
 
     Args of the constructor:
         model: the model directory.
         sessions: its graphs.
         prune: whether pruned tiles are left out; if not, images are rebuilt and fed whole.
+        batch_size: how many requests at once; None takes as many as are of use and fit.
     """
 
-    def __init__(self, model: ModelDirectory, sessions: Sessions, prune: bool = True) -> None:
+    def __init__(
+        self,
+        model: ModelDirectory,
+        sessions: Sessions,
+        prune: bool = True,
+        batch_size: int | None = 1,
+    ) -> None:
         self._model = model
         self._prune = prune
-        self._generator = Generator(model, sessions)
+        self.batch: Batch[Any] = Batch(Runner(model, sessions), model.end_tokens, batch_size)
 
-    def answer(
+    def begun(
         self,
         row: AnswerRow,
         ask: Ask,
         images: Sequence[KeptTiles],
         on_text: Callable[[str], None] | None = None,
-        on_token: Callable[[], None] = lambda: None,
-    ) -> AnswerRow:
-        """Answer one request.
+    ) -> Begun:
+        """A request, ready for the batch.
 
         Args:
             row: what is known of it already.
             ask: what is asked.
             images: kept tiles of each image, in order.
             on_text: told of each piece of the answer as it comes.
-            on_token: called after each token; may raise to give the request up.
 
-        Returns:
-            The row with the answer, or with the error of this request.
+        Raises:
+            ImageError: `bad_request` or `context_too_long`.
         """
-        try:
-            return self._answered(row, ask, images, on_text, on_token)
-        except ImageError as error:
-            return replace(
-                row, status=ERROR, error_code=error.code.value, error_message=error.message
-            )
-
-    def _answered(
-        self,
-        row: AnswerRow,
-        ask: Ask,
-        images: Sequence[KeptTiles],
-        on_text: Callable[[str], None] | None,
-        on_token: Callable[[], None],
-    ) -> AnswerRow:
         started = time.perf_counter()
         if not self._prune:
             images = [_whole(one) for one in images]
@@ -117,7 +119,13 @@ class Engine:
             prompt = token_places(ids, config.image_token, keeps)
         except UsageError as error:
             raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
-        self._generator.check_length(prompt.length, prompt.full_length, ask.max_new_tokens)
+        room = config.text.max_positions - prompt.full_length
+        if room < 1:
+            raise ImageError(
+                ErrorCode.CONTEXT_TOO_LONG,
+                f"the prompt takes {prompt.full_length:,} tokens, and the model has "
+                f"{config.text.max_positions:,} positions",
+            )
         side = config.vision.positions_per_side
         patches = [image_patches(one, self._model.preset, side) for one in images]
         row = replace(
@@ -127,25 +135,59 @@ class Engine:
             select_ms=(row.select_ms or 0.0) + (time.perf_counter() - started) * 1000,
         )
         telling = _Telling(prompter.answer, on_text)
-
-        def tell(token: int) -> None:
-            telling(token)
-            on_token()
-
         identity = row.custom_id or row.image_id or ask.prompt
-        made = self._generator.generate(
-            patches, prompt, ask.max_new_tokens, ask.sampler(identity), tell
+        most = min(ask.max_new_tokens, room)
+        return Begun(
+            row, Job(patches, prompt, most, partial(ask.sampler, identity), telling), telling
         )
-        telling.end()
+
+    def finished(self, begun: Begun, made: Generated | ImageError) -> AnswerRow:
+        """The row of a request that the batch is done with."""
+        if isinstance(made, ImageError):
+            return failed(begun.row, made)
+        begun.telling.end()
         return replace(
-            row,
-            answer=prompter.answer(made.tokens),
+            begun.row,
+            answer=self._model.prompter.answer(made.tokens),
             finish_reason=made.finish_reason.value,
             answer_tokens=len(made.tokens),
             vision_ms=made.vision_ms,
             prefill_ms=made.prefill_ms,
             decode_ms=made.decode_ms,
         )
+
+    def answer(
+        self,
+        row: AnswerRow,
+        ask: Ask,
+        images: Sequence[KeptTiles],
+        on_text: Callable[[str], None] | None = None,
+    ) -> AnswerRow:
+        """Answer one request, with nothing else in the batch.
+
+        Args:
+            row: what is known of it already.
+            ask: what is asked.
+            images: kept tiles of each image, in order.
+            on_text: told of each piece of the answer as it comes.
+
+        Returns:
+            The row with the answer, or with the error of this request.
+        """
+        try:
+            begun = self.begun(row, ask, images, on_text)
+            self.batch.begin(begun, begun.job)
+        except ImageError as error:
+            return failed(row, error)
+        done: list[tuple[Any, Generated | ImageError]] = []
+        while not done:
+            done = self.batch.step()
+        return self.finished(begun, done[0][1])
+
+
+def failed(row: AnswerRow, error: ImageError) -> AnswerRow:
+    """The row of a request that could not be answered."""
+    return replace(row, status=ERROR, error_code=error.code.value, error_message=error.message)
 
 
 class _Telling:

@@ -16,9 +16,9 @@ from ppcli.vlm.choices import Device
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.directory import MANIFEST, ModelDirectory
 from ppcli.vlm.export import Export
-from ppcli.vlm.generate import Generator
 from ppcli.vlm.positions import token_places
 from ppcli.vlm.processor import image_preset
+from ppcli.vlm.runner import Runner
 from ppcli.vlm.sessions import open_sessions
 from tests.vlm.checkpoints import Tiny, write_checkpoint, write_json
 from tests.vlm.reference import IMAGE_TOKEN, random_image
@@ -47,7 +47,7 @@ def logits(out: Path) -> np.ndarray:
     """What a model directory gives after a prompt with one image."""
     image = random_image((2, 3), 0, 0.6)
     model = ModelDirectory.open(str(out))
-    runner = Generator(model, open_sessions(model, Device.CPU))
+    runner = Runner(model, open_sessions(model, Device.CPU))
     prompt = token_places(ONE, IMAGE_TOKEN, [image.keep])
     runner.reserve(prompt.length)
     return runner.prefill(prompt, *runner.embed(patches([image], TINY.side)))

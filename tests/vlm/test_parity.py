@@ -11,9 +11,9 @@ import pytest
 from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.export import Export
-from ppcli.vlm.generate import Generator
 from ppcli.vlm.images import ImagePatches
 from ppcli.vlm.positions import TokenPlaces, patch_places, token_places
+from ppcli.vlm.runner import Runner
 from ppcli.vlm.sessions import open_sessions
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 from tests.vlm.reference import (
@@ -54,20 +54,20 @@ PROMPTS: dict[str, tuple[list[int], list[tuple[int, int]]]] = {
 
 
 @pytest.fixture(scope="module")
-def generator_of(tmp_path_factory: pytest.TempPathFactory):
+def runner_of(tmp_path_factory: pytest.TempPathFactory):
     @cache
-    def made(tiny: Tiny) -> Generator:
+    def made(tiny: Tiny) -> Runner:
         folder = tmp_path_factory.mktemp("model")
         write_checkpoint(folder / "checkpoint", tiny)
-        return generator(folder / "checkpoint", folder / "model")
+        return opened(folder / "checkpoint", folder / "model")
 
     return made
 
 
-def generator(checkpoint: Path, out: Path) -> Generator:
+def opened(checkpoint: Path, out: Path) -> Runner:
     Export(str(checkpoint), "float32", "a test").write(str(out))
     model = ModelDirectory.open(str(out))
-    return Generator(model, open_sessions(model, Device.CPU))
+    return Runner(model, open_sessions(model, Device.CPU))
 
 
 @cache
@@ -87,25 +87,25 @@ def patches(images: Sequence[Image], side: int) -> list[ImagePatches]:
 
 
 def our_answer(
-    generator: Generator, prompt: TokenPlaces, images: Sequence[ImagePatches], steps: int = STEPS
+    runner: Runner, prompt: TokenPlaces, images: Sequence[ImagePatches], steps: int = STEPS
 ) -> Answer:
-    return fed(generator, prompt, *generator.embed(images), steps)
+    return fed(runner, prompt, *runner.embed(images), steps)
 
 
 def fed(
-    generator: Generator,
+    runner: Runner,
     prompt: TokenPlaces,
     embeds: np.ndarray,
     deepstack: np.ndarray,
     steps: int = STEPS,
 ) -> Answer:
     """Greedy, whatever the tokens are."""
-    generator.reserve(prompt.length + steps)
-    logits = [generator.prefill(prompt, embeds, deepstack)]
+    runner.reserve(prompt.length + steps)
+    logits = [runner.prefill(prompt, embeds, deepstack)]
     tokens = [int(logits[0].argmax())]
     for count in range(steps - 1):
         position = prompt.next_position + count
-        logits.append(generator.step(tokens[-1], position, prompt.length + count))
+        logits.append(runner.step([tokens[-1]], [position], [prompt.length + count + 1])[0])
         tokens.append(int(logits[-1].argmax()))
     return Answer(tokens, logits)
 
@@ -122,46 +122,46 @@ def assert_equal(ours: Answer, theirs: Answer) -> None:
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 @pytest.mark.parametrize("name", MODELS)
-def test_every_patch_as_transformers(generator_of, name: str, prompt: str) -> None:
+def test_every_patch_as_transformers(runner_of, name: str, prompt: str) -> None:
     tiny, (ids, grids) = MODELS[name], PROMPTS[prompt]
     images = [random_image(grid, seed) for seed, grid in enumerate(grids)]
-    ours = our_answer(generator_of(tiny), laid_out(ids, images), patches(images, tiny.side))
+    ours = our_answer(runner_of(tiny), laid_out(ids, images), patches(images, tiny.side))
     assert_equal(ours, stock_answer(reference(tiny), ids, images, STEPS))
 
 
 @pytest.mark.parametrize("prompt", [name for name in PROMPTS if name != "text only"])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("keep_ratio", [0.5, 0.0])
-def test_pruned_as_the_oracle(generator_of, name: str, prompt: str, keep_ratio: float) -> None:
+def test_pruned_as_the_oracle(runner_of, name: str, prompt: str, keep_ratio: float) -> None:
     tiny, (ids, grids) = MODELS[name], PROMPTS[prompt]
     images = [random_image(grid, seed, keep_ratio) for seed, grid in enumerate(grids)]
-    ours = our_answer(generator_of(tiny), laid_out(ids, images), patches(images, tiny.side))
+    ours = our_answer(runner_of(tiny), laid_out(ids, images), patches(images, tiny.side))
     assert_equal(ours, pruned_answer(reference(tiny), ids, images, STEPS))
 
 
 @pytest.mark.parametrize("keep_ratio", [1.0, 0.3])
-def test_a_large_grid(generator_of, keep_ratio: float) -> None:
+def test_a_large_grid(runner_of, keep_ratio: float) -> None:
     tiny = MODELS["biased"]
     images = [random_image((32, 18), 1, keep_ratio)]  # 64 × 36 patches
-    ours = our_answer(generator_of(tiny), laid_out(ONE, images), patches(images, tiny.side))
+    ours = our_answer(runner_of(tiny), laid_out(ONE, images), patches(images, tiny.side))
     assert_equal(ours, pruned_answer(reference(tiny), ONE, images, STEPS))
     if keep_ratio == 1:
         assert_equal(ours, stock_answer(reference(tiny), ONE, images, STEPS))
 
 
-def test_a_page_of_4000_tokens_is_prefilled_in_chunks(generator_of) -> None:
+def test_a_page_of_4000_tokens_is_prefilled_in_chunks(runner_of) -> None:
     tiny = MODELS["tied"]
     images = [random_image((50, 80), 2)]
-    ours = our_answer(generator_of(tiny), laid_out(ONE, images), patches(images, tiny.side), 4)
+    ours = our_answer(runner_of(tiny), laid_out(ONE, images), patches(images, tiny.side), 4)
     assert_equal(ours, stock_answer(reference(tiny), ONE, images, 4))
 
 
-def test_different_images_give_different_answers(generator_of) -> None:
-    generator, tiny = generator_of(MODELS["tied"]), MODELS["tied"]
+def test_different_images_give_different_answers(runner_of) -> None:
+    runner, tiny = runner_of(MODELS["tied"]), MODELS["tied"]
     answers = set()
     for seed in range(4):
         images = [random_image((3, 4), seed)]
-        answer = our_answer(generator, laid_out(ONE, images), patches(images, tiny.side))
+        answer = our_answer(runner, laid_out(ONE, images), patches(images, tiny.side))
         answers.add(tuple(answer.tokens))
     assert len(answers) == 4
 
@@ -175,26 +175,26 @@ class TestWhatWouldShow:
     def theirs(self) -> Answer:
         return pruned_answer(reference(self.tiny), ONE, self.images, STEPS)
 
-    def test_the_right_way_agrees(self, generator_of) -> None:
+    def test_the_right_way_agrees(self, runner_of) -> None:
         prompt, given = laid_out(ONE, self.images), patches(self.images, self.tiny.side)
-        assert_equal(our_answer(generator_of(self.tiny), prompt, given), self.theirs())
+        assert_equal(our_answer(runner_of(self.tiny), prompt, given), self.theirs())
 
-    def test_deepstack_left_out(self, generator_of) -> None:
-        generator, prompt = generator_of(self.tiny), laid_out(ONE, self.images)
-        embeds, deepstack = generator.embed(patches(self.images, self.tiny.side))
-        ours = fed(generator, prompt, embeds, np.zeros_like(deepstack))
+    def test_deepstack_left_out(self, runner_of) -> None:
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
+        embeds, deepstack = runner.embed(patches(self.images, self.tiny.side))
+        ours = fed(runner, prompt, embeds, np.zeros_like(deepstack))
         assert difference(ours, self.theirs()) > 100 * TOLERANCE
 
-    def test_positions_in_sequence(self, generator_of) -> None:
-        generator, prompt = generator_of(self.tiny), laid_out(ONE, self.images)
+    def test_positions_in_sequence(self, runner_of) -> None:
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
         sequential = np.tile(np.arange(prompt.length), (3, 1))
         wrong = replace(prompt, positions=sequential, next_position=prompt.length)
-        ours = our_answer(generator, wrong, patches(self.images, self.tiny.side))
+        ours = our_answer(runner, wrong, patches(self.images, self.tiny.side))
         assert difference(ours, self.theirs()) > 100 * TOLERANCE
 
-    def test_embeddings_of_other_places(self, generator_of) -> None:
+    def test_embeddings_of_other_places(self, runner_of) -> None:
         """As if the kept tiles were an image of their own."""
-        generator, prompt = generator_of(self.tiny), laid_out(ONE, self.images)
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
         (image,) = patches(self.images, self.tiny.side)
         count = len(image.places.pos_hw)
         whole = patch_places(np.ones((4, 5), dtype=bool), 2, self.tiny.side)
@@ -203,11 +203,11 @@ class TestWhatWouldShow:
             interp_idx=whole.interp_idx[:count],
             interp_w=whole.interp_w[:count],
         )
-        ours = our_answer(generator, prompt, [replace(image, places=places)])
+        ours = our_answer(runner, prompt, [replace(image, places=places)])
         assert difference(ours, self.theirs()) > 100 * TOLERANCE
 
-    def test_one_place_too_far(self, generator_of) -> None:
-        generator, prompt = generator_of(self.tiny), laid_out(ONE, self.images)
+    def test_one_place_too_far(self, runner_of) -> None:
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
         wrong = replace(prompt, next_position=prompt.next_position + 1)
-        ours = our_answer(generator, wrong, patches(self.images, self.tiny.side))
+        ours = our_answer(runner, wrong, patches(self.images, self.tiny.side))
         assert difference(ours, self.theirs()) > 100 * TOLERANCE

@@ -1,0 +1,209 @@
+"""Requests whose images workers decode and code ahead, while the model answers others."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
+
+from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.inputs.refs import ImageRef, Input
+from ppcli.inputs.requests import Request
+from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
+from ppcli.run.analyze import AnalyzeWork
+from ppcli.run.arrivals import Arrivals
+from ppcli.run.executors import Executor, Task
+from ppcli.run.stopping import Stop
+from ppcli.store.rows import AnswerRow, PatchRow
+from ppcli.vlm.engine import Ask, failed
+
+_LOOK_UP_SECONDS = 0.1
+_PAGES_AT_A_TIME = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request whose images are decoded and coded.
+
+    Attributes:
+        row: what is known of it; an error row when an image failed.
+        ask: what is asked.
+        images: in order.
+    """
+
+    row: AnswerRow
+    ask: Ask | None = None
+    images: list[PatchRow] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """Where prepared requests come from."""
+
+    @property
+    def item(self) -> str:
+        """What an input is called."""
+
+    def expect(self, inputs: Arrivals[Any]) -> None:
+        """Prepare for as much work as there is."""
+
+    def prepared(
+        self, inputs: Arrivals[Any], stop: Stop
+    ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
+        """Each input with its requests, in order."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """One request for each page of each image, the same thing asked of all.
+
+    Attributes:
+        work: decodes and codes the images.
+        ask: what is asked.
+    """
+
+    work: AnalyzeWork
+    ask: Ask
+    item: ClassVar = "image"
+
+    def expect(self, inputs: Arrivals[Any]) -> None:
+        """Start no more workers than there is work for."""
+        self.work.expect(inputs)
+
+    def prepared(
+        self, inputs: Arrivals[Any], stop: Stop
+    ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
+        """Each file with its pages."""
+        for ref, results in self.work.results(inputs, stop):
+            yield ref, (asked_of(result, self.ask) for result in results)
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self.work.close()
+
+
+def asked_of(result: PageResult, ask: Ask) -> Prepared:
+    """The request about one page."""
+    stats = result.row
+    row = AnswerRow(
+        image_id=stats.image_id,
+        page=stats.page,
+        prompt=ask.prompt,
+        tokens=stats.tokens,
+        kept=stats.kept,
+        select_ms=stats.code_ms,
+        status=stats.status,
+        error_code=stats.error_code,
+        error_message=stats.error_message,
+    )
+    return Prepared(row, ask, [result.patches] if result.patches is not None else [])
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSource:
+    """The requests of a file; each is prepared by one worker.
+
+    Attributes:
+        options: how images are coded.
+        executor: where images are worked on.
+        ask: what holds where a request says nothing else.
+    """
+
+    options: AnalysisOptions
+    executor: Executor
+    ask: Ask
+    item: ClassVar = "request"
+
+    def expect(self, inputs: Arrivals[Any]) -> None:
+        """Start no more workers than there are requests."""
+        first = inputs.ahead(1)
+        if inputs.known(_LOOK_UP_SECONDS, self.executor.capacity):
+            first = inputs.ahead(self.executor.capacity)
+            self.executor.expect(len(first))
+
+    def prepared(
+        self, inputs: Arrivals[Any], stop: Stop
+    ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
+        """Each request, its images decoded ahead of its turn."""
+        under_way: deque[tuple[Request, Task]] = deque()
+        while not stop():
+            room = len(under_way) < self.executor.capacity
+            if room and inputs.known(0 if under_way else _LOOK_UP_SECONDS):
+                request = next(inputs, None)
+                if request is not None:
+                    task = self.executor.submit(prepare_request, request, self.options)
+                    under_way.append((request, task))
+                    continue
+                if not under_way:
+                    return
+            if under_way and under_way[0][1].done(_LOOK_UP_SECONDS):
+                request, task = under_way.popleft()
+                yield request, iter([self._prepared(request, task)])
+
+    def _prepared(self, request: Request, task: Task) -> Prepared:
+        row = AnswerRow(
+            image_id=request.image_ids, custom_id=request.custom_id, prompt=request.prompt
+        )
+        try:
+            if request.fault is not None:
+                raise ImageError(ErrorCode.BAD_REQUEST, request.fault)
+            ask = replace(
+                self.ask,
+                prompt=request.prompt or "",
+                own_seed="seed" in request.settings,
+                **request.settings,
+            )
+            pages: PreparedImages = task.result()
+        except UsageError as error:
+            return Prepared(failed(row, ImageError(ErrorCode.BAD_REQUEST, str(error))))
+        except ImageError as error:
+            return Prepared(failed(row, error))
+        row = replace(row, tokens=pages.tokens, kept=pages.kept, select_ms=pages.select_ms)
+        return Prepared(row, ask, pages.images)
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self.executor.close()
+
+
+@dataclass(slots=True)
+class PreparedImages:
+    """All images of one request."""
+
+    images: list[PatchRow] = field(default_factory=list)
+    tokens: int | None = None
+    kept: int | None = None
+    select_ms: float = 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return sum(image.nbytes for image in self.images)
+
+
+def prepare_request(request: Request, options: AnalysisOptions) -> PreparedImages:
+    """Decode and code the images of a request, all pages of each; done in a worker.
+
+    Raises:
+        ImageError: of the first page that fails.
+    """
+    made = PreparedImages()
+    for ref in request.images:
+        for page in _pages(ref, options):
+            row = page.row
+            if page.patches is None:
+                raise ImageError(ErrorCode(row.error_code or ""), row.error_message or "")
+            made.images.append(page.patches)
+            made.tokens = (made.tokens or 0) + (row.tokens or 0)
+            made.kept = (made.kept or 0) + (row.kept or 0)
+            made.select_ms += row.code_ms or 0.0
+    return made
+
+
+def _pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
+    first, rows = 1, 1
+    while first <= rows:
+        result = analyze_pages(ref, options, first, _PAGES_AT_A_TIME)
+        yield from result.pages
+        first, rows = first + len(result.pages), result.rows_of_file or 0
