@@ -92,10 +92,10 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     from ppcli.vlm.images import ImagePatches
     from ppcli.vlm.positions import patch_places, token_places
     from ppcli.vlm.runner import Runner
-    from ppcli.vlm.sessions import open_sessions
+    from ppcli.vlm.sessions import Place, open_sessions
 
     model = ModelDirectory.open(str(folder))
-    runner = Runner(model, open_sessions(model, Device.CUDA if cuda else Device.CPU))
+    runner = Runner(model, open_sessions(model, Place(Device.CUDA if cuda else Device.CPU)))
     raster, *keeps = page_tokens(page)
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):

@@ -103,6 +103,15 @@ class ImageError(PixelpruneError):
         return type(self), (self.code, self.message)
 
 
+def explained(error: Exception) -> ImageError:
+    """Whatever went wrong with one input, as its error."""
+    if isinstance(error, ImageError):
+        return error
+    if isinstance(error, MemoryError):
+        return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
+    return internal_error(error)
+
+
 def internal_error(error: BaseException) -> ImageError:
     """What nobody foresaw, as the error of the one input it happened to."""
     return ImageError(

@@ -1,6 +1,7 @@
 """From the options of `infer` to its run, and what is shown of the answers."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +16,7 @@ from ppcli.cli.options import logger
 from ppcli.cli.running import RunInputs
 from ppcli.cli.target import Target
 from ppcli.cli.terminal import Terminal, data_on_stdout
+from ppcli.coding.options import CoderOptions
 from ppcli.errors import UsageError
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.requests import RequestFile
@@ -29,10 +31,9 @@ from ppcli.store.manifest import Manifest
 from ppcli.store.outputs import RowSink, RowsOnly
 from ppcli.store.rows import ANSWERS, OK, MainRow
 from ppcli.store.schema import Config
-from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.engine import Ask, Engine
-from ppcli.vlm.sessions import open_sessions
+from ppcli.vlm.sessions import Place, open_sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,7 @@ class Asking:
         ask: what is asked, where a request says nothing else.
         options: how images are coded.
         executor: where images are worked on.
-        device: where the model runs.
-        device_id: which GPU.
+        place: where the model runs.
         threads: of the CPU.
         prune: whether pruned tiles are left out.
         batch_size: how many requests at once; None chooses.
@@ -65,12 +65,19 @@ class Asking:
     ask: Ask
     options: AnalysisOptions
     executor: Executor
-    device: Device
-    device_id: int
+    place: Place
     threads: int
     prune: bool
     batch_size: int | None
     summary: InferSummary
+
+    @property
+    def coding_is_default(self) -> bool:
+        """Whether nothing was said of how images are decoded and pruned."""
+        plain = AnalysisOptions(
+            CoderOptions(seed=self.ask.seed), self.options.fit, rebuildable=False
+        )
+        return self.options == plain
 
     def of_requests(self, requests: RequestFile) -> Job:
         """The requests of a file."""
@@ -81,9 +88,17 @@ class Asking:
     def of_images(self, listing: Listing, streamed: bool) -> Job:
         """The same thing, asked of every image; `streamed` if the answer to one may be spoken."""
         first = listing.inputs[0] if listing.inputs else ""
-        if first and is_dataset(first):
+        datasets = [one for one in listing.inputs if is_dataset(one)]
+        if datasets:
             if len(listing.inputs) > 1 or listing.files0_from or listing.include or listing.exclude:
-                raise UsageError(f"{first} is a dataset, which is asked about alone and whole")
+                raise UsageError(
+                    f"{datasets[0]} is a dataset, which is asked about alone and whole"
+                )
+            if self.prune and not self.coding_is_default:
+                raise UsageError(
+                    f"{first} is a dataset, whose images are decoded and pruned already; "
+                    "leave the options for that out"
+                )
             images = StoredImages(first, listing.limit)
             images.check(self.options.fit, self.prune)
             return self._job(StoredSource(first, self.ask), images, Manifest.read(first).config)
@@ -111,10 +126,14 @@ class Asking:
         return Job(work, inputs, lambda target: target.open(config))
 
     def _engine(self) -> Engine:
-        sessions = open_sessions(self.model, self.device, self.device_id, self.threads)
-        if sessions.fallback:
-            logger.warning("the model runs on the CPU; CUDA is not used: %s", sessions.fallback)
+        if self.place.fallback:
+            why = self.place.fallback
+            logger.warning("the model runs on the CPU; CUDA is not used: %s", why)
+        sessions = open_sessions(self.model, self.place, self.threads)
         return Engine(self.model, sessions, self.prune, self.batch_size)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what could command a terminal
 
 
 class _Speaker:
@@ -123,7 +142,7 @@ class _Speaker:
     stream: BinaryIO
 
     def __call__(self, text: str) -> None:
-        self.stream.write(text.encode())
+        self.stream.write(_CONTROL.sub("\ufffd", text).encode())
         self.stream.flush()
 
     def add(self, row: MainRow) -> None:

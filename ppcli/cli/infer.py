@@ -68,7 +68,11 @@ def infer(
     ] = None,
     prompt_file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="The same, from a file.", rich_help_panel=MODEL),
+        typer.Option(
+            metavar="FILE",
+            help="What is asked, from a text file; one newline at its end is left out.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     system: Annotated[
         str | None,
@@ -86,10 +90,15 @@ def infer(
     ] = 0,
     threads: Annotated[
         int,
-        typer.Option(min=0, metavar="N", help="Of the CPU; 0: all cores.", rich_help_panel=MODEL),
+        typer.Option(
+            min=0, metavar="N", help="Threads of the CPU; 0: all cores.", rich_help_panel=MODEL
+        ),
     ] = 0,
     max_new_tokens: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Of an answer.", rich_help_panel=MODEL)
+        int,
+        typer.Option(
+            min=1, metavar="N", help="The most that an answer has.", rich_help_panel=MODEL
+        ),
     ] = DEFAULT_MAX_NEW_TOKENS,
     batch_size: Annotated[
         str,
@@ -172,6 +181,8 @@ def infer(
     from ppcli.run.summary import InferSummary
     from ppcli.vlm.directory import ModelDirectory
     from ppcli.vlm.engine import Ask
+    from ppcli.vlm.prompts import message_of
+    from ppcli.vlm.sessions import choose_place
 
     terminal = Terminal(quiet, verbose, log_format)
     text = "" if requests is not None else _prompt(prompt, prompt_file)
@@ -186,6 +197,9 @@ def infer(
         output,
     )
     directory = ModelDirectory.open(model)
+    if directory.config.image_token in directory.prompter.ids(message_of(text, 0, system)):
+        raise UsageError("the prompt names image tokens; leave them out, they are added")
+    place = choose_place(directory, device, device_id)
     options = AnalysisOptions(
         coder,
         FitOptions.of_preset(directory.preset),
@@ -201,15 +215,15 @@ def infer(
         ask,
         options,
         executor,
-        device,
-        device_id,
+        place,
         threads,
         not no_prune,
         _batch_size(batch_size),
         summary,
     )
     if requests is not None:
-        if inputs or files0_from or prompt is not None or prompt_file is not None:
+        others = (inputs, files0_from, include, exclude, prompt, prompt_file)
+        if any(one is not None for one in others):
             raise UsageError("--requests brings its own images and prompts; leave the others out")
         job = asking.of_requests(RequestFile(requests, limit, stdin_bytes()))
     else:
@@ -250,7 +264,7 @@ def _prompt(prompt: str | None, prompt_file: str | None) -> str:
         return prompt
     assert prompt_file is not None
     try:
-        with open(prompt_file, encoding="utf-8") as file:
-            return file.read()
+        with open(prompt_file, encoding="utf-8-sig", newline="") as file:
+            return file.read().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{prompt_file} cannot be read: {error}") from error

@@ -92,7 +92,10 @@ MatchCountOption = Annotated[
     ),
 ]
 SeedOption = Annotated[
-    int, typer.Option(metavar="N", help="random: the seed.", rich_help_panel=CODER)
+    int,
+    typer.Option(
+        metavar="N", help="Of --method random, and of sampling with infer.", rich_help_panel=CODER
+    ),
 ]
 FramesOption = Annotated[
     Frames, typer.Option(help="Frames of an animation.", rich_help_panel=IMAGE)

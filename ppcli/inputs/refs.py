@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 _LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
@@ -34,10 +34,12 @@ class ImageRef:
     Attributes:
         path: as it is opened; bytes that are not UTF-8 are surrogates, as `os.fsdecode` has it.
         image_id: the identity of its rows, valid text, with `/` between folders.
+        seen: size and time (ns) when it was taken up; None before that.
     """
 
     path: str
     image_id: str
+    seen: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def shown_path(self) -> str:
@@ -48,11 +50,17 @@ class ImageRef:
         """The identity of one page (one-based) of a file that gives several rows."""
         return f"{self.image_id}#{page}"
 
+    def as_seen(self) -> "ImageRef":
+        """The same, with the size and time that the file has now."""
+        return replace(self, seen=self._state(failed=False))
+
     def fingerprint(self, failed: bool) -> bytes:
         """Identity and path, and of a file that did not fail its size and time."""
         return json.dumps([self.image_id, self.shown_path, *self._state(failed)]).encode()
 
     def _state(self, failed: bool) -> tuple[int, int]:
+        if self.seen is not None and not failed:
+            return self.seen
         try:
             status = None if failed else os.stat(self.path)
         except (OSError, ValueError):

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -51,16 +51,22 @@ class Request:
         return names[0] if len(names) == 1 else json.dumps(names) if names else None
 
     def fingerprint(self, failed: bool) -> bytes:
-        """All that the line says, and its images."""
+        """All that the line says, and its images; of one that failed the name alone."""
+        if failed:
+            return json.dumps([self.custom_id]).encode()
         parts = [self.custom_id, self.prompt, sorted(self.settings.items()), self.fault]
         images = [image.fingerprint(failed).decode() for image in self.images]
         return json.dumps([*parts, images]).encode()
+
+    def as_seen(self) -> "Request":
+        """The same, with the sizes and times that its images have now."""
+        return replace(self, images=tuple(image.as_seen() for image in self.images))
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
         """How the request differs from the one that gave a row, as far as that shows."""
         if row.custom_id != self.custom_id:
             return f"{self.custom_id} where {row.custom_id} was"
-        if row.prompt != self.prompt:
+        if row.prompt != self.prompt and not failed:
             return f"{self.custom_id} has another prompt"
         return None
 
@@ -136,10 +142,28 @@ def parse_request(line: bytes, number: int, folder: str = "") -> Request:
         text = json.loads(line)
         if not isinstance(text, dict):
             raise ValueError("it is not a JSON object")
-        name = str(text.get("custom_id") or name)
+        name = _name(text.get("custom_id"), name)
         return _request(text, name, folder)
-    except ValueError as error:
-        return Request(name, fault=f"line {number}: {error}")
+    except (ValueError, OverflowError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "it is beyond measure"
+        return Request(name, fault=f"line {number}: {reason}")
+
+
+def _name(given: Any, otherwise: str) -> str:  # noqa: ANN401
+    if given is None:
+        return otherwise
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        raise ValueError("its custom_id is neither text nor a number")
+    return _text(str(given), "custom_id")
+
+
+def _text(text: str, what: str) -> str:
+    """Text that can be written again: JSON can spell halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"its {what} holds half a character") from None
+    return text
 
 
 def _request(text: dict[str, Any], name: str, folder: str) -> Request:
@@ -156,7 +180,7 @@ def _request(text: dict[str, Any], name: str, folder: str) -> Request:
         raise ValueError("its images are not a list of paths")
     settings = {key: _setting(key, text[key]) for key in _SETTINGS if text.get(key) is not None}
     images = tuple(ImageRef(os.path.join(folder, path), identity(path)) for path in paths)
-    return Request(name, images, prompt, settings)
+    return Request(name, images, _text(prompt, "prompt"), settings)
 
 
 def _setting(key: str, value: Any) -> Any:  # noqa: ANN401
@@ -164,7 +188,7 @@ def _setting(key: str, value: Any) -> Any:  # noqa: ANN401
     fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if not fits or isinstance(value, bool):
         raise ValueError(f"its {key} is {value!r}, which is not {_NAMES[kind]}")
-    return kind(value)
+    return _text(value, key) if kind is str else kind(value)
 
 
 _NAMES = {str: "text", int: "a whole number", float: "a number"}

@@ -12,7 +12,7 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ErrorCode, ImageError, internal_error
+from ppcli.errors import ImageError, explained
 from ppcli.imaging import direct
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
 from ppcli.imaging.colour import WHITE, Colour
@@ -122,7 +122,7 @@ def analyze_pages(
             return result
     except Exception as error:
         row = _row_of_page(row, ref, first, first)  # it may have gone since its first page
-        return PagesResult([PageResult(_failed(row, _explained(error)))], rows_of_file=None)
+        return PagesResult([PageResult(_failed(row, explained(error)))], rows_of_file=None)
 
 
 def _pages_of(
@@ -145,7 +145,7 @@ def _pages_of(
             page = replace(page, width=pixels.shape[1], height=pixels.shape[0])
             results.append(_analyze_page(pixels, page, options, started))
         except Exception as error:
-            results.append(PageResult(_failed(page, _explained(error))))
+            results.append(PageResult(_failed(page, explained(error))))
             if isinstance(error, UnreachableFrameError):
                 return PagesResult(results, rows_of_file=number)
         patch_bytes += results[-1].patch_bytes
@@ -184,14 +184,6 @@ def lost_page(
     """The row of a page that took its worker with it."""
     row = _row_of_page(_blank_row(ref, options), ref, page, rows_of_file)
     return PageResult(_failed(row, error))
-
-
-def _explained(error: Exception) -> ImageError:
-    if isinstance(error, ImageError):
-        return error
-    if isinstance(error, MemoryError):
-        return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
-    return internal_error(error)
 
 
 def _row_of_page(row: StatsRow, ref: ImageRef, number: int, rows_of_file: int) -> StatsRow:

@@ -66,10 +66,15 @@ class Arrivals(Generic[_Item]):
         return True
 
     def ahead(self, number: int) -> list[_Item]:
-        """Wait for the next items and look at them without taking them; fewer at the end."""
+        """Wait for the next items and look at them without taking them; fewer at the end.
+
+        Raises what the iterator raised before it gave any of them.
+        """
         while not self.known(_LOOK_UP_SECONDS, number):
             self._while_waiting()
         self._while_waiting()
+        if not self._arrived and self._end is not None and self._end.error is not None:
+            raise self._end.error
         return list(self._arrived)[:number]
 
     def __iter__(self) -> "Arrivals[_Item]":

@@ -4,11 +4,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ppcli.coding.patchset import KeptTiles
-from ppcli.errors import DamagedError, ErrorCode, ImageError
+from ppcli.errors import DamagedError, ErrorCode, ImageError, explained
 from ppcli.inputs.refs import Input, printable
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.prepare import Prepared, Source
@@ -56,6 +56,7 @@ class InferWork:
     engine: Callable[[], Engine]
     summary: InferSummary
     on_text: Callable[[str], None] | None = None
+    _loaded: list[Engine] = field(default_factory=list, init=False)
 
     @property
     def item(self) -> str:
@@ -78,7 +79,8 @@ class InferWork:
         with Arrivals(_each(prepared)) as arrivals:
             try:
                 if arrivals.ahead(1):
-                    flow = _Flow(self.engine(), arrivals, self.summary, self.on_text)
+                    self._loaded[:] = self._loaded or [self.engine()]
+                    flow = _Flow(self._loaded[0], arrivals, self.summary, self.on_text)
                     while (head := flow.next_done(stop)) is not None:
                         yield head.one, _rows(head, flow)
             finally:
@@ -116,7 +118,7 @@ def _named(row: AnswerRow) -> AnswerRow:
     if row.status != ERROR:
         return row
     name = row.custom_id or row.image_id or ""
-    message = (row.error_message or "").removeprefix(f"{name}: ")
+    message = (row.error_message or "").removeprefix(f"{name}: ")  # of its image, of the same name
     return replace(row, error_message=printable(f"{name}: {message}"))
 
 
@@ -135,9 +137,13 @@ class _Flow:
         self._entries: deque[_Entry] = deque()
         self._held: _Entry | None = None  # the batch does not take it yet
         self._ended = False
+        self._error: Exception | None = None  # that ended them
 
     def next_done(self, stop: Callable[[], bool] = lambda: False) -> _Entry | None:
-        """Work until the first request is done; None at the end, and after a stop."""
+        """Work until the first request is done; None at the end, and after a stop.
+
+        What ends the arrivals with an error is raised after the answers in the making.
+        """
         while not stop():
             if self._first_is_done():
                 return self._entries.popleft()
@@ -146,6 +152,8 @@ class _Flow:
                 for entry, made in self._batch.step():
                     self._finish(entry, made)
             elif self._ended and not self._entries:
+                if self._error is not None:
+                    raise self._error
                 return None
         return None
 
@@ -175,7 +183,10 @@ class _Flow:
         known = self._arrivals.known(0 if self._batch.active else _LOOK_UP_SECONDS)
         if not self._batch.active:
             self._summary.waited_ms += (time.perf_counter() - started) * 1000
-        item = next(self._arrivals, None) if known else None
+        try:
+            item = next(self._arrivals, None) if known else None
+        except Exception as error:
+            item, self._error = None, error
         if item is None:
             self._ended = known
             return False
@@ -184,8 +195,8 @@ class _Flow:
         self._entries.append(entry)
         try:
             entry.begun = self._begun(prepared)
-        except ImageError as error:
-            entry.row = failed(prepared.row, error)
+        except Exception as error:  # one request never stops the others
+            entry.row = failed(prepared.row, explained(error))
         if entry.begun is None:
             entry.row = entry.row or prepared.row
         else:

@@ -73,7 +73,7 @@ class Pipeline:
             if room and refs.known(0 if self._files else _LOOK_UP_SECONDS):
                 ref = next(refs, None)
                 if ref is not None:
-                    self._files.append(_File(ref))
+                    self._files.append(_File(ref.as_seen()))
                     self._submit_what_fits(self._files[-1])
                     continue
                 if not self._files:

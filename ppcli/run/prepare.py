@@ -132,12 +132,13 @@ class RequestSource:
             if room and inputs.known(0 if under_way else _LOOK_UP_SECONDS):
                 request = next(inputs, None)
                 if request is not None:
+                    request = request.as_seen()
                     task = self.executor.submit(prepare_request, request, self.options)
                     under_way.append((request, task))
                     continue
                 if not under_way:
                     return
-            if under_way and under_way[0][1].done(_LOOK_UP_SECONDS):
+            if under_way and under_way[0][1].done(_LOOK_UP_SECONDS) and not stop():
                 request, task = under_way.popleft()
                 yield request, iter([self._prepared(request, task)])
 

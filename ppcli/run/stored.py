@@ -15,7 +15,7 @@ from ppcli.run.analysis import PageResult
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.prepare import Prepared, asked_of
 from ppcli.run.stopping import Stop
-from ppcli.store.manifest import MANIFEST, Manifest, shard_path
+from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
 from ppcli.vlm.engine import Ask
@@ -24,8 +24,14 @@ logger = logging.getLogger("pixelprune")
 
 
 def is_dataset(path: str) -> bool:
-    """Whether a folder is one that `analyze` wrote to."""
-    return os.path.isfile(os.path.join(path, MANIFEST))
+    """Whether a folder is one that `analyze` wrote to, damaged or not."""
+    if not path:
+        return False
+    try:
+        with open(os.path.join(path, MANIFEST), "rb") as file:
+            return DATASET_KIND.encode() in file.read()
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from itertools import islice
 
 from filelock import FileLock, Timeout
 
-from ppcli.errors import DamagedError, OutputError, StoppedError
+from ppcli.errors import DamagedError, OutputError, StoppedError, UsageError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of, writing
 from ppcli.store.choices import ROWS_PER_SHARD
@@ -27,6 +27,7 @@ logger = logging.getLogger("pixelprune")
 LOCK = ".lock"
 BYTES_PER_SHARD = 1 << 30
 _LITTLE_SPACE = 2 << 30
+_LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -
 
 
 def _shown(config: Config, name: str) -> str:
-    return json.dumps(config[name]) if name in config else "nothing"
+    text = json.dumps(config[name]) if name in config else "nothing"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _remove(root: str, manifest: Manifest) -> None:
@@ -338,7 +340,8 @@ class Dataset:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        if kind is None or kind is StoppedError:
+        whole = self._writer is None or not self._writer.within_input
+        if kind is None or (whole and issubclass(kind, StoppedError | DamagedError | UsageError)):
             self._end_shard()
         elif self._writer is not None:
             self._writer.discard()

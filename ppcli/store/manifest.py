@@ -15,7 +15,7 @@ from ppcli.version import __version__
 
 MANIFEST = "manifest.json"
 SHARD_KEY = "pixelprune.shard"  # in the metadata of a file of main rows: the record of its shard
-_KIND = "pixelprune dataset"
+DATASET_KIND = "pixelprune dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Manifest:
             OutputError: when it cannot be written.
         """
         with atomic_file(os.path.join(root, MANIFEST)) as file:
-            file.write(_text({"kind": _KIND, **asdict(self)}))
+            file.write(_text({"kind": DATASET_KIND, **asdict(self)}))
 
     @classmethod
     def read(cls, root: str) -> "Manifest":
@@ -118,13 +118,13 @@ class Manifest:
             raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
         try:
             text = json.loads(raw)
-            if text.pop("kind") != _KIND or not text.pop("digest"):
+            if text.pop("kind") != DATASET_KIND or not text.pop("digest"):
                 raise ValueError
             shards = [Shard.from_json(shard) for shard in text["shards"]]
             manifest = cls(text["config"], shards, bool(text["finished"]), str(text["version"]))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DamagedError(f"{path} is not a manifest of pixelprune, or is damaged") from None
-        if raw != _text({"kind": _KIND, **asdict(manifest)}):
+        if raw != _text({"kind": DATASET_KIND, **asdict(manifest)}):
             raise DamagedError(f"{path} is not as it was written: its digest is another")
         return manifest
 

@@ -40,6 +40,7 @@ class ShardWriter:
         self._main_kind = manifest.main_kind
         self._inputs = InputsDigest()
         self._input_failed = False
+        self.within_input = False  # whether rows of an input are there that has more to come
         self._pending: dict[str, PendingFile] = {}
         self._rows: dict[str, ParquetRows] = {}
         try:
@@ -54,6 +55,7 @@ class ShardWriter:
 
     def add(self, row: MainRow, patches: PatchRow | None) -> None:
         """Take one row, and the patch set of its page when there is one."""
+        self.within_input = True
         failed = row.status == ERROR
         self._rows[self._main_kind].add(row)
         self.shard.rows += 1
@@ -67,7 +69,7 @@ class ShardWriter:
     def end_of_input(self, one: Input) -> None:
         """All rows of this input have been added."""
         self._inputs.add(one, self._input_failed)
-        self._input_failed = False
+        self._input_failed = self.within_input = False
         self.shard.inputs += 1
 
     def finish(self) -> None:

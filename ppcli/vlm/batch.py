@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.errors import ImageError, UsageError
+from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.vlm.choices import Device
 from ppcli.vlm.images import ImagePatches
 from ppcli.vlm.positions import TokenPlaces
@@ -206,12 +206,10 @@ class Batch(Generic[_Key]):
             done.append((slot.key, error))
             return
         slot.fed = min(slot.fed + PREFILL_CHUNK, slot.job.prompt.length)
-        whole = slot.fed == slot.job.prompt.length
-        token = slot.choose(logits) if whole else None
         slot.made.prefill_ms += (time.perf_counter() - started) * 1000
-        if token is not None:
+        if slot.fed == slot.job.prompt.length:
             slot.seen = None
-            self._accept(number, token, done)
+            self._choose(number, logits, done)
 
     def _decode(self, done: list[tuple[_Key, Generated | ImageError]]) -> None:
         decoding = [n for n, slot in enumerate(self._slots) if slot and slot.token is not None]
@@ -225,13 +223,12 @@ class Batch(Generic[_Key]):
         except ImageError as error:
             self._give_way(error, done)
             return
-        chosen = [(n, slot.choose(logits[n])) for n in decoding if (slot := self._slots[n])]
         share = (time.perf_counter() - started) * 1000 / len(decoding)
-        for number, token in chosen:
+        for number in decoding:
             slot = self._slots[number]
             assert slot is not None
             slot.made.decode_ms += share
-            self._accept(number, token, done)
+            self._choose(number, logits[number], done)
 
     @staticmethod
     def _row(slot: _Slot[_Key] | None) -> tuple[int, int, int]:
@@ -244,13 +241,21 @@ class Batch(Generic[_Key]):
         prompt, count = slot.job.prompt, len(slot.made.tokens)
         return slot.token, prompt.next_position + count - 1, prompt.length + count
 
-    def _accept(
-        self, number: int, token: int, done: list[tuple[_Key, Generated | ImageError]]
+    def _choose(
+        self,
+        number: int,
+        logits: NDArray[np.float32],
+        done: list[tuple[_Key, Generated | ImageError]],
     ) -> None:
-        """Take a chosen token into the answer, or let it end the answer."""
+        """Choose the next token; take it into the answer, or let it end the answer."""
         slot = self._slots[number]
         assert slot is not None
         made = slot.made
+        if not np.isfinite(logits).all():
+            self._slots[number] = None
+            done.append((slot.key, _not_finite()))
+            return
+        token = slot.choose(logits)
         if token in self._end_tokens:
             made.finish_reason = FinishReason.STOP
         else:
@@ -270,3 +275,11 @@ class Batch(Generic[_Key]):
             return
         self._most = max(1, len(active) // 2)
         self._again += [(slot.key, slot.job) for slot in active]
+
+
+def _not_finite() -> ImageError:
+    return ImageError(
+        ErrorCode.INTERNAL,
+        "the model gave numbers that are not finite; float16 is too narrow for some models, "
+        "export with --dtype bfloat16 or float32",
+    )

@@ -74,7 +74,10 @@ class Checkpoint:
 def _weight_files(folder: str) -> list[str]:
     index = read_json(os.path.join(folder, _INDEX))
     if index is not None:
-        names = sorted(set(index["weight_map"].values()))
+        named = index.get("weight_map")
+        if not isinstance(named, dict) or not all(isinstance(one, str) for one in named.values()):
+            raise ModelError(f"{os.path.join(folder, _INDEX)} does not say where the weights are")
+        names = sorted(set(named.values()))
     else:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
     if not names:

@@ -97,7 +97,7 @@ class ModelConfig:
             raise ModelError(f"{folder} is not a checkpoint: it has no {CONFIG}")
         try:
             return cls.from_json(text)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise ModelError(f"{path}: {what}") from error
 

@@ -34,7 +34,7 @@ def checkpoint_folder(model: str, revision: str | None = None) -> tuple[str, str
     if os.path.isdir(model):
         if revision is not None:
             raise ModelError(f"{model} is a folder, which has no revisions")
-        return model, model
+        return model, os.path.basename(os.path.abspath(model))
     try:
         folder = snapshot_download(model, revision=revision, allow_patterns=_FILES)
     except Exception as error:

@@ -119,12 +119,13 @@ class Engine:
             prompt = token_places(ids, config.image_token, keeps)
         except UsageError as error:
             raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
-        room = config.text.max_positions - prompt.full_length
+        taken = max(prompt.next_position, prompt.length)  # an image takes its longer side
+        room = config.text.max_positions - taken
         if room < 1:
             raise ImageError(
                 ErrorCode.CONTEXT_TOO_LONG,
-                f"the prompt takes {prompt.full_length:,} tokens, and the model has "
-                f"{config.text.max_positions:,} positions",
+                f"the prompt takes {taken:,} positions, and the model has "
+                f"{config.text.max_positions:,}",
             )
         side = config.vision.positions_per_side
         patches = [image_patches(one, self._model.preset, side) for one in images]

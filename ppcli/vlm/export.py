@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from ppcli.errors import ModelError, OutputError
+from ppcli.errors import ModelError, OutputError, UsageError
 from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, writing
 from ppcli.vlm.checkpoint import Checkpoint
 from ppcli.vlm.config import CONFIG, ModelConfig
@@ -25,6 +25,7 @@ from ppcli.vlm.prompts import (
     TOKENIZER,
     TOKENIZER_CONFIG,
     Prompter,
+    message_of,
 )
 from ppcli.vlm.vision_graph import vision_model, vision_shapes
 
@@ -39,7 +40,8 @@ SETTINGS = (
     PROCESSOR,
 )
 _GRAPHS = (VISION, DECODER, VISION + DATA_SUFFIX, DECODER + DATA_SUFFIX)
-_OURS = frozenset({MANIFEST, *_GRAPHS, *SETTINGS})
+_UNFINISHED = ".pixelprune-export"
+_OURS = frozenset({MANIFEST, _UNFINISHED, *_GRAPHS, *SETTINGS})
 
 
 @dataclass(slots=True)
@@ -68,7 +70,9 @@ class Export:
     def __post_init__(self) -> None:
         self.config = ModelConfig.read(self.checkpoint)
         image_preset(self.checkpoint, self.config.vision)
-        if not Prompter(self.checkpoint).has(self.config.image_token):
+        prompter = Prompter(self.checkpoint)
+        _try_template(prompter, self.checkpoint)
+        if not prompter.has(self.config.image_token):
             raise ModelError(
                 f"the tokenizer of {self.checkpoint} has no token {self.config.image_token}, "
                 "which stands for images"
@@ -106,6 +110,8 @@ class Export:
                 with open(path, "rb") as file:
                     _write(out, name, manifest, partial(shutil.copyfileobj, file))
         manifest.write(out)
+        with writing(out):
+            os.unlink(os.path.join(out, _UNFINISHED))
 
     def _tensor(self, name: str) -> NDArray[Any]:
         self._done += 1
@@ -130,6 +136,14 @@ class Export:
         _write(out, name, manifest, lambda file: file.write(models[0].SerializeToString()))
 
 
+def _try_template(prompter: Prompter, checkpoint: str) -> None:
+    """See now, rather than at the first request, that the chat template works."""
+    try:
+        prompter.ids(message_of("?", 1))
+    except UsageError as error:
+        raise ModelError(f"{checkpoint}: {error}") from error
+
+
 def _write(
     out: str, name: str, manifest: ModelManifest, content: Callable[[BinaryIO], object]
 ) -> None:
@@ -145,18 +159,24 @@ def _write(
 
 
 def _claim(out: str, overwrite: bool) -> None:
-    """Make the folder, or empty it of an earlier model, its manifest first."""
+    """Make the folder, or empty it of an earlier model or of what a killed export has left.
+
+    Until its manifest is there, a file of its own marks the folder as ours.
+    """
     try:
         found = os.listdir(out)
     except FileNotFoundError:
         found = []
     except OSError as error:
         raise OutputError(f"{out} cannot be used as a folder: {error.strerror}") from error
-    if any(name not in _OURS and not name.endswith(TEMPORARY_SUFFIX) for name in found):
+    foreign = any(name not in _OURS and not name.endswith(TEMPORARY_SUFFIX) for name in found)
+    if foreign or (found and MANIFEST not in found and _UNFINISHED not in found):
         raise OutputError(f"{out} holds other things than a model; use another folder")
     if MANIFEST in found and not overwrite:
         raise OutputError(f"{out} holds a model; use --overwrite or another folder")
     with writing(out):
         os.makedirs(out, exist_ok=True)
-        for name in sorted(found, key=lambda name: name != MANIFEST):
+        if _UNFINISHED not in found:
+            open(os.path.join(out, _UNFINISHED), "xb").close()
+        for name in sorted(set(found) - {_UNFINISHED}, key=lambda name: name != MANIFEST):
             os.unlink(os.path.join(out, name))

@@ -41,9 +41,9 @@ def image_preset(folder: str, vision: VisionConfig) -> Preset:
 
 
 def _settings(folder: str) -> dict[str, Any]:
-    text = read_json(os.path.join(folder, PREPROCESSOR))
+    text = (read_json(os.path.join(folder, PROCESSOR)) or {}).get("image_processor")
     if text is None:
-        text = (read_json(os.path.join(folder, PROCESSOR)) or {}).get("image_processor")
+        text = read_json(os.path.join(folder, PREPROCESSOR))
     if text is None:
         raise ModelError(f"{folder} has neither {PREPROCESSOR} nor {PROCESSOR}")
     return text

@@ -65,7 +65,7 @@ class Prompter:
             text: str = self._template.render(
                 messages=messages, add_generation_prompt=True, **_special_tokens(self._config)
             )
-        except TemplateError as error:
+        except Exception as error:  # a template is a program of somebody else
             raise UsageError(f"the chat template refuses the message: {error}") from error
         return text
 

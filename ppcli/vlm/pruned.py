@@ -1,7 +1,7 @@
 """Pruned inputs for people who run a Qwen3-VL themselves: `from ppcli import pruned_inputs`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,9 @@ from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice
 from ppcli.coding.patchset import KeptTiles, cut
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
 from ppcli.imaging.colour import WHITE
-from ppcli.imaging.decode import ImageSource
+from ppcli.imaging.decode import ImageSource, pillow_limits
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.presets import Preset
 from ppcli.vlm.config import ModelConfig
@@ -73,7 +73,8 @@ def pruned_inputs(
     """Prune images for a model, and lay out the prompt that asks about them.
 
     Args:
-        images: files, or RGB uint8 (height, width, 3); one or more.
+        images: files, of which every page is an image, or RGB uint8 (height, width, 3); one or
+            more.
         prompt: the text after the images.
         model: a folder with the settings of a Qwen3-VL: config, tokenizer, chat template and
             image processor. Its weights are not read.
@@ -88,8 +89,8 @@ def pruned_inputs(
         ImageError: when an image cannot be used.
         UsageError: for an unknown name, a number out of range, or no images.
     """
-    if not images:
-        raise UsageError("there are no images to prune")
+    if isinstance(images, str | os.PathLike | np.ndarray) or not images:
+        raise UsageError("images is a list of files or arrays, and there must be one at least")
     folder = os.fspath(model)
     config = ModelConfig.read(folder)
     preset = image_preset(folder, config.vision)
@@ -99,7 +100,9 @@ def pruned_inputs(
         choice(Mode, "mode", mode),
         threshold,
     )
-    kept = [_kept(image, preset, options) for image in images]
+    if options.method is Method.RANDOM:
+        raise UsageError("method random is for experiments with the command line")
+    kept = [_kept(page, preset, options) for image in images for page in _pages(image)]
     side = config.vision.positions_per_side
     patches = [image_patches(one, preset, side) for one in kept]
     ids = Prompter(folder).ids(message_of(prompt, len(kept), system))
@@ -123,12 +126,23 @@ def pruned_inputs(
     )
 
 
-def _kept(image: Image, preset: Preset, options: CoderOptions) -> KeptTiles:
+def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
     if isinstance(image, np.ndarray):
-        pixels = image
-    else:
-        with ImageSource(os.fspath(image), DEFAULT_MAX_IMAGE_PIXELS) as source:
-            pixels = source.page(1, WHITE)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise UsageError(
+                f"an image is RGB uint8 (height, width, 3), not {image.dtype} {image.shape}"
+            )
+        yield image
+        return
+    with (
+        pillow_limits(DEFAULT_MAX_IMAGE_PIXELS),
+        ImageSource(os.fspath(image), DEFAULT_MAX_IMAGE_PIXELS) as source,
+    ):
+        for number in range(1, source.frames + 1 if source.gives_several(Frames.FIRST) else 2):
+            yield source.page(number, WHITE)
+
+
+def _kept(pixels: NDArray[np.uint8], preset: Preset, options: CoderOptions) -> KeptTiles:
     fit = FitOptions.of_preset(preset)
     raster = fit_image(pixels, fit).raster
     keep = select(raster, fit.tile, options)

@@ -48,7 +48,7 @@ class Runner:
     @property
     def device(self) -> Device:
         """Where the graphs run."""
-        return self._sessions.device
+        return self._sessions.place.device
 
     @property
     def bytes_of_token(self) -> int:
@@ -58,7 +58,7 @@ class Runner:
     @property
     def free_bytes(self) -> int | None:
         """What buffers may take of the memory, those that are there included; None if unknown."""
-        if self._sessions.device is not Device.CPU:
+        if self._sessions.place.device is not Device.CPU:
             return None
         free = psutil.virtual_memory().available * (1 - _SPARE_SHARE)
         return int(free) + self.slots * self.length * self.bytes_of_token
@@ -77,7 +77,7 @@ class Runner:
         if free is not None and needed > free:
             raise _too_little_memory(slots, length, needed)
         shape = [slots, self._text.num_kv_heads, length, self._text.head_size]
-        device, number = self._sessions.device.value, self._sessions.device_id
+        device, number = self._sessions.place.device.value, self._sessions.place.device_id
         try:
             for _ in range(2 * self._text.num_layers):
                 self._buffers.append(
@@ -199,7 +199,12 @@ class Runner:
     def _bind_slots(self, binding: Any, first: int, count: int) -> None:  # noqa: ANN401
         shape = [count, self._text.num_kv_heads, self.length, self._text.head_size]
         offset = first * self.length * self._bytes_of_slot_row
-        where = (self._sessions.device.value, self._sessions.device_id, self._type, shape)
+        where = (
+            self._sessions.place.device.value,
+            self._sessions.place.device_id,
+            self._type,
+            shape,
+        )
         for place, buffer in enumerate(self._buffers):
             name = f"{place // 2}.{('key', 'value')[place % 2]}"
             binding.bind_input(f"past_{name}", *where, buffer.data_ptr() + offset)

@@ -20,47 +20,55 @@ _PIP_LINE = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model runs.
+
+    Attributes:
+        device: `cuda` or `cpu`.
+        device_id: which GPU.
+        fallback: why CUDA is not used although it was welcome; None when it is, or was not.
+    """
+
+    device: Device
+    device_id: int = 0
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sessions:
     """Both graphs of a model, ready to run.
 
     Attributes:
         vision: patches to embeddings.
         decoder: tokens and embeddings to logits.
-        device: `cuda` or `cpu`, where both run.
-        device_id: which GPU.
-        fallback: why CUDA is not used although it was welcome; None when it is, or was not.
+        place: where they run.
     """
 
     vision: Any
     decoder: Any
-    device: Device
-    device_id: int
-    fallback: str | None = None
+    place: Place
 
 
-def open_sessions(
-    model: ModelDirectory, device: Device = Device.AUTO, device_id: int = 0, threads: int = 0
-) -> Sessions:
-    """Load the graphs.
+def choose_place(model: ModelDirectory, device: Device, device_id: int = 0) -> Place:
+    """Find out where a model can run, before anything of it is loaded.
 
     Args:
         model: the model directory.
         device: `auto` takes CUDA where it works.
         device_id: which GPU.
-        threads: of the CPU, for one operator; 0 takes all cores.
 
     Raises:
         MissingPartError: when CUDA was asked for and cannot be used, with the reason.
-        ModelError: when a graph cannot be loaded, or its type does not run on the device.
+        ModelError: when the type of the model does not run on the device.
     """
     problem = None
     if device is not Device.CPU:
-        problem = _cuda_problem() or _unfit_for_cuda(model)
+        unfit = _unfit_for_cuda(model)
+        if unfit and device is Device.CUDA:
+            raise ModelError(unfit)
+        problem = unfit or _cuda_problem()
         if problem is None:
-            try:
-                return _loaded(model, Device.CUDA, device_id, threads)
-            except MissingPartError as error:
-                problem = str(error)
+            return Place(Device.CUDA, device_id)
         if device is Device.CUDA:
             raise MissingPartError(f"CUDA cannot be used: {problem}")
     if model.manifest.dtype == "bfloat16":
@@ -69,8 +77,33 @@ def open_sessions(
             f"{model.folder} is in bfloat16, which runs on CUDA only{wanted}; "
             "for the CPU export it with --dtype float32"
         )
-    sessions = _loaded(model, Device.CPU, 0, threads)
-    return Sessions(sessions.vision, sessions.decoder, Device.CPU, 0, problem)
+    return Place(Device.CPU, fallback=problem)
+
+
+def open_sessions(model: ModelDirectory, place: Place, threads: int = 0) -> Sessions:
+    """Load the graphs.
+
+    Args:
+        model: the model directory.
+        place: where they run.
+        threads: of the CPU, for one operator; 0 takes all cores.
+
+    Raises:
+        MissingPartError: when onnxruntime does not use CUDA after all.
+        ModelError: when a graph cannot be loaded.
+    """
+    providers: list[Any] = [CPU_PROVIDER]
+    if place.device is Device.CUDA:
+        providers.insert(0, (CUDA_PROVIDER, {"device_id": place.device_id}))
+    vision, decoder = (
+        _session(os.path.join(model.folder, name), providers, threads) for name in (VISION, DECODER)
+    )
+    for session in (vision, decoder):
+        if place.device is Device.CUDA and CUDA_PROVIDER not in session.get_providers():
+            raise MissingPartError(
+                f"onnxruntime does not use GPU {place.device_id}; --device cpu does without it"
+            )
+    return Sessions(vision, decoder, place)
 
 
 def _cuda_problem() -> str | None:
@@ -98,19 +131,6 @@ def _unfit_for_cuda(model: ModelDirectory) -> str | None:
             "export it with --dtype bfloat16 or float16"
         )
     return None
-
-
-def _loaded(model: ModelDirectory, device: Device, device_id: int, threads: int) -> Sessions:
-    providers: list[Any] = [CPU_PROVIDER]
-    if device is Device.CUDA:
-        providers.insert(0, (CUDA_PROVIDER, {"device_id": device_id}))
-    vision, decoder = (
-        _session(os.path.join(model.folder, name), providers, threads) for name in (VISION, DECODER)
-    )
-    for session in (vision, decoder):
-        if device is Device.CUDA and CUDA_PROVIDER not in session.get_providers():
-            raise MissingPartError(f"onnxruntime cannot use GPU {device_id}; is there one?")
-    return Sessions(vision, decoder, device, device_id)
 
 
 def _session(path: str, providers: Sequence[Any], threads: int) -> Any:  # noqa: ANN401

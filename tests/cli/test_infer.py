@@ -104,6 +104,7 @@ def test_a_dataset_needs_no_second_decode(folder: Path, model: Path, tmp_path: P
         ([], [], "min pixels 65536 there and 4096 in the model"),
         (["--no-patches"], [], "has no patch sets"),
         (["--min-pixels", "4096", "--threshold", "0.1"], ["--no-prune"], "threshold 0.1"),
+        (["--min-pixels", "4096"], ["--threshold", "0.1"], "leave the options for that out"),
     ],
 )
 def test_datasets_that_do_not_suit(
@@ -152,6 +153,83 @@ def test_requests(folder: Path, model: Path, tmp_path: Path) -> None:
         *("--requests", "-", *options, "-q"), code=3, stdin=text.encode(), cwd=folder
     )
     assert without_times(lines(from_stdin.stdout)) == without_times(list(rows.values()))
+
+
+def test_no_line_of_a_file_of_requests_stops_the_others(folder: Path, model: Path) -> None:
+    good = b'{"prompt": "x"}'
+    bad = [
+        b'{"prompt": "\\ud800"}',
+        b'{"prompt": "x", "custom_id": "\\ud800"}',
+        b'{"prompt": "x", "custom_id": {"a": 1}}',
+        b'{"prompt": "x", "temperature": 1' + b"0" * 400 + b"}",
+        b"[" * 100_000,
+        b'{"prompt": "x", "seed": -1}',
+        b'{"prompt": "x", "temperature": 1, "top_p": NaN}',
+        b"\xff\xfe",
+    ]
+    options = ("--model", model, "--max-new-tokens", "3", "--device", "cpu")
+    text = b"\n".join([*bad, good])  # the first one bad, too
+    rows = lines(infer("--requests", "-", *options, "-q", code=3, stdin=text).stdout)
+    assert [row["error_code"] for row in rows] == ["bad_request"] * len(bad) + [None]
+
+
+def test_a_request_that_was_put_right_is_asked_again(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_text('{"custom_id": "a", "prompt": "x"}\n{"custom_id": "b", "promt": "y"}\n')
+    options = ("--requests", file, "--model", model, "--max-new-tokens", "3", "--device", "cpu")
+    infer(*options, "-q", "-o", tmp_path / "out", code=3)
+    file.write_text('{"custom_id": "a", "prompt": "x"}\n{"custom_id": "b", "prompt": "y"}\n')
+    infer(*options, "-q", "-o", tmp_path / "out", "--retry-failed")
+    assert [row["prompt"] for row in answers_in(tmp_path / "out")] == ["x", "y"]
+    file.write_text('{"custom_id": "a", "prompt": "z"}\n{"custom_id": "b", "prompt": "y"}\n')
+    done = infer(*options, "-q", "-o", tmp_path / "out", code=5)
+    assert b"a has another prompt" in done.stderr
+
+
+def test_an_image_that_was_mended_in_the_dataset_too(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    analyzed = ("analyze", folder, "-o", tmp_path / "stored", "-q", "--min-pixels", "4096")
+    assert pixelprune(*analyzed).returncode == 3
+    options = (tmp_path / "stored", "--model", model, *PROMPT, "-q", "-o", tmp_path / "out")
+    infer(*options, code=3)
+    shutil.copy(folder / "a.png", folder / "broken.png")
+    assert pixelprune(*analyzed, "--retry-failed").returncode == 0
+    infer(*options, "--retry-failed")
+    rows = answers_in(tmp_path / "out")
+    assert rows[2]["answer"] == rows[0]["answer"] is not None
+
+
+def test_a_damaged_dataset_gives_no_answers_without_images(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    stored = tmp_path / "stored"
+    pixelprune("analyze", folder, "-o", stored, "-q", "--min-pixels", "4096")
+    path = stored / "patches" / "part-00000.parquet"
+    whole = path.read_bytes()
+    pq.write_table(pq.read_table(path).slice(0, 1), path)
+    done = infer(stored, "--model", model, *PROMPT, "-q", "-o", tmp_path / "out", code=6)
+    assert b"the patch set of b.jpg is missing" in done.stderr
+    assert [row["image_id"] for row in answers_in(tmp_path / "out")] == ["a.png"]
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    infer(stored, "--model", model, *PROMPT, "-q", code=6)
+
+
+def test_a_folder_with_a_manifest_of_somebody_else(folder: Path, model: Path) -> None:
+    (folder / "manifest.json").write_text('{"name": "My app"}')
+    rows = lines(infer(folder, "--model", model, *PROMPT, "-q", code=3).stdout)
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize("size", ["1", "3", "auto"])
+def test_answers_are_the_same_at_every_batch_size(folder: Path, model: Path, size: str) -> None:
+    for seed in range(5):
+        Image.fromarray(blocks(200 + 40 * seed, 128, seed=seed)).save(folder / f"{seed}.png")
+    options = ("--model", model, *PROMPT, "-q", "--temperature", "1.5")
+    one = without_times(lines(infer(folder, *options, "--batch-size", "1", code=3).stdout))
+    found = without_times(lines(infer(folder, *options, "--batch-size", size, code=3).stdout))
+    assert found == one
 
 
 def test_lines_as_an_openai_batch_has_them(folder: Path, model: Path, tmp_path: Path) -> None:
@@ -258,7 +336,10 @@ def test_one_image_is_answered_on_the_terminal(folder: Path, model: Path) -> Non
             2,
             "--no-prune feeds every patch",
         ),
-        (["--model", "MODEL", "--prompt", "x", "--device", "cuda"], 7, "CUDA cannot be used"),
+        (["--model", "MODEL", "--prompt", "x", "--device", "cuda"], 2, "is in float32"),
+        (["--model", "MODEL", "--prompt", "x", "--batch-size", "0"], 2, "must be auto or"),
+        (["--model", "MODEL", "--prompt", "<|image_pad|>"], 2, "names image tokens"),
+        (["--model", "MODEL", "--requests", "r", "--include", "*"], 2, "leave the others out"),
     ],
 )
 def test_what_cannot_be_meant(folder: Path, model: Path, args, code: int, words: str) -> None:
@@ -293,6 +374,17 @@ def test_export_says_what_is_wrong(model: Path, tmp_path: Path) -> None:
     done = pixelprune("export", "not/a/name", tmp_path / "out")
     assert b"no name on the Hugging Face hub" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_run_leaves_no_folder(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half"
+    pixelprune("export", model.parent / "checkpoint", half, "--dtype", "bfloat16")
+    out = tmp_path / "out"
+    done = infer(folder / "a.png", "--model", half, *PROMPT, "-o", out, code=2)
+    assert b"runs on CUDA only" in done.stderr
+    assert not out.exists()
 
 
 def test_a_run_over_csv_keeps_answers_whole(folder: Path, model: Path) -> None:

@@ -50,7 +50,15 @@ def test_the_package_itself_is_light() -> None:
 
 
 def test_exported_names() -> None:
-    assert ppcli.__all__ == ["PatchSet", "__version__", "keep_mask", "prune", "read_patch_sets"]
+    assert ppcli.__all__ == [
+        "PatchSet",
+        "PrunedInputs",
+        "__version__",
+        "keep_mask",
+        "prune",
+        "pruned_inputs",
+        "read_patch_sets",
+    ]
     for name in ppcli.__all__:
         assert getattr(ppcli, name) is not None
     assert set(ppcli.__all__) <= set(dir(ppcli))
@@ -125,6 +133,6 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: ExitCode) -> None
 
 def test_every_command_has_help() -> None:
     names = [command.callback.__name__ for command in app.registered_commands]
-    assert names == ["analyze", "reconstruct", "verify"]
+    assert names == ["analyze", "infer", "export", "reconstruct", "verify"]
     for name in names:
         assert pixelprune(name, "--help").returncode == 0

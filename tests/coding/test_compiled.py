@@ -107,7 +107,7 @@ print(json.dumps({
     "keep": keep.tolist(),
     "package": ppcli.__file__,
     "cache_paths": [
-        kernel.row.cache_path for kernel in vars(kernels).values() if hasattr(kernel, "stats")
+        kernel.stats.cache_path for kernel in vars(kernels).values() if hasattr(kernel, "stats")
     ],
 }))
 """

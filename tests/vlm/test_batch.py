@@ -22,7 +22,7 @@ from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.engine import Ask, Begun, Engine
 from ppcli.vlm.export import Export
-from ppcli.vlm.sessions import Sessions, open_sessions
+from ppcli.vlm.sessions import Place, Sessions, open_sessions
 from tests.conftest import blocks
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 
@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
 
 @pytest.fixture(scope="module")
 def sessions(model: ModelDirectory) -> Sessions:
-    return open_sessions(model, Device.CPU)
+    return open_sessions(model, Place(Device.CPU))
 
 
 def image(seed: int, grid: tuple[int, int]) -> KeptTiles:

@@ -16,7 +16,7 @@ from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.engine import Ask, Engine
 from ppcli.vlm.export import Export
-from ppcli.vlm.sessions import open_sessions
+from ppcli.vlm.sessions import Place, open_sessions
 from tests.conftest import blocks
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 
@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
 
 @pytest.fixture(scope="module")
 def engine(model: ModelDirectory) -> Engine:
-    return Engine(model, open_sessions(model, Device.CPU))
+    return Engine(model, open_sessions(model, Place(Device.CPU)))
 
 
 def image(seed: int = 0, grid: tuple[int, int] = (4, 5), **options: float) -> KeptTiles:
@@ -65,7 +65,7 @@ def test_answers_do_not_depend_on_what_was_asked_before(model, engine) -> None:
     asks = [([image(n, (1 + n, 6 - n))], ASK) for n in range(5)] + [([], ASK)]
     alone = []
     for images, ask in asks:
-        fresh = Engine(model, open_sessions(model, Device.CPU))
+        fresh = Engine(model, open_sessions(model, Place(Device.CPU)))
         alone.append(without_times(fresh.answer(row(), ask, images)))
     for order in (range(6), reversed(range(6))):
         for n in order:
@@ -89,7 +89,7 @@ def test_every_patch_without_pruning(model, engine) -> None:
     assert kept.kept < kept.keep.size
     whole = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
     expected = engine.answer(row(), ASK, [whole])
-    unpruned = Engine(model, open_sessions(model, Device.CPU), prune=False)
+    unpruned = Engine(model, open_sessions(model, Place(Device.CPU)), prune=False)
     answer = unpruned.answer(row(), ASK, [kept])
     assert without_times(answer) == without_times(expected)
     assert answer.kept == kept.keep.size
@@ -105,22 +105,24 @@ def test_the_token_that_ends_an_answer(model, engine) -> None:
     assert engine.answer(row(), ASK, [image()]).answer_tokens == 12
     every = frozenset(range(512))
     ending = dataclasses.replace(model, end_tokens=every)
-    answer = Engine(ending, open_sessions(model, Device.CPU)).answer(row(), ASK, [image()])
+    answer = Engine(ending, open_sessions(model, Place(Device.CPU))).answer(row(), ASK, [image()])
     assert (answer.answer, answer.finish_reason, answer.answer_tokens) == ("", "stop", 0)
 
 
 def test_a_prompt_longer_than_the_context(engine) -> None:
     long = engine.answer(row(), Ask("word " * POSITIONS), [image()])
     assert (long.status, long.error_code) == ("error", "context_too_long")
-    assert f"the model has {POSITIONS} positions" in long.error_message
+    assert f"and the model has {POSITIONS}" in long.error_message
     assert engine.answer(row(), ASK, [image()]).status == "ok"
 
 
-def test_pruning_does_not_widen_the_context(engine) -> None:
-    """Positions are those of the whole image, so it must fit whole."""
-    plain = encode(np.zeros((32 * 21, 32 * 20, 3), dtype=np.uint8), 32, CoderOptions())
-    answer = engine.answer(row(), ASK, [plain])
-    assert answer.error_code == "context_too_long"
+def test_the_context_is_counted_in_positions(engine) -> None:
+    """Of an image these are as many as its longer side has tiles, whatever is kept."""
+    page = encode(np.zeros((32 * 21, 32 * 20, 3), dtype=np.uint8), 32, CoderOptions())
+    assert page.keep.size > POSITIONS
+    assert engine.answer(row(), ASK, [page]).status == "ok"
+    strip = encode(np.zeros((32, 32 * POSITIONS, 3), dtype=np.uint8), 32, CoderOptions())
+    assert engine.answer(row(), ASK, [strip]).error_code == "context_too_long"
 
 
 def test_an_answer_ends_with_the_context(engine) -> None:
@@ -130,7 +132,7 @@ def test_an_answer_ends_with_the_context(engine) -> None:
 
 
 def test_keys_and_values_that_memory_cannot_hold(model, monkeypatch) -> None:
-    engine = Engine(model, open_sessions(model, Device.CPU))
+    engine = Engine(model, open_sessions(model, Place(Device.CPU)))
     with monkeypatch.context() as patch:
         patch.setattr(runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
         answer = engine.answer(row(), Ask("x", max_new_tokens=350), [])
@@ -171,3 +173,15 @@ def test_asking_for_no_answer() -> None:
         Ask("x", max_new_tokens=0)
     with pytest.raises(UsageError, match="temperature"):
         Ask("x", temperature=-1)
+
+
+def test_numbers_that_are_not_finite_are_no_answer(engine, monkeypatch) -> None:
+    real = engine.batch._runner.feed
+
+    def overflowing(*args: object) -> np.ndarray:
+        return real(*args) * np.float32("nan")
+
+    monkeypatch.setattr(engine.batch._runner, "feed", overflowing)
+    answer = engine.answer(row(), ASK, [image()])
+    assert answer.error_code == "internal"
+    assert "not finite" in answer.error_message

@@ -19,7 +19,7 @@ from ppcli.vlm.export import Export
 from ppcli.vlm.positions import token_places
 from ppcli.vlm.processor import image_preset
 from ppcli.vlm.runner import Runner
-from ppcli.vlm.sessions import open_sessions
+from ppcli.vlm.sessions import Place, open_sessions
 from tests.vlm.checkpoints import Tiny, write_checkpoint, write_json
 from tests.vlm.reference import IMAGE_TOKEN, random_image
 from tests.vlm.test_parity import ONE, patches
@@ -47,7 +47,7 @@ def logits(out: Path) -> np.ndarray:
     """What a model directory gives after a prompt with one image."""
     image = random_image((2, 3), 0, 0.6)
     model = ModelDirectory.open(str(out))
-    runner = Runner(model, open_sessions(model, Device.CPU))
+    runner = Runner(model, open_sessions(model, Place(Device.CPU)))
     prompt = token_places(ONE, IMAGE_TOKEN, [image.keep])
     runner.reserve(prompt.length)
     return runner.prefill(prompt, *runner.embed(patches([image], TINY.side)))
@@ -121,6 +121,8 @@ def test_settings_inside_those_of_the_processor(checkpoint: Path, copy: Path) ->
     write_json(copy / "processor_config.json", {"image_processor": settings})
     vision = ModelConfig.read(str(copy)).vision
     assert image_preset(str(copy), vision) == image_preset(str(checkpoint), vision)
+    write_json(copy / "preprocessor_config.json", settings | {"min_pixels": 9})
+    assert image_preset(str(copy), vision).min_pixels == 4096  # as transformers has it
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -176,6 +178,10 @@ def section(config: dict) -> None:
     config["text_config"]["rope_parameters"]["mrope_section"] = [1, 2, 3]
 
 
+def rope_as_text(config: dict) -> None:
+    config["text_config"]["rope_parameters"] = "x"
+
+
 def untied(config: dict) -> None:
     config["tie_word_embeddings"] = False
 
@@ -200,6 +206,7 @@ def unknown_image_token(config: dict) -> None:
         (activation, r"relu is not supported in text; supported: silu"),
         (no_depth, "depth"),
         (section, "mrope_section"),
+        (rope_as_text, "config.json: "),
         (untied, r"has no tensor lm_head\.weight"),
         (wider, r"layers\.0\.mlp\.gate_proj\.weight \(it is 96×64, and 97×64 is expected\)"),
         (other_patches, r"\(16, 2, 2\) in the image processor and \(14, 2, 2\) in the model"),
@@ -224,6 +231,18 @@ def test_checkpoints_that_are_not_whole(copy: Path, tmp_path: Path) -> None:
         export(copy, tmp_path / "model")
     (copy / "config.json").unlink()
     with pytest.raises(ModelError, match=r"not a checkpoint: it has no config\.json"):
+        export(copy, tmp_path / "model")
+
+
+def test_an_index_that_says_nothing(copy: Path, tmp_path: Path) -> None:
+    write_json(copy / "model.safetensors.index.json", {})
+    with pytest.raises(ModelError, match="does not say where the weights are"):
+        export(copy, tmp_path / "model")
+
+
+def test_a_template_that_cannot_work(copy: Path, tmp_path: Path) -> None:
+    (copy / "chat_template.jinja").write_text("{{ 1 + 'a' }}")
+    with pytest.raises(ModelError, match="chat template refuses"):
         export(copy, tmp_path / "model")
 
 
@@ -252,7 +271,10 @@ def test_the_folder_of_the_model(checkpoint: Path, tmp_path: Path) -> None:
         export(checkpoint, out)
     export(checkpoint, out, overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    (out / MANIFEST).unlink()  # as a run that was killed leaves it
+    (out / MANIFEST).unlink()
+    with pytest.raises(OutputError, match="other things"):  # whose config.json is this?
+        export(checkpoint, out)
+    (out / ".pixelprune-export").touch()  # as a run that was killed leaves it
     export(checkpoint, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     (out / "letter.txt").write_text("mine")

@@ -14,7 +14,7 @@ from ppcli.vlm.export import Export
 from ppcli.vlm.images import ImagePatches
 from ppcli.vlm.positions import TokenPlaces, patch_places, token_places
 from ppcli.vlm.runner import Runner
-from ppcli.vlm.sessions import open_sessions
+from ppcli.vlm.sessions import Place, open_sessions
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 from tests.vlm.reference import (
     IMAGE_TOKEN,
@@ -67,7 +67,7 @@ def runner_of(tmp_path_factory: pytest.TempPathFactory):
 def opened(checkpoint: Path, out: Path) -> Runner:
     Export(str(checkpoint), "float32", "a test").write(str(out))
     model = ModelDirectory.open(str(out))
-    return Runner(model, open_sessions(model, Device.CPU))
+    return Runner(model, open_sessions(model, Place(Device.CPU)))
 
 
 @cache

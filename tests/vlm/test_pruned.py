@@ -92,9 +92,21 @@ def test_arrays_are_taken_as_files_are(checkpoint, images) -> None:
     assert len(coarse.pixel_values) == 2 * 4 < len(named.pixel_values)
 
 
+def test_every_page_of_a_file_is_an_image(checkpoint, images, tmp_path) -> None:
+    pages = [Image.open(path) for path in images]
+    pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:])
+    both = pruned_inputs([tmp_path / "two.tif"], "?", checkpoint)
+    assert np.array_equal(both.pixel_values, pruned_inputs(images, "?", checkpoint).pixel_values)
+
+
 def test_what_cannot_be_pruned(checkpoint, images, tmp_path) -> None:
-    with pytest.raises(UsageError, match="no images"):
-        pruned_inputs([], "?", checkpoint)
+    for wrong in ([], str(images[0]), np.zeros((64, 64, 3), dtype=np.uint8)):
+        with pytest.raises(UsageError, match="list of files or arrays"):
+            pruned_inputs(wrong, "?", checkpoint)
+    with pytest.raises(UsageError, match=r"not uint8 \(64, 64\)"):
+        pruned_inputs([np.zeros((64, 64), dtype=np.uint8)], "?", checkpoint)
+    with pytest.raises(UsageError, match="random"):
+        pruned_inputs(images, "?", checkpoint, method="random")
     with pytest.raises(UsageError, match="method"):
         pruned_inputs(images, "?", checkpoint, method="pred_3d")
     with pytest.raises(ImageError, match="no such file"):
