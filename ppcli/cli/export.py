@@ -6,7 +6,7 @@ import typer
 
 from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose
 from ppcli.errors import ExitCode
-from ppcli.vlm.choices import Dtype
+from ppcli.vlm.choices import Dtype, Weights
 
 
 def export(
@@ -22,6 +22,10 @@ def export(
     dtype: Annotated[
         Dtype, typer.Option(help="float32 for the CPU, the others for CUDA.")
     ] = Dtype.FLOAT32,
+    weights: Annotated[
+        Weights,
+        typer.Option(help="Of the language model: as they are, or rounded to 8 or 4 bits."),
+    ] = Weights.FLOAT,
     revision: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Branch, tag or commit of a name on the hub."),
@@ -42,6 +46,6 @@ def export(
     terminal = Terminal(quiet, verbose, log_format)
     folder, source = checkpoint_folder(model, revision)
     with steps(terminal, "tensors") as on_tensor:
-        Export(folder, dtype.value, source, on_tensor).write(out_dir, overwrite)
+        Export(folder, dtype.value, source, weights, on_tensor).write(out_dir, overwrite)
     terminal.say(f"written to {out_dir}")
     return ExitCode.OK

@@ -13,6 +13,14 @@ class Device(StrEnum):
     CPU = "cpu"
 
 
+class Weights(StrEnum):
+    """How the matrices of the language model are kept."""
+
+    FLOAT = "float"
+    INT8 = "int8"
+    INT4 = "int4"
+
+
 class Dtype(StrEnum):
     """The type of a model's weights and activations."""
 

@@ -111,10 +111,16 @@ class _DecoderBuilder:
                 normed = self._rms(hidden, self._weight(following))
             else:
                 hidden, normed = self._added(hidden, grown, following)
-        head = table if text.tied else g.weight(HEAD, self._tensor(HEAD))
-        logits = g.to_float(g.linear(normed, head))
+        logits = g.to_float(self._head(normed, table))
         g.output(logits, "logits", TensorProto.FLOAT, ["B", text.vocab_size])
         return g.model()
+
+    def _head(self, normed: str, table: str) -> str:
+        g, tied = self._graph, self._text.tied
+        if tied and g.bits is None:
+            return g.linear(normed, table)
+        name = PREFIX + _EMBEDDING if tied else HEAD
+        return g.linear_of(normed, HEAD, self._tensor(name))
 
     def _weight(self, name: str) -> str:
         return self._graph.weight(PREFIX + name, self._tensor(PREFIX + name))
@@ -122,7 +128,8 @@ class _DecoderBuilder:
     def _linear_of(self, value: str, name: str) -> str:
         biased = self._text.attention_bias and ".self_attn." in name
         bias = self._weight(f"{name}.bias") if biased else None
-        return self._graph.linear(value, self._weight(f"{name}.weight"), bias)
+        weight = f"{PREFIX}{name}.weight"
+        return self._graph.linear_of(value, weight, self._tensor(weight), bias)
 
     def _rms(self, value: str, weight: str) -> str:
         return self._graph.op(

@@ -27,6 +27,7 @@ class ModelManifest:
     Attributes:
         source: the checkpoint: a name on the hub with its revision, or a folder.
         dtype: of weights and activations.
+        matrices: of the language model: float, int8 or int4.
         weights: files of the checkpoint that hold weights, with their sizes.
         files: of the model directory, with their sizes and XXH3-128 digests.
         version: of the program that wrote it.
@@ -35,6 +36,7 @@ class ModelManifest:
 
     source: str
     dtype: str
+    matrices: str = "float"
     weights: dict[str, int] = field(default_factory=dict)
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     version: str = __version__

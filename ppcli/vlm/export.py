@@ -13,6 +13,7 @@ from onnx import ModelProto
 from ppcli.errors import ModelError, OutputError, UsageError
 from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, writing
 from ppcli.vlm.checkpoint import Checkpoint
+from ppcli.vlm.choices import Weights
 from ppcli.vlm.config import CONFIG, ModelConfig
 from ppcli.vlm.decoder_graph import decoder_model, decoder_shapes
 from ppcli.vlm.directory import DATA_SUFFIX, DECODER, MANIFEST, VISION, ModelManifest
@@ -39,6 +40,7 @@ SETTINGS = (
     PREPROCESSOR,
     PROCESSOR,
 )
+_BITS = {Weights.FLOAT: None, Weights.INT8: 8, Weights.INT4: 4}
 _GRAPHS = (VISION, DECODER, VISION + DATA_SUFFIX, DECODER + DATA_SUFFIX)
 _UNFINISHED = ".pixelprune-export"
 _OURS = frozenset({MANIFEST, _UNFINISHED, *_GRAPHS, *SETTINGS})
@@ -52,6 +54,7 @@ class Export:
         checkpoint: folder with config, weights, tokenizer and settings of the image processor.
         dtype: float32, float16 or bfloat16, of weights and activations.
         source: what the manifest calls the checkpoint.
+        matrices: of the language model: float, or rounded to int8 or int4.
         on_tensor: told of each tensor: how many are done, and how many there are.
 
     Raises:
@@ -61,6 +64,7 @@ class Export:
     checkpoint: str
     dtype: str
     source: str
+    matrices: Weights = Weights.FLOAT
     on_tensor: Callable[[int, int], None] = lambda done, total: None
     config: ModelConfig = field(init=False)
     _weights: Checkpoint = field(init=False)
@@ -94,15 +98,16 @@ class Export:
             OutputError: when the folder holds something else, or cannot be written.
         """
         _claim(out, overwrite)
-        manifest = ModelManifest(self.source, self.dtype)
+        manifest = ModelManifest(self.source, self.dtype, self.matrices.value)
         for path in self._weights.files:
             manifest.weights[os.path.basename(path)] = os.path.getsize(path)
         vision, config = self.config.vision, self.config
         self._write_graph(
             out, VISION, lambda graph: vision_model(vision, graph, self._tensor), manifest
         )
+        bits = _BITS[self.matrices]
         self._write_graph(
-            out, DECODER, lambda graph: decoder_model(config, graph, self._tensor), manifest
+            out, DECODER, lambda graph: decoder_model(config, graph, self._tensor), manifest, bits
         )
         for name in SETTINGS:
             path = os.path.join(self.checkpoint, name)
@@ -124,12 +129,14 @@ class Export:
         name: str,
         build: Callable[[GraphBuilder], ModelProto],
         manifest: ModelManifest,
+        bits: int | None = None,
     ) -> None:
         data = name + DATA_SUFFIX
         models: list[ModelProto] = []
 
         def write_weights(file: BinaryIO) -> None:
-            graph = GraphBuilder(name.removesuffix(".onnx"), self.dtype, WeightFile(file, data))
+            weights = WeightFile(file, data)
+            graph = GraphBuilder(name.removesuffix(".onnx"), self.dtype, weights, bits)
             models.append(build(graph))
 
         _write(out, data, manifest, write_weights)

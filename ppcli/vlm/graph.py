@@ -9,6 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ppcli.vlm.quantize import BLOCK, quantized
+
 OPSET, IR_VERSION = 20, 10
 CONTRIB = "com.microsoft"
 _ALIGNMENT = 4096  # of weights in their file, so that they can be mapped
@@ -47,9 +49,11 @@ class GraphBuilder:
         name: of the graph.
         dtype: of weights and activations: float32, float16 or bfloat16.
         weights: where the weights go.
+        bits: of the matrices that `linear_of` multiplies by; None leaves them as they are.
     """
 
-    def __init__(self, name: str, dtype: str, weights: WeightFile) -> None:
+    def __init__(self, name: str, dtype: str, weights: WeightFile, bits: int | None = None) -> None:
+        self.bits = bits
         self.type, self._numpy_type = TYPES[dtype]
         self._name = name
         self._weights = weights
@@ -75,10 +79,12 @@ class GraphBuilder:
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
         """A weight, converted to the graph's type, in the file of weights."""
-        offset, length = self._weights.append(
-            np.ascontiguousarray(array, dtype=self._numpy_type).reshape(array.shape)
-        )
-        tensor = TensorProto(name=name, data_type=self.type, dims=array.shape)
+        own = np.ascontiguousarray(array, dtype=self._numpy_type).reshape(array.shape)
+        return self._external(name, own, self.type)
+
+    def _external(self, name: str, array: NDArray[Any], kind: int) -> str:
+        offset, length = self._weights.append(array)
+        tensor = TensorProto(name=name, data_type=kind, dims=array.shape)
         tensor.data_location = TensorProto.EXTERNAL
         where = {"location": self._weights.name, "offset": offset, "length": length}
         for key, value in where.items():
@@ -138,6 +144,28 @@ class GraphBuilder:
     def to_float(self, value: str) -> str:
         """A value of the graph's type in float32."""
         return value if self.type == TensorProto.FLOAT else self.cast(value, TensorProto.FLOAT)
+
+    def linear_of(self, value: str, name: str, array: NDArray[Any], bias: str | None = None) -> str:
+        """As `linear`, with a matrix that is rounded to a few bits if the graph is to have that."""
+        if self.bits is None:
+            return self.linear(value, self.weight(name, array), bias)
+        levels, scales = quantized(array.astype(np.float32), self.bits)
+        inputs = [
+            value,
+            self._external(f"{name}.levels", levels, TensorProto.UINT8),
+            self.weight(f"{name}.scales", scales.reshape(-1)),
+            *(["", "", bias] if bias is not None else []),
+        ]
+        return self.op(
+            "MatMulNBits",
+            *inputs,
+            domain=CONTRIB,
+            N=array.shape[0],
+            K=array.shape[1],
+            bits=self.bits,
+            block_size=BLOCK,
+            accuracy_level=0,
+        )
 
     def linear(self, value: str, weight: str, bias: str | None = None) -> str:
         """x·Wᵀ + b of a matrix x, with W as checkpoints store it: (outputs, inputs)."""
