@@ -12,7 +12,8 @@ def verify(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="OUT", help="A folder that analyze wrote, or one of its .parquet files."
+            metavar="OUT",
+            help="A folder that analyze, infer or export wrote, or a .parquet file of theirs.",
         ),
     ],
     data: Annotated[
@@ -22,11 +23,18 @@ def verify(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> ExitCode:
-    """Check that a dataset still holds what it held."""
+    """Check that a dataset or a model directory still holds what it held."""
     from ppcli.cli.terminal import Terminal
     from ppcli.store.verify import verify as run_verify
+    from ppcli.vlm.directory import changed_files, is_model_directory
 
     terminal = Terminal(quiet, verbose, log_format)
+    if is_model_directory(path):
+        changed = changed_files(path)
+        for sentence in changed:
+            logger.error("%s", sentence)
+        terminal.say(f"a model directory: {len(changed):,} faults")
+        return ExitCode.DAMAGED if changed else ExitCode.OK
     report = run_verify(path, data)
     for sentence in report.damage:
         logger.error("%s", sentence)

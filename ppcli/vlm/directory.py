@@ -7,7 +7,7 @@ from typing import Any
 
 from ppcli.errors import ModelError
 from ppcli.imaging.presets import Preset
-from ppcli.store.atomic import atomic_file
+from ppcli.store.atomic import atomic_file, digest_of
 from ppcli.version import __version__
 from ppcli.vlm.config import ModelConfig, read_json
 from ppcli.vlm.processor import image_preset
@@ -66,6 +66,28 @@ class ModelManifest:
             return cls(**text)
         except TypeError as error:
             raise ModelError(f"{os.path.join(folder, MANIFEST)}: {error}") from error
+
+
+def is_model_directory(path: str) -> bool:
+    """Whether a folder is one that `export` wrote."""
+    return os.path.isfile(os.path.join(path, MANIFEST))
+
+
+def changed_files(folder: str) -> list[str]:
+    """A sentence for each file of a model directory that is not as it was written.
+
+    Raises:
+        ModelError: when the manifest cannot be read.
+    """
+    found = []
+    for name, (size, digest) in ModelManifest.read(folder).files.items():
+        path = os.path.join(folder, name)
+        try:
+            if digest_of(path) != (size, digest):
+                found.append(f"{path} is not as it was written")
+        except OSError as error:
+            found.append(f"{path} cannot be read: {error.strerror}")
+    return found
 
 
 def _not_exported(folder: str) -> str:

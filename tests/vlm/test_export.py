@@ -20,6 +20,7 @@ from ppcli.vlm.positions import token_places
 from ppcli.vlm.processor import image_preset
 from ppcli.vlm.runner import Runner
 from ppcli.vlm.sessions import Place, open_sessions
+from tests.command import pixelprune
 from tests.vlm.checkpoints import Tiny, write_checkpoint, write_json
 from tests.vlm.reference import IMAGE_TOKEN, random_image
 from tests.vlm.test_parity import ONE, patches
@@ -283,6 +284,21 @@ def test_the_folder_of_the_model(checkpoint: Path, tmp_path: Path) -> None:
     assert (out / "letter.txt").exists()
     with pytest.raises(OutputError, match="as a folder"):
         export(checkpoint, out / "letter.txt")
+
+
+def test_a_model_that_was_changed_is_found_out(checkpoint: Path, tmp_path: Path) -> None:
+    out = export(checkpoint, tmp_path / "model")
+    done = pixelprune("verify", out)
+    assert (done.returncode, done.stderr) == (0, b"a model directory: 0 faults\n")
+    weights = out / "decoder.onnx.data"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    (out / "tokenizer.json").unlink()
+    done = pixelprune("verify", out)
+    assert done.returncode == 6
+    assert b"decoder.onnx.data is not as it was written" in done.stderr
+    assert b"tokenizer.json cannot be read" in done.stderr
 
 
 def test_folders_that_are_no_model(checkpoint: Path, tmp_path: Path) -> None:
