@@ -44,7 +44,7 @@ def export(
     from ppcli.vlm.export import Export
 
     terminal = Terminal(quiet, verbose, log_format)
-    folder, source = checkpoint_folder(model, revision)
+    folder, source = checkpoint_folder(model, revision, terminal.draws)
     with steps(terminal, "tensors") as on_tensor:
         Export(folder, dtype.value, source, weights, on_tensor).write(out_dir, overwrite)
     terminal.say(f"written to {out_dir}")

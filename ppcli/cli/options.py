@@ -140,7 +140,12 @@ WorkersOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float,
-    typer.Option(min=0.001, metavar="SECONDS", help="For one image.", rich_help_panel=RUN),
+    typer.Option(
+        min=0.001,
+        metavar="SECONDS",
+        help="For one image, or all of one request.",
+        rich_help_panel=RUN,
+    ),
 ]
 WorkerMemoryOption = Annotated[
     str | None,

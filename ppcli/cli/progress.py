@@ -27,7 +27,7 @@ class CountedInputs(Protocol):
 @contextmanager
 def progress(terminal: Terminal, inputs: CountedInputs, items: str) -> Iterator[Callable[[], None]]:
     """Draw a bar, only on a terminal; gives what is to be called after each input."""
-    if terminal.quiet or terminal.as_json or not terminal.console.is_terminal:
+    if not terminal.draws:
         yield lambda: None
         return
     bar = Progress(
@@ -49,7 +49,7 @@ def progress(terminal: Terminal, inputs: CountedInputs, items: str) -> Iterator[
 @contextmanager
 def steps(terminal: Terminal, items: str) -> Iterator[Callable[[int, int], None]]:
     """Draw a bar of known length, only on a terminal; is called with how many are done of all."""
-    if terminal.quiet or terminal.as_json or not terminal.console.is_terminal:
+    if not terminal.draws:
         yield lambda done, total: None
         return
     with Progress(BarColumn(), _Count(items), console=terminal.console, transient=True) as bar:

@@ -61,8 +61,11 @@ def carry_out(
 
 def _log_row(row: MainRow) -> None:
     """A line for a failure, and for others too where more is wanted."""
+    named = getattr(row, "custom_id", None)
     if row.error_code is None:
-        logger.debug("%s: %s of %s tokens kept", row.image_id, row.kept, row.tokens)
+        tokens = "no image" if row.tokens is None else f"{row.kept} of {row.tokens} tokens kept"
+        logger.debug("%s: %s", named or row.image_id, tokens)
         return
     fields = {"image_id": row.image_id, "error_code": row.error_code}
+    fields |= {"custom_id": named} if named is not None else {}
     logger.warning("%s: %s", row.error_code, row.error_message, extra={"fields": fields})

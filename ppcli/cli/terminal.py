@@ -58,6 +58,11 @@ class Terminal:
         logger.propagate = False
         logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
+    @property
+    def draws(self) -> bool:
+        """Whether bars are drawn."""
+        return not self.quiet and not self.as_json and self.console.is_terminal
+
     def say(self, sentence: str) -> None:
         """Tell how it went, unless quiet."""
         if self.as_json:

@@ -1,7 +1,6 @@
 """The images of a dataset that `analyze` wrote, as inputs of another run."""
 
 import json
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,8 +18,6 @@ from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
 from ppcli.vlm.engine import Ask
-
-logger = logging.getLogger("pixelprune")
 
 
 def is_dataset(path: str) -> bool:
@@ -107,7 +104,7 @@ class StoredImages:
                 "pixels are left for --no-prune; name the images"
             )
         if not manifest.finished:
-            logger.warning("%s is unfinished; only what it has is asked about", self.root)
+            raise UsageError(f"{self.root} is unfinished; the same analyze command finishes it")
 
     def __iter__(self) -> Iterator[StoredImage]:
         """The inputs.

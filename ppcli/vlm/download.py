@@ -10,13 +10,16 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
 from ppcli.errors import ModelError
 
 _FILES = ["*.json", "*.safetensors", "*.jinja"]
 
 
-def checkpoint_folder(model: str, revision: str | None = None) -> tuple[str, str]:
+def checkpoint_folder(
+    model: str, revision: str | None = None, progress: bool = False
+) -> tuple[str, str]:
     """The folder of a checkpoint: itself, or downloaded into the cache of the hub.
 
     A download that was cut goes on where it was; with HF_HUB_OFFLINE=1 only the cache is used.
@@ -24,6 +27,7 @@ def checkpoint_folder(model: str, revision: str | None = None) -> tuple[str, str
     Args:
         model: a folder, or a name on the hub such as `Qwen/Qwen3-VL-2B-Instruct`.
         revision: a branch, tag or commit of a name on the hub.
+        progress: whether bars are drawn on standard error.
 
     Returns:
         The folder, and the words for its source.
@@ -36,7 +40,10 @@ def checkpoint_folder(model: str, revision: str | None = None) -> tuple[str, str
             raise ModelError(f"{model} is a folder, which has no revisions")
         return model, os.path.basename(os.path.abspath(model))
     try:
-        folder = snapshot_download(model, revision=revision, allow_patterns=_FILES)
+        (enable_progress_bars if progress else disable_progress_bars)()
+        folder = snapshot_download(
+            model, revision=revision, allow_patterns=_FILES, ignore_patterns="*/*"
+        )
     except Exception as error:
         raise ModelError(_reason(model, revision, error)) from error
     return folder, f"{model}@{os.path.basename(folder)}"

@@ -103,6 +103,7 @@ def test_a_dataset_needs_no_second_decode(folder: Path, model: Path, tmp_path: P
         (["--patch-size", "14"], [], "patch size 14 there and 16 in the model"),
         ([], [], "min pixels 65536 there and 4096 in the model"),
         (["--no-patches"], [], "has no patch sets"),
+        (["--min-pixels", "4096", "--fail-fast"], [], "is unfinished"),
         (["--min-pixels", "4096", "--threshold", "0.1"], ["--no-prune"], "threshold 0.1"),
         (["--min-pixels", "4096"], ["--threshold", "0.1"], "leave the options for that out"),
     ],

@@ -1,0 +1,81 @@
+"""Decoding several requests at once: tokens a second by batch size and by weights.
+
+Usage: PYTHONPATH=. python benchmarks/batches.py [--layers N] [--length N]
+
+A random model of the widths of Qwen3-VL-2B in float32 on the CPU, with as many layers as asked for.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from model import make_checkpoint
+from rich.console import Console
+from rich.table import Table
+
+from ppcli.vlm.choices import Device, Weights
+from ppcli.vlm.directory import ModelDirectory
+from ppcli.vlm.export import Export
+from ppcli.vlm.positions import token_places
+from ppcli.vlm.runner import Runner
+from ppcli.vlm.sessions import Place, open_sessions
+
+SIZES = (1, 2, 4, 8)
+STEPS, REPEATS = 12, 3
+
+
+def seconds_a_step(runner: Runner, slots: int, length: int) -> float:
+    """The shortest of a few means over some steps, all slots of one length."""
+    runner.reserve(length + STEPS, slots)
+    tokens, positions = [7] * slots, [length] * slots
+    runner.step(tokens, positions, [length] * slots)
+    rounds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        for step in range(STEPS):
+            runner.step(tokens, positions, [length + step] * slots)
+        rounds.append((time.perf_counter() - started) / STEPS)
+    return min(rounds)
+
+
+def seconds_of_prefill(runner: Runner, length: int) -> float:
+    """The shortest of a few prefills of one prompt of text."""
+    ids = np.random.default_rng(0).integers(10, 300, length).tolist()
+    prompt = token_places(ids, 5, [])
+    runner.reserve(length)
+    none = runner.embed([])
+    rounds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        runner.prefill(prompt, *none)
+        rounds.append(time.perf_counter() - started)
+    return min(rounds)
+
+
+def main(
+    layers: Annotated[int, typer.Option(help="Of the language model.")] = 6,
+    length: Annotated[int, typer.Option(help="Tokens that each request has already.")] = 512,
+) -> None:
+    """Print tokens a second, and how many times those of one request alone."""
+    table = Table("weights", f"prefill of {length}: ms", *(f"batch {n}: tokens/s" for n in SIZES))
+    with tempfile.TemporaryDirectory() as name:
+        checkpoint = Path(name, "checkpoint")
+        make_checkpoint(checkpoint, layers, 1)
+        for weights in Weights:
+            out = Path(name, weights.value)
+            Export(str(checkpoint), "float32", "random weights", weights).write(str(out))
+            model = ModelDirectory.open(str(out))
+            runner = Runner(model, open_sessions(model, Place(Device.CPU)))
+            prefill = seconds_of_prefill(runner, length) * 1000
+            rates = [n / seconds_a_step(runner, n, length) for n in SIZES]
+            cells = [f"{rate:,.1f} ({rate / rates[0]:.2f} ×)" for rate in rates]
+            table.add_row(weights.value, f"{prefill:,.0f}", *cells)
+            del runner
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
