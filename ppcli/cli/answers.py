@@ -94,7 +94,7 @@ class Asking:
                 raise UsageError(
                     f"{datasets[0]} is a dataset, which is asked about alone and whole"
                 )
-            if self.prune and not self.coding_is_default:
+            if not self.coding_is_default:
                 raise UsageError(
                     f"{first} is a dataset, whose images are decoded and pruned already; "
                     "leave the options for that out"
@@ -121,7 +121,8 @@ class Asking:
         del asked["own_seed"]
         config = coding | asked
         config |= {"rows": ANSWERS, "patches": False, "prune": self.prune}
-        config |= {"model": self.model.identity, "of": source.item}
+        config |= {"model": self.model.identity, "device": self.place.device.value}
+        config |= {"of": source.item}
         work = InferWork(source, self._engine, self.summary)
         return Job(work, inputs, lambda target: target.open(config))
 

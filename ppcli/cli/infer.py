@@ -186,6 +186,9 @@ def infer(
 
     terminal = Terminal(quiet, verbose, log_format)
     text = "" if requests is not None else _prompt(prompt, prompt_file)
+    for given in (text, system or ""):
+        if not _is_unicode(given):
+            raise UsageError("the prompt or the system text is not valid Unicode")
     ask = Ask(text, system, max_new_tokens, temperature, top_p, seed)
     listing = Listing(
         tuple(inputs or ()),
@@ -255,6 +258,15 @@ def _batch_size(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--batch-size is {text!r}; it must be auto or a whole number from 1")
     return int(text)
+
+
+def _is_unicode(text: str) -> bool:
+    """False for bytes of the command line that are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _prompt(prompt: str | None, prompt_file: str | None) -> str:

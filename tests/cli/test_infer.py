@@ -340,6 +340,7 @@ def test_one_image_is_answered_on_the_terminal(folder: Path, model: Path) -> Non
         (["--model", "MODEL", "--prompt", "x", "--device", "cuda"], 2, "is in float32"),
         (["--model", "MODEL", "--prompt", "x", "--batch-size", "0"], 2, "must be auto or"),
         (["--model", "MODEL", "--prompt", "<|image_pad|>"], 2, "names image tokens"),
+        (["--model", "MODEL", "--prompt", "caf\udce9"], 2, "not valid Unicode"),
         (["--model", "MODEL", "--requests", "r", "--include", "*"], 2, "leave the others out"),
     ],
 )
