@@ -231,13 +231,42 @@ def main(
         Export(str(checkpoint), "bfloat16" if cuda else "float32", "random weights").write(
             str(exported)
         )
+        ideal = _ideal(exported, page)
         sides = {one: measured(one, checkpoint, exported, page, cuda) for one in SIDES}
     table = Table("", "tokens", "vision ms", "prefill ms", "decode ms a token")
     for one, kinds in sides.items():
         for kind, times in kinds.items():
             numbers = [f"{times[phase]:,.1f}" for phase in ("vision", "prefill", "decode a token")]
             table.add_row(f"{one}, {kind}", f"{times['tokens']:,.0f}", *numbers)
+    mine = sides[SIDES[0]]
+    table.add_row("pruned: times faster", "", *_ratios(mine["full"], mine["pruned"]))
+    table.add_row("ideal, by operations", "", *ideal)
     Console().print(table)
+
+
+def _ratios(full: Times, pruned: Times) -> list[str]:
+    phases = ("vision", "prefill", "decode a token")
+    return [f"{full[phase] / pruned[phase]:.2f} ×" for phase in phases]
+
+
+def _ideal(exported: Path, page: str) -> list[str]:
+    """How many times fewer operations the kept tiles take."""
+    from ppcli.vlm.config import ModelConfig
+    from ppcli.vlm.operations import decoder_operations, vision_operations
+
+    config = ModelConfig.read(str(exported))
+    _, *keeps = page_tokens(page)
+    counts = []
+    for keep in keeps:
+        tokens = len(PROMPT) - 1 + int(keep.sum())
+        counts.append(
+            {
+                "vision": float(vision_operations(config.vision, 4 * int(keep.sum()))),
+                "prefill": float(decoder_operations(config, tokens)),
+                "decode a token": float(decoder_operations(config, 1, past=tokens)),
+            }
+        )
+    return _ratios(*counts)
 
 
 if __name__ == "__main__":
