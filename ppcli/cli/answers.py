@@ -8,12 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from ppcli.cli.options import logger
 from ppcli.cli.running import RunInputs
+from ppcli.cli.summary import failures, show_totals
 from ppcli.cli.target import Target
 from ppcli.cli.terminal import Terminal, data_on_stdout
 from ppcli.coding.options import CoderOptions
@@ -164,18 +161,8 @@ def _spoken(job: Job) -> Job:
 
 
 def show_answers(summary: InferSummary, terminal: Terminal) -> None:
-    """Print the totals to standard error; as one line of JSON where logs are JSON."""
-    if terminal.quiet:
-        return
-    if terminal.as_json:
-        logger.info("finished", extra={"fields": _numbers(summary)})
-        return
-    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    for name, value in _lines(summary):
-        table.add_row(name, Text(value))
-    terminal.console.print(table)
+    """Print the totals of `infer`."""
+    show_totals(terminal, _numbers(summary), _lines(summary))
 
 
 def _numbers(summary: InferSummary) -> dict[str, Any]:
@@ -193,10 +180,7 @@ def _numbers(summary: InferSummary) -> dict[str, Any]:
 
 
 def _lines(summary: InferSummary) -> list[tuple[str, str]]:
-    lines = [("requests", f"{summary.good + summary.failed:,}")]
-    lines += [
-        (f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())
-    ]
+    lines = [("requests", f"{summary.good + summary.failed:,}"), *failures(summary)]
     if summary.tokens:
         lines.append(("image tokens, full", f"{summary.tokens:,}"))
         lines.append(("fed", f"{summary.kept:,} ({summary.kept / summary.tokens:.1%})"))

@@ -1,30 +1,45 @@
 """The table at the end of a run."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from ppcli.cli.options import logger
 from ppcli.cli.terminal import Terminal
-from ppcli.run.summary import AnalyzeSummary
+from ppcli.run.summary import AnalyzeSummary, Summary
 
 
 def show_summary(summary: AnalyzeSummary, terminal: Terminal) -> None:
-    """Print the totals to standard error; as one line of JSON where logs are JSON."""
+    """Print the totals of `analyze`."""
+    show_totals(terminal, _numbers(summary), _lines(summary))
+
+
+def show_totals(
+    terminal: Terminal, numbers: dict[str, Any], lines: Iterable[tuple[str, str]]
+) -> None:
+    """Print lines as a table on standard error; where logs are JSON, the numbers as one of them."""
     if terminal.quiet:
         return
     if terminal.as_json:
-        logger.info("finished", extra={"fields": _numbers(summary)})
+        logger.info("finished", extra={"fields": numbers})
         return
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    for name, value in _lines(summary):
+    for name, value in lines:
         table.add_row(name, Text(value))
     terminal.console.print(table)
 
 
-def _numbers(summary: AnalyzeSummary) -> dict[str, object]:
+def failures(summary: Summary) -> list[tuple[str, str]]:
+    """A line for each kind of failure."""
+    return [(f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())]
+
+
+def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
     keep, unique = summary.keep_ratios, summary.unique_ratios
     return {
         "images": summary.good,
@@ -43,10 +58,7 @@ def _numbers(summary: AnalyzeSummary) -> dict[str, object]:
 
 
 def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
-    lines = [("images", f"{summary.good:,}")]
-    lines += [
-        (f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())
-    ]
+    lines = [("images", f"{summary.good:,}"), *failures(summary)]
     if summary.skipped:
         lines.append(("other files skipped", f"{summary.skipped:,}"))
     if summary.frames_left:
