@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from ppcli.errors import ErrorCode, ImageError, PixelpruneError, internal_error
 from ppcli.run.worker import prepare
 
 _TRIES = 3
+_LOCK_SECONDS = 2.0
 _TASKS_PER_WORKER = 64
 _HELD_BYTES = 256 << 20
 
@@ -172,6 +173,8 @@ class ProcessExecutor:
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""
         if self._pool is not None:
+            # a worker that was killed may hold the lock that stopping the others waits for
+            CONSTS.channel_lock_timeout = _LOCK_SECONDS
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
