@@ -157,34 +157,6 @@ class Engine:
             decode_ms=made.decode_ms,
         )
 
-    def answer(
-        self,
-        row: AnswerRow,
-        ask: Ask,
-        images: Sequence[KeptTiles],
-        on_text: Callable[[str], None] | None = None,
-    ) -> AnswerRow:
-        """Answer one request, with nothing else in the batch.
-
-        Args:
-            row: what is known of it already.
-            ask: what is asked.
-            images: kept tiles of each image, in order.
-            on_text: told of each piece of the answer as it comes.
-
-        Returns:
-            The row with the answer, or with the error of this request.
-        """
-        try:
-            begun = self.begun(row, ask, images, on_text)
-            self.batch.begin(begun, begun.job)
-        except ImageError as error:
-            return failed(row, error)
-        done: list[tuple[Any, Generated | ImageError]] = []
-        while not done:
-            done = self.batch.step()
-        return self.finished(begun, done[0][1])
-
 
 def failed(row: AnswerRow, error: ImageError) -> AnswerRow:
     """The row of a request that could not be answered."""

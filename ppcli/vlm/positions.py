@@ -68,14 +68,12 @@ class TokenPlaces:
         positions: int64 (3, S), of M-RoPE: time, row and column.
         visual: int64 (V,), which of them are tiles.
         next_position: of the first token of the answer.
-        full_length: how many there would be with every tile.
     """
 
     ids: Integers
     positions: Integers
     visual: Integers
     next_position: int
-    full_length: int
 
     @property
     def length(self) -> int:
@@ -105,12 +103,12 @@ def token_places(ids: Sequence[int], image_token: int, keeps: Sequence[Mask]) ->
     images = iter(keeps)
     out_ids: list[Integers] = []
     positions: list[Integers] = []
-    start = full_length = 0
+    start = 0
     for token in ids:
         if token != image_token:
             out_ids.append(np.array([token], dtype=np.int64))
             positions.append(np.full((3, 1), start, dtype=np.int64))
-            start, full_length = start + 1, full_length + 1
+            start += 1
             continue
         keep = next(images)
         tiles = np.argwhere(keep)
@@ -118,7 +116,7 @@ def token_places(ids: Sequence[int], image_token: int, keeps: Sequence[Mask]) ->
         places = np.full((3, len(tiles)), start, dtype=np.int64)
         places[1:] += tiles.T
         positions.append(places)
-        start, full_length = start + max(keep.shape), full_length + keep.size
+        start += max(keep.shape)
     all_ids = np.concatenate(out_ids)
     visual = np.flatnonzero(all_ids == image_token)
-    return TokenPlaces(all_ids, np.concatenate(positions, axis=1), visual, start, full_length)
+    return TokenPlaces(all_ids, np.concatenate(positions, axis=1), visual, start)

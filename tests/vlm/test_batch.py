@@ -24,6 +24,7 @@ from ppcli.vlm.engine import Ask, Begun, Engine
 from ppcli.vlm.export import Export
 from ppcli.vlm.sessions import Place, Sessions, open_sessions
 from tests.conftest import blocks
+from tests.vlm.answering import answered
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 
 
@@ -117,7 +118,7 @@ def test_slots_are_reused_in_every_order(model, sessions, alone, order, size) ->
 
 def test_the_same_prompt_over_very_different_images(model, sessions) -> None:
     asks = [(Ask("What is the total?", max_new_tokens=24), [image(s, (4, 4))]) for s in range(12)]
-    single = [Engine(model, sessions).answer(AnswerRow(image_id="x"), *one) for one in asks]
+    single = [answered(Engine(model, sessions), AnswerRow(image_id="x"), *one) for one in asks]
     engine = Engine(model, sessions, batch_size=4)
     found: dict[int, str] = {}
     waiting = list(enumerate(asks))

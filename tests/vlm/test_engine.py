@@ -18,6 +18,7 @@ from ppcli.vlm.engine import Ask, Engine
 from ppcli.vlm.export import Export
 from ppcli.vlm.sessions import Place, open_sessions
 from tests.conftest import blocks
+from tests.vlm.answering import answered
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 
 ASK = Ask("What is the total?", max_new_tokens=12)
@@ -52,7 +53,7 @@ def without_times(answer: AnswerRow) -> dict:
 
 def test_an_answer(engine) -> None:
     kept = image()
-    answer = engine.answer(row(), ASK, [kept])
+    answer = answered(engine, row(), ASK, [kept])
     assert (answer.status, answer.finish_reason) == ("ok", "length")
     assert answer.answer_tokens == 12
     assert answer.kept == kept.kept
@@ -66,21 +67,21 @@ def test_answers_do_not_depend_on_what_was_asked_before(model, engine) -> None:
     alone = []
     for images, ask in asks:
         fresh = Engine(model, open_sessions(model, Place(Device.CPU)))
-        alone.append(without_times(fresh.answer(row(), ask, images)))
+        alone.append(without_times(answered(fresh, row(), ask, images)))
     for order in (range(6), reversed(range(6))):
         for n in order:
-            assert without_times(engine.answer(row(), asks[n][1], asks[n][0])) == alone[n]
+            assert without_times(answered(engine, row(), asks[n][1], asks[n][0])) == alone[n]
     assert len({one["answer"] for one in alone}) > 3
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 7), (7, 1)])
 def test_small_images(engine, grid) -> None:
-    assert engine.answer(row(), ASK, [image(0, grid)]).status == "ok"
+    assert answered(engine, row(), ASK, [image(0, grid)]).status == "ok"
 
 
 def test_an_image_of_which_one_tile_is_kept(engine) -> None:
     plain = encode(np.full((128, 160, 3), 9, dtype=np.uint8), 32, CoderOptions())
-    answer = engine.answer(row(), ASK, [plain])
+    answer = answered(engine, row(), ASK, [plain])
     assert (answer.status, answer.kept) == ("ok", 1)
 
 
@@ -88,9 +89,9 @@ def test_every_patch_without_pruning(model, engine) -> None:
     kept = image()
     assert kept.kept < kept.keep.size
     whole = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
-    expected = engine.answer(row(), ASK, [whole])
+    expected = answered(engine, row(), ASK, [whole])
     unpruned = Engine(model, open_sessions(model, Place(Device.CPU)), prune=False)
-    answer = unpruned.answer(row(), ASK, [kept])
+    answer = answered(unpruned, row(), ASK, [kept])
     assert without_times(answer) == without_times(expected)
     assert answer.kept == kept.keep.size
 
@@ -102,31 +103,33 @@ def _all_tiles(kept) -> np.ndarray:
 
 
 def test_the_token_that_ends_an_answer(model, engine) -> None:
-    assert engine.answer(row(), ASK, [image()]).answer_tokens == 12
+    assert answered(engine, row(), ASK, [image()]).answer_tokens == 12
     every = frozenset(range(512))
     ending = dataclasses.replace(model, end_tokens=every)
-    answer = Engine(ending, open_sessions(model, Place(Device.CPU))).answer(row(), ASK, [image()])
+    answer = answered(
+        Engine(ending, open_sessions(model, Place(Device.CPU))), row(), ASK, [image()]
+    )
     assert (answer.answer, answer.finish_reason, answer.answer_tokens) == ("", "stop", 0)
 
 
 def test_a_prompt_longer_than_the_context(engine) -> None:
-    long = engine.answer(row(), Ask("word " * POSITIONS), [image()])
+    long = answered(engine, row(), Ask("word " * POSITIONS), [image()])
     assert (long.status, long.error_code) == ("error", "context_too_long")
     assert f"and the model has {POSITIONS}" in long.error_message
-    assert engine.answer(row(), ASK, [image()]).status == "ok"
+    assert answered(engine, row(), ASK, [image()]).status == "ok"
 
 
 def test_the_context_is_counted_in_positions(engine) -> None:
     """Of an image these are as many as its longer side has tiles, whatever is kept."""
     page = encode(np.zeros((32 * 21, 32 * 20, 3), dtype=np.uint8), 32, CoderOptions())
     assert page.keep.size > POSITIONS
-    assert engine.answer(row(), ASK, [page]).status == "ok"
+    assert answered(engine, row(), ASK, [page]).status == "ok"
     strip = encode(np.zeros((32, 32 * POSITIONS, 3), dtype=np.uint8), 32, CoderOptions())
-    assert engine.answer(row(), ASK, [strip]).error_code == "context_too_long"
+    assert answered(engine, row(), ASK, [strip]).error_code == "context_too_long"
 
 
 def test_an_answer_ends_with_the_context(engine) -> None:
-    answer = engine.answer(row(), Ask("x", max_new_tokens=10_000), [])
+    answer = answered(engine, row(), Ask("x", max_new_tokens=10_000), [])
     assert answer.finish_reason == "length"
     assert answer.prompt_tokens + answer.answer_tokens == POSITIONS
 
@@ -135,14 +138,14 @@ def test_keys_and_values_that_memory_cannot_hold(model, monkeypatch) -> None:
     engine = Engine(model, open_sessions(model, Place(Device.CPU)))
     with monkeypatch.context() as patch:
         patch.setattr(runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-        answer = engine.answer(row(), Ask("x", max_new_tokens=350), [])
+        answer = answered(engine, row(), Ask("x", max_new_tokens=350), [])
     assert answer.error_code == "out_of_memory"
     assert "lower --max-new-tokens" in answer.error_message
-    assert engine.answer(row(), ASK, [image()]).status == "ok"
+    assert answered(engine, row(), ASK, [image()]).status == "ok"
 
 
 def test_a_prompt_that_names_image_tokens(engine) -> None:
-    answer = engine.answer(row(), Ask("<|image_pad|>"), [image()])
+    answer = answered(engine, row(), Ask("<|image_pad|>"), [image()])
     assert answer.error_code == "bad_request"
 
 
@@ -150,7 +153,7 @@ def test_sampling_is_seeded_by_the_request(engine) -> None:
     hot = dataclasses.replace(ASK, temperature=5.0, seed=1)
 
     def answer(name: str, ask: Ask) -> str:
-        return engine.answer(row(name), ask, [image()]).answer
+        return answered(engine, row(name), ask, [image()]).answer
 
     assert answer("a", hot) == answer("a", hot)
     assert answer("a", hot) != answer("b", hot)
@@ -163,7 +166,7 @@ def test_pieces_add_up_to_the_answer(engine) -> None:
     for seed in range(8):
         pieces: list[str] = []
         ask = Ask("x", max_new_tokens=40, temperature=3.0, seed=seed)
-        answer = engine.answer(row(), ask, [], on_text=pieces.append)
+        answer = answered(engine, row(), ask, [], on_text=pieces.append)
         assert "".join(pieces) == answer.answer
         assert len(pieces) > 1
 
@@ -182,6 +185,6 @@ def test_numbers_that_are_not_finite_are_no_answer(engine, monkeypatch) -> None:
         return real(*args) * np.float32("nan")
 
     monkeypatch.setattr(engine.batch._runner, "feed", overflowing)
-    answer = engine.answer(row(), ASK, [image()])
+    answer = answered(engine, row(), ASK, [image()])
     assert answer.error_code == "internal"
     assert "not finite" in answer.error_message

@@ -66,7 +66,6 @@ def test_tokens_keep_the_places_of_the_whole_prompt(images, texts: list[int]) ->
     assert np.array_equal(ours.ids, np.array(full)[fed])
     assert np.array_equal(ours.positions, positions[:, 0].numpy()[:, fed])
     assert ours.next_position == len(full) + int(delta)
-    assert ours.full_length == len(full)
     assert np.array_equal(np.flatnonzero(ours.ids == IMAGE), ours.visual)
 
 
