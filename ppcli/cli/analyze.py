@@ -8,7 +8,6 @@ import typer
 from ppcli.cli.options import (
     IMAGE,
     OUTPUT,
-    STDOUT,
     BackgroundOption,
     Exclude,
     FailFastOption,
@@ -36,12 +35,12 @@ from ppcli.cli.options import (
     Verbose,
     WorkerMemoryOption,
     WorkersOption,
+    check_output,
 )
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
-from ppcli.errors import ExitCode, UsageError
+from ppcli.errors import ExitCode
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit, Frames
 from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
-from ppcli.inputs.listing import Listing
 from ppcli.store.choices import ROWS_PER_SHARD, Format, StatsFormat
 
 DEFAULT_OUTPUT = "pixelprune-out"
@@ -132,21 +131,10 @@ def analyze(
     coder = CoderOptions(
         method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
     )
-    from ppcli.cli.terminal import Terminal, stdin_bytes
+    check_output(output, None if row_format is None else Format(row_format))
+    from ppcli.cli.terminal import Terminal, listing_of
 
-    if not output:
-        raise UsageError("-o is empty; name a folder, a file, or - for standard output")
-    if row_format is not None and output != STDOUT:
-        raise UsageError("--format is for standard output (-o -); files are named for theirs")
-    listing = Listing(
-        tuple(inputs or ()),
-        files0_from,
-        tuple(include or ()),
-        tuple(exclude or ()),
-        limit,
-        stdin_bytes(),
-        output,
-    )
+    listing = listing_of(inputs, files0_from, include, exclude, limit, output)
     listing.check()
 
     from ppcli.cli.running import carry_out

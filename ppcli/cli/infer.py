@@ -37,11 +37,11 @@ from ppcli.cli.options import (
     Verbose,
     WorkerMemoryOption,
     WorkersOption,
+    check_output,
 )
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode, UsageError
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
-from ppcli.inputs.listing import Listing
 from ppcli.inputs.requests import RequestFile
 from ppcli.store.choices import Format
 from ppcli.vlm.choices import DEFAULT_MAX_NEW_TOKENS, Device
@@ -169,11 +169,11 @@ def infer(
         raise UsageError("no model: --model names a folder that pixelprune export wrote")
     if no_prune and coder != CoderOptions(seed=seed):
         raise UsageError("--no-prune feeds every patch, so how to prune cannot be said beside it")
-    _check_output(output, row_format)
+    check_output(output, row_format)
     from ppcli.cli.answers import Asking, show_answers
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
-    from ppcli.cli.terminal import Terminal, stdin_bytes
+    from ppcli.cli.terminal import Terminal, listing_of, stdin_bytes
     from ppcli.cli.values import colour, executor_for
     from ppcli.imaging.fit import FitOptions
     from ppcli.run.analysis import AnalysisOptions
@@ -190,15 +190,7 @@ def infer(
         if not _is_unicode(given):
             raise UsageError("the prompt or the system text is not valid Unicode")
     ask = Ask(text, system, max_new_tokens, temperature, top_p, seed)
-    listing = Listing(
-        tuple(inputs or ()),
-        files0_from,
-        tuple(include or ()),
-        tuple(exclude or ()),
-        limit,
-        stdin_bytes(),
-        output,
-    )
+    listing = listing_of(inputs, files0_from, include, exclude, limit, output)
     directory = ModelDirectory.open(model)
     if directory.config.image_token in directory.prompter.ids(message_of(text, 0, system)):
         raise UsageError("the prompt names image tokens; leave them out, they are added")
@@ -242,14 +234,6 @@ def infer(
         show_answers,
         Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
     )
-
-
-def _check_output(output: str, row_format: Format | None) -> None:
-    if not output:
-        raise UsageError("-o is empty; name a folder, a file, or - for standard output")
-    openai_file = row_format is Format.OPENAI and output.lower().endswith(".jsonl")
-    if row_format is not None and output != STDOUT and not openai_file:
-        raise UsageError("--format is for standard output (-o -); files are named for theirs")
 
 
 def _batch_size(text: str) -> int | None:

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from ppcli.coding.options import Method, Metric, Mode
+from ppcli.errors import UsageError
 from ppcli.imaging.choices import Frames
+from ppcli.store.choices import Format
 
 STDOUT = "-"
 
@@ -163,3 +165,16 @@ FailFastOption = Annotated[
     bool,
     typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=RUN),
 ]
+
+
+def check_output(output: str, row_format: Format | None) -> None:
+    """See that `-o` names something, and that `--format` is for it.
+
+    Raises:
+        UsageError: when not.
+    """
+    if not output:
+        raise UsageError("-o is empty; name a folder, a file, or - for standard output")
+    openai_file = row_format is Format.OPENAI and output.lower().endswith(".jsonl")
+    if row_format is not None and output != STDOUT and not openai_file:
+        raise UsageError("--format is for standard output (-o -); files are named for theirs")
