@@ -1,25 +1,22 @@
 """Decoding several requests at once: tokens a second by batch size and by weights.
 
-Usage: PYTHONPATH=. python benchmarks/batches.py [--layers N] [--length N]
+Usage: python benchmarks/batches.py [--layers N] [--length N]
 
-A random model of the widths of Qwen3-VL-2B in float32 on the CPU, with as many layers as asked for.
+Random weights at the widths of Qwen3-VL-2B in float32 on the CPU, with as many layers as asked for.
 """
 
-import tempfile
 import time
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from model import make_checkpoint
 from rich.console import Console
 from rich.table import Table
 
-from ppcli.vlm.choices import Device, Weights
+from ppcli.vlm.choices import Device, Dtype, ModelSize, Weights
 from ppcli.vlm.directory import ModelDirectory
-from ppcli.vlm.export import Export
 from ppcli.vlm.positions import token_places
+from ppcli.vlm.random_model import random_model
 from ppcli.vlm.runner import Runner
 from ppcli.vlm.sessions import Place, open_sessions
 
@@ -61,19 +58,16 @@ def main(
 ) -> None:
     """Print tokens a second, and how many times those of one request alone."""
     table = Table("weights", f"prefill of {length}: ms", *(f"batch {n}: tokens/s" for n in SIZES))
-    with tempfile.TemporaryDirectory() as name:
-        checkpoint = Path(name, "checkpoint")
-        make_checkpoint(checkpoint, layers, 1)
-        for weights in Weights:
-            out = Path(name, weights.value)
-            Export(str(checkpoint), "float32", "random weights", weights).write(str(out))
-            model = ModelDirectory.open(str(out))
+    for weights in Weights:
+        size = ModelSize.QWEN3_VL_2B
+        with random_model(size, layers, Dtype.FLOAT32, weights, Device.CPU) as folder:
+            model = ModelDirectory.open(folder)
             runner = Runner(model, open_sessions(model, Place(Device.CPU)))
             prefill = seconds_of_prefill(runner, length) * 1000
             rates = [n / seconds_a_step(runner, n, length) for n in SIZES]
-            cells = [f"{rate:,.1f} ({rate / rates[0]:.2f} ×)" for rate in rates]
-            table.add_row(weights.value, f"{prefill:,.0f}", *cells)
-            del runner
+        cells = [f"{rate:,.1f} ({rate / rates[0]:.2f} ×)" for rate in rates]
+        table.add_row(weights.value, f"{prefill:,.0f}", *cells)
+        del runner
     Console().print(table)
 
 

@@ -11,6 +11,8 @@ from ppcli.cli.options import (
     OUTPUT,
     STDOUT,
     BackgroundOption,
+    DeviceIdOption,
+    DeviceOption,
     Exclude,
     FailFastOption,
     Files0From,
@@ -25,6 +27,7 @@ from ppcli.cli.options import (
     MaxImagePixelsOption,
     MethodOption,
     MetricOption,
+    ModelOption,
     ModeOption,
     OverwriteOption,
     Quiet,
@@ -32,6 +35,7 @@ from ppcli.cli.options import (
     RetryFailedOption,
     SeedOption,
     SkipRatioOption,
+    ThreadsOption,
     ThresholdOption,
     TimeoutOption,
     Verbose,
@@ -78,22 +82,10 @@ def infer(
         str | None,
         typer.Option(metavar="TEXT", help="A system text before it.", rich_help_panel=MODEL),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="What pixelprune export wrote.", rich_help_panel=MODEL),
-    ] = None,
-    device: Annotated[
-        Device, typer.Option(help="Where the model runs.", rich_help_panel=MODEL)
-    ] = Device.AUTO,
-    device_id: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Which GPU.", rich_help_panel=MODEL)
-    ] = 0,
-    threads: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Threads of the CPU; 0: all cores.", rich_help_panel=MODEL
-        ),
-    ] = 0,
+    model: ModelOption = None,
+    device: DeviceOption = Device.AUTO,
+    device_id: DeviceIdOption = 0,
+    threads: ThreadsOption = 0,
     max_new_tokens: Annotated[
         int,
         typer.Option(

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from ppcli.cli.analyze import analyze
+from ppcli.cli.bench import bench
 from ppcli.cli.contract import under_contract
 from ppcli.cli.export import export
 from ppcli.cli.infer import infer
@@ -34,7 +35,7 @@ class _InPanels(TyperCommand):
         super().__init__(*args, **kwargs | {"rich_markup_mode": "rich"})
 
 
-for _command in (analyze, infer, export, reconstruct, verify):
+for _command in (analyze, infer, export, bench, reconstruct, verify):
     app.command(cls=_InPanels)(under_contract(_command))
 
 

@@ -10,6 +10,7 @@ from ppcli.coding.options import Method, Metric, Mode
 from ppcli.errors import UsageError
 from ppcli.imaging.choices import Frames
 from ppcli.store.choices import Format
+from ppcli.vlm.choices import Device
 
 STDOUT = "-"
 
@@ -129,6 +130,20 @@ RetryFailedOption = Annotated[
         "--retry-failed",
         help="In an existing dataset, try the inputs that failed again.",
         rich_help_panel=OUTPUT,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="What pixelprune export wrote.", rich_help_panel=MODEL),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.", rich_help_panel=MODEL)]
+DeviceIdOption = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Which GPU.", rich_help_panel=MODEL)
+]
+ThreadsOption = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Threads of the CPU; 0: all cores.", rich_help_panel=MODEL
     ),
 ]
 WorkersOption = Annotated[

@@ -191,7 +191,7 @@ def prepare_request(request: Request, options: AnalysisOptions) -> PreparedImage
     """
     made = PreparedImages()
     for ref in request.images:
-        for page in _pages(ref, options):
+        for page in pages_of(ref, options):
             row = page.row
             if page.patches is None:
                 raise ImageError(ErrorCode(row.error_code or ""), row.error_message or "")
@@ -202,7 +202,8 @@ def prepare_request(request: Request, options: AnalysisOptions) -> PreparedImage
     return made
 
 
-def _pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
+def pages_of(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
+    """All pages of a file, decoded and coded in this process."""
     first, rows = 1, 1
     while first <= rows:
         result = analyze_pages(ref, options, first, _PAGES_AT_A_TIME)

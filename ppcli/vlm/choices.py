@@ -27,3 +27,11 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
+
+
+class ModelSize(StrEnum):
+    """A published size of model."""
+
+    QWEN3_VL_2B = "qwen3-vl-2b"
+    QWEN3_VL_4B = "qwen3-vl-4b"
+    QWEN3_VL_8B = "qwen3-vl-8b"

@@ -111,7 +111,7 @@ class Engine:
         """
         started = time.perf_counter()
         if not self._prune:
-            images = [_whole(one) for one in images]
+            images = [whole(one) for one in images]
         config, prompter = self._model.config, self._model.prompter
         keeps = [one.keep for one in images]
         try:
@@ -188,8 +188,12 @@ class _Telling:
             self._told = len(text)
 
 
-def _whole(kept: KeptTiles) -> KeptTiles:
-    """All tiles of an image, rebuilt from those that are kept."""
+def whole(kept: KeptTiles) -> KeptTiles:
+    """All tiles of an image, rebuilt from those that are kept.
+
+    Raises:
+        UsageError: when it was coded by a method that cannot be decoded.
+    """
     raster = PatchSet(kept.keep, kept.tiles, kept.options).reconstruct()
     keep = np.ones_like(kept.keep)
     return KeptTiles(keep, cut(raster, keep, kept.tile), kept.options)

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from numpy.typing import NDArray
 from onnx import ModelProto
@@ -46,6 +46,20 @@ _UNFINISHED = ".pixelprune-export"
 _OURS = frozenset({MANIFEST, _UNFINISHED, *_GRAPHS, *SETTINGS})
 
 
+class Tensors(Protocol):
+    """Where weights come from."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """The files they lie in."""
+
+    def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """See that all these tensors are there, in these shapes."""
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        """One tensor."""
+
+
 @dataclass(slots=True)
 class Export:
     """One checkpoint on its way to a model directory.
@@ -56,6 +70,7 @@ class Export:
         source: what the manifest calls the checkpoint.
         matrices: of the language model: float, or rounded to int8 or int4.
         on_tensor: told of each tensor: how many are done, and how many there are.
+        tensors: where the weights come from; None for those of the checkpoint.
 
     Raises:
         ModelError: when the checkpoint is not supported, or not whole.
@@ -66,8 +81,9 @@ class Export:
     source: str
     matrices: Weights = Weights.FLOAT
     on_tensor: Callable[[int, int], None] = lambda done, total: None
+    tensors: Tensors | None = None
     config: ModelConfig = field(init=False)
-    _weights: Checkpoint = field(init=False)
+    _weights: Tensors = field(init=False)
     _tensors: int = field(init=False)
     _done: int = field(default=0, init=False)
 
@@ -81,7 +97,7 @@ class Export:
                 f"the tokenizer of {self.checkpoint} has no token {self.config.image_token}, "
                 "which stands for images"
             )
-        self._weights = Checkpoint(self.checkpoint)
+        self._weights = self.tensors or Checkpoint(self.checkpoint)
         shapes = vision_shapes(self.config.vision) | decoder_shapes(self.config)
         self._weights.check(shapes)
         self._tensors = len(shapes)

@@ -66,7 +66,7 @@ def choose_place(model: ModelDirectory, device: Device, device_id: int = 0) -> P
         unfit = _unfit_for_cuda(model)
         if unfit and device is Device.CUDA:
             raise ModelError(unfit)
-        problem = unfit or _cuda_problem()
+        problem = unfit or cuda_problem()
         if problem is None:
             return Place(Device.CUDA, device_id)
         if device is Device.CUDA:
@@ -106,7 +106,7 @@ def open_sessions(model: ModelDirectory, place: Place, threads: int = 0) -> Sess
     return Sessions(vision, decoder, place)
 
 
-def _cuda_problem() -> str | None:
+def cuda_problem() -> str | None:
     """Why CUDA cannot be used, as far as that shows before a graph is loaded."""
     if CUDA_PROVIDER not in ort.get_available_providers():
         return "this onnxruntime was built without it; pip install onnxruntime-gpu"

@@ -1,0 +1,81 @@
+"""The most memory that a model takes, in a process that does nothing else."""
+
+import multiprocessing
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import psutil
+
+from ppcli.coding.patchset import KeptTiles
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.store.rows import AnswerRow
+from ppcli.vlm.choices import Device
+from ppcli.vlm.directory import ModelDirectory
+from ppcli.vlm.engine import Ask, Engine
+from ppcli.vlm.sessions import Place, open_sessions
+
+
+def peak_bytes(
+    model: str, place: Place, threads: int, ask: Ask, images: Sequence[KeptTiles]
+) -> int:
+    """Bytes of the device that asking about these images together takes, the model included.
+
+    Args:
+        model: the model directory.
+        place: where it runs.
+        threads: of the CPU.
+        ask: what is asked of each.
+        images: one a request.
+
+    Raises:
+        ImageError: when a request failed, or the process was ended.
+    """
+    spawning = multiprocessing.get_context("spawn")  # a forked one would begin with our memory
+    with ProcessPoolExecutor(1, spawning) as process:
+        try:
+            return process.submit(_answer, model, place, threads, ask, images).result()
+        except BrokenProcessPool as error:
+            raise ImageError(
+                ErrorCode.OUT_OF_MEMORY, "the process that took the memory was ended"
+            ) from error
+
+
+def _answer(model: str, place: Place, threads: int, ask: Ask, images: Sequence[KeptTiles]) -> int:
+    before = _taken_of_gpu(place.device_id) if place.device is Device.CUDA else 0
+    directory = ModelDirectory.open(model)
+    engine = Engine(directory, open_sessions(directory, place, threads), batch_size=len(images))
+    for image in sorted(images, key=lambda kept: -kept.kept):  # the first one sets the length
+        begun = engine.begun(AnswerRow(image_id=None, page=1, prompt=ask.prompt), ask, [image])
+        engine.batch.begin(begun, begun.job)
+    while engine.batch.active:
+        for _, made in engine.batch.step():
+            if isinstance(made, ImageError):
+                raise made
+    if place.device is Device.CUDA:
+        return _taken_of_gpu(place.device_id) - before  # onnxruntime gives nothing back
+    return _peak_resident()
+
+
+def _peak_resident() -> int:
+    """Of this process, since it was started."""
+    if os.path.exists("/proc/self/status"):  # getrusage would begin with what the parent had
+        with open("/proc/self/status", encoding="ascii") as file:
+            return int(re.findall(r"VmHWM:\s*(\d+)", file.read())[0]) * 1024
+    of_windows = getattr(psutil.Process().memory_info(), "peak_wset", None)
+    if of_windows is not None:
+        return int(of_windows)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _taken_of_gpu(device_id: int) -> int:
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    said = subprocess.run(  # noqa: S603
+        [*command, "-i", str(device_id)], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    return int(said.strip()) << 20

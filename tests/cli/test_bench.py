@@ -1,0 +1,111 @@
+"""`bench` as a user runs it."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.command import pixelprune
+from tests.vlm.checkpoints import Tiny, write_checkpoint
+
+QUICK = ("--device", "cpu", "--repeats", "1", "--batch-sizes", "1,2", "--new-tokens", "3")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder / "checkpoint", Tiny(layers=2, depth=2, deepstack=(0,)))
+    pixelprune("export", folder / "checkpoint", folder / "model")
+    return folder / "model"
+
+
+def bench(*args: str | Path, code: int = 0) -> subprocess.CompletedProcess:
+    done = pixelprune("bench", *args)
+    assert done.returncode == code, done.stderr.decode()
+    return done
+
+
+def test_tables_and_json(folder: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    done = bench(folder, "--model", model, *QUICK, "-o", out, code=3)
+    text = done.stderr.decode()
+    for words in (
+        "a.png",
+        "sub/a.png",
+        "truncated: broken.png",
+        "vision",
+        "prefill",
+        "first token",
+    ):
+        assert words in text
+    for words in ("decode", "total", "batch of 2", "peak memory with 2 at once", "ideal"):
+        assert words in text
+    assert done.stdout == b""
+    figures = json.loads(out.read_text())
+    assert [one["image_id"] for one in figures["images"]] == ["a.png", "b.jpg", "sub/a.png"]
+    for one in (*figures["images"], figures["together"], *figures["batches"]):
+        for name, factor in one["faster"].items():
+            assert factor == pytest.approx(one["full"][name] / one["pruned"][name])
+        assert one["ideal"]["vision_ms"] >= 1 <= one["ideal"]["total_ms"]
+    first = figures["images"][0]
+    assert first["keep_ratio"] == first["pruned_size"]["tiles"] / first["full_size"]["tiles"]
+    both = figures["batches"][1]
+    assert (both["batch_size"], both["requests"]) == (2, 4)
+    assert both["answers_unlike_alone"] == {"full": 0, "pruned": 0}
+    assert both["requests_a_minute"]["full"] == pytest.approx(240 / both["seconds"]["full"])
+    assert figures["setting"]["providers"] == ["CPUExecutionProvider"]
+    assert figures["extrapolated"] is None
+    assert [one["error_code"] for one in figures["failures"]] == ["truncated"]
+
+
+def test_json_to_standard_output(folder: Path, model: Path) -> None:
+    done = bench(folder / "a.png", "--model", model, *QUICK, "-q", "-o", "-")
+    assert json.loads(done.stdout)["together"]["faster"]["total_ms"] > 0
+    assert done.stderr == b""
+    done = bench(folder / "a.png", "--model", model, *QUICK, "--log-format", "json")
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert (last["message"], len(last["images"])) == ("finished", 1)
+
+
+def test_random_weights_of_a_true_shape(folder: Path) -> None:
+    quick = (*QUICK[:-4], "--batch-sizes", "1", "--new-tokens", "2")
+    shape = ("--random-weights", "qwen3-vl-2b", "--layers", "1")
+    done = bench(folder / "a.png", *shape, *quick, "-o", "-")
+    figures = json.loads(done.stdout)
+    setting = figures["setting"]
+    assert setting["model"] == "qwen3-vl-2b with random weights"
+    assert (setting["vision_layers"], setting["text_layers"]) == (1, 1)
+    assert (setting["dtype"], setting["weights"]) == ("float32", "float")
+    measured, whole = figures["together"]["full"], figures["extrapolated"]["full"]
+    assert whole["prefill_ms"] > 10 * measured["prefill_ms"]
+    assert "all 24 + 28 layers" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "one model"),
+        (("--model", "m", "--random-weights", "qwen3-vl-2b"), "one model"),
+        (("--model", "m", "--layers", "2"), "are for --random-weights"),
+        (("--model", "m", "--batch-sizes", "1,x"), "write whole numbers"),
+        (("--model", "m", "--batch-sizes", "0"), "write whole numbers"),
+        (("--model", "m", "-o", "figures.txt"), "name a .json file"),
+        (("--model", "nowhere"), "nowhere is not a folder"),
+        (("--random-weights", "gpt"), "gpt"),
+    ],
+)
+def test_usage(folder: Path, args: tuple[str, ...], said: str) -> None:
+    assert said in bench(folder, *args, code=2).stderr.decode()
+
+
+def test_figures_are_not_replaced(folder: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    out.write_text("mine")
+    done = bench(folder, "--model", model, *QUICK, "-o", out, code=5)
+    assert "exists" in done.stderr.decode()
+    assert out.read_text() == "mine"
+
+
+def test_nothing_to_measure(tmp_path: Path, model: Path) -> None:
+    bench(tmp_path, "--model", model, *QUICK, code=4)
