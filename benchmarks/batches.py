@@ -60,7 +60,7 @@ def main(
     table = Table("weights", f"prefill of {length}: ms", *(f"batch {n}: tokens/s" for n in SIZES))
     for weights in Weights:
         size = ModelSize.QWEN3_VL_2B
-        with random_model(size, layers, Dtype.FLOAT32, weights, Device.CPU) as folder:
+        with random_model(size, layers, Dtype.FLOAT32, weights) as folder:
             model = ModelDirectory.open(folder)
             runner = Runner(model, open_sessions(model, Place(Device.CPU)))
             prefill = seconds_of_prefill(runner, length) * 1000

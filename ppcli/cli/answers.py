@@ -124,11 +124,15 @@ class Asking:
         return Job(work, inputs, lambda target: target.open(config))
 
     def _engine(self) -> Engine:
-        if self.place.fallback:
-            why = self.place.fallback
-            logger.warning("the model runs on the CPU; CUDA is not used: %s", why)
+        tell_fallback(self.place)
         sessions = open_sessions(self.model, self.place, self.threads)
         return Engine(self.model, sessions, self.prune, self.batch_size)
+
+
+def tell_fallback(place: Place) -> None:
+    """Say why a model runs on the CPU although CUDA was welcome."""
+    if place.fallback:
+        logger.warning("the model runs on the CPU; CUDA is not used: %s", place.fallback)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what could command a terminal

@@ -1,6 +1,5 @@
 """`pixelprune bench`."""
 
-from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -134,40 +133,43 @@ def bench(
     if random_weights is None and any(one is not None for one in (layers, dtype, weights)):
         raise UsageError("--layers, --dtype and --weights are for --random-weights")
     sizes = None if batch_sizes is None else _sizes(batch_sizes)
-    from ppcli.cli.bench_output import JsonTarget, show_result
+    from ppcli.cli.bench_output import json_output, show_failures, show_result
     from ppcli.cli.progress import steps
+    from ppcli.cli.subject import of_directory, of_random_weights
     from ppcli.cli.terminal import Terminal, listing_of
     from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
     from ppcli.imaging.decode import pillow_limits
-    from ppcli.run.bench import BenchOptions, bench_model
-    from ppcli.vlm.directory import ModelDirectory
-    from ppcli.vlm.engine import Ask
-    from ppcli.vlm.random_model import config_of, random_model
-    from ppcli.vlm.sessions import choose_place
+    from ppcli.imaging.fit import FitOptions
+    from ppcli.run.analysis import AnalysisOptions
+    from ppcli.run.bench import BenchOptions, bench_model, bench_pages
+    from ppcli.vlm.engine import Ask, check_texts
 
-    target = JsonTarget(output, overwrite)
     terminal = Terminal(quiet, verbose, log_format)
     listing = listing_of(inputs, files0_from, include, exclude, limit, output or "")
     listing.check()
-    ask = Ask(prompt, max_new_tokens=new_tokens)
-    with ExitStack() as stack:
-        stack.enter_context(pillow_limits(DEFAULT_MAX_IMAGE_PIXELS))
-        whole = None
-        if random_weights is not None:
-            rounded = weights or Weights.FLOAT
-            with steps(terminal, "tensors") as on_tensor:
-                model = stack.enter_context(
-                    random_model(random_weights, layers, dtype, rounded, device, on_tensor)
-                )
-            whole = config_of(random_weights)
-        assert model is not None
-        directory = ModelDirectory.open(model)
-        place = choose_place(directory, device, device_id)
-        options = BenchOptions(ask, coder, repeats, sizes, threads)
-        with steps(terminal, "runs") as on_run:
-            result = bench_model(directory, place, listing, options, whole, on_run)
-    target.write(result)
-    show_result(result, terminal)
+    if random_weights is None:
+        subject = of_directory(model or "", device, device_id)
+    else:
+        rounded = weights or Weights.FLOAT
+        subject = of_random_weights(
+            random_weights, layers, dtype, rounded, device, device_id, terminal
+        )
+    analysis = AnalysisOptions(coder, FitOptions.of_preset(subject.preset), rebuildable=False)
+    options = BenchOptions(Ask(prompt, max_new_tokens=new_tokens), repeats, sizes, threads)
+    with json_output(output, overwrite) as write_json:
+        with pillow_limits(DEFAULT_MAX_IMAGE_PIXELS):
+            pages, failures = bench_pages(listing, analysis)
+        show_failures(failures)
+        if not pages:
+            return ExitCode.INPUTS_FAILED
+        with subject.opened() as directory, steps(terminal, "runs") as on_run:
+            check_texts(directory, prompt, None)
+            place, whole = subject.place, subject.whole
+            result = bench_model(directory, place, pages, options, whole, on_run)
+        show_failures(result.failures)
+        result.failures[:0] = failures
+        show_result(result, terminal)
+        write_json(result)
     return ExitCode.INPUTS_FAILED if result.failures else ExitCode.OK
 
 

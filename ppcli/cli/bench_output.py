@@ -2,8 +2,10 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, BinaryIO
 
 from rich import box
 from rich.table import Table
@@ -13,8 +15,8 @@ from ppcli.cli.options import STDOUT, logger
 from ppcli.cli.terminal import Terminal, data_on_stdout
 from ppcli.errors import OutputError, UsageError
 from ppcli.inputs.refs import printable
-from ppcli.run.measures import PHASES, BatchMeasure, BenchResult, Comparison, PageMeasure
-from ppcli.store.atomic import atomic_file
+from ppcli.run.measures import PHASES, BatchMeasure, BenchResult, Comparison, Failure, PageMeasure
+from ppcli.store.atomic import PendingFile
 
 _TITLES = {
     "vision_ms": "vision",
@@ -24,53 +26,65 @@ _TITLES = {
     "total_ms": "total",
 }
 _OF_PAGE = ("vision", "prefill", "total")
-_NAME_LENGTH = 24
+_LEAST_NAME, _OTHER_COLUMNS = 12, 60
 
 
-@dataclass(frozen=True, slots=True)
-class JsonTarget:
-    """Where the figures go as JSON; None for nowhere.
+@contextmanager
+def json_output(output: str | None, overwrite: bool) -> Iterator[Callable[[BenchResult], None]]:
+    """What writes the figures as JSON; a file that cannot be written is noticed at once.
+
+    Args:
+        output: a .json file, standard output, or None for nowhere.
+        overwrite: whether the file may take the place of another.
 
     Raises:
         UsageError: for a name that is not of JSON.
-        OutputError: when it exists and may not be replaced.
+        OutputError: when it cannot be written, or may not be replaced.
     """
+    if output is None:
+        yield lambda result: None
+    elif output == STDOUT:
+        with data_on_stdout() as stream:
+            yield lambda result: _to_stdout(result, stream)
+    elif not output.lower().endswith(".json"):
+        raise UsageError(f"-o {output!r}: name a .json file, or - for standard output")
+    elif os.path.isdir(output) or (os.path.lexists(output) and not overwrite):
+        raise OutputError(f"{output} exists; use --overwrite or another name")
+    else:
+        pending = PendingFile(output)
+        try:
+            yield lambda result: _to_file(result, pending, overwrite)
+        finally:
+            pending.discard()
 
-    output: str | None
-    overwrite: bool
 
-    def __post_init__(self) -> None:
-        if self.output is None or self.output == STDOUT:
-            return
-        if not self.output.lower().endswith(".json"):
-            raise UsageError(f"-o {self.output!r}: name a .json file, or - for standard output")
-        if os.path.lexists(self.output) and not self.overwrite:
-            raise OutputError(f"{self.output} exists; use --overwrite or another name")
+def _to_stdout(result: BenchResult, stream: BinaryIO) -> None:
+    try:
+        stream.write(_json_bytes(result))
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
-    def write(self, result: BenchResult) -> None:
-        """Write the figures.
 
-        Raises:
-            OutputError: when they cannot be written.
-        """
-        if self.output is None:
-            return
-        text = json.dumps(as_json(result), indent=1).encode() + b"\n"
-        if self.output == STDOUT:
-            with data_on_stdout() as stream:
-                stream.write(text)
-        else:
-            with atomic_file(self.output, replace=self.overwrite) as file:
-                file.write(text)
+def _to_file(result: BenchResult, pending: PendingFile, overwrite: bool) -> None:
+    pending.file.write(_json_bytes(result))
+    pending.finish()
+    pending.put_in_place(replace=overwrite)
+
+
+def _json_bytes(result: BenchResult) -> bytes:
+    return json.dumps(as_json(result), indent=1).encode() + b"\n"
 
 
 def as_json(result: BenchResult) -> dict[str, Any]:
-    """All figures; times in milliseconds, memory in bytes."""
+    """All figures, with their units in their names; those of several requests are sums."""
     extrapolated = result.extrapolated
     return {
         "setting": result.setting,
         "images": [_page_json(result, page) for page in result.pages],
-        "together": _compared(result.sum) if result.pages else None,
+        "together": _compared(result.of_all) if result.pages else None,
         "extrapolated": None if extrapolated is None else _compared(extrapolated),
         "batches": [_batch_json(result, batch) for batch in result.batches],
         "peak_bytes": result.peak_bytes and asdict(result.peak_bytes),
@@ -80,7 +94,8 @@ def as_json(result: BenchResult) -> dict[str, Any]:
 
 
 def _compared(comparison: Comparison) -> dict[str, Any]:
-    times = comparison.times.map(lambda side: {name: getattr(side, name) for name in PHASES})
+    names = ("select_ms", *PHASES)
+    times = comparison.times.map(lambda side: {name: getattr(side, name) for name in names})
     return {**asdict(times), "faster": comparison.faster, "ideal": comparison.ideal}
 
 
@@ -89,7 +104,7 @@ def _page_json(result: BenchResult, page: PageMeasure) -> dict[str, Any]:
         "image_id": page.image_id,
         "keep_ratio": page.keep_ratio,
         **{f"{side}_size": size for side, size in asdict(page.sizes).items()},
-        **_compared(result.page(page)),
+        **_compared(result.of_page(page)),
         "same_answer": page.same_answer,
         "same_tokens": page.same_tokens,
     }
@@ -102,42 +117,49 @@ def _batch_json(result: BenchResult, batch: BatchMeasure) -> dict[str, Any]:
         "seconds": asdict(batch.seconds),
         "requests_a_minute": asdict(batch.a_minute),
         "answers_unlike_alone": asdict(batch.differing),
-        **_compared(result.batch(batch)),
+        **_compared(result.of_batch(batch)),
     }
+
+
+def show_failures(failures: Iterable[Failure]) -> None:
+    """A line for each of what could not be measured."""
+    for failure in failures:
+        message = failure.error_message.removeprefix(f"{failure.name}: ")
+        logger.warning("%s: %s: %s", failure.error_code, failure.name, message)
 
 
 def show_result(result: BenchResult, terminal: Terminal) -> None:
     """Print the tables; where logs are JSON, the figures as one line of them."""
     if terminal.quiet:
         return
-    for failure in result.failures:
-        said = f"{failure.name}: {failure.error_message.removeprefix(f'{failure.name}: ')}"
-        logger.warning("%s: %s", failure.error_code, said)
     if terminal.as_json:
         logger.info("finished", extra={"fields": as_json(result)})
         return
-    if result.pages:
-        tables = [_pages_table(result), _phases_table(result), _batches_table(result)]
-        for table in tables:
-            terminal.console.print(table)
+    if not result.pages:
+        return
+    terminal.console.print(_pages_table(result, terminal.console.width))
+    terminal.console.print(_phases_table(result))
+    if result.batches:
+        terminal.console.print(_batches_table(result))
     for sentence in _sentences(result):
         terminal.say(sentence)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-    table.add_column(columns[0], no_wrap=True)
+    table.add_column(columns[0], overflow="fold")
     for column in columns[1:]:
         table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _pages_table(result: BenchResult) -> Table:
+def _pages_table(result: BenchResult, width: int) -> Table:
+    room = max(_LEAST_NAME, width - _OTHER_COLUMNS)
     table = _table("faster (ideal)", "tiles", "kept", *_OF_PAGE, "same")
     for page in result.pages:
-        comparison = result.page(page)
+        comparison = result.of_page(page)
         table.add_row(
-            Text(_tail(printable(page.image_id))),
+            Text(_tail(printable(page.image_id), room)),
             f"{page.sizes.full.tiles:,}",
             f"{page.keep_ratio:.2f}",
             *(_factor(comparison, f"{title}_ms") for title in _OF_PAGE),
@@ -147,7 +169,7 @@ def _pages_table(result: BenchResult) -> Table:
 
 
 def _phases_table(result: BenchResult) -> Table:
-    measured, extrapolated = result.sum, result.extrapolated
+    measured, extrapolated = result.of_all, result.extrapolated
     heads = ["full", "pruned", "faster", "ideal"]
     heads += ["full*", "pruned*"] if extrapolated else []
     table = _table("all images, ms", *heads)
@@ -166,7 +188,7 @@ def _batches_table(result: BenchResult) -> Table:
     heads = ("full", "pruned", "faster", "ideal", "unlike alone")
     table = _table("requests a minute", *heads)
     for batch in result.batches:
-        comparison, seconds = result.batch(batch), batch.seconds
+        comparison, seconds = result.of_batch(batch), batch.seconds
         table.add_row(
             f"batch of {batch.batch_size}",
             *(f"{rate:,.1f}" for rate in batch.a_minute),
@@ -177,9 +199,9 @@ def _batches_table(result: BenchResult) -> Table:
     return table
 
 
-def _tail(name: str) -> str:
+def _tail(name: str, room: int) -> str:
     """A name that fits into a column; its end tells more than its beginning."""
-    return name if len(name) <= _NAME_LENGTH else f"…{name[1 - _NAME_LENGTH :]}"
+    return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
 def _factor(comparison: Comparison, name: str) -> str:
@@ -189,7 +211,7 @@ def _factor(comparison: Comparison, name: str) -> str:
 def _sentences(result: BenchResult) -> list[str]:
     setting = result.setting
     said = [
-        "ideal: if nothing but the number of operations counted",
+        "ideal: if each phase were as much faster as it takes fewer operations",
         "same: tokens with which both answers begin (with random weights that says nothing)",
         "unlike alone: answers that a batch changed",
     ]

@@ -172,21 +172,16 @@ def infer(
     from ppcli.run.run import Limits
     from ppcli.run.summary import InferSummary
     from ppcli.vlm.directory import ModelDirectory
-    from ppcli.vlm.engine import Ask
-    from ppcli.vlm.prompts import message_of
+    from ppcli.vlm.engine import Ask, check_texts
     from ppcli.vlm.sessions import choose_place
 
     terminal = Terminal(quiet, verbose, log_format)
     text = "" if requests is not None else _prompt(prompt, prompt_file)
-    for given in (text, system or ""):
-        if not _is_unicode(given):
-            raise UsageError("the prompt or the system text is not valid Unicode")
     ask = Ask(text, system, max_new_tokens, temperature, top_p, seed)
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)
     directory = ModelDirectory.open(model)
-    if directory.config.image_token in directory.prompter.ids(message_of(text, 0, system)):
-        raise UsageError("the prompt names image tokens; leave them out, they are added")
-    place = choose_place(directory, device, device_id)
+    check_texts(directory, text, system)
+    place = choose_place(model, directory.manifest.dtype, device, device_id)
     options = AnalysisOptions(
         coder,
         FitOptions.of_preset(directory.preset),
@@ -234,15 +229,6 @@ def _batch_size(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--batch-size is {text!r}; it must be auto or a whole number from 1")
     return int(text)
-
-
-def _is_unicode(text: str) -> bool:
-    """False for bytes of the command line that are no text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _prompt(prompt: str | None, prompt_file: str | None) -> str:

@@ -3,9 +3,8 @@
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any
 
@@ -14,7 +13,6 @@ import onnxruntime as ort
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles
 from ppcli.errors import ErrorCode, ImageError, NothingToDoError, UsageError
-from ppcli.imaging.fit import FitOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, load_kernels
 from ppcli.run.measures import (
@@ -36,12 +34,11 @@ from ppcli.vlm.batch import Batch, Generated
 from ppcli.vlm.choices import Device
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.directory import ModelDirectory
-from ppcli.vlm.engine import Ask, Begun, Engine, whole
+from ppcli.vlm.engine import Ask, Begun, all_tiles, begin_request
 from ppcli.vlm.runner import Runner
 from ppcli.vlm.sessions import Place, Sessions, open_sessions
 
 _BATCH_SIZES = {Device.CPU: (1, 8), Device.CUDA: (1, 8, 32)}
-SIDES = ("full", "pruned")
 _NEVER: frozenset[int] = frozenset()  # no token ends an answer: all are of one length
 
 
@@ -51,14 +48,12 @@ class BenchOptions:
 
     Attributes:
         ask: what is asked of every page; the answer has as many tokens as it may.
-        coder: how pages are pruned.
-        repeats: of each page alone; one more is to warm up.
+        repeats: of each page alone, and of each batch; one more is to warm up.
         batch_sizes: requests at once; None takes what suits the device.
         threads: of the CPU; 0 for all cores.
     """
 
     ask: Ask
-    coder: CoderOptions
     repeats: int = 3
     batch_sizes: Sequence[int] | None = None
     threads: int = 0
@@ -68,40 +63,71 @@ class BenchOptions:
             raise UsageError("the time of a token is that of those after the first; ask for 2")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BenchPage:
+    """One page as both sides take it, and the milliseconds that pruning took."""
+
+    image_id: str
+    tiles: Sides[KeptTiles]
+    code_ms: float
+
+
+def bench_pages(
+    refs: Iterable[ImageRef], options: AnalysisOptions
+) -> tuple[list[BenchPage], list[Failure]]:
+    """Decode and code all pages of images, in this process.
+
+    Args:
+        refs: the images.
+        options: how they are pruned.
+
+    Raises:
+        NothingToDoError: when there is no image.
+    """
+    load_kernels(options)
+    lossless = replace(options, coder=CoderOptions())
+    pages, failures = [], []
+    for ref in refs:
+        exact = pages_of(ref, lossless)
+        for page, whole in zip(pages_of(ref, options), exact, strict=True):
+            row = page.row
+            if page.patches is None or whole.patches is None:
+                failure = Failure(row.image_id, row.error_code or "", row.error_message or "")
+                failures.append(failure)
+                continue
+            tiles = Sides(all_tiles(kept_tiles(whole.patches)), kept_tiles(page.patches))
+            pages.append(BenchPage(row.image_id, tiles, row.code_ms or 0.0))
+    if not pages and not failures:
+        raise NothingToDoError("there is no image to take times with")
+    return pages, failures
+
+
 def bench_model(
     model: ModelDirectory,
     place: Place,
-    refs: Iterable[ImageRef],
+    pages: Sequence[BenchPage],
     options: BenchOptions,
     whole_config: ModelConfig | None = None,
     on_run: Callable[[int, int], None] = lambda done, total: None,
 ) -> BenchResult:
-    """Measure a model over all pages of some images.
+    """Measure a model over some pages.
 
     Args:
         model: the model directory.
         place: where it runs.
-        refs: the images.
+        pages: that it is asked about.
         options: what is measured.
         whole_config: of the model that it stands for, where layers were left out.
         on_run: told how many of how many runs are done.
 
     Raises:
-        NothingToDoError: when there is no image.
+        ModelError, MissingPartError: when the model cannot be loaded there.
     """
-    analysis = AnalysisOptions(options.coder, FitOptions.of_preset(model.preset), rebuildable=False)
-    load_kernels(analysis)
-    loaded = list(_pages(refs, analysis))
-    if not loaded:
-        raise NothingToDoError("there is no image to take times with")
-    pages = [one for one in loaded if isinstance(one, _Page)]
+    result = BenchResult(model.config, whole_config if whole_config != model.config else None)
     sizes = sorted(options.batch_sizes or _BATCH_SIZES[place.device])
-    cut = whole_config if whole_config != model.config else None
-    result = BenchResult(model.config, cut)
-    result.failures = [one for one in loaded if isinstance(one, Failure)]
     sessions = open_sessions(model, place, options.threads)
-    result.setting = _setting(model, sessions, options)
-    total = 2 * (len(pages) * (1 + options.repeats) + len(sizes))
+    result.setting = _setting(model, sessions, options, result.whole)
+    total = 2 * (1 + options.repeats) * (len(pages) + len(sizes))
     steps = iter(range(1, total + 1))
     bench = _Bench(model, sessions, options, lambda: on_run(next(steps), total))
     measured = [page for page in pages if result.add(bench.alone(page))]
@@ -110,25 +136,32 @@ def bench_model(
     del bench, sessions  # before other processes load the model
     if result.batches:
         result.peak_batch_size = result.batches[-1].batch_size
-        chosen = islice(cycle(measured), result.peak_batch_size)
         try:
-            result.peak_bytes = _peaks(model, place, options, list(chosen))
+            result.peak_bytes = _peaks(model, place, options, measured, result.peak_batch_size)
         except ImageError as error:
             result.add(Failure("peak memory", error.code.value, error.message))
     return result
 
 
 def _peaks(
-    model: ModelDirectory, place: Place, options: BenchOptions, pages: Sequence["_Page"]
+    model: ModelDirectory,
+    place: Place,
+    options: BenchOptions,
+    pages: Sequence[BenchPage],
+    size: int,
 ) -> Sides[int]:
-    """Memory that both sides take, each in a process of its own."""
-    tiles = Sides(*([getattr(page.tiles, side) for page in pages] for side in SIDES))
+    """Memory that so many of the largest pages take, each side in a process of its own."""
+    largest = sorted(pages, key=lambda page: -page.tiles.full.tokens)
+    chosen = list(islice(cycle(largest), size))
+    tiles = Sides([page.tiles.full for page in chosen], [page.tiles.pruned for page in chosen])
     return tiles.map(
         lambda side: peak_bytes(model.folder, place, options.threads, options.ask, side)
     )
 
 
-def _setting(model: ModelDirectory, sessions: Sessions, options: BenchOptions) -> dict[str, Any]:
+def _setting(
+    model: ModelDirectory, sessions: Sessions, options: BenchOptions, whole: ModelConfig | None
+) -> dict[str, Any]:
     """What ran where."""
     return {
         "pixelprune": __version__,
@@ -138,6 +171,7 @@ def _setting(model: ModelDirectory, sessions: Sessions, options: BenchOptions) -
         "weights": model.manifest.matrices,
         "vision_layers": model.config.vision.depth,
         "text_layers": model.config.text.num_layers,
+        "layers_extrapolated_to": whole and [whole.vision.depth, whole.text.num_layers],
         "device": sessions.place.device.value,
         "providers": sessions.decoder.get_providers(),
         "cores": os.cpu_count(),
@@ -145,31 +179,7 @@ def _setting(model: ModelDirectory, sessions: Sessions, options: BenchOptions) -
         "repeats": options.repeats,
         "new_tokens": options.ask.max_new_tokens,
         "prompt": options.ask.prompt,
-        "coder": asdict(options.coder),
     }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Page:
-    """One page as both sides take it, and the milliseconds that pruning took."""
-
-    image_id: str
-    tiles: Sides[KeptTiles]
-    code_ms: float
-
-
-def _pages(refs: Iterable[ImageRef], options: AnalysisOptions) -> Iterator[_Page | Failure]:
-    """All pages of images, decoded and coded in this process."""
-    lossless = replace(options, coder=CoderOptions())
-    for ref in refs:
-        exact = pages_of(ref, lossless)
-        for page, all_of_it in zip(pages_of(ref, options), exact, strict=True):
-            row = page.row
-            if page.patches is None or all_of_it.patches is None:
-                yield Failure(row.image_id, row.error_code or "", row.error_message or "")
-                continue
-            tiles = Sides(whole(kept_tiles(all_of_it.patches)), kept_tiles(page.patches))
-            yield _Page(row.image_id, tiles, row.code_ms or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,88 +207,120 @@ class _Bench:
         options: BenchOptions,
         on_run: Callable[[], None],
     ) -> None:
-        self._ask, self._repeats, self._on_run = options.ask, options.repeats, on_run
-        self._ends = model.end_tokens
-        self._engine = Engine(model, sessions)
+        self._model, self._ask = model, options.ask
+        self._rounds, self._on_run = 1 + options.repeats, on_run
         self._runner = Runner(model, sessions)
-        self._alone: dict[str, Sides[list[int]]] = {}
+        self._alone: dict[BenchPage, Sides[list[int]]] = {}
 
-    def alone(self, page: _Page) -> PageMeasure | Failure:
+    def alone(self, page: BenchPage) -> PageMeasure | Failure:
         """One page by itself, again and again."""
+        rounds: list[Sides[_Answered]] = []
         try:
-            rounds = [page.tiles.map(partial(self._once, page)) for _ in range(1 + self._repeats)]
+            for _ in range(self._rounds):
+                both = [self._run([page], tiles, 1)[1][0] for tiles in _SIDES]
+                rounds.append(Sides(*both))
         except ImageError as error:
             return Failure(page.image_id, error.code.value, error.message)
-        times = [one.map(lambda answered: answered.times) for one in rounds[1:]]
         last = rounds[-1]
-        self._alone[page.image_id] = last.map(lambda answered: answered.tokens)
-        return PageMeasure(
-            page.image_id,
-            last.map(lambda answered: answered.size),
-            combined(times, statistics.median),
-            last.map(lambda answered: until_end(answered.tokens, self._ends)),
-        )
+        answers = last.map(lambda answered: self._until_end(answered.tokens))
+        self._alone[page] = answers
+        times = [one.map(lambda answered: answered.times) for one in rounds[1:]]
+        sizes = last.map(lambda answered: answered.size)
+        return PageMeasure(page.image_id, sizes, combined(times, statistics.median), answers)
 
-    def together(self, pages: Sequence[_Page], size: int) -> BatchMeasure | Failure:
+    def together(self, pages: Sequence[BenchPage], size: int) -> BatchMeasure | Failure:
         """So many at once; every page is asked about, again and again until the batch is full."""
-        chosen = list(islice(cycle(pages), size * -(-len(pages) // size)))
+        count = size * -(-len(pages) // size)
+        rounds: list[Sides[tuple[float, list[_Answered]]]] = []
         try:
-            sides = Sides(*(self._all(chosen, size, side) for side in SIDES))
+            for _ in range(self._rounds):
+                runs = [self._run(islice(cycle(pages), count), tiles, size) for tiles in _SIDES]
+                rounds.append(Sides(*runs))
         except (ImageError, UsageError) as error:
             code = error.code if isinstance(error, ImageError) else ErrorCode.OUT_OF_MEMORY
             return Failure(f"batch of {size}", code.value, str(error))
-        pairs = [Sides(*pair) for pair in zip(*sides.map(lambda side: side[1]), strict=True)]
-        differing = [
-            (pair.full.tokens != alone.full, pair.pruned.tokens != alone.pruned)
-            for pair, alone in zip(pairs, map(self._answers_to, chosen), strict=True)
+        sums = [
+            combined([Sides(*pair) for pair in zip(*one.map(_times), strict=True)])
+            for one in rounds[1:]
         ]
+        full, pruned = rounds[-1].map(lambda run: run[1])
+        known = [self._alone[page] for page in islice(cycle(pages), count)]
         return BatchMeasure(
             size,
-            len(chosen),
-            sides.map(lambda side: side[0]),
-            combined([pair.map(lambda answered: answered.times) for pair in pairs]),
-            [pair.map(lambda answered: answered.size) for pair in pairs],
-            Sides(*(sum(side) for side in zip(*differing, strict=True))),
+            count,
+            Sides(
+                statistics.median(one.full[0] for one in rounds[1:]),
+                statistics.median(one.pruned[0] for one in rounds[1:]),
+            ),
+            combined(sums, statistics.median),
+            [Sides(one.size, other.size) for one, other in zip(full, pruned, strict=True)],
+            Sides(
+                self._differing(full, [alone.full for alone in known]),
+                self._differing(pruned, [alone.pruned for alone in known]),
+            ),
         )
 
-    def _answers_to(self, page: _Page) -> Sides[list[int]]:
-        return self._alone[page.image_id]
+    def _differing(self, run: Sequence[_Answered], alone: Sequence[list[int]]) -> int:
+        """Answers that are not those of their page alone."""
+        pairs = zip(run, alone, strict=True)
+        return sum(self._until_end(answered.tokens) != known for answered, known in pairs)
 
-    def _once(self, page: _Page, tiles: KeptTiles) -> _Answered:
-        return self._run([self._begun(page, tiles)], 1)[1][0]
+    def _until_end(self, tokens: Sequence[int]) -> list[int]:
+        return until_end(tokens, self._model.end_tokens)
 
-    def _all(self, pages: Sequence[_Page], size: int, side: str) -> tuple[float, list[_Answered]]:
-        return self._run([self._begun(page, getattr(page.tiles, side)) for page in pages], size)
-
-    def _begun(self, page: _Page, tiles: KeptTiles) -> Begun:
-        code_ms = page.code_ms if tiles is page.tiles.pruned else 0.0
-        row = AnswerRow(image_id=page.image_id, page=1, prompt=self._ask.prompt, select_ms=code_ms)
-        return self._engine.begun(row, self._ask, [tiles])
-
-    def _run(self, requests: Sequence[Begun], size: int) -> tuple[float, list[_Answered]]:
-        """The seconds that all of them took, so many at once; and each of them.
+    def _run(
+        self, pages: Iterable[BenchPage], pruned: bool, size: int
+    ) -> tuple[float, list[_Answered]]:
+        """The seconds that the model took for all pages, so many at once; and each of them.
 
         Raises:
             ImageError: when one fails, or a step needs more memory than there is.
             UsageError: when so many do not fit.
         """
-        started = time.perf_counter()
-        batch: Batch[int] = Batch(self._runner, _NEVER, size)
-        made: dict[int, Generated] = {}
-        waiting = list(enumerate(requests))[::-1]
-        while waiting or batch.active:
-            while waiting and batch.takes(waiting[-1][1].job):
-                number, begun = waiting.pop()
-                batch.begin(number, begun.job)
-            for number, answer in batch.step():
+        started, ahead = time.perf_counter(), 0.0
+        batch: Batch[tuple[int, Begun]] = Batch(self._runner, _NEVER, size)
+        done: dict[int, _Answered] = {}
+        waiting = enumerate(pages)
+        held: tuple[int, Begun] | None = None
+        ended = False
+        while not ended or batch.active:
+            while not ended and not batch.full:
+                preparing = time.perf_counter()
+                if held is None:
+                    held = next(((n, self._begun(page, pruned)) for n, page in waiting), None)
+                ahead += time.perf_counter() - preparing
+                ended = held is None
+                if held is None or not batch.takes(held[1].job):
+                    break
+                batch.begin(held, held[1].job)
+                held = None
+            for (number, begun), answer in batch.step():
                 if isinstance(answer, ImageError):
                     raise answer
-                made[number] = answer
-        seconds = time.perf_counter() - started
-        if self._runner.slots != size:
-            raise ImageError(ErrorCode.OUT_OF_MEMORY, f"a step of {size} at once failed")
+                done[number] = _Answered.of(begun, answer)
+            if self._runner.slots != size:
+                raise ImageError(ErrorCode.OUT_OF_MEMORY, f"a step of {size} at once failed")
+        seconds = time.perf_counter() - started - ahead
         self._on_run()
-        return seconds, [_Answered.of(begun, made[n]) for n, begun in enumerate(requests)]
+        return seconds, [done[number] for number in range(len(done))]
+
+    def _begun(self, page: BenchPage, pruned: bool) -> Begun:
+        row = AnswerRow(
+            image_id=page.image_id,
+            page=1,
+            prompt=self._ask.prompt,
+            select_ms=page.code_ms if pruned else 0.0,
+        )
+        tiles = page.tiles.pruned if pruned else page.tiles.full
+        return begin_request(self._model, row, self._ask, [tiles])
+
+
+_SIDES = (False, True)
+
+
+def _times(run: tuple[float, Sequence[_Answered]]) -> list[Times]:
+    """Of each request, without what is done ahead of the model."""
+    return [replace(answered.times, select_ms=0.0) for answered in run[1]]
 
 
 def until_end(tokens: Sequence[int], ends: frozenset[int]) -> list[int]:

@@ -101,7 +101,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Times of both sides, and how many times fewer operations the pruned one takes.
+    """Times of both sides, and the operations that they take.
 
     Attributes:
         times: of the requests together.
@@ -127,12 +127,12 @@ class Comparison:
 
     @property
     def ideal(self) -> dict[str, float]:
-        """The same if operations alone counted; sums are those of the full side, sped up so."""
+        """The same if each phase were as much faster as it takes fewer operations."""
         ideal = {
             name: _ratio(*(getattr(one, name) for one in self.operations)) for name in _COUNTED
         }
-        full = self.times.full
-        best = Times(0.0, *(getattr(full, name) / ideal[name] for name in _COUNTED))
+        full, pruned = self.times
+        best = Times(pruned.select_ms, *(getattr(full, name) / ideal[name] for name in _COUNTED))
         for name in ("first_token_ms", "total_ms"):
             ideal[name] = _ratio(getattr(full, name), getattr(best, name))
         return ideal
@@ -196,8 +196,8 @@ class BatchMeasure:
     Attributes:
         batch_size: how many at once.
         requests: how many in all.
-        seconds: for all of them.
-        times: sums.
+        seconds: for all of them; what is done ahead of the model, pruning included, is not in it.
+        times: sums, likewise.
         sizes: of each request.
         differing: answers that are not those of their page alone.
     """
@@ -249,16 +249,16 @@ class BenchResult:
             self.batches.append(one)
         return not isinstance(one, Failure)
 
-    def page(self, one: PageMeasure) -> Comparison:
+    def of_page(self, one: PageMeasure) -> Comparison:
         """One page alone."""
         return Comparison.of(one.times, [one.sizes], self.config)
 
-    def batch(self, one: BatchMeasure) -> Comparison:
-        """A batch; pruning and values of patches are made ahead, and not in its time."""
+    def of_batch(self, one: BatchMeasure) -> Comparison:
+        """Several at once."""
         return Comparison.of(one.times, one.sizes, self.config)
 
     @property
-    def sum(self) -> Comparison:
+    def of_all(self) -> Comparison:
         """All pages, one after another."""
         return self._sum_for(self.config)
 
@@ -267,7 +267,7 @@ class BenchResult:
         """The sum for the whole model: each phase in proportion to its operations."""
         if self.whole is None:
             return None
-        return self.sum.scaled(self._sum_for(self.whole).operations)
+        return self.of_all.scaled(self._sum_for(self.whole).operations)
 
     def _sum_for(self, config: ModelConfig) -> Comparison:
         times = combined([page.times for page in self.pages])

@@ -5,8 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 
 import psutil
 
@@ -29,26 +28,49 @@ def peak_bytes(
         place: where it runs.
         threads: of the CPU.
         ask: what is asked of each.
-        images: one a request.
+        images: one a request, the largest first.
 
     Raises:
-        ImageError: when a request failed, or the process was ended.
+        ImageError: when it could not be found out, with the reason.
     """
     spawning = multiprocessing.get_context("spawn")  # a forked one would begin with our memory
-    with ProcessPoolExecutor(1, spawning) as process:
-        try:
-            return process.submit(_answer, model, place, threads, ask, images).result()
-        except BrokenProcessPool as error:
-            raise ImageError(
-                ErrorCode.OUT_OF_MEMORY, "the process that took the memory was ended"
-            ) from error
+    ours, theirs = spawning.Pipe(duplex=False)
+    given = (theirs, model, place, threads, ask, images)
+    process = spawning.Process(target=_tell, args=given, daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        found: int | str = ours.recv()
+    except EOFError:
+        found = "the process that took the memory was ended"
+    finally:
+        process.kill()
+        process.join()
+    if isinstance(found, str):
+        raise ImageError(ErrorCode.OUT_OF_MEMORY, found)
+    return found
+
+
+def _tell(
+    pipe: Connection,
+    model: str,
+    place: Place,
+    threads: int,
+    ask: Ask,
+    images: Sequence[KeptTiles],
+) -> None:
+    """Send the bytes, or why there are none."""
+    try:
+        pipe.send(_answer(model, place, threads, ask, images))
+    except Exception as error:  # whatever it is, the figures that are there already matter more
+        pipe.send(f"{type(error).__name__}: {error}")
 
 
 def _answer(model: str, place: Place, threads: int, ask: Ask, images: Sequence[KeptTiles]) -> int:
     before = _taken_of_gpu(place.device_id) if place.device is Device.CUDA else 0
     directory = ModelDirectory.open(model)
     engine = Engine(directory, open_sessions(directory, place, threads), batch_size=len(images))
-    for image in sorted(images, key=lambda kept: -kept.kept):  # the first one sets the length
+    for image in images:
         begun = engine.begun(AnswerRow(image_id=None, page=1, prompt=ask.prompt), ask, [image])
         engine.batch.begin(begun, begun.job)
     while engine.batch.active:
@@ -74,8 +96,9 @@ def _peak_resident() -> int:
 
 
 def _taken_of_gpu(device_id: int) -> int:
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    said = subprocess.run(  # noqa: S603
-        [*command, "-i", str(device_id)], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    return int(said.strip()) << 20
+    """Of a GPU as CUDA counts them, by all processes."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    name = visible.split(",")[device_id] if visible else str(device_id)
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", name]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    return int(said.stdout.strip()) << 20

@@ -160,24 +160,38 @@ class Batch(Generic[_Key]):
         if free is not None:
             share = free if self._wanted else free // 2
             slots = max(1, min(slots, share // (length * runner.bytes_of_token)))
-        while (slots, length) != (runner.slots, runner.length):
+        if (slots, length) != (runner.slots, runner.length):
             logger.info(
-                "keys and values of %s × %s tokens take %.2f GB",
-                *(f"{slots:,}", f"{length:,}", slots * length * runner.bytes_of_token / 1e9),
+                "keys and values of %s × %s tokens take %s",
+                *(f"{slots:,}", f"{length:,}", _size(slots * length * runner.bytes_of_token)),
             )
-            try:
-                runner.reserve(length, slots)
-            except ImageError:
-                if slots == 1:
-                    raise
-                slots //= 2
+        slots = self._reserved(length, slots)
         if self._wanted and slots < self._wanted and not self._slots:
-            needed = self._wanted * length * runner.bytes_of_token
+            needed = _size(self._wanted * length * runner.bytes_of_token)
             raise UsageError(
-                f"a batch of {self._wanted:,} × {length:,} tokens takes {needed / 1e9:,.2f} GB, "
-                f"which are not free; the largest that fits is --batch-size {slots}"
+                f"a batch of {self._wanted:,} × {length:,} tokens takes {needed}, "
+                f"which are not free; the largest that fits is {slots:,}"
             )
         self._slots = [None] * slots
+
+    def _reserved(self, length: int, slots: int) -> int:
+        """Buffers for so many slots, or for the most that the device has room for.
+
+        Raises:
+            ImageError: `out_of_memory`, when not even one fits.
+        """
+        fitting, too_many = 0, slots + 1
+        while fitting + 1 < too_many:
+            tried = slots if too_many > slots else (fitting + too_many) // 2
+            try:
+                self._runner.reserve(length, tried)
+                fitting = tried
+            except ImageError:
+                if tried == 1:
+                    raise
+                too_many = tried
+        self._runner.reserve(length, fitting)
+        return fitting
 
     def _begin_again(self, done: list[tuple[_Key, Generated | ImageError]]) -> None:
         """Take those in anew whose step failed, as many as there are fewer slots for."""
@@ -275,6 +289,10 @@ class Batch(Generic[_Key]):
             return
         self._most = max(1, len(active) // 2)
         self._again += [(slot.key, slot.job) for slot in active]
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _not_finite() -> ImageError:

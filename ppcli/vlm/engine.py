@@ -98,49 +98,14 @@ class Engine:
         images: Sequence[KeptTiles],
         on_text: Callable[[str], None] | None = None,
     ) -> Begun:
-        """A request, ready for the batch.
-
-        Args:
-            row: what is known of it already.
-            ask: what is asked.
-            images: kept tiles of each image, in order.
-            on_text: told of each piece of the answer as it comes.
+        """A request, ready for the batch; its tiles are pruned as the engine is to.
 
         Raises:
             ImageError: `bad_request` or `context_too_long`.
         """
-        started = time.perf_counter()
         if not self._prune:
-            images = [whole(one) for one in images]
-        config, prompter = self._model.config, self._model.prompter
-        keeps = [one.keep for one in images]
-        try:
-            ids = prompter.ids(message_of(ask.prompt, len(images), ask.system))
-            prompt = token_places(ids, config.image_token, keeps)
-        except UsageError as error:
-            raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
-        taken = max(prompt.next_position, prompt.length)  # an image takes its longer side
-        room = config.text.max_positions - taken
-        if room < 1:
-            raise ImageError(
-                ErrorCode.CONTEXT_TOO_LONG,
-                f"the prompt takes {taken:,} positions, and the model has "
-                f"{config.text.max_positions:,}",
-            )
-        side = config.vision.positions_per_side
-        patches = [image_patches(one, self._model.preset, side) for one in images]
-        row = replace(
-            row,
-            kept=sum(int(np.count_nonzero(keep)) for keep in keeps) if images else None,
-            prompt_tokens=prompt.length,
-            select_ms=(row.select_ms or 0.0) + (time.perf_counter() - started) * 1000,
-        )
-        telling = _Telling(prompter.answer, on_text)
-        identity = row.custom_id or row.image_id or ask.prompt
-        most = min(ask.max_new_tokens, room)
-        return Begun(
-            row, Job(patches, prompt, most, partial(ask.sampler, identity), telling), telling
-        )
+            images = [all_tiles(one) for one in images]
+        return begin_request(self._model, row, ask, images, on_text)
 
     def finished(self, begun: Begun, made: Generated | ImageError) -> AnswerRow:
         """The row of a request that the batch is done with."""
@@ -156,6 +121,70 @@ class Engine:
             prefill_ms=made.prefill_ms,
             decode_ms=made.decode_ms,
         )
+
+
+def begin_request(
+    model: ModelDirectory,
+    row: AnswerRow,
+    ask: Ask,
+    images: Sequence[KeptTiles],
+    on_text: Callable[[str], None] | None = None,
+) -> Begun:
+    """A request, ready for the batch.
+
+    Args:
+        model: that is asked.
+        row: what is known of it already.
+        ask: what is asked.
+        images: kept tiles of each image, in order.
+        on_text: told of each piece of the answer as it comes.
+
+    Raises:
+        ImageError: `bad_request` or `context_too_long`.
+    """
+    started = time.perf_counter()
+    config, prompter = model.config, model.prompter
+    keeps = [one.keep for one in images]
+    try:
+        ids = prompter.ids(message_of(ask.prompt, len(images), ask.system))
+        prompt = token_places(ids, config.image_token, keeps)
+    except UsageError as error:
+        raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
+    taken = max(prompt.next_position, prompt.length)  # an image takes its longer side
+    room = config.text.max_positions - taken
+    if room < 1:
+        raise ImageError(
+            ErrorCode.CONTEXT_TOO_LONG,
+            f"the prompt takes {taken:,} positions, and the model has "
+            f"{config.text.max_positions:,}",
+        )
+    side = config.vision.positions_per_side
+    patches = [image_patches(one, model.preset, side) for one in images]
+    row = replace(
+        row,
+        kept=sum(int(np.count_nonzero(keep)) for keep in keeps) if images else None,
+        prompt_tokens=prompt.length,
+        select_ms=(row.select_ms or 0.0) + (time.perf_counter() - started) * 1000,
+    )
+    telling = _Telling(prompter.answer, on_text)
+    identity = row.custom_id or row.image_id or ask.prompt
+    most = min(ask.max_new_tokens, room)
+    return Begun(row, Job(patches, prompt, most, partial(ask.sampler, identity), telling), telling)
+
+
+def check_texts(model: ModelDirectory, prompt: str, system: str | None) -> None:
+    """See that a model can be asked this.
+
+    Raises:
+        UsageError: for bytes that are no text, or words that stand for images.
+    """
+    for text in (prompt, system or ""):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError("the prompt or the system text is not valid Unicode") from None
+    if model.config.image_token in model.prompter.ids(message_of(prompt, 0, system)):
+        raise UsageError("the prompt names image tokens; leave them out, they are added")
 
 
 def failed(row: AnswerRow, error: ImageError) -> AnswerRow:
@@ -188,7 +217,7 @@ class _Telling:
             self._told = len(text)
 
 
-def whole(kept: KeptTiles) -> KeptTiles:
+def all_tiles(kept: KeptTiles) -> KeptTiles:
     """All tiles of an image, rebuilt from those that are kept.
 
     Raises:

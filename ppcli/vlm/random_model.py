@@ -15,15 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
-from ppcli.vlm.choices import Device, Dtype, ModelSize, Weights
+from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS, Preset
+from ppcli.vlm.choices import Dtype, ModelSize, Weights
 from ppcli.vlm.config import ARCHITECTURES, CONFIG, ModelConfig
 from ppcli.vlm.export import Export
 from ppcli.vlm.processor import PREPROCESSOR
 from ppcli.vlm.prompts import TEMPLATE, TOKENIZER
-from ppcli.vlm.sessions import cuda_problem
 
-_SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+SPECIAL_TOKENS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|image_pad|>",
+    "<|vision_end|>",
+)
 _IMAGE_TOKEN = "<|image_pad|>"  # noqa: S105
 _TEMPLATE = """\
 {%- for message in messages -%}
@@ -56,9 +61,8 @@ def config_of(size: ModelSize, layers: int | None = None) -> ModelConfig:
 def random_model(
     size: ModelSize,
     layers: int | None,
-    dtype: Dtype | None,
+    dtype: Dtype,
     weights: Weights,
-    device: Device,
     on_tensor: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[str]:
     """A model directory with random weights, for a while; its tokens of text are bytes.
@@ -66,21 +70,17 @@ def random_model(
     Args:
         size: of the model.
         layers: of each transformer; None for all.
-        dtype: of weights and activations; None takes what suits the device.
+        dtype: of weights and activations.
         weights: float, or rounded.
-        device: where it is to run.
         on_tensor: told of each tensor: how many are done, and how many there are.
 
     Raises:
         OutputError: when it cannot be written.
     """
-    if dtype is None:
-        on_cpu = device is Device.CPU or (device is Device.AUTO and cuda_problem())
-        dtype = Dtype.FLOAT32 if on_cpu else Dtype.BFLOAT16
     with tempfile.TemporaryDirectory(prefix="pixelprune-") as folder:
         checkpoint, out = (os.path.join(folder, name) for name in ("checkpoint", "model"))
         os.mkdir(checkpoint)
-        _write_settings(checkpoint, _config_json(size, layers))
+        write_settings(checkpoint, _config_json(size, layers), _TEMPLATE, PRESETS[DEFAULT_PRESET])
         source = f"{size.value} with random weights"
         Export(checkpoint, dtype.value, source, weights, on_tensor, RandomTensors()).write(out)
         yield out
@@ -148,32 +148,40 @@ def _config_json(size: ModelSize, layers: int | None) -> dict[str, Any]:
             "rope_parameters": {"rope_theta": 5_000_000.0, "mrope_section": [24, 20, 20]},
         },
         "tie_word_embeddings": tied,
-        "image_token_id": _SPECIAL.index(_IMAGE_TOKEN),
+        "image_token_id": SPECIAL_TOKENS.index(_IMAGE_TOKEN),
     }
 
 
-def _write_settings(folder: str, config: dict[str, Any]) -> None:
-    preset = {
+def write_settings(folder: str, config: dict[str, Any], template: str, preset: Preset) -> None:
+    """All of a checkpoint but its weights; a token of text is a byte.
+
+    Args:
+        folder: of the checkpoint.
+        config: its `config.json`.
+        template: of the chat.
+        preset: of its images.
+    """
+    numbers = {
         f"image_{name}" if name in ("mean", "std") else name: value
-        for name, value in asdict(PRESETS[DEFAULT_PRESET]).items()
+        for name, value in asdict(preset).items()
     }
     texts = {
         CONFIG: json.dumps(config),
-        PREPROCESSOR: json.dumps(preset),
-        TEMPLATE: _TEMPLATE,
-        TOKENIZER: _tokenizer().to_str(),
+        PREPROCESSOR: json.dumps(numbers),
+        TEMPLATE: template,
+        TOKENIZER: byte_tokenizer().to_str(),
     }
     for name, text in texts.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(text)
 
 
-def _tokenizer() -> Tokenizer:
-    """One token for each byte."""
-    tokens = [*_SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+def byte_tokenizer() -> Tokenizer:
+    """One token for each byte; before them those of messages and images."""
+    tokens = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     ids = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(_SPECIAL))
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     return tokenizer

@@ -49,11 +49,12 @@ class Sessions:
     place: Place
 
 
-def choose_place(model: ModelDirectory, device: Device, device_id: int = 0) -> Place:
+def choose_place(name: str, dtype: str, device: Device, device_id: int = 0) -> Place:
     """Find out where a model can run, before anything of it is loaded.
 
     Args:
-        model: the model directory.
+        name: what messages call the model.
+        dtype: of the model.
         device: `auto` takes CUDA where it works.
         device_id: which GPU.
 
@@ -63,7 +64,7 @@ def choose_place(model: ModelDirectory, device: Device, device_id: int = 0) -> P
     """
     problem = None
     if device is not Device.CPU:
-        unfit = _unfit_for_cuda(model)
+        unfit = _unfit_for_cuda(name, dtype)
         if unfit and device is Device.CUDA:
             raise ModelError(unfit)
         problem = unfit or cuda_problem()
@@ -71,11 +72,11 @@ def choose_place(model: ModelDirectory, device: Device, device_id: int = 0) -> P
             return Place(Device.CUDA, device_id)
         if device is Device.CUDA:
             raise MissingPartError(f"CUDA cannot be used: {problem}")
-    if model.manifest.dtype == "bfloat16":
+    if dtype == "bfloat16":
         wanted = f" ({problem})" if problem else ""
         raise ModelError(
-            f"{model.folder} is in bfloat16, which runs on CUDA only{wanted}; "
-            "for the CPU export it with --dtype float32"
+            f"{name} is in bfloat16, which runs on CUDA only{wanted}; "
+            "for the CPU it takes --dtype float32"
         )
     return Place(Device.CPU, fallback=problem)
 
@@ -124,11 +125,11 @@ def cuda_problem() -> str | None:
     return None
 
 
-def _unfit_for_cuda(model: ModelDirectory) -> str | None:
-    if model.manifest.dtype == "float32":
+def _unfit_for_cuda(name: str, dtype: str) -> str | None:
+    if dtype == "float32":
         return (
-            f"{model.folder} is in float32, for which CUDA lacks operators; "
-            "export it with --dtype bfloat16 or float16"
+            f"{name} is in float32, for which CUDA lacks operators; "
+            "it takes --dtype bfloat16 or float16"
         )
     return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import pixelprune
+from tests.command import command_line, pixelprune
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 
 QUICK = ("--device", "cpu", "--repeats", "1", "--batch-sizes", "1,2", "--new-tokens", "3")
@@ -47,7 +47,7 @@ def test_tables_and_json(folder: Path, model: Path, tmp_path: Path) -> None:
     for one in (*figures["images"], figures["together"], *figures["batches"]):
         for name, factor in one["faster"].items():
             assert factor == pytest.approx(one["full"][name] / one["pruned"][name])
-        assert one["ideal"]["vision_ms"] >= 1 <= one["ideal"]["total_ms"]
+        assert min(one["ideal"][name] for name in ("vision_ms", "prefill_ms")) >= 1
     first = figures["images"][0]
     assert first["keep_ratio"] == first["pruned_size"]["tiles"] / first["full_size"]["tiles"]
     both = figures["batches"][1]
@@ -90,13 +90,17 @@ def test_random_weights_of_a_true_shape(folder: Path) -> None:
         (("--model", "m", "--layers", "2"), "are for --random-weights"),
         (("--model", "m", "--batch-sizes", "1,x"), "write whole numbers"),
         (("--model", "m", "--batch-sizes", "0"), "write whole numbers"),
-        (("--model", "m", "-o", "figures.txt"), "name a .json file"),
+        (("--model", "MODEL", "-o", "figures.txt"), "name a .json file"),
         (("--model", "nowhere"), "nowhere is not a folder"),
         (("--random-weights", "gpt"), "gpt"),
+        (("--random-weights", "qwen3-vl-8b", "--dtype", "bfloat16", *QUICK), "runs on CUDA only"),
+        (("--model", "MODEL", *QUICK, "--prompt", "<|image_pad|>"), "names image tokens"),
+        (("--model", "MODEL", *QUICK, "--prompt", "caf\udce9"), "not valid Unicode"),
     ],
 )
-def test_usage(folder: Path, args: tuple[str, ...], said: str) -> None:
-    assert said in bench(folder, *args, code=2).stderr.decode()
+def test_usage(folder: Path, model: Path, args: tuple[str, ...], said: str) -> None:
+    given = [str(model) if one == "MODEL" else one for one in args]
+    assert said in bench(folder, *given, code=2).stderr.decode()
 
 
 def test_figures_are_not_replaced(folder: Path, model: Path, tmp_path: Path) -> None:
@@ -105,6 +109,28 @@ def test_figures_are_not_replaced(folder: Path, model: Path, tmp_path: Path) -> 
     done = bench(folder, "--model", model, *QUICK, "-o", out, code=5)
     assert "exists" in done.stderr.decode()
     assert out.read_text() == "mine"
+    done = bench(folder, "--model", model, *QUICK, "-o", tmp_path / "no" / "a.json", code=5)
+    assert "cannot be written" in done.stderr.decode()
+    assert "faster" not in done.stderr.decode()  # noticed before anything is measured
+
+
+def test_files_that_fail_alone(folder: Path, model: Path) -> None:
+    done = bench(folder / "broken.png", "--model", model, *QUICK, code=3)
+    assert "truncated" in done.stderr.decode()
+    assert "ideal" not in done.stderr.decode()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_figures_that_cannot_be_written_are_shown(folder: Path, model: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command_line(["bench", folder / "a.png", "--model", model, *QUICK, "-o", "-"]),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 5
+    assert b"batch of 2" in done.stderr
 
 
 def test_nothing_to_measure(tmp_path: Path, model: Path) -> None:

@@ -1,5 +1,6 @@
 """`bench` against `infer`: it must measure what is really asked and answered."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from ppcli.coding.api import keep_mask
 from ppcli.coding.options import CoderOptions, Method
 from ppcli.coding.patchset import KeptTiles, cut, encode
 from ppcli.errors import ErrorCode, ImageError, NothingToDoError, UsageError
+from ppcli.imaging.fit import FitOptions
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.bench import BenchOptions, bench_model, until_end
+from ppcli.run.analysis import AnalysisOptions
+from ppcli.run.bench import BenchOptions, bench_model, bench_pages, until_end
 from ppcli.run.measures import BenchResult
+from ppcli.run.peak import peak_bytes
 from ppcli.store.rows import AnswerRow
 from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
@@ -54,8 +58,12 @@ def refs(tmp_path: Path) -> list[ImageRef]:
 
 
 def measured(model: ModelDirectory, refs: list[ImageRef], *sizes: int, **coder) -> BenchResult:
-    options = BenchOptions(ASK, CoderOptions(**coder), repeats=2, batch_sizes=sizes)
-    return bench_model(model, CPU, refs, options)
+    analysis = AnalysisOptions(
+        CoderOptions(**coder), FitOptions.of_preset(model.preset), rebuildable=False
+    )
+    pages, failures = bench_pages(refs, analysis)
+    assert [one.name for one in failures] == ["broken.png"] * (refs[-1].image_id == "c.png")
+    return bench_model(model, CPU, pages, BenchOptions(ASK, repeats=2, batch_sizes=sizes))
 
 
 def test_sizes_and_answers_are_those_of_infer(model: ModelDirectory, refs: list[ImageRef]) -> None:
@@ -80,12 +88,12 @@ def test_sizes_and_answers_are_those_of_infer(model: ModelDirectory, refs: list[
 
 
 def test_what_cannot_be_read_is_a_failure(model: ModelDirectory, refs: list[ImageRef]) -> None:
-    (failure,) = measured(model, refs[:2], 1).failures
-    assert (failure.name, failure.error_code) == ("broken.png", "truncated")
-    alone = measured(model, refs[1:2], 1)
-    assert (alone.pages, alone.batches, alone.peak_bytes) == ([], [], None)
+    analysis = AnalysisOptions(CoderOptions(), FitOptions.of_preset(model.preset))
+    pages, failures = bench_pages(refs[:2], analysis)
+    assert [page.image_id for page in pages] == ["a.png"]
+    assert [(one.name, one.error_code) for one in failures] == [("broken.png", "truncated")]
     with pytest.raises(NothingToDoError):
-        measured(model, [], 1)
+        bench_pages([], analysis)
 
 
 def test_batches_give_the_answers_of_each_page_alone(
@@ -127,10 +135,31 @@ def test_a_batch_that_fails_is_told_and_the_others_stay(
     monkeypatch.setattr(Runner, "step", failing)
     result = measured(model, refs, 4, 2)
     assert [one.batch_size for one in result.batches] == [2]
-    assert [(one.name, one.error_code) for one in result.failures] == [
-        ("broken.png", "truncated"),
-        ("batch of 4", "out_of_memory"),
-    ]
+    (failure,) = result.failures
+    assert (failure.name, failure.error_code) == ("batch of 4", "out_of_memory")
+
+
+def test_a_batch_that_no_memory_holds(
+    model: ModelDirectory, refs: list[ImageRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runner, "free_bytes", property(lambda self: 3 << 20))
+    result = measured(model, refs, 1, 1_000_000_000)
+    (failure,) = result.failures
+    assert failure.error_code == "out_of_memory"
+    assert "the largest that fits is" in failure.error_message
+    assert [one.batch_size for one in result.batches] == [1]
+
+
+def test_memory_that_cannot_be_taken_costs_no_figures(
+    model: ModelDirectory, refs: list[ImageRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = partial(peak_bytes, "nowhere")
+    monkeypatch.setattr("ppcli.run.bench.peak_bytes", lambda _, *rest: lost(*rest))
+    result = measured(model, refs, 1)
+    (failure,) = result.failures
+    assert failure.name == "peak memory"
+    assert "nowhere is not a folder" in failure.error_message
+    assert len(result.pages) == 3
 
 
 def test_pages_are_pruned_as_asked(model: ModelDirectory, refs: list[ImageRef]) -> None:
@@ -148,4 +177,4 @@ def test_until_the_token_that_ends_an_answer() -> None:
 
 def test_one_token_has_no_time_of_its_own() -> None:
     with pytest.raises(UsageError, match="ask for 2"):
-        BenchOptions(Ask("?", max_new_tokens=1), CoderOptions())
+        BenchOptions(Ask("?", max_new_tokens=1))

@@ -196,6 +196,24 @@ def test_a_device_that_fails_for_good_costs_each_request_a_row(model, sessions) 
     }
 
 
+def test_the_largest_batch_is_found_where_free_memory_is_not_known(
+    model, sessions, monkeypatch
+) -> None:
+    engine = Engine(model, sessions, batch_size=64)
+    request = engine.begun(AnswerRow(), Ask("x", max_new_tokens=200), [])
+    right = runner.Runner.reserve
+
+    def reserve(self, length, slots=1):
+        if slots > 21:
+            raise ImageError(ErrorCode.OUT_OF_MEMORY, "no room")
+        right(self, length, slots)
+
+    monkeypatch.setattr(runner.Runner, "free_bytes", None)
+    monkeypatch.setattr(runner.Runner, "reserve", reserve)
+    with pytest.raises(UsageError, match="the largest that fits is 21"):
+        engine.batch.begin(0, request.job)
+
+
 def test_a_batch_that_does_not_fit_names_the_largest_that_does(
     model, sessions, monkeypatch
 ) -> None:
@@ -204,7 +222,7 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(
     token = engine.batch._runner.bytes_of_token
     room = SimpleNamespace(available=int(256 * token * 5.5 / 0.9))
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: room)
-    with pytest.raises(UsageError, match=r"64 × 256 tokens .* --batch-size 5"):
+    with pytest.raises(UsageError, match=r"64 × 256 tokens .* the largest that fits is 5"):
         engine.batch.begin("x", request.job)
     chosen = Engine(model, sessions, batch_size=None)
     chosen.batch.begin("x", request.job)

@@ -1,0 +1,74 @@
+"""The model that `bench` measures: a model directory, or one with random weights made for it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+from ppcli.cli.answers import tell_fallback
+from ppcli.cli.progress import steps
+from ppcli.cli.terminal import Terminal
+from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS, Preset
+from ppcli.vlm.choices import Device, Dtype, ModelSize, Weights
+from ppcli.vlm.config import ModelConfig
+from ppcli.vlm.directory import ModelDirectory
+from ppcli.vlm.random_model import config_of, random_model
+from ppcli.vlm.sessions import Place, choose_place, cuda_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model to be measured, not made or loaded before its images are there.
+
+    Attributes:
+        place: where it runs.
+        preset: of its images.
+        opened: the model directory, for as long as the context lasts.
+        whole: what it stands for, where layers may be left out.
+    """
+
+    place: Place
+    preset: Preset
+    opened: Callable[[], AbstractContextManager[ModelDirectory]]
+    whole: ModelConfig | None = None
+
+
+def of_directory(folder: str, device: Device, device_id: int) -> Subject:
+    """What `export` wrote.
+
+    Raises:
+        ModelError, MissingPartError: when it cannot be used, or not there.
+    """
+    model = ModelDirectory.open(folder)
+    place = choose_place(folder, model.manifest.dtype, device, device_id)
+    tell_fallback(place)
+    return Subject(place, model.preset, lambda: nullcontext(model))
+
+
+def of_random_weights(
+    size: ModelSize,
+    layers: int | None,
+    dtype: Dtype | None,
+    weights: Weights,
+    device: Device,
+    device_id: int,
+    terminal: Terminal,
+) -> Subject:
+    """One of a true shape; without a type it gets that which suits the device.
+
+    Raises:
+        ModelError, MissingPartError: when it would not run there.
+    """
+    cuda = device is Device.CUDA or (device is Device.AUTO and cuda_problem() is None)
+    kind = dtype or (Dtype.BFLOAT16 if cuda else Dtype.FLOAT32)
+    place = choose_place(size.value, kind.value, device, device_id)
+
+    @contextmanager
+    def opened() -> Iterator[ModelDirectory]:
+        with (
+            steps(terminal, "tensors") as on_tensor,
+            random_model(size, layers, kind, weights, on_tensor) as folder,
+        ):
+            yield ModelDirectory.open(folder)
+
+    tell_fallback(place)
+    return Subject(place, PRESETS[DEFAULT_PRESET], opened, config_of(size))
