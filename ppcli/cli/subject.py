@@ -58,9 +58,12 @@ def of_random_weights(
     Raises:
         ModelError, MissingPartError: when it would not run there.
     """
-    cuda = device is Device.CUDA or (device is Device.AUTO and cuda_problem() is None)
-    kind = dtype or (Dtype.BFLOAT16 if cuda else Dtype.FLOAT32)
-    place = choose_place(size.value, kind.value, device, device_id)
+    kind = dtype or (Dtype.FLOAT32 if device is Device.CPU else Dtype.BFLOAT16)
+    problem = cuda_problem() if dtype is None and device is Device.AUTO else None
+    if problem is None:
+        place = choose_place(size.value, kind.value, device, device_id)
+    else:
+        kind, place = Dtype.FLOAT32, Place(Device.CPU, fallback=problem)
 
     @contextmanager
     def opened() -> Iterator[ModelDirectory]:

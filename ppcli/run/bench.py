@@ -150,13 +150,15 @@ def _peaks(
     pages: Sequence[BenchPage],
     size: int,
 ) -> Sides[int]:
-    """Memory that so many of the largest pages take, each side in a process of its own."""
-    largest = sorted(pages, key=lambda page: -page.tiles.full.tokens)
-    chosen = list(islice(cycle(largest), size))
-    tiles = Sides([page.tiles.full for page in chosen], [page.tiles.pruned for page in chosen])
-    return tiles.map(
-        lambda side: peak_bytes(model.folder, place, options.threads, options.ask, side)
-    )
+    """Memory that so many at once take, each side in a process of its own; the largest first."""
+    tiles = Sides([page.tiles.full for page in pages], [page.tiles.pruned for page in pages])
+
+    def peak(side: Sequence[KeptTiles]) -> int:
+        largest = sorted(side, key=lambda kept: -kept.kept)
+        chosen = list(islice(cycle(largest), size))
+        return peak_bytes(model.folder, place, options.threads, options.ask, chosen)
+
+    return tiles.map(peak)
 
 
 def _setting(
