@@ -1,0 +1,115 @@
+"""Documents for training: what they say must be what stands there."""
+
+import random
+
+import numpy as np
+import pytest
+
+from ppcli.vlm.random_model import byte_tokenizer
+from training.batches import TEXT_LENGTH, batch_of, texts_of
+from training.facts import KINDS, Fact
+from training.layouts import SEEN, UNSEEN
+from training.network import END_TOKEN
+from training.page import Glyph
+from training.samples import TRAIN, Document, Split, characters_of_tiles, document
+
+TEST = Split("test", unseen_words=True, unseen_layouts=True)
+SHAPES = [(8, 4), (6, 9), (12, 8)]
+
+
+def documents(split: Split, count: int) -> list[Document]:
+    return [document(split, seed, SHAPES[seed % 3]) for seed in range(count)]
+
+
+def lines_of(made: Document) -> str:
+    """All that was drawn, in the order of drawing."""
+    return "".join(glyph.character for glyph in made.glyphs)
+
+
+@pytest.mark.parametrize("split", [TRAIN, TEST])
+def test_every_answer_stands_in_the_picture(split: Split) -> None:
+    made = documents(split, 120)
+    for one in made:
+        drawn = lines_of(one)
+        for fact in one.facts:
+            if fact.kind in ("value", "cell", "title", "button", "line"):
+                assert fact.answer in drawn, (one.kind, fact)
+            if fact.kind in ("value", "cell", "ticked"):
+                assert fact.first in drawn
+        width, height = one.image.size
+        assert all(0 <= glyph.x < width and 0 <= glyph.y < height for glyph in one.glyphs)
+    kinds = {one.kind for one in made}
+    assert kinds == set(SEEN if split is TRAIN else UNSEEN)
+    asked = {fact.kind for one in made for fact in one.facts}
+    assert asked == set(KINDS) if split is TRAIN else {"value", "title"}
+
+
+def test_no_question_has_two_answers() -> None:
+    for one in documents(TRAIN, 200):
+        asked = [(fact.kind, fact.first.lower(), fact.second.lower()) for fact in one.facts]
+        assert len(asked) == len(set(asked))
+
+
+def test_a_seed_is_a_document_and_splits_share_none() -> None:
+    one, again = document(TRAIN, 5, (8, 4)), document(TRAIN, 5, (8, 4))
+    assert one.facts == again.facts
+    assert np.array_equal(one.image, again.image)
+    other = document(Split("validation"), 5, (8, 4))
+    assert one.facts != other.facts
+
+
+def test_words_of_the_test_are_not_those_of_training() -> None:
+    labels = [
+        {fact.first for one in documents(split, 150) for fact in one.facts if fact.kind == "value"}
+        for split in (TRAIN, Split("test", unseen_words=True))
+    ]
+    assert len(labels[1]) > 10
+    assert labels[0].isdisjoint(labels[1])
+
+
+def test_characters_lie_in_the_tiles_where_ink_is() -> None:
+    """Of a tile without any character every pixel may be paper; of one with some, none is."""
+    for one in documents(TRAIN, 40):
+        raster = one.fitted()
+        found = characters_of_tiles(one, 12)
+        rows, columns = found.shape[:2]
+        assert raster.shape == (rows * 32, columns * 32, 3)
+        tiles = raster.reshape(rows, 32, columns, 32, 3).transpose(0, 2, 1, 3, 4)
+        spread = np.ptp(tiles.astype(int), axis=(2, 3)).max(axis=-1)
+        visible = (found > 0) & (found != ord(" ")) & (found != ord("."))
+        assert (spread[visible.any(axis=-1)] > 20).all()
+
+
+def test_characters_are_read_line_by_line() -> None:
+    made = document(Split("lines"), 0, (8, 4))
+    made.glyphs.clear()
+    for row, words in enumerate(("ab", "cd")):
+        for column, character in enumerate(words):
+            made.glyphs.append(Glyph(character, 5 + 9 * column, 6 + 14 * row))
+    found = characters_of_tiles(made, 3)
+    assert bytes(found[0, 0]) == b"abc"
+    assert not found[1:].any()
+
+
+def test_texts() -> None:
+    facts = [Fact("title", "Résumé"), Fact("line", "ab", "2")]
+    ids, parts, positions, targets = texts_of(facts, random.Random(0))
+    decode = byte_tokenizer().decode
+    said = set()
+    for part in (0, 1):
+        mine = np.flatnonzero(parts == part)
+        assert positions[mine].tolist() == list(range(len(mine)))
+        answer = targets[mine][targets[mine] >= 0].tolist()
+        assert answer[-1] == END_TOKEN
+        said.add(decode(answer))
+        fed = ids[mine].tolist()
+        assert fed[-len(answer) :] == [END_TOKEN, *answer[:-1]]
+    assert said == {"Résumé", "ab"}
+    assert (parts[ids.size - 1], targets[-1], len(ids)) == (-1, -1, TEXT_LENGTH)
+
+
+def test_a_batch() -> None:
+    batch = batch_of(TRAIN, range(3), (8, 4))
+    assert batch.rasters.shape == (3, 128, 256, 3)
+    assert batch.characters.shape == (3, 4, 8, 12)
+    assert batch.texts.ids.shape == (3, TEXT_LENGTH)

@@ -1,0 +1,1 @@
+"""What pixelprune's own small model is trained on, and how."""

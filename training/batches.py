@@ -1,0 +1,124 @@
+"""Batches of documents with as many questions as find room, made in worker processes."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ppcli.vlm.random_model import byte_tokenizer
+from training.facts import Fact
+from training.network import CHARACTERS_OF_TILE, END_TOKEN, Texts
+from training.samples import SIZES_OF_TEXT, TRAIN, Split, characters_of_tiles, document
+
+TEXT_LENGTH = 192
+_tokenizer = byte_tokenizer()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the curriculum.
+
+    Attributes:
+        until: the number of pictures at which it ends.
+        sizes: of pictures, in tiles: columns and rows.
+        tiles: that a batch has in all.
+        text: the least and the largest size of text, in pixels.
+        answers: whether questions are asked, or only characters read.
+    """
+
+    until: int
+    sizes: tuple[tuple[int, int], ...]
+    tiles: int
+    text: tuple[int, int] = SIZES_OF_TEXT
+    answers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pictures of one size with questions.
+
+    Attributes:
+        rows, columns: of tiles.
+        rasters: uint8 (B, height, width, 3).
+        characters: uint8 (B, rows, columns, most) of each tile.
+        texts: what is asked.
+    """
+
+    rows: int
+    columns: int
+    rasters: Tensor
+    characters: Tensor
+    texts: Texts
+
+
+class Batches(IterableDataset[Batch]):
+    """Endless batches of one stage; every picture comes from a seed of its own.
+
+    Args of the constructor:
+        stage: sizes.
+        start: the first seed.
+        split: what may be drawn.
+    """
+
+    def __init__(self, stage: Stage, start: int, split: Split = TRAIN) -> None:
+        self._stage, self._start, self._split = stage, start, split
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        number, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        seed = self._start
+        rng = random.Random(seed)
+        count = 0
+        while True:
+            columns, rows = rng.choice(self._stage.sizes)
+            size = max(1, self._stage.tiles // (columns * rows))
+            if count % step == number:
+                seeds = range(seed, seed + size)
+                yield batch_of(self._split, seeds, (columns, rows), self._stage.text)
+            seed, count = seed + size, count + 1
+
+
+def batch_of(
+    split: Split, seeds: range, tiles: tuple[int, int], text: tuple[int, int] = SIZES_OF_TEXT
+) -> Batch:
+    """Documents of these seeds in one size."""
+    made = [document(split, seed, tiles, text) for seed in seeds]
+    characters = [characters_of_tiles(one, CHARACTERS_OF_TILE) for one in made]
+    rasters = np.stack([one.fitted() for one in made])
+    rngs = [random.Random(seed) for seed in seeds]
+    texts = [texts_of(one.facts, rng) for one, rng in zip(made, rngs, strict=True)]
+    columns, rows = tiles
+    return Batch(
+        rows,
+        columns,
+        torch.from_numpy(rasters),
+        torch.from_numpy(np.stack(characters)),
+        Texts(*(torch.from_numpy(np.stack(part)) for part in zip(*texts, strict=True))),
+    )
+
+
+def texts_of(facts: list[Fact], rng: random.Random) -> tuple[np.ndarray, ...]:
+    """Questions about a document with their answers, in any order, as many as find room.
+
+    Returns:
+        int64 (TEXT_LENGTH,) four times: ids, parts, positions, targets, as `Texts` has them.
+    """
+    ids, parts, positions, targets = (
+        np.full(TEXT_LENGTH, fill, dtype=np.int64) for fill in (END_TOKEN, -1, 0, -1)
+    )
+    at = 0
+    for number, fact in enumerate(rng.sample(facts, len(facts))):
+        question = [*_tokenizer.encode(fact.question(rng)).ids, END_TOKEN]
+        answer = [*_tokenizer.encode(fact.answer).ids, END_TOKEN]
+        fed = question + answer[:-1]
+        end = at + len(fed)
+        if end > TEXT_LENGTH:
+            continue
+        ids[at:end], parts[at:end], positions[at:end] = fed, number, np.arange(len(fed))
+        targets[at + len(question) - 1 : end] = answer
+        at = end
+    return ids, parts, positions, targets

@@ -1,0 +1,87 @@
+"""What can be asked about a document, and in which words."""
+
+import random
+from dataclasses import dataclass
+
+_PHRASES = {
+    "value": (
+        "What is the {a}?",
+        'What is the value of "{A}"?',
+        "{A}?",
+        "What does the field {A} say?",
+        "Read the value of {A}.",
+        "Tell me the {a}.",
+        'What stands next to "{A}"?',
+    ),
+    "cell": (
+        "What is the {b} of {A}?",
+        'What is in row "{A}", column "{B}"?',
+        "{A}, {B}?",
+        "What does the table say for {A} under {B}?",
+        "{B} of {A}?",
+        "Read the cell in row {A} and column {B}.",
+    ),
+    "title": (
+        "What is the title?",
+        "Title?",
+        "What is the heading?",
+        "What is this called?",
+        "Read the title.",
+    ),
+    "button": (
+        "What does the {a} button say?",
+        "What is the label of the {a} button?",
+        "{A} button?",
+        "Read the label of the {a} button.",
+    ),
+    "ticked": (
+        "Is {A} ticked?",
+        'Is "{A}" checked?',
+        "Is {a} on?",
+        "{A}: yes or no?",
+        "Is the option {A} selected?",
+    ),
+    "count": (
+        "How many {a} are there?",
+        "How many {a}?",
+        "Count the {a}.",
+        "What is the number of {a}?",
+    ),
+    "line": (
+        "Read line {A}.",
+        "What is line {A}?",
+        "Line {A}?",
+        "What does line {A} say?",
+        "What is in line {A}?",
+    ),
+}
+KINDS = tuple(_PHRASES)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that a document says.
+
+    Attributes:
+        kind: of question.
+        answer: to it.
+        first: what is asked about: a label, a row, a side, a number.
+        second: a column, for cells.
+    """
+
+    kind: str
+    answer: str
+    first: str = ""
+    second: str = ""
+
+    def question(self, rng: random.Random) -> str:
+        """One way to ask."""
+        phrase = rng.choice(_PHRASES[self.kind])
+        return phrase.format(
+            A=self.first, B=self.second, a=_lower(self.first), b=_lower(self.second)
+        )
+
+
+def _lower(label: str) -> str:
+    """As it stands in a sentence; what is written in capitals stays so."""
+    return label if label.isupper() else label.lower()

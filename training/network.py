@@ -1,0 +1,310 @@
+"""A small Qwen3-VL, and a forward pass over many pictures of one size at once.
+
+The modules are those of transformers, so that what is trained is a checkpoint like any other; the
+pass is our own because theirs goes through the pictures one by one. Tests hold the two equal.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+from ppcli.vlm.positions import patch_places, token_places
+from ppcli.vlm.random_model import SPECIAL_TOKENS, byte_tokenizer
+from training.samples import IMAGE_MEAN, IMAGE_STD
+
+PATCH, MERGE, CHANNELS = 16, 2, 3
+IMAGE_TOKEN, END_TOKEN, IMAGE_START, IMAGE_END = (
+    SPECIAL_TOKENS.index(name)
+    for name in ("<|image_pad|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
+)
+TEMPLATE = """\
+{%- for message in messages -%}
+{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content -%}
+{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>\
+{% else %}{{ part.text }}{% endif %}
+{%- endfor %}{% endif %}<|im_end|>
+{%- endfor %}"""
+CHARACTERS_OF_TILE, CHARACTER_CODES = 12, 256
+_THETA_OF_VISION = 10_000.0
+
+
+def small_config() -> Qwen3VLConfig:
+    """The shape of our own model."""
+    return Qwen3VLConfig(
+        architectures=["Qwen3VLForConditionalGeneration"],
+        vision_config={
+            "depth": 6,
+            "hidden_size": 192,
+            "intermediate_size": 576,
+            "num_heads": 3,
+            "out_hidden_size": 256,
+            "num_position_embeddings": 24**2,
+            "deepstack_visual_indexes": [2],
+            "patch_size": PATCH,
+            "spatial_merge_size": MERGE,
+            "temporal_patch_size": 2,
+        },
+        text_config={
+            "vocab_size": byte_tokenizer().get_vocab_size(),
+            "hidden_size": 256,
+            "intermediate_size": 512,
+            "num_hidden_layers": 5,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 64,
+            "max_position_embeddings": 2048,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10_000.0,
+                "mrope_section": [12, 10, 10],
+                "mrope_interleaved": True,
+            },
+            "tie_word_embeddings": True,
+        },
+        tie_word_embeddings=True,
+        image_token_id=IMAGE_TOKEN,
+        vision_start_token_id=IMAGE_START,
+        vision_end_token_id=IMAGE_END,
+        eos_token_id=END_TOKEN,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the patches and tiles of pictures of one size lie, for one device.
+
+    Attributes:
+        rows, columns: of tiles.
+        taps: int64 (N, 4), rows of the learned position embeddings.
+        shares: float (N, 4), of each.
+        cos, sin: (N, head), of the vision transformer.
+        tile_positions: int64 (3, V), of the tiles in the language model.
+        speeds: float (head/2,), how fast the angles of the language model turn.
+        axes: int64 (head/2,), with which of the three positions.
+    """
+
+    rows: int
+    columns: int
+    taps: Tensor
+    shares: Tensor
+    cos: Tensor
+    sin: Tensor
+    tile_positions: Tensor
+    speeds: Tensor
+    axes: Tensor
+
+    @classmethod
+    def of(cls, rows: int, columns: int, config: Qwen3VLConfig, device: torch.device) -> "Grid":
+        """The grid of a size of picture, all its tiles kept."""
+        vision, text = config.vision_config, config.text_config
+        keep = np.ones((rows, columns), dtype=np.bool_)
+        places = patch_places(keep, MERGE, int(vision.num_position_embeddings**0.5))
+        quarter = vision.hidden_size // vision.num_heads // 4
+        turning = _THETA_OF_VISION ** (-np.arange(quarter) / quarter)
+        angles = (places.pos_hw[:, :, None] * turning).reshape(len(places.pos_hw), -1)
+        both = torch.from_numpy(np.tile(angles, 2)).float()
+        tokens = token_places([IMAGE_START, IMAGE_TOKEN], IMAGE_TOKEN, [keep])
+        half = text.head_dim // 2
+        axes = np.zeros(half, dtype=np.int64)
+        for axis in (1, 2):
+            axes[axis : text.rope_parameters["mrope_section"][axis] * 3 : 3] = axis
+        speeds = text.rope_parameters["rope_theta"] ** (-np.arange(half) / half)
+        tensors = (
+            torch.from_numpy(places.interp_idx),
+            torch.from_numpy(places.interp_w),
+            both.cos(),
+            both.sin(),
+            torch.from_numpy(tokens.positions[:, 1:]),
+            torch.from_numpy(speeds).float(),
+            torch.from_numpy(axes),
+        )
+        return cls(rows, columns, *(tensor.to(device) for tensor in tensors))
+
+    @property
+    def tiles(self) -> int:
+        """How many."""
+        return self.rows * self.columns
+
+
+def patches_of(rasters: Tensor) -> Tensor:
+    """uint8 (B, rows, columns, 3) → float (B, N, 3·16·16) in merge-block order.
+
+    The two moments of a still picture are alike, so that one of them is left out.
+    """
+    batch, height, width, _ = rasters.shape
+    side = PATCH * MERGE
+    cut = rasters.reshape(
+        batch, height // side, MERGE, PATCH, width // side, MERGE, PATCH, CHANNELS
+    )
+    cut = cut.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(batch, -1, CHANNELS * PATCH * PATCH)
+    return (cut.to(torch.float32) / 255 - IMAGE_MEAN) / IMAGE_STD
+
+
+def see(visual: Any, patches: Tensor, grid: Grid) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401
+    """The vision transformer over pictures of one size.
+
+    Args:
+        visual: `model.model.visual`.
+        patches: (B, N, 768).
+        grid: of the pictures.
+
+    Returns:
+        (B, V, D) of the tiles; and the same for each of the first layers of the language model.
+    """
+    dtype = visual.pos_embed.weight.dtype
+    weight = visual.patch_embed.proj.weight.sum(dim=2).flatten(1)  # over the two moments
+    hidden = F.linear(patches.to(dtype), weight, visual.patch_embed.proj.bias)
+    learned = visual.pos_embed.weight[grid.taps] * grid.shares[..., None]
+    hidden = hidden + learned.sum(dim=1).to(dtype)
+    cos, sin = grid.cos.to(dtype), grid.sin.to(dtype)
+    deepstack = []
+    for number, block in enumerate(visual.blocks):
+        hidden = hidden + _attend(block.attn, block.norm1(hidden), cos, sin)
+        hidden = hidden + block.mlp(block.norm2(hidden))
+        if number in visual.deepstack_visual_indexes:
+            merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(number)]
+            deepstack.append(_merged(merger, hidden))
+    return _merged(visual.merger, hidden), deepstack
+
+
+def _attend(attention: Any, hidden: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # noqa: ANN401
+    batch, length, width = hidden.shape
+    packed = attention.qkv(hidden).view(batch, length, 3, attention.num_heads, -1)
+    query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
+    mixed = _mixed(_turned(query, cos, sin), _turned(key, cos, sin), value)
+    return attention.proj(mixed.transpose(1, 2).reshape(batch, length, width))
+
+
+def _mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attention; on the CPU written out, where that is twice as fast backwards."""
+    if query.is_cuda:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
+    if bias is not None:
+        scores = scores + bias
+    return torch.matmul(scores.softmax(dim=-1), value)
+
+
+def _turned(value: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Queries or keys by the angles of their places."""
+    half = value.shape[-1] // 2
+    turned = torch.cat((-value[..., half:], value[..., :half]), dim=-1)
+    return value * cos + turned * sin
+
+
+def _merged(merger: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401
+    batch, length, width = hidden.shape
+    tiles = (batch, length // MERGE**2, width * MERGE**2)
+    if merger.use_postshuffle_norm:
+        normed = merger.norm(hidden.reshape(tiles))
+    else:
+        normed = merger.norm(hidden).reshape(tiles)
+    return merger.linear_fc2(F.gelu(merger.linear_fc1(normed)))
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Questions with answers after each picture; they do not see one another.
+
+    Attributes:
+        ids: int64 (B, S).
+        parts: int64 (B, S), which question a token belongs to; −1 fills up.
+        positions: int64 (B, S), from 0 after the picture, for each question anew.
+        targets: int64 (B, S), the token that is to come; −1 where nothing is learnt.
+    """
+
+    ids: Tensor
+    parts: Tensor
+    positions: Tensor
+    targets: Tensor
+
+    def to(self, device: torch.device) -> "Texts":
+        """The same on a device."""
+        return Texts(*(getattr(self, name).to(device) for name in self.__slots__))
+
+
+def read(
+    model: Qwen3VLForConditionalGeneration,
+    embeds: Tensor,
+    deepstack: list[Tensor],
+    grid: Grid,
+    texts: Texts,
+) -> Tensor:
+    """The language model over pictures and questions: logits (B, S, vocabulary) of the texts.
+
+    Args:
+        model: the whole.
+        embeds: (B, V, D), of `see`.
+        deepstack: likewise.
+        grid: of the pictures.
+        texts: what is asked of each.
+    """
+    language = model.model.language_model
+    batch, tiles = embeds.shape[:2]
+    table = language.embed_tokens
+    before = table(texts.ids.new_full((batch, 1), IMAGE_START))
+    after = table(texts.ids.new_full((batch, 1), IMAGE_END))
+    hidden = torch.cat([before, embeds, after, table(texts.ids)], dim=1)
+    cos, sin = (part.to(hidden.dtype) for part in _angles(grid, texts))
+    bias = _bias(tiles + 2, texts, hidden.dtype)
+    for number, layer in enumerate(language.layers):
+        normed = _normed(layer.input_layernorm, hidden)
+        hidden = hidden + _self_attention(layer.self_attn, normed, cos, sin, bias)
+        hidden = hidden + layer.mlp(_normed(layer.post_attention_layernorm, hidden))
+        if number < len(deepstack):
+            hidden = hidden + F.pad(deepstack[number], (0, 0, 1, hidden.shape[1] - tiles - 1))
+    return model.lm_head(_normed(language.norm, hidden[:, tiles + 2 :]))
+
+
+def _normed(norm: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401
+    """RMS norm, with the mean in float32 and all else in the type of the weights."""
+    mean = hidden.float().pow(2).mean(-1, keepdim=True)
+    scale = torch.rsqrt(mean + norm.variance_epsilon).to(hidden.dtype)
+    return hidden * scale * norm.weight
+
+
+def _angles(grid: Grid, texts: Texts) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (B, 1, length, head) of M-RoPE."""
+    batch = len(texts.ids)
+    end = 1 + max(grid.rows, grid.columns)
+    tiles = grid.tile_positions.T[None].expand(batch, -1, -1)
+    start = texts.ids.new_zeros((batch, 1, 3))
+    text = (texts.positions + end + 1)[:, :, None].expand(-1, -1, 3)
+    positions = torch.cat([start, tiles, start + end, text], dim=1)
+    angles = positions[:, :, grid.axes] * grid.speeds
+    both = torch.cat([angles, angles], dim=-1)[:, None]
+    return both.cos(), both.sin()
+
+
+def _bias(prefix: int, texts: Texts, dtype: torch.dtype) -> Tensor:
+    """(B, 1, length, length): 0 for the past of the picture and of the same question."""
+    before = texts.parts.new_full((len(texts.parts), prefix), -2)
+    parts = torch.cat([before, texts.parts], dim=1)
+    seen = (parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == -2)
+    seen = seen & torch.ones_like(seen[0]).tril()
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, -1e9)[
+        :, None
+    ]
+
+
+def _self_attention(
+    attention: Any,  # noqa: ANN401
+    hidden: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    bias: Tensor,
+) -> Tensor:
+    batch, length, _ = hidden.shape
+    heads = (batch, length, -1, attention.head_dim)
+    query = _normed(attention.q_norm, attention.q_proj(hidden).view(heads)).transpose(1, 2)
+    key = _normed(attention.k_norm, attention.k_proj(hidden).view(heads)).transpose(1, 2)
+    value = attention.v_proj(hidden).view(heads).transpose(1, 2)
+    times = query.shape[1] // key.shape[1]
+    key = _turned(key, cos, sin).repeat_interleave(times, 1)
+    mixed = _mixed(_turned(query, cos, sin), key, value.repeat_interleave(times, 1), bias)
+    return attention.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))

@@ -1,0 +1,145 @@
+"""Documents with questions and exact answers, each from a seed."""
+
+import io
+import random
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ppcli.imaging.choices import Fit
+from ppcli.imaging.fit import FitOptions, fit_image
+from training.faces import SEEN as SEEN_FACES
+from training.faces import UNSEEN as UNSEEN_FACES
+from training.faces import Face, installed
+from training.facts import Fact
+from training.layouts import SEEN, UNSEEN
+from training.layouts.parts import Draft
+from training.page import Glyph, Page, Theme
+from training.words import Words
+
+TILE = 32
+MIN_PIXELS, MAX_PIXELS = 4 * TILE * TILE, 768 * TILE * TILE
+FIT = FitOptions(Fit.RESIZE, TILE // 2, 2, MIN_PIXELS, MAX_PIXELS)
+SIZES_OF_TEXT = (11, 20)
+# white is near 0, so that ink stands out from the first step on
+IMAGE_MEAN, IMAGE_STD = 0.9, 0.3
+_JPEG_SHARE, _UNEVEN_SHARE = 0.25, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What may be drawn.
+
+    Attributes:
+        name: of the split; part of every seed.
+        unseen_words: whether words come from those that training never uses.
+        unseen_faces: likewise fonts.
+        unseen_layouts: likewise kinds of documents.
+    """
+
+    name: str
+    unseen_words: bool = False
+    unseen_faces: bool = False
+    unseen_layouts: bool = False
+
+
+TRAIN, VALIDATION = Split("train"), Split("validation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A picture, and what it says.
+
+    Attributes:
+        kind: of document.
+        face: the font.
+        image: RGB, as a file would hold it.
+        glyphs: its characters and their centres, in pixels of the image.
+        facts: what can be asked; no two alike.
+    """
+
+    kind: str
+    face: str
+    image: Image.Image
+    glyphs: list[Glyph]
+    facts: list[Fact]
+
+    def fitted(self) -> NDArray[np.uint8]:
+        """The raster that a model gets, (rows, columns, 3), by the fit of the coder."""
+        return fit_image(np.asarray(self.image), FIT).raster
+
+
+def document(
+    split: Split, seed: int, tiles: tuple[int, int], text: tuple[int, int] = SIZES_OF_TEXT
+) -> Document:
+    """Draw a document.
+
+    Args:
+        split: what may be drawn.
+        seed: decides.
+        tiles: columns and rows that the picture has on the grid.
+        text: the least and the largest size of text, in pixels.
+    """
+    rng = random.Random(f"{split.name} {seed}")
+    faces = _faces(split.unseen_faces)
+    layouts = UNSEEN if split.unseen_layouts else SEEN
+    words = Words(rng, split.unseen_words)
+    uneven = rng.random() < _UNEVEN_SHARE
+    width, height = (TILE * side + (rng.randint(-15, 15) if uneven else 0) for side in tiles)
+    while True:
+        theme = Theme.drawn(rng, faces, text)
+        page = Page((width, height), theme)
+        draft = Draft.on(page, words, rng)
+        kind = rng.choice(sorted(layouts))
+        layouts[kind](draft)
+        facts = _distinct(draft.facts)
+        if facts:
+            break
+    image = page.image
+    if rng.random() < _JPEG_SHARE:
+        image = _as_jpeg(image, rng.randint(45, 95))
+    return Document(kind, theme.face.name, image, page.glyphs, facts)
+
+
+@cache
+def _faces(unseen: bool) -> tuple[Face, ...]:
+    return installed(UNSEEN_FACES if unseen else SEEN_FACES)
+
+
+def _distinct(facts: list[Fact]) -> list[Fact]:
+    """Those whose question has one answer."""
+    asked = [(fact.kind, fact.first.lower(), fact.second.lower()) for fact in facts]
+    return [fact for fact, key in zip(facts, asked, strict=True) if asked.count(key) == 1]
+
+
+def _as_jpeg(image: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
+
+
+def characters_of_tiles(made: Document, most: int) -> NDArray[np.uint8]:
+    """For each tile the characters whose centres lie in it, line by line, left to right.
+
+    Args:
+        made: a document.
+        most: characters of a tile; more are left out, 0 fills up.
+
+    Returns:
+        uint8 (grid_h, grid_w, most), of Latin-1.
+    """
+    rows, columns = (side // TILE for side in made.fitted().shape[:2])
+    across, down = columns / made.image.width, rows / made.image.height
+    found: dict[tuple[int, int], list[tuple[int, float, int]]] = {}
+    for glyph in made.glyphs:
+        place = int(glyph.y * down), int(glyph.x * across)
+        found.setdefault(place, []).append((round(glyph.y), glyph.x, ord(glyph.character)))
+    out = np.zeros((rows, columns, most), np.uint8)
+    for (row, column), several in found.items():
+        if 0 <= row < rows and 0 <= column < columns:
+            codes = [code for _, _, code in sorted(several)][:most]
+            out[row, column, : len(codes)] = codes
+    return out

@@ -1,0 +1,291 @@
+"""Train pixelprune's own small model.
+
+Usage: python -m training.train OUT [--minutes N] [--cuda] [--decay]
+
+OUT holds the state (`state.pt`), the curve (`curve.jsonl`) and, whenever a run ends, a checkpoint
+that `pixelprune export` takes. The same command goes on from the state. The rate of learning is
+constant; a last run with --decay brings it down to nothing over its minutes.
+
+A picture gives two things to learn. The answers teach the whole model. Before that, and beside
+it, each tile tells the characters whose centres lie in it, left to right, through a linear layer
+that is dropped afterwards: from answers alone a model of this size learns to read only after long.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+import typer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Qwen3VLForConditionalGeneration
+
+from ppcli.imaging.presets import PRESETS, Preset
+from ppcli.vlm.random_model import write_settings
+from training.batches import Batch, Batches, Stage, batch_of
+from training.network import (
+    CHARACTER_CODES,
+    CHARACTERS_OF_TILE,
+    TEMPLATE,
+    Grid,
+    patches_of,
+    read,
+    see,
+    small_config,
+)
+from training.samples import IMAGE_MEAN, IMAGE_STD, MAX_PIXELS, MIN_PIXELS, VALIDATION
+
+SMALL = ((8, 4), (6, 5), (4, 8))
+MIDDLE = ((8, 8), (10, 6), (12, 5), (6, 10))
+LARGE = ((12, 10), (16, 8), (10, 12), (8, 16))
+STAGES = (
+    Stage(until=60_000, sizes=((8, 4),), tiles=1024, text=(15, 21), answers=False),
+    Stage(until=600_000, sizes=SMALL, tiles=1024, text=(13, 20)),
+    Stage(until=1_200_000, sizes=SMALL + MIDDLE, tiles=2048),
+    Stage(until=1 << 60, sizes=SMALL + MIDDLE + LARGE, tiles=2048),
+)
+RATE, WARM_UP, DECAY_OF_WEIGHTS = 3e-3, 100, 0.02
+REPORT_SECONDS, SAVE_SECONDS = 60, 300
+VALIDATION_PICTURES = 96
+
+
+@dataclass(slots=True)
+class Learning:
+    """What has been learnt, and how far.
+
+    Attributes:
+        model: in float32.
+        reader: from a tile to its characters; dropped afterwards.
+        optimizers: one for matrices, one for all else.
+        pictures: seen so far.
+        steps: taken so far.
+        seconds: that they took.
+    """
+
+    model: Qwen3VLForConditionalGeneration
+    reader: nn.Linear
+    optimizers: list[torch.optim.Optimizer]
+    pictures: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def fresh(cls, device: torch.device) -> "Learning":
+        """Nothing yet."""
+        torch.manual_seed(0)
+        config = small_config()
+        model = Qwen3VLForConditionalGeneration(config).to(device)
+        width = config.text_config.hidden_size
+        reader = nn.Linear(width, CHARACTERS_OF_TILE * CHARACTER_CODES).to(device)
+        named = list(model.named_parameters())
+        matrices = [one for name, one in named if one.ndim == 2 and "embed" not in name]
+        others = [one for name, one in named if one.ndim != 2 or "embed" in name]
+        muon = torch.optim.Muon(
+            matrices, lr=RATE, weight_decay=DECAY_OF_WEIGHTS, adjust_lr_fn="match_rms_adamw"
+        )
+        adam = torch.optim.AdamW(
+            [*others, *reader.parameters()],
+            lr=RATE,
+            betas=(0.9, 0.98),
+            weight_decay=0.0,
+            fused=True,
+        )
+        return cls(model, reader, [muon, adam])
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        state = {
+            "model": self.model.state_dict(),
+            "reader": self.reader.state_dict(),
+            "optimizers": [one.state_dict() for one in self.optimizers],
+            "counts": (self.pictures, self.steps, self.seconds),
+        }
+        torch.save(state, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a state."""
+        state = torch.load(path, map_location=self.model.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.reader.load_state_dict(state["reader"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.pictures, self.steps, self.seconds = state["counts"]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All that is learnt."""
+        return [*self.model.parameters(), *self.reader.parameters()]
+
+
+class Twin:
+    """The same model in bfloat16, which does the work; gradients go back to the one in float32."""
+
+    def __init__(self, learning: Learning, compiled: bool) -> None:
+        self._learning = learning
+        self._model = copy.deepcopy(learning.model).bfloat16()
+        self._reader = copy.deepcopy(learning.reader).bfloat16()
+        self._grids: dict[tuple[int, int], Grid] = {}
+        torch._dynamo.config.recompile_limit = 2 * len(SMALL + MIDDLE + LARGE)
+        self._see = torch.compile(see, dynamic=False) if compiled else see
+
+    def losses(self, batch: Batch, answers: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and shares of what was right.
+
+        Args:
+            batch: pictures and questions.
+            answers: whether questions are asked.
+        """
+        device = self._learning.model.device
+        grid = self._grid(batch.rows, batch.columns)
+        patches = patches_of(batch.rasters.to(device)).bfloat16()
+        embeds, deepstack = self._see(self._model.model.visual, patches, grid)
+        said = self._reader(embeds).view(*embeds.shape[:2], CHARACTERS_OF_TILE, CHARACTER_CODES)
+        characters = batch.characters.to(device).flatten(1, 2).long()
+        loss = F.cross_entropy(said.float().flatten(0, 2), characters.flatten())
+        there = characters > 0
+        right = {"characters": (said.argmax(-1) == characters)[there].float().mean()}
+        if answers:
+            texts = batch.texts.to(device)
+            logits = read(self._model, embeds, deepstack, grid, texts)
+            wanted = texts.targets >= 0
+            loss = loss + F.cross_entropy(logits[wanted].float(), texts.targets[wanted])
+            hit = logits.argmax(-1) == texts.targets
+            right["tokens"] = hit[wanted].float().mean()
+            right["answers"] = _whole_answers(hit, wanted, texts.parts)
+        return loss, right
+
+    def _grid(self, rows: int, columns: int) -> Grid:
+        if (rows, columns) not in self._grids:
+            config, device = self._learning.model.config, self._learning.model.device
+            self._grids[rows, columns] = Grid.of(rows, columns, config, device)
+        return self._grids[rows, columns]
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Learn from a loss."""
+        mine = [*self._model.parameters(), *self._reader.parameters()]
+        loss.backward()
+        for own, other in zip(mine, self._learning.parameters(), strict=True):
+            other.grad = None if own.grad is None else own.grad.float()
+            own.grad = None
+        nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
+        for optimizer in self._learning.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+        with torch.no_grad():
+            torch._foreach_copy_(mine, self._learning.parameters())
+
+
+def _whole_answers(hit: Tensor, wanted: Tensor, parts: Tensor) -> Tensor:
+    """The share of answers all of whose tokens are right."""
+    keys = (torch.arange(len(parts), device=parts.device)[:, None] * 1000 + parts)[wanted]
+    _, number = keys.unique(return_inverse=True)
+    missed = torch.zeros(int(number.max()) + 1, device=parts.device)
+    missed.index_add_(0, number, (~hit[wanted]).float())
+    return (missed == 0).float().mean()
+
+
+def train(learning: Learning, out: Path, minutes: float, decay: bool, compiled: bool) -> None:
+    """Learn for some minutes."""
+    twin = Twin(learning, compiled)
+    began = reported = saved = time.perf_counter()
+    earlier = learning.seconds
+    seen: list[dict[str, float]] = []
+    for stage, batch in _batches(learning):
+        loss, right = twin.losses(batch, stage.answers)
+        now = time.perf_counter()
+        left = 1 - (now - began) / (60 * minutes)
+        rate = RATE * min(1.0, (learning.steps + 1) / WARM_UP) * (max(left, 0.0) if decay else 1.0)
+        twin.step(loss, rate)
+        learning.pictures += len(batch.rasters)
+        learning.steps += 1
+        learning.seconds = earlier + now - began
+        seen.append({"loss": loss.item(), **{name: one.item() for name, one in right.items()}})
+        if now - reported > REPORT_SECONDS:
+            _report(out, learning, seen, validation(twin, stage))
+            seen, reported = [], now
+        if left <= 0 or now - saved > SAVE_SECONDS:
+            learning.save(out / "state.pt")
+            saved = now
+        if left <= 0:
+            return
+
+
+def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
+    """What comes next, stage after stage."""
+    for stage in STAGES:
+        if learning.pictures >= stage.until:
+            continue
+        made = DataLoader(
+            Batches(stage, learning.pictures), batch_size=None, num_workers=1, prefetch_factor=4
+        )
+        for batch in made:
+            yield stage, batch
+            if learning.pictures >= stage.until:
+                break
+
+
+@torch.no_grad()
+def validation(twin: Twin, stage: Stage) -> dict[str, float]:
+    """Shares of what is right on documents that training does not see."""
+    columns, rows = stage.sizes[-1]
+    batch = batch_of(VALIDATION, range(VALIDATION_PICTURES), (columns, rows), stage.text)
+    loss, right = twin.losses(batch, stage.answers)
+    return {"loss": loss.item(), **{name: one.item() for name, one in right.items()}}
+
+
+def _report(
+    out: Path, learning: Learning, seen: Iterable[dict[str, float]], held_out: dict[str, Any]
+) -> None:
+    rows = list(seen)
+    means = {name: sum(row.get(name, 0.0) for row in rows) / len(rows) for name in rows[-1]}
+    line = {
+        "pictures": learning.pictures,
+        "minutes": round(learning.seconds / 60, 1),
+        **{name: round(mean, 4) for name, mean in means.items()},
+        "validation": {name: round(value, 4) for name, value in held_out.items()},
+    }
+    typer.echo(json.dumps(line))
+    with (out / "curve.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def write_checkpoint(model: Qwen3VLForConditionalGeneration, folder: Path) -> None:
+    """A checkpoint as `pixelprune export` takes it."""
+    model.save_pretrained(folder)
+    qwen = asdict(PRESETS["qwen3-vl"])
+    ours = {
+        "min_pixels": MIN_PIXELS,
+        "max_pixels": MAX_PIXELS,
+        "mean": (IMAGE_MEAN,) * 3,
+        "std": (IMAGE_STD,) * 3,
+    }
+    preset = Preset(**qwen | ours)
+    write_settings(str(folder), model.config.to_dict(), TEMPLATE, preset)
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="A folder for the state and the checkpoint.")],
+    minutes: Annotated[float, typer.Option(help="To learn for.")] = 60.0,
+    cuda: Annotated[bool, typer.Option("--cuda", help="On a GPU.")] = False,
+    decay: Annotated[bool, typer.Option("--decay", help="Bring the rate down to nothing.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the vision part.")] = False,
+) -> None:
+    """Train, or go on."""
+    torch.set_flush_denormal(True)
+    out.mkdir(parents=True, exist_ok=True)
+    learning = Learning.fresh(torch.device("cuda" if cuda else "cpu"))
+    if (out / "state.pt").exists():
+        learning.load(out / "state.pt")
+    train(learning, out, minutes, decay, compiled)
+    write_checkpoint(learning.model, out / "checkpoint")
+
+
+if __name__ == "__main__":
+    typer.run(main)
