@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ppcli.errors import ErrorCode, ExitCode
-from ppcli.store.rows import AnswerRow, PatchRow, StatsRow
+from ppcli.store.rows import AnswerRow, PatchRow, ScoreRow, StatsRow
 from ppcli.vlm.prompts import Prompter
 from tests.command import pixelprune
 from tests.vlm.checkpoints import Tiny, write_checkpoint
@@ -34,6 +34,7 @@ def names_in_first_column(title: str) -> list[str]:
         ("Columns of the statistics", StatsRow),
         ("Columns of the patch sets", PatchRow),
         ("Columns of the answers", AnswerRow),
+        ("Columns of the scores", ScoreRow),
     ],
 )
 def test_column_references_are_complete_and_in_order(title: str, row_type: type) -> None:
@@ -109,7 +110,7 @@ def test_the_sql_examples_run(tmp_path: Path, monkeypatch) -> None:
 def test_every_command_and_option_that_the_readme_names_exists() -> None:
     help_text = "".join(
         pixelprune(name, "--help", COLUMNS="200").stdout.decode()
-        for name in ("analyze", "infer", "export", "bench", "reconstruct", "verify")
+        for name in ("analyze", "infer", "export", "bench", "eval", "reconstruct", "verify")
     )
     options = set(re.findall(r"(?<![\w-])(--[a-z0-9][a-z0-9-]+)", README)) - {"--help"}
     assert options

@@ -166,7 +166,7 @@ def infer(
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
     from ppcli.cli.terminal import Terminal, listing_of, stdin_bytes
-    from ppcli.cli.values import colour, executor_for
+    from ppcli.cli.values import colour, executor_for, parse_batch_size
     from ppcli.imaging.fit import FitOptions
     from ppcli.run.analysis import AnalysisOptions
     from ppcli.run.run import Limits
@@ -200,7 +200,7 @@ def infer(
         place,
         threads,
         not no_prune,
-        _batch_size(batch_size),
+        parse_batch_size(batch_size),
         summary,
     )
     if requests is not None:
@@ -221,14 +221,6 @@ def infer(
         show_answers,
         Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
     )
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size is {text!r}; it must be auto or a whole number from 1")
-    return int(text)
 
 
 def _prompt(prompt: str | None, prompt_file: str | None) -> str:

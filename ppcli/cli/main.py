@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from ppcli.cli.analyze import analyze
 from ppcli.cli.bench import bench
 from ppcli.cli.contract import under_contract
+from ppcli.cli.evaluate import evaluate
 from ppcli.cli.export import export
 from ppcli.cli.infer import infer
 from ppcli.cli.reconstruct import reconstruct
@@ -35,8 +36,9 @@ class _InPanels(TyperCommand):
         super().__init__(*args, **kwargs | {"rich_markup_mode": "rich"})
 
 
-for _command in (analyze, infer, export, bench, reconstruct, verify):
-    app.command(cls=_InPanels)(under_contract(_command))
+for _command in (analyze, infer, export, bench, evaluate, reconstruct, verify):
+    _name = "eval" if _command is evaluate else _command.__name__
+    app.command(_name, cls=_InPanels)(under_contract(_command))
 
 
 def _print_version(wanted: bool) -> None:

@@ -58,6 +58,19 @@ def fit_options(
     )
 
 
+def parse_batch_size(text: str) -> int | None:
+    """How many requests at once; None is for `auto`.
+
+    Raises:
+        UsageError: when it is neither.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch-size is {text!r}; it must be auto or a whole number from 1")
+    return int(text)
+
+
 def parse_size(text: str) -> int:
     """A number of bytes written like 500MB or 4G, decimal.
 

@@ -1,9 +1,9 @@
 """Requests whose images workers decode and code ahead, while the model answers others."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.inputs.refs import ImageRef, Input
@@ -117,30 +117,18 @@ class RequestSource:
 
     def expect(self, inputs: Arrivals[Any]) -> None:
         """Start no more workers than there are requests."""
-        first = inputs.ahead(1)
-        if inputs.known(_LOOK_UP_SECONDS, self.executor.capacity):
-            first = inputs.ahead(self.executor.capacity)
-            self.executor.expect(len(first))
+        expect_tasks(self.executor, inputs)
 
     def prepared(
         self, inputs: Arrivals[Any], stop: Stop
     ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
         """Each request, its images decoded ahead of its turn."""
-        under_way: deque[tuple[Request, Task]] = deque()
-        while not stop():
-            room = len(under_way) < self.executor.capacity
-            if room and inputs.known(0 if under_way else _LOOK_UP_SECONDS):
-                request = next(inputs, None)
-                if request is not None:
-                    request = request.as_seen()
-                    task = self.executor.submit(prepare_request, request, self.options)
-                    under_way.append((request, task))
-                    continue
-                if not under_way:
-                    return
-            if under_way and under_way[0][1].done(_LOOK_UP_SECONDS) and not stop():
-                request, task = under_way.popleft()
-                yield request, iter([self._prepared(request, task)])
+        for request, task in tasks_in_order(self.executor, inputs, stop, self._submitted):
+            yield request, iter([self._prepared(request, task)])
+
+    def _submitted(self, request: Request) -> tuple[Request, Task]:
+        request = request.as_seen()
+        return request, self.executor.submit(prepare_request, request, self.options)
 
     def _prepared(self, request: Request, task: Task) -> Prepared:
         row = AnswerRow(
@@ -166,6 +154,45 @@ class RequestSource:
     def close(self) -> None:
         """Stop the workers."""
         self.executor.close()
+
+
+_One = TypeVar("_One", bound=Input)
+
+
+def expect_tasks(executor: Executor, inputs: Arrivals[Any]) -> None:
+    """Start no more workers than there are inputs, of which each is one task."""
+    first = inputs.ahead(1)
+    if inputs.known(_LOOK_UP_SECONDS, executor.capacity):
+        first = inputs.ahead(executor.capacity)
+        executor.expect(len(first))
+
+
+def tasks_in_order(
+    executor: Executor,
+    inputs: Arrivals[_One],
+    stop: Stop,
+    submitted: Callable[[_One], tuple[_One, Task]],
+) -> Iterator[tuple[_One, Task]]:
+    """Each input with its task once that is done, as many ahead as the executor holds.
+
+    Args:
+        executor: where tasks are worked on.
+        inputs: one a task.
+        stop: says when to stop early.
+        submitted: gives an input to the executor; the input as it was then, and its task.
+    """
+    under_way: deque[tuple[_One, Task]] = deque()
+    while not stop():
+        room = len(under_way) < executor.capacity
+        if room and inputs.known(0 if under_way else _LOOK_UP_SECONDS):
+            one = next(inputs, None)
+            if one is not None:
+                under_way.append(submitted(one))
+                continue
+            if not under_way:
+                return
+        if under_way and under_way[0][1].done(_LOOK_UP_SECONDS) and not stop():
+            yield under_way.popleft()
 
 
 @dataclass(slots=True)

@@ -249,7 +249,7 @@ class Dataset:
             ) from error
         groups: list[list[MainRow]] = []
         for row in rows:
-            if row.page == 1:
+            if row.begins_input:
                 groups.append([])
             groups[-1].append(row)
         taken = list(islice(refs, shard.inputs))

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 OK = "ok"
 ERROR = "error"
-STATS, PATCHES, ANSWERS = "stats", "patches", "answers"  # the kinds of rows, and of their files
+FULL = "full"  # the variant of a question that comes first
+# the kinds of rows, and of their files
+STATS, PATCHES, ANSWERS, SCORES = "stats", "patches", "answers", "scores"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +45,11 @@ class StatsRow:
     status: str = OK
     error_code: str | None = None
     error_message: str | None = None
+
+    @property
+    def begins_input(self) -> bool:
+        """Whether it is the first row of its input."""
+        return self.page == 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +104,51 @@ class AnswerRow:
     error_code: str | None = None
     error_message: str | None = None
 
+    @property
+    def begins_input(self) -> bool:
+        """Whether it is the first row of its input."""
+        return self.page == 1
 
-MainRow = StatsRow | AnswerRow
-ROW_TYPES: dict[str, type] = {STATS: StatsRow, PATCHES: PatchRow, ANSWERS: AnswerRow}
+
+@dataclass(slots=True, kw_only=True)
+class ScoreRow:
+    """The answer to one question by one variant, and its scores in [0, 1].
+
+    The `answers` that are right are a JSON list.
+    """
+
+    image_id: str
+    custom_id: str
+    kind: str | None = None
+    question: str | None = None
+    answers: str | None = None
+    variant: str
+    answer: str | None = None
+    exact: float | None = None
+    anls: float | None = None
+    relaxed: float | None = None
+    tokens: int | None = None
+    kept: int | None = None
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    select_ms: float | None = None
+    vision_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms: float | None = None
+    status: str = OK
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def begins_input(self) -> bool:
+        """Whether it is the first row of its input."""
+        return self.variant == FULL
+
+
+MainRow = StatsRow | AnswerRow | ScoreRow
+ROW_TYPES: dict[str, type] = {
+    STATS: StatsRow,
+    PATCHES: PatchRow,
+    ANSWERS: AnswerRow,
+    SCORES: ScoreRow,
+}

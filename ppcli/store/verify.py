@@ -14,7 +14,7 @@ from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of
 from ppcli.store.codec import unpack
 from ppcli.store.manifest import FileRecord, Manifest, Shard, shard_path
 from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_rows
-from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, StatsRow
+from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
 from ppcli.store.schema import Config
 from ppcli.store.shards import NEW_SUFFIX
 
@@ -159,6 +159,9 @@ def _check_row(row: MainRow) -> None:
     elif isinstance(row, AnswerRow):
         if row.answer is None or row.finish_reason is None:
             raise DamagedError("the answer is missing")
+    elif isinstance(row, ScoreRow):
+        if row.answer is None or None in (row.exact, row.anls, row.relaxed):
+            raise DamagedError("the answer or its scores are missing")
     else:
         _check_statistics(row)
 

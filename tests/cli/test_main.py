@@ -132,7 +132,7 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: ExitCode) -> None
 
 
 def test_every_command_has_help() -> None:
-    names = [command.callback.__name__ for command in app.registered_commands]
-    assert names == ["analyze", "infer", "export", "bench", "reconstruct", "verify"]
+    names = [command.name for command in app.registered_commands]
+    assert names == ["analyze", "infer", "export", "bench", "eval", "reconstruct", "verify"]
     for name in names:
         assert pixelprune(name, "--help").returncode == 0

@@ -1,0 +1,96 @@
+"""What `eval` found, as tables for people."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from ppcli.cli.options import logger
+from ppcli.cli.terminal import Terminal
+from ppcli.run.evaluate import MEASURES, Estimate, EvalSummary
+from ppcli.store.rows import FULL
+
+
+def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
+    """Print the tables of `eval`; where logs are JSON, the figures as one line of them."""
+    if terminal.quiet:
+        return
+    if terminal.as_json:
+        logger.info("finished", extra={"fields": _numbers(summary)})
+        return
+    for code, number in sorted(summary.failures.items()):
+        terminal.say(f"failed: {code}: {number:,}")
+    if not summary.tallies:
+        return
+    terminal.console.print(_variants_table(summary))
+    if len(summary.kinds) > 1:
+        terminal.console.print(_kinds_table(summary))
+    terminal.say("in per cent, with 95 % intervals over images; ms are those of the model alone")
+
+
+def _numbers(summary: EvalSummary) -> dict[str, Any]:
+    return {
+        "failures": dict(summary.failures),
+        "seconds": summary.seconds,
+        "variants": {
+            variant: {
+                "questions": len(tally.scores),
+                "tokens": tally.tokens,
+                "kept": tally.kept,
+                "milliseconds": tally.milliseconds,
+                **{name: _fields(summary.estimate(variant, name)) for name in MEASURES},
+                "exact_by_kind": {
+                    kind: _fields(summary.estimate(variant, "exact", kind))
+                    for kind in summary.kinds
+                },
+            }
+            for variant, tally in summary.tallies.items()
+        },
+    }
+
+
+def _fields(estimate: Estimate | None) -> dict[str, float] | None:
+    return None if estimate is None else asdict(estimate)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
+    return table
+
+
+def _variants_table(summary: EvalSummary) -> Table:
+    table = _table("", "tokens", "exact", "ANLS", "relaxed", "exact − full", "ms")
+    for variant, tally in summary.tallies.items():
+        scores = [_per_cent(summary.estimate(variant, name)) for name in MEASURES]
+        less = "" if variant == FULL else _signed(summary.difference(variant, "exact"))
+        milliseconds = f"{tally.milliseconds / len(tally.scores):,.0f}"
+        table.add_row(variant, f"{tally.kept / tally.tokens:.0%}", *scores, less, milliseconds)
+    return table
+
+
+def _kinds_table(summary: EvalSummary) -> Table:
+    variants = list(summary.tallies)[:2]
+    table = _table("exact, by kind", "questions", *variants)
+    for kind in summary.kinds:
+        number = summary.tallies[variants[0]].kinds.count(kind)
+        scores = [_per_cent(summary.estimate(one, "exact", kind), "  ") for one in variants]
+        table.add_row(kind, f"{number:,}", *scores)
+    return table
+
+
+def _per_cent(estimate: Estimate | None, between: str = "\n") -> str:
+    """A share, and its interval below or beside it."""
+    if estimate is None:
+        return "–"
+    share, low, high = (100 * one for one in (estimate.mean, estimate.low, estimate.high))
+    return f"{share:.1f}{between}{low:.1f}–{high:.1f}"
+
+
+def _signed(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    share, low, high = (100 * one for one in (estimate.mean, estimate.low, estimate.high))
+    return f"{share:+.1f}\n{low:+.1f} to {high:+.1f}"

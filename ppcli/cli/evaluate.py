@@ -1,0 +1,161 @@
+"""`pixelprune eval`."""
+
+import tempfile
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from ppcli.cli.options import (
+    INPUTS,
+    MODEL,
+    OUTPUT,
+    DeviceIdOption,
+    DeviceOption,
+    FailFastOption,
+    Limit,
+    LogFormat,
+    LogFormatOption,
+    MaxFailuresOption,
+    ModelOption,
+    OverwriteOption,
+    Quiet,
+    ResumeOption,
+    RetryFailedOption,
+    ThreadsOption,
+    TimeoutOption,
+    Verbose,
+    WorkerMemoryOption,
+    WorkersOption,
+    check_output,
+)
+from ppcli.coding.options import parse_threshold
+from ppcli.errors import ExitCode, UsageError
+from ppcli.store.choices import Format
+from ppcli.vlm.choices import Device
+
+ROWS_PER_SHARD = 1_000
+_CODER = "Coder"
+
+
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Questions: JSON lines or Parquet with image, question and answers.",
+            rich_help_panel=INPUTS,
+        ),
+    ],
+    limit: Limit = None,
+    model: ModelOption = None,
+    device: DeviceOption = Device.AUTO,
+    device_id: DeviceIdOption = 0,
+    threads: ThreadsOption = 0,
+    max_new_tokens: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="The most that an answer has.", rich_help_panel=MODEL
+        ),
+    ] = 64,
+    batch_size: Annotated[
+        str,
+        typer.Option(metavar="N", help="Requests at once, or auto.", rich_help_panel=MODEL),
+    ] = "auto",
+    thresholds: Annotated[
+        str,
+        typer.Option(
+            metavar="TAU,TAU",
+            help="Of pred_2d; the others get as many tokens as the first one.",
+            rich_help_panel=_CODER,
+        ),
+    ] = "0",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of random tiles.", rich_help_panel=_CODER)
+    ] = 0,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A folder, a .parquet, .jsonl or .csv file, or - for standard output.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "pixelprune-eval",
+    row_format: Annotated[
+        Format | None,
+        typer.Option("--format", help="With -o -: jsonl unless told.", rich_help_panel=OUTPUT),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    resume: ResumeOption = True,
+    retry_failed: RetryFailedOption = False,
+    workers: WorkersOption = None,
+    timeout: TimeoutOption = 60.0,
+    worker_memory: WorkerMemoryOption = None,
+    max_failures: MaxFailuresOption = None,
+    fail_fast: FailFastOption = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Score answers about whole images, pruned ones, and others of as many tokens."""
+    taus = [parse_threshold(text) for text in thresholds.split(",")]
+    if len(set(taus)) < len(taus):
+        raise UsageError(f"--thresholds is {thresholds!r}, which names one of them twice")
+    if row_format is Format.OPENAI:
+        raise UsageError("--format openai is for answers, and these are scores")
+    check_output(output, row_format)
+    if model is None:
+        raise UsageError("no model: --model names a folder that pixelprune export wrote")
+    from ppcli.cli.answers import tell_fallback
+    from ppcli.cli.eval_output import show_scores
+    from ppcli.cli.running import carry_out
+    from ppcli.cli.target import Target
+    from ppcli.cli.terminal import Terminal
+    from ppcli.cli.values import executor_for, parse_batch_size
+    from ppcli.coding.options import CoderOptions
+    from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+    from ppcli.imaging.fit import FitOptions
+    from ppcli.inputs.questions import QuestionFile
+    from ppcli.run.analysis import AnalysisOptions
+    from ppcli.run.evaluate import EvalSummary, EvalWork, QuestionSource, eval_config
+    from ppcli.run.infer import InferWork
+    from ppcli.run.run import Limits
+    from ppcli.run.variants import variants_at
+    from ppcli.vlm.directory import ModelDirectory
+    from ppcli.vlm.engine import Engine
+    from ppcli.vlm.sessions import choose_place, open_sessions
+
+    terminal = Terminal(quiet, verbose, log_format)
+    slots = parse_batch_size(batch_size)
+    directory = ModelDirectory.open(model)
+    place = choose_place(model, directory.manifest.dtype, device, device_id)
+    tell_fallback(place)
+    fit = FitOptions.of_preset(directory.preset)
+    kernels = AnalysisOptions(CoderOptions(), fit)
+    executor = executor_for(
+        workers, timeout, worker_memory, DEFAULT_MAX_IMAGE_PIXELS, verbose, kernels
+    )
+    variants = variants_at(taus, seed)
+    summary = EvalSummary()
+    asking = InferWork(
+        QuestionSource(fit, variants, executor, max_new_tokens),
+        lambda: Engine(directory, open_sessions(directory, place, threads), batch_size=slots),
+        summary,
+    )
+    target = Target(output, row_format, overwrite, resume, ROWS_PER_SHARD)
+    config = eval_config(fit, variants, max_new_tokens, directory.identity, place.device.value)
+    with tempfile.TemporaryDirectory(prefix="pixelprune-") as spare_folder:
+        questions = QuestionFile(data, spare_folder, limit)
+        questions.check()
+        return carry_out(
+            EvalWork(asking, variants),
+            questions,
+            partial(target.open, config),
+            target,
+            terminal,
+            summary,
+            show_scores,
+            Limits(1 if fail_fast else max_failures, retry_failed),
+        )

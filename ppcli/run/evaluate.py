@@ -1,0 +1,253 @@
+"""The work of `eval`: each question asked of each variant of its image, and scored."""
+
+import json
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.imaging.fit import FitOptions
+from ppcli.inputs.questions import Question
+from ppcli.run.arrivals import Arrivals
+from ppcli.run.executors import Executor, Task
+from ppcli.run.infer import InferWork
+from ppcli.run.prepare import Prepared, expect_tasks, tasks_in_order
+from ppcli.run.scores import anls, exact_match, interval, relaxed_match
+from ppcli.run.stopping import Stop, StopRequest
+from ppcli.run.summary import PHASES, InferSummary
+from ppcli.run.variants import PreparedVariants, Variant, prepare_variants
+from ppcli.store.rows import FULL, OK, SCORES, AnswerRow, MainRow, PatchRow, ScoreRow
+from ppcli.store.schema import Config
+from ppcli.vlm.engine import Ask, failed
+
+MEASURES = ("exact", "anls", "relaxed")
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSource:
+    """Each question as a request for each variant of its image; one task prepares them all.
+
+    Attributes:
+        fit: of the model.
+        variants: to compare.
+        executor: where images are worked on.
+        max_new_tokens: the most that an answer has.
+    """
+
+    fit: FitOptions
+    variants: Sequence[Variant]
+    executor: Executor
+    max_new_tokens: int
+    item: ClassVar = "question"
+
+    def expect(self, inputs: Arrivals[Any]) -> None:
+        """Start no more workers than there are questions."""
+        expect_tasks(self.executor, inputs)
+
+    def prepared(
+        self, inputs: Arrivals[Any], stop: Stop
+    ) -> Iterator[tuple[Question, Iterator[Prepared]]]:
+        """Each question with its requests."""
+        for question, task in tasks_in_order(self.executor, inputs, stop, self._submitted):
+            yield question, self._requests(question, task)
+
+    def _submitted(self, question: Question) -> tuple[Question, Task]:
+        question = question.as_seen()
+        task = self.executor.submit(prepare_variants, question.image, self.fit, self.variants)
+        return question, task
+
+    def _requests(self, question: Question, task: Task) -> Iterator[Prepared]:
+        blank = AnswerRow(
+            image_id=question.image.image_id,
+            custom_id=question.custom_id,
+            prompt=question.question,
+        )
+        try:
+            if question.fault is not None:
+                raise ImageError(ErrorCode.BAD_REQUEST, question.fault)
+            made: PreparedVariants = task.result()
+        except ImageError as error:
+            for _ in self.variants:
+                yield Prepared(failed(blank, error))
+            return
+        ask = Ask(question.question or "", max_new_tokens=self.max_new_tokens)
+        for image, select_ms in zip(made.images, made.select_ms, strict=True):
+            yield Prepared(_row(blank, made.tokens, select_ms), ask, [image])
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self.executor.close()
+
+
+def _row(blank: AnswerRow, tokens: int, select_ms: float) -> AnswerRow:
+    return AnswerRow(
+        image_id=blank.image_id,
+        custom_id=blank.custom_id,
+        prompt=blank.prompt,
+        tokens=tokens,
+        select_ms=select_ms,
+    )
+
+
+def eval_config(
+    fit: FitOptions,
+    variants: Sequence[Variant],
+    max_new_tokens: int,
+    model: dict[str, Any],
+    device: str,
+) -> Config:
+    """All that scores depend on, questions apart."""
+    return {
+        "rows": SCORES,
+        "patches": False,
+        **asdict(fit),
+        "variants": [asdict(variant) for variant in variants],
+        "max_new_tokens": max_new_tokens,
+        "model": model,
+        "device": device,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """A row of scores; it has no patch set."""
+
+    row: ScoreRow
+    patches: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalWork:
+    """Asks, and scores what is answered.
+
+    Attributes:
+        infer: asks the model.
+        variants: of each question, in the order of its requests.
+    """
+
+    infer: InferWork
+    variants: Sequence[Variant]
+    item: ClassVar = "question"
+
+    def expect(self, inputs: Arrivals[Any]) -> None:
+        """Prepare for as much work as there is."""
+        self.infer.expect(inputs)
+
+    def results(
+        self, inputs: Arrivals[Any], stop: StopRequest
+    ) -> Generator[tuple[Question, Iterator[ScoreResult]], None, None]:
+        """Each question with its scores, in order."""
+        for question, answers in self.infer.results(inputs, stop):
+            assert isinstance(question, Question)
+            pairs = zip(self.variants, answers, strict=True)
+            yield (
+                question,
+                (ScoreResult(scored(question, variant, one.row)) for variant, one in pairs),
+            )
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self.infer.close()
+
+
+def scored(question: Question, variant: Variant, row: AnswerRow) -> ScoreRow:
+    """An answer with its scores; what failed has none."""
+    right = list(question.answers)
+    good = row.status == OK
+    answer = row.answer or ""
+    return ScoreRow(
+        image_id=question.image.image_id,
+        custom_id=question.custom_id,
+        kind=question.kind,
+        question=question.question,
+        answers=json.dumps(right, ensure_ascii=False),
+        variant=variant.name,
+        answer=row.answer,
+        exact=exact_match(answer, right) if good else None,
+        anls=anls(answer, right) if good else None,
+        relaxed=relaxed_match(answer, right) if good else None,
+        tokens=row.tokens,
+        kept=row.kept,
+        prompt_tokens=row.prompt_tokens,
+        answer_tokens=row.answer_tokens,
+        select_ms=row.select_ms,
+        vision_ms=row.vision_ms,
+        prefill_ms=row.prefill_ms,
+        decode_ms=row.decode_ms,
+        status=row.status,
+        error_code=row.error_code,
+        error_message=row.error_message,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean, and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The scores of one variant, question by question."""
+
+    images: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    scores: list[tuple[float, ...]] = field(default_factory=list)
+    tokens: int = 0
+    kept: int = 0
+    milliseconds: float = 0.0
+
+
+@dataclass(slots=True)
+class EvalSummary(InferSummary):
+    """What `eval` adds up beside that: all scores, by variant."""
+
+    tallies: dict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+
+    def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
+        """Count one score."""
+        assert isinstance(row, ScoreRow)
+        if row.status != OK:
+            self.failures[row.error_code or ""] += 1
+            return
+        self.good += 1
+        self.earlier_good += earlier
+        tally = self.tallies[row.variant]
+        tally.images.append(row.image_id)
+        tally.kinds.append(row.kind or "")
+        tally.scores.append(tuple(getattr(row, name) or 0.0 for name in MEASURES))
+        tally.tokens += row.tokens or 0
+        tally.kept += row.kept or 0
+        tally.milliseconds += sum(getattr(row, name) or 0.0 for name in PHASES)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of questions, in order of their names; none where none is told."""
+        return sorted({kind for tally in self.tallies.values() for kind in tally.kinds} - {""})
+
+    def estimate(self, variant: str, measure: str, kind: str | None = None) -> Estimate | None:
+        """The mean score of a variant, over all questions or those of a kind; None without any."""
+        tally = self.tallies[variant]
+        chosen = [n for n, one in enumerate(tally.kinds) if kind is None or one == kind]
+        if not chosen:
+            return None
+        place = MEASURES.index(measure)
+        scores = np.array([tally.scores[n][place] for n in chosen])
+        _, groups = np.unique([tally.images[n] for n in chosen], return_inverse=True)
+        return Estimate(float(scores.mean()), *interval(scores, groups))
+
+    def difference(self, variant: str, measure: str) -> Estimate | None:
+        """How much better a variant is than the whole image, over the questions that both have."""
+        place = MEASURES.index(measure)
+        full, other = self.tallies[FULL], self.tallies[variant]
+        if len(full.scores) != len(other.scores) or not full.scores:
+            return None
+        scores = np.array(other.scores)[:, place] - np.array(full.scores)[:, place]
+        _, groups = np.unique(full.images, return_inverse=True)
+        return Estimate(float(scores.mean()), *interval(scores, groups))

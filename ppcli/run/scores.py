@@ -1,0 +1,73 @@
+"""How good answers are: the measures that document questions are scored by."""
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+_ANLS_FLOOR = 0.5
+_RELAXED_TOLERANCE = 0.05
+_RESAMPLES, _SEED = 2_000, 0
+Floats = NDArray[np.float64]
+
+
+def exact_match(answer: str, right: list[str]) -> float:
+    """1 when the answer is one of the right ones, spaces around and capitals apart."""
+    said = _plain(answer)
+    return float(any(said == _plain(one) for one in right))
+
+
+def anls(answer: str, right: list[str]) -> float:
+    """The average normalised Levenshtein similarity of one answer (arXiv 1907.00490).
+
+    1 − d/n for the nearest of the right answers, with d the edit distance and n the longer length;
+    0 where that is less than a half.
+    """
+    said = _plain(answer)
+    nearest = max(Levenshtein.normalized_similarity(said, _plain(one)) for one in right)
+    return nearest if nearest > _ANLS_FLOOR else 0.0
+
+
+def relaxed_match(answer: str, right: list[str]) -> float:
+    """1 when a number is within 5 % of a right one, or a text equals one (arXiv 2203.10244)."""
+    said = _number(answer)
+    for one in right:
+        wanted = _number(one)
+        if said is None or wanted is None or wanted == 0:
+            if _plain(answer) == _plain(one):
+                return 1.0
+        elif abs(said - wanted) <= _RELAXED_TOLERANCE * abs(wanted):
+            return 1.0
+    return 0.0
+
+
+def _plain(text: str) -> str:
+    return text.strip().casefold()
+
+
+def _number(text: str) -> float | None:
+    plain = text.strip()
+    try:
+        number = float(plain.removesuffix("%"))
+    except ValueError:
+        return None
+    if not np.isfinite(number):
+        return None
+    return number / 100 if plain.endswith("%") else number
+
+
+def interval(scores: Floats, groups: NDArray[np.int64]) -> tuple[float, float]:
+    """The 95 % interval of a mean, by drawing whole groups again (percentile bootstrap).
+
+    Questions about one image are right or wrong together, so that images are drawn.
+
+    Args:
+        scores: (n,), not empty.
+        groups: (n,), the image of each, from 0.
+    """
+    count = int(groups.max()) + 1
+    sums = np.bincount(groups, scores, count)
+    sizes = np.bincount(groups, minlength=count)
+    drawn = np.random.default_rng(_SEED).integers(0, count, (_RESAMPLES, count))
+    means = sums[drawn].sum(axis=1) / np.maximum(sizes[drawn].sum(axis=1), 1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)

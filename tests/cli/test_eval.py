@@ -1,0 +1,142 @@
+"""`eval` as a user runs it, on a tiny model with random weights."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+from PIL import Image
+
+from tests.command import pixelprune
+from tests.conftest import blocks
+from tests.vlm.checkpoints import Tiny, write_checkpoint
+
+VARIANTS = ["full", "pred_2d τ=0", "random", "conncomp", "raster", "scaled down"]
+QUICK = ("--device", "cpu", "--max-new-tokens", "5")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder / "checkpoint", Tiny(layers=2, depth=2, deepstack=(0,)))
+    pixelprune("export", folder / "checkpoint", folder / "model")
+    return folder / "model"
+
+
+def evaluate(*args: str | Path, code: int = 0) -> subprocess.CompletedProcess:
+    done = pixelprune("eval", *args)
+    assert done.returncode == code, done.stderr.decode()
+    return done
+
+
+def lines(data: bytes) -> list[dict]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def without_times(rows: list[dict]) -> list[dict]:
+    return [{k: v for k, v in row.items() if not k.endswith("_ms")} for row in rows]
+
+
+@pytest.fixture
+def data(tmp_path: Path, model: Path) -> Path:
+    """Questions about two pictures, to some of which the answer is what the model says."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in (1, 2):
+        Image.fromarray(blocks(320, 256, levels=2, seed=number)).save(folder / f"{number}.png")
+    asked = [(1, "Total?"), (2, "Total?"), (1, "Which?"), (2, "Who?")]
+    requests = [{"image": f"{n}.png", "prompt": words} for n, words in asked]
+    (folder / "r.jsonl").write_text("\n".join(map(json.dumps, requests)))
+    done = pixelprune("infer", "--requests", folder / "r.jsonl", "--model", model, *QUICK)
+    said = [row["answer"] for row in lines(done.stdout)]
+    assert len(set(said)) > 1
+    questions = [
+        {
+            "image": f"{n}.png",
+            "question": words,
+            "answers": ["no", answer] if place != 1 else ["something else"],
+            "kind": "total" if words == "Total?" else "other",
+        }
+        for place, ((n, words), answer) in enumerate(zip(asked, said, strict=True))
+    ]
+    path = folder / "q.jsonl"
+    path.write_text("\n".join(map(json.dumps, questions)))
+    return path
+
+
+def test_scores(data: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.parquet"
+    done = evaluate("--data", data, "--model", model, *QUICK, "-o", out)
+    rows = duckdb.sql(f"SELECT * FROM '{out}'").df()
+    assert list(rows.variant) == VARIANTS * 4
+    assert list(rows.custom_id) == [f"line-{n}" for n in (1, 2, 3, 4) for _ in VARIANTS]
+    pruned = rows[rows.variant == "pred_2d τ=0"]
+    assert list(pruned.exact) == [1.0, 0.0, 1.0, 1.0]  # infer gave these answers
+    assert list(rows[rows.variant == "random"].kept) == list(pruned.kept)
+    assert (rows[rows.variant == "full"].kept == rows[rows.variant == "full"].tokens).all()
+    assert (pruned.kept < pruned.tokens).all()
+    text = done.stderr.decode()
+    assert "75.0" in text
+    for words in (*VARIANTS, "exact, by kind", "other", "total"):
+        assert words in text
+
+
+def test_the_figures_are_those_of_the_rows(data: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores"
+    command = ("--data", data, "--model", model, *QUICK, "-o", out, "--log-format", "json")
+    done = evaluate(*command)
+    figures = lines(done.stderr)[-2]["variants"]
+    table = f"'{out}/scores/*.parquet'"
+    found = duckdb.sql(
+        f"SELECT variant, avg(exact), avg(anls), avg(relaxed), sum(kept) FROM {table} GROUP BY 1"
+    ).fetchall()
+    assert len(found) == len(VARIANTS)
+    for variant, *means, kept in found:
+        mine = figures[variant]
+        assert [mine[name]["mean"] for name in ("exact", "anls", "relaxed")] == pytest.approx(means)
+        assert all(mine["exact"][side] >= 0 for side in ("low", "high"))
+        assert mine["kept"] == kept
+    again = evaluate(*command)  # everything is there already
+    repeated = lines(again.stderr)[-2]
+    assert repeated["variants"] == figures
+    assert pixelprune("verify", out).returncode == 0
+
+
+def test_what_cannot_be_asked_is_an_error_row_of_each_variant(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    broken = data.parent / "broken.png"
+    broken.write_bytes((data.parent / "1.png").read_bytes()[:90])
+    first = data.read_text().splitlines()[0]
+    bad = [
+        {"image": "broken.png", "question": "?", "answers": ["x"]},
+        {"image": "gone.png", "question": "?", "answers": ["x"]},
+        {"image": "1.png", "question": "?"},
+        {"image": "1.png", "question": "<|image_pad|>", "answers": ["x"]},
+    ]
+    data.write_text("\n".join([*map(json.dumps, bad), first]))
+    done = evaluate("--data", data, "--model", model, *QUICK, "-o", "-", code=3)
+    rows = lines(done.stdout)
+    codes = [row["error_code"] for row in rows[:: len(VARIANTS)]]
+    assert codes == ["truncated", "not_found", "bad_request", "bad_request", None]
+    assert len(rows) == 5 * len(VARIANTS)
+    assert [row["exact"] for row in rows[: 4 * len(VARIANTS)]] == [None] * 24
+    assert "truncated: line-1: " in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--data", "DATA"), "no model"),
+        (("--data", "nothing.jsonl", "--model", "MODEL"), "no such file of questions"),
+        (("--data", "DATA", "--model", "MODEL", "--thresholds", "0,0"), "names one of them twice"),
+        (("--data", "DATA", "--model", "MODEL", "--thresholds", "0,x"), "x"),
+        (("--data", "DATA", "--model", "MODEL", "--format", "openai"), "for answers"),
+        ((), "--data"),
+    ],
+)
+def test_usage(data: Path, model: Path, args: tuple[str, ...], said: str) -> None:
+    names = {"DATA": str(data), "MODEL": str(model)}
+    done = evaluate(*(names.get(one, one) for one in args), code=2)
+    assert said in done.stderr.decode()

@@ -1,0 +1,91 @@
+"""Questions from lines of JSON and from Parquet, as data sets have them."""
+
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from ppcli.errors import UsageError
+from ppcli.inputs.questions import Question, QuestionFile
+
+
+def read(path: Path, limit: int | None = None) -> list[Question]:
+    spare = path.parent / "spare"
+    spare.mkdir(exist_ok=True)
+    file = QuestionFile(str(path), str(spare), limit)
+    file.check()
+    return list(file)
+
+
+def test_lines(tmp_path: Path) -> None:
+    lines = [
+        {"image": "in/a.png", "question": "Total?", "answers": ["12", "12.0"], "kind": "value"},
+        {"custom_id": "x", "image": "a.png", "question": "Why?", "answers": "so"},
+        {"image": "a.png", "question": "Why?", "answers": []},
+        {"question": "Why?", "answers": ["so"]},
+        {"image": "a.png", "answers": ["so"]},
+    ]
+    path = tmp_path / "q.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n\n[1]\nnot json\n")
+    found = read(path)
+    first, second, *broken = found
+    assert (first.custom_id, first.answers, first.kind) == ("line-1", ("12", "12.0"), "value")
+    assert (first.image.path, first.image.image_id) == (str(tmp_path / "in/a.png"), "in/a.png")
+    assert (second.custom_id, second.answers, second.kind) == ("x", ("so",), None)
+    faults = [one.fault for one in broken]
+    assert faults == [
+        "line 3: it has no answers",
+        "line 4: it has no image",
+        "line 5: it has no question",
+        "line 7: it has no image",
+        "line 8: it has no image",
+    ]
+    assert len(read(path, limit=2)) == 2
+
+
+def png(colour: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), (colour, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("with_path", [True, False])
+def test_parquet_as_data_sets_have_it(tmp_path: Path, with_path: bool) -> None:
+    images = [{"bytes": png(n), "path": f"{n}.png" if with_path else None} for n in (1, 2, 1)]
+    table = {
+        "questionId": ["1", "2", "3"],
+        "question": ["a?", "b?", "c?"],
+        "answers": [["x"], ["y", "z"], ["w"]],
+        "image": images,
+    }
+    pq.write_table(pa.table(table), tmp_path / "q.parquet")
+    found = read(tmp_path / "q.parquet")
+    assert [one.custom_id for one in found] == ["row-1", "row-2", "row-3"]
+    assert [one.answers for one in found] == [("x",), ("y", "z"), ("w",)]
+    names = [one.image.image_id for one in found]
+    assert (names[0] == names[2] != names[1]) and (names[0] == "1.png") == with_path
+    assert Path(found[1].image.path).read_bytes() == png(2)
+    assert len(list((tmp_path / "spare").iterdir())) == 2
+
+
+def test_parquet_with_plain_bytes_or_paths(tmp_path: Path) -> None:
+    for image in (png(1), "a.png"):
+        table = {"image": [image], "question": ["a?"], "answers": ["x"], "kind": ["k"]}
+        pq.write_table(pa.table(table), tmp_path / "q.parquet")
+        (one,) = read(tmp_path / "q.parquet")
+        assert (one.answers, one.kind, one.fault) == (("x",), "k", None)
+
+
+def test_files_that_cannot_be_meant(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        read(tmp_path / "nothing.jsonl")
+    (tmp_path / "q.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read(tmp_path / "q.parquet")
+    pq.write_table(pa.table({"image": ["a"], "query": ["b"]}), tmp_path / "q.parquet")
+    with pytest.raises(UsageError, match="no column question, answers"):
+        read(tmp_path / "q.parquet")
