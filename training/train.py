@@ -13,6 +13,7 @@ that is dropped afterwards: from answers alone a model of this size learns to re
 
 import copy
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -51,6 +52,7 @@ STAGES = (
     Stage(until=1 << 60, sizes=SMALL + MIDDLE + LARGE, tiles=2048),
 )
 RATE, WARM_UP, DECAY_OF_WEIGHTS = 3e-3, 100, 0.02
+_SCALE_OF_LOSS = 2.0**20  # products of small gradients, not normal any more, take ages on a CPU
 REPORT_SECONDS, SAVE_SECONDS = 60, 300
 VALIDATION_PICTURES = 96
 
@@ -132,7 +134,9 @@ class Twin:
         self._reader = copy.deepcopy(learning.reader).bfloat16()
         self._grids: dict[tuple[int, int], Grid] = {}
         torch._dynamo.config.recompile_limit = 2 * len(SMALL + MIDDLE + LARGE)
-        self._see = torch.compile(see, dynamic=False) if compiled else see
+        self._see, self._read = (
+            torch.compile(one, dynamic=False) if compiled else one for one in (see, read)
+        )
 
     def losses(self, batch: Batch, answers: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and shares of what was right.
@@ -152,7 +156,7 @@ class Twin:
         right = {"characters": (said.argmax(-1) == characters)[there].float().mean()}
         if answers:
             texts = batch.texts.to(device)
-            logits = read(self._model, embeds, deepstack, grid, texts)
+            logits = self._read(self._model, embeds, deepstack, grid, texts)
             wanted = texts.targets >= 0
             loss = loss + F.cross_entropy(logits[wanted].float(), texts.targets[wanted])
             hit = logits.argmax(-1) == texts.targets
@@ -169,9 +173,9 @@ class Twin:
     def step(self, loss: Tensor, rate: float) -> None:
         """Learn from a loss."""
         mine = [*self._model.parameters(), *self._reader.parameters()]
-        loss.backward()
+        (loss * _SCALE_OF_LOSS).backward()
         for own, other in zip(mine, self._learning.parameters(), strict=True):
-            other.grad = None if own.grad is None else own.grad.float()
+            other.grad = None if own.grad is None else own.grad.float() / _SCALE_OF_LOSS
             own.grad = None
         nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
         for optimizer in self._learning.optimizers:
@@ -223,7 +227,10 @@ def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
         if learning.pictures >= stage.until:
             continue
         made = DataLoader(
-            Batches(stage, learning.pictures), batch_size=None, num_workers=1, prefetch_factor=4
+            Batches(stage, learning.pictures),
+            batch_size=None,
+            num_workers=max(1, (os.cpu_count() or 1) - 2),
+            prefetch_factor=4,
         )
         for batch in made:
             yield stage, batch
@@ -257,8 +264,8 @@ def _report(
 
 
 def write_checkpoint(model: Qwen3VLForConditionalGeneration, folder: Path) -> None:
-    """A checkpoint as `pixelprune export` takes it."""
-    model.save_pretrained(folder)
+    """A checkpoint as `pixelprune export` takes it, in float16."""
+    copy.deepcopy(model).half().save_pretrained(folder)
     qwen = asdict(PRESETS["qwen3-vl"])
     ours = {
         "min_pixels": MIN_PIXELS,
@@ -275,7 +282,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="To learn for.")] = 60.0,
     cuda: Annotated[bool, typer.Option("--cuda", help="On a GPU.")] = False,
     decay: Annotated[bool, typer.Option("--decay", help="Bring the rate down to nothing.")] = False,
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the vision part.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the passes.")] = False,
 ) -> None:
     """Train, or go on."""
     torch.set_flush_denormal(True)

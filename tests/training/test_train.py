@@ -1,0 +1,80 @@
+"""A few steps of training: it learns, goes on where it stopped, and gives a checkpoint."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ppcli.vlm.checkpoint import Checkpoint
+from ppcli.vlm.config import ModelConfig
+from ppcli.vlm.decoder_graph import decoder_shapes
+from ppcli.vlm.export import Export
+from ppcli.vlm.vision_graph import vision_shapes
+from training.batches import Stage, batch_of
+from training.samples import IMAGE_MEAN, TRAIN
+from training.train import Learning, Twin, validation, write_checkpoint
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def learnt() -> tuple[Learning, Twin, list[float]]:
+    """Some steps over the same few pictures, by heart."""
+    learning = Learning.fresh(CPU)
+    twin = Twin(learning, compiled=False)
+    batch = batch_of(TRAIN, range(4), (6, 3), (15, 20))
+    losses = []
+    for _ in range(12):
+        loss, _ = twin.losses(batch, answers=True)
+        twin.step(loss, 2e-3)
+        losses.append(loss.item())
+    return learning, twin, losses
+
+
+def test_it_learns(learnt) -> None:
+    _, _, losses = learnt
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_twin_is_the_model_in_half_precision(learnt) -> None:
+    learning, twin, _ = learnt
+    for own, other in zip(twin._model.parameters(), learning.model.parameters(), strict=True):
+        assert torch.equal(own, other.bfloat16())
+
+
+def test_shares_of_what_is_right(learnt) -> None:
+    _, twin, _ = learnt
+    right = validation(twin, Stage(until=1, sizes=((6, 3),), tiles=18))
+    assert set(right) == {"loss", "characters", "tokens", "answers"}
+    assert all(0 <= right[name] <= 1 for name in ("characters", "tokens", "answers"))
+
+
+def test_it_goes_on_where_it_stopped(learnt, tmp_path: Path) -> None:
+    learning, _, _ = learnt
+    learning.pictures, learning.steps = 48, 12
+    learning.save(tmp_path / "state.pt")
+    again = Learning.fresh(CPU)
+    again.load(tmp_path / "state.pt")
+    assert (again.pictures, again.steps) == (48, 12)
+    batch = batch_of(TRAIN, range(4), (6, 3))
+    weights = []
+    for one in (learning, again):
+        twin = Twin(one, compiled=False)
+        loss, _ = twin.losses(batch, answers=True)
+        twin.step(loss, 1e-3)
+        weights.append(torch.cat([weight.flatten() for weight in one.parameters()]))
+    assert torch.allclose(*weights, atol=1e-5)
+
+
+def test_the_checkpoint_is_one_that_export_takes(learnt, tmp_path: Path) -> None:
+    learning, _, _ = learnt
+    write_checkpoint(learning.model, tmp_path)
+    config = ModelConfig.read(str(tmp_path))
+    Checkpoint(str(tmp_path)).check(vision_shapes(config.vision) | decoder_shapes(config))
+    export = Export(str(tmp_path), "float16", "a test")
+    assert export.config.image_token == config.image_token
+    size = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert size < 16_000_000
+    assert f'"image_mean": [{IMAGE_MEAN}' in (tmp_path / "preprocessor_config.json").read_text()
