@@ -26,7 +26,9 @@ def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
     terminal.console.print(_variants_table(summary))
     if len(summary.kinds) > 1:
         terminal.console.print(_kinds_table(summary))
-    terminal.say("in per cent, with 95 % intervals over images; ms are those of the model alone")
+    terminal.say(
+        "in per cent, with 95 % intervals over images; ms of a question from the decoded image on"
+    )
 
 
 def _numbers(summary: EvalSummary) -> dict[str, Any]:

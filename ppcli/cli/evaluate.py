@@ -101,8 +101,6 @@ def evaluate(
 ) -> ExitCode:
     """Score answers about whole images, pruned ones, and others of as many tokens."""
     taus = [parse_threshold(text) for text in thresholds.split(",")]
-    if len(set(taus)) < len(taus):
-        raise UsageError(f"--thresholds is {thresholds!r}, which names one of them twice")
     if row_format is Format.OPENAI:
         raise UsageError("--format openai is for answers, and these are scores")
     check_output(output, row_format)
@@ -138,6 +136,8 @@ def evaluate(
         workers, timeout, worker_memory, DEFAULT_MAX_IMAGE_PIXELS, verbose, kernels
     )
     variants = variants_at(taus, seed)
+    if len({variant.name for variant in variants}) < len(variants):
+        raise UsageError(f"--thresholds is {thresholds!r}, of which two look the same")
     summary = EvalSummary()
     asking = InferWork(
         QuestionSource(fit, variants, executor, max_new_tokens),
