@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ppcli.vlm.random_model import byte_tokenizer
+from ppcli.vlm.byte_tokens import byte_tokenizer
 from training.facts import Fact
 from training.network import CHARACTERS_OF_TILE, END_TOKEN, Texts
 from training.samples import SIZES_OF_TEXT, TRAIN, Split, characters_of_tiles, document

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from transformers import Qwen3VLForConditionalGeneration
 
 from ppcli.imaging.presets import PRESETS, Preset
-from ppcli.vlm.random_model import write_settings
+from ppcli.vlm.byte_tokens import write_settings
 from training.batches import Batch, Batches, Stage, batch_of
 from training.network import (
     CHARACTER_CODES,
@@ -47,8 +47,9 @@ MIDDLE = ((8, 8), (10, 6), (12, 5), (6, 10))
 LARGE = ((12, 10), (16, 8), (10, 12), (8, 16))
 STAGES = (
     Stage(until=60_000, sizes=((8, 4),), tiles=1024, text=(15, 21), answers=False),
-    Stage(until=600_000, sizes=SMALL, tiles=1024, text=(13, 20)),
-    Stage(until=1_200_000, sizes=SMALL + MIDDLE, tiles=2048),
+    Stage(until=400_000, sizes=SMALL, tiles=1024, answers=False),
+    Stage(until=1_000_000, sizes=SMALL, tiles=1024),
+    Stage(until=1_500_000, sizes=SMALL + MIDDLE, tiles=2048),
     Stage(until=1 << 60, sizes=SMALL + MIDDLE + LARGE, tiles=2048),
 )
 RATE, WARM_UP, DECAY_OF_WEIGHTS = 3e-3, 100, 0.02
@@ -151,8 +152,9 @@ class Twin:
         embeds, deepstack = self._see(self._model.model.visual, patches, grid)
         said = self._reader(embeds).view(*embeds.shape[:2], CHARACTERS_OF_TILE, CHARACTER_CODES)
         characters = batch.characters.to(device).flatten(1, 2).long()
-        loss = F.cross_entropy(said.float().flatten(0, 2), characters.flatten())
         there = characters > 0
+        missed = F.cross_entropy(said.float().flatten(0, 2), characters.flatten(), reduction="sum")
+        loss = missed / there.sum()  # of the many places most are empty, and soon known to be
         right = {"characters": (said.argmax(-1) == characters)[there].float().mean()}
         if answers:
             texts = batch.texts.to(device)

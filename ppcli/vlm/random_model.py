@@ -3,32 +3,21 @@
 The sizes are those that the published checkpoints of Qwen3-VL say in their `config.json`.
 """
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS, Preset
+from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
+from ppcli.vlm.byte_tokens import SPECIAL_TOKENS, write_settings
 from ppcli.vlm.choices import Dtype, ModelSize, Weights
-from ppcli.vlm.config import ARCHITECTURES, CONFIG, ModelConfig
+from ppcli.vlm.config import ARCHITECTURES, ModelConfig
 from ppcli.vlm.export import Export
-from ppcli.vlm.processor import PREPROCESSOR
-from ppcli.vlm.prompts import TEMPLATE, TOKENIZER
 
-SPECIAL_TOKENS = (
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|image_pad|>",
-    "<|vision_end|>",
-)
 _IMAGE_TOKEN = "<|image_pad|>"  # noqa: S105
 _TEMPLATE = """\
 {%- for message in messages -%}
@@ -150,38 +139,3 @@ def _config_json(size: ModelSize, layers: int | None) -> dict[str, Any]:
         "tie_word_embeddings": tied,
         "image_token_id": SPECIAL_TOKENS.index(_IMAGE_TOKEN),
     }
-
-
-def write_settings(folder: str, config: dict[str, Any], template: str, preset: Preset) -> None:
-    """All of a checkpoint but its weights; a token of text is a byte.
-
-    Args:
-        folder: of the checkpoint.
-        config: its `config.json`.
-        template: of the chat.
-        preset: of its images.
-    """
-    numbers = {
-        f"image_{name}" if name in ("mean", "std") else name: value
-        for name, value in asdict(preset).items()
-    }
-    texts = {
-        CONFIG: json.dumps(config),
-        PREPROCESSOR: json.dumps(numbers),
-        TEMPLATE: template,
-        TOKENIZER: byte_tokenizer().to_str(),
-    }
-    for name, text in texts.items():
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
-
-
-def byte_tokenizer() -> Tokenizer:
-    """One token for each byte; before them those of messages and images."""
-    tokens = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    ids = {token: number for number, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    return tokenizer

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from ppcli.vlm.random_model import byte_tokenizer
+from ppcli.vlm.byte_tokens import byte_tokenizer
 from training.batches import TEXT_LENGTH, batch_of, texts_of
 from training.facts import KINDS, Fact
 from training.layouts import SEEN, UNSEEN
