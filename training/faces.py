@@ -1,17 +1,19 @@
 """Fonts: the one that Pillow carries, and those of Debian's packages that are installed.
 
+The variable PIXELPRUNE_FONTS names another folder than that of the system, laid out alike.
 Debian's packages: fonts-dejavu, fonts-liberation, fonts-roboto, fonts-open-sans, fonts-lato,
 fonts-hack, fonts-crosextra-carlito, fonts-noto-core, fonts-inter, fonts-cantarell,
 fonts-crosextra-caladea. Their licences allow images of text without conditions.
 """
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from PIL import ImageFont
 
-_FOLDER = Path("/usr/share/fonts")
+_FOLDER = Path(os.environ.get("PIXELPRUNE_FONTS", "/usr/share/fonts"))
 
 
 @dataclass(frozen=True, slots=True)

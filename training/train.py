@@ -16,7 +16,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +53,7 @@ STAGES = (
     Stage(until=1 << 60, sizes=SMALL + MIDDLE + LARGE, tiles=2048),
 )
 RATE, WARM_UP, DECAY_OF_WEIGHTS = 3e-3, 100, 0.02
+_MORE_ON_CUDA = 8  # tiles in a batch
 _SCALE_OF_LOSS = 2.0**20  # products of small gradients, not normal any more, take ages on a CPU
 REPORT_SECONDS, SAVE_SECONDS = 60, 300
 VALIDATION_PICTURES = 96
@@ -228,8 +229,10 @@ def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
     for stage in STAGES:
         if learning.pictures >= stage.until:
             continue
+        on_cuda = learning.model.device.type == "cuda"
+        larger = replace(stage, tiles=stage.tiles * (_MORE_ON_CUDA if on_cuda else 1))
         made = DataLoader(
-            Batches(stage, learning.pictures),
+            Batches(larger, learning.pictures),
             batch_size=None,
             num_workers=max(1, (os.cpu_count() or 1) - 2),
             prefetch_factor=4,
