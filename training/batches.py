@@ -12,7 +12,14 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ppcli.vlm.byte_tokens import byte_tokenizer
 from training.facts import Fact
 from training.network import CHARACTERS_OF_TILE, END_TOKEN, Texts
-from training.samples import SIZES_OF_TEXT, TRAIN, Split, characters_of_tiles, document
+from training.samples import (
+    SIZES_OF_TEXT,
+    TRAIN,
+    Split,
+    characters_of_cells,
+    characters_of_tiles,
+    document,
+)
 
 TEXT_LENGTH = 192
 _tokenizer = byte_tokenizer()
@@ -45,6 +52,7 @@ class Batch:
         rows, columns: of tiles.
         rasters: uint8 (B, height, width, 3).
         characters: uint8 (B, rows, columns, most) of each tile.
+        cells: uint8 (B, patches, 8) of each patch.
         texts: what is asked.
     """
 
@@ -52,6 +60,7 @@ class Batch:
     columns: int
     rasters: Tensor
     characters: Tensor
+    cells: Tensor
     texts: Texts
 
 
@@ -97,6 +106,7 @@ def batch_of(
         columns,
         torch.from_numpy(rasters),
         torch.from_numpy(np.stack(characters)),
+        torch.from_numpy(np.stack([characters_of_cells(one) for one in made])),
         Texts(*(torch.from_numpy(np.stack(part)) for part in zip(*texts, strict=True))),
     )
 

@@ -29,7 +29,7 @@ TEMPLATE = """\
 {% else %}{{ part.text }}{% endif %}
 {%- endfor %}{% endif %}<|im_end|>
 {%- endfor %}"""
-CHARACTERS_OF_TILE, CHARACTER_CODES = 12, 256
+CHARACTERS_OF_TILE, CELLS_OF_PATCH, CHARACTER_CODES = 12, 8, 128
 _THETA_OF_VISION = 10_000.0
 
 
@@ -145,7 +145,11 @@ def patches_of(rasters: Tensor) -> Tensor:
     return (cut.to(torch.float32) / 255 - IMAGE_MEAN) / IMAGE_STD
 
 
-def see(visual: Any, patches: Tensor, grid: Grid) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401
+def see(
+    visual: Any,  # noqa: ANN401
+    patches: Tensor,
+    grid: Grid,
+) -> tuple[Tensor, list[Tensor], Tensor]:
     """The vision transformer over pictures of one size.
 
     Args:
@@ -154,7 +158,8 @@ def see(visual: Any, patches: Tensor, grid: Grid) -> tuple[Tensor, list[Tensor]]
         grid: of the pictures.
 
     Returns:
-        (B, V, D) of the tiles; and the same for each of the first layers of the language model.
+        (B, V, D) of the tiles; the same for each of the first layers of the language model; and
+        (B, N, width) of the patches, before they become tiles.
     """
     dtype = visual.pos_embed.weight.dtype
     weight = visual.patch_embed.proj.weight.sum(dim=2).flatten(1)  # over the two moments
@@ -169,7 +174,7 @@ def see(visual: Any, patches: Tensor, grid: Grid) -> tuple[Tensor, list[Tensor]]
         if number in visual.deepstack_visual_indexes:
             merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(number)]
             deepstack.append(_merged(merger, hidden))
-    return _merged(visual.merger, hidden), deepstack
+    return _merged(visual.merger, hidden), deepstack, hidden
 
 
 def _attend(attention: Any, hidden: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # noqa: ANN401

@@ -26,6 +26,7 @@ FIT = FitOptions(Fit.RESIZE, TILE // 2, 2, MIN_PIXELS, MAX_PIXELS)
 SIZES_OF_TEXT = (11, 20)
 # white is near 0, so that ink stands out from the first step on
 IMAGE_MEAN, IMAGE_STD = 0.9, 0.3
+_CELL = 4, 8
 _JPEG_SHARE, _UNEVEN_SHARE = 0.25, 0.5
 
 
@@ -121,6 +122,30 @@ def _as_jpeg(image: Image.Image, quality: int) -> Image.Image:
     return Image.open(file).convert("RGB")
 
 
+def _code(character: str) -> int:
+    """Of 7 bits, which is enough: £ takes that of #, which no document has."""
+    return ord(character) % 128
+
+
+def characters_of_cells(made: Document) -> NDArray[np.uint8]:
+    """For each patch the characters whose centres lie in its cells of 4 × 8 pixels.
+
+    Returns:
+        uint8 (patches, 8), codes, patches in merge-block order, cells row by row; 0 where
+        there is none, and the last one where there are two.
+    """
+    rows, columns = (side // TILE for side in made.fitted().shape[:2])
+    across, down = columns / made.image.width, rows / made.image.height
+    out = np.zeros((TILE // _CELL[1] * rows, TILE // _CELL[0] * columns), np.uint8)
+    for glyph in made.glyphs:
+        row = int(glyph.y * down * TILE / _CELL[1])
+        column = int(glyph.x * across * TILE / _CELL[0])
+        if 0 <= row < out.shape[0] and 0 <= column < out.shape[1]:
+            out[row, column] = _code(glyph.character)
+    cells = out.reshape(rows, 2, 2, columns, 2, 4)  # tile, patch and cell, down and across
+    return cells.transpose(0, 3, 1, 4, 2, 5).reshape(-1, 8)
+
+
 def characters_of_tiles(made: Document, most: int) -> NDArray[np.uint8]:
     """For each tile the characters whose centres lie in it, line by line, left to right.
 
@@ -129,14 +154,14 @@ def characters_of_tiles(made: Document, most: int) -> NDArray[np.uint8]:
         most: characters of a tile; more are left out, 0 fills up.
 
     Returns:
-        uint8 (grid_h, grid_w, most), of Latin-1.
+        uint8 (grid_h, grid_w, most), codes of characters.
     """
     rows, columns = (side // TILE for side in made.fitted().shape[:2])
     across, down = columns / made.image.width, rows / made.image.height
     found: dict[tuple[int, int], list[tuple[int, float, int]]] = {}
     for glyph in made.glyphs:
         place = int(glyph.y * down), int(glyph.x * across)
-        found.setdefault(place, []).append((round(glyph.y), glyph.x, ord(glyph.character)))
+        found.setdefault(place, []).append((round(glyph.y), glyph.x, _code(glyph.character)))
     out = np.zeros((rows, columns, most), np.uint8)
     for (row, column), several in found.items():
         if 0 <= row < rows and 0 <= column < columns:

@@ -7,8 +7,9 @@ that `pixelprune export` takes. The same command goes on from the state. The rat
 constant; a last run with --decay brings it down to nothing over its minutes.
 
 A picture gives two things to learn. The answers teach the whole model. Before that, and beside
-it, each tile tells the characters whose centres lie in it, left to right, through a linear layer
-that is dropped afterwards: from answers alone a model of this size learns to read only after long.
+it, each patch tells the characters whose centres lie in its cells of 4 × 8 pixels, and each tile
+its characters from left to right, through linear layers that are dropped afterwards: from answers
+alone a model of this size learns to read only after very long.
 """
 
 import copy
@@ -31,6 +32,7 @@ from ppcli.imaging.presets import PRESETS, Preset
 from ppcli.vlm.byte_tokens import write_settings
 from training.batches import Batch, Batches, Stage, batch_of
 from training.network import (
+    CELLS_OF_PATCH,
     CHARACTER_CODES,
     CHARACTERS_OF_TILE,
     TEMPLATE,
@@ -66,6 +68,7 @@ class Learning:
     Attributes:
         model: in float32.
         reader: from a tile to its characters; dropped afterwards.
+        speller: from a patch to the characters of its cells; likewise.
         optimizers: one for matrices, one for all else.
         pictures: seen so far.
         steps: taken so far.
@@ -74,6 +77,7 @@ class Learning:
 
     model: Qwen3VLForConditionalGeneration
     reader: nn.Linear
+    speller: nn.Linear
     optimizers: list[torch.optim.Optimizer]
     pictures: int = 0
     steps: int = 0
@@ -87,6 +91,8 @@ class Learning:
         model = Qwen3VLForConditionalGeneration(config).to(device)
         width = config.text_config.hidden_size
         reader = nn.Linear(width, CHARACTERS_OF_TILE * CHARACTER_CODES).to(device)
+        patch = config.vision_config.hidden_size
+        speller = nn.Linear(patch, CELLS_OF_PATCH * CHARACTER_CODES).to(device)
         named = list(model.named_parameters())
         matrices = [one for name, one in named if one.ndim == 2 and "embed" not in name]
         others = [one for name, one in named if one.ndim != 2 or "embed" in name]
@@ -100,13 +106,14 @@ class Learning:
             weight_decay=0.0,
             fused=True,
         )
-        return cls(model, reader, [muon, adam])
+        return cls(model, reader, speller, [muon, adam])
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all."""
         state = {
             "model": self.model.state_dict(),
             "reader": self.reader.state_dict(),
+            "speller": self.speller.state_dict(),
             "optimizers": [one.state_dict() for one in self.optimizers],
             "counts": (self.pictures, self.steps, self.seconds),
         }
@@ -118,13 +125,15 @@ class Learning:
         state = torch.load(path, map_location=self.model.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.reader.load_state_dict(state["reader"])
+        self.speller.load_state_dict(state["speller"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.pictures, self.steps, self.seconds = state["counts"]
 
     def parameters(self) -> list[nn.Parameter]:
         """All that is learnt."""
-        return [*self.model.parameters(), *self.reader.parameters()]
+        heads = (*self.reader.parameters(), *self.speller.parameters())
+        return [*self.model.parameters(), *heads]
 
 
 class Twin:
@@ -134,6 +143,7 @@ class Twin:
         self._learning = learning
         self._model = copy.deepcopy(learning.model).bfloat16()
         self._reader = copy.deepcopy(learning.reader).bfloat16()
+        self._speller = copy.deepcopy(learning.speller).bfloat16()
         self._grids: dict[tuple[int, int], Grid] = {}
         torch._dynamo.config.recompile_limit = 2 * len(SMALL + MIDDLE + LARGE)
         self._see, self._read = (
@@ -150,13 +160,11 @@ class Twin:
         device = self._learning.model.device
         grid = self._grid(batch.rows, batch.columns)
         patches = patches_of(batch.rasters.to(device)).bfloat16()
-        embeds, deepstack = self._see(self._model.model.visual, patches, grid)
-        said = self._reader(embeds).view(*embeds.shape[:2], CHARACTERS_OF_TILE, CHARACTER_CODES)
-        characters = batch.characters.to(device).flatten(1, 2).long()
-        there = characters > 0
-        missed = F.cross_entropy(said.float().flatten(0, 2), characters.flatten(), reduction="sum")
-        loss = missed / there.sum()  # of the many places most are empty, and soon known to be
-        right = {"characters": (said.argmax(-1) == characters)[there].float().mean()}
+        embeds, deepstack, hidden = self._see(self._model.model.visual, patches, grid)
+        loss, spelled = _read_off(self._speller(hidden), batch.cells.to(device))
+        more, read_off = _read_off(self._reader(embeds), batch.characters.to(device).flatten(1, 2))
+        loss = loss + more
+        right = {"cells": spelled, "characters": read_off}
         if answers:
             texts = batch.texts.to(device)
             logits = self._read(self._model, embeds, deepstack, grid, texts)
@@ -175,7 +183,8 @@ class Twin:
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Learn from a loss."""
-        mine = [*self._model.parameters(), *self._reader.parameters()]
+        heads = (*self._reader.parameters(), *self._speller.parameters())
+        mine = [*self._model.parameters(), *heads]
         (loss * _SCALE_OF_LOSS).backward()
         for own, other in zip(mine, self._learning.parameters(), strict=True):
             other.grad = None if own.grad is None else own.grad.float() / _SCALE_OF_LOSS
@@ -187,6 +196,20 @@ class Twin:
             optimizer.step()
         with torch.no_grad():
             torch._foreach_copy_(mine, self._learning.parameters())
+
+
+def _read_off(said: Tensor, characters: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of characters, and the share of those that are there which is right.
+
+    Args:
+        said: (B, n, places · codes).
+        characters: uint8 (B, n, places), 0 where there is none.
+    """
+    codes, wanted = said.unflatten(-1, (-1, CHARACTER_CODES)), characters.long()
+    there = wanted > 0
+    missed = F.cross_entropy(codes.float().flatten(0, 2), wanted.flatten(), reduction="sum")
+    right = (codes.argmax(-1) == wanted)[there].float().mean()
+    return missed / there.sum(), right  # of the many places most are empty, and soon known to be
 
 
 def _whole_answers(hit: Tensor, wanted: Tensor, parts: Tensor) -> Tensor:

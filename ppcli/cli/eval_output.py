@@ -26,9 +26,7 @@ def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
     terminal.console.print(_variants_table(summary))
     if len(summary.kinds) > 1:
         terminal.console.print(_kinds_table(summary))
-    terminal.say(
-        "in per cent, with 95 % intervals over images; ms of a question from the decoded image on"
-    )
+    terminal.say("in per cent, with 95 % intervals over images; ms of a question, decoding apart")
 
 
 def _numbers(summary: EvalSummary) -> dict[str, Any]:
@@ -64,17 +62,18 @@ def _table(*columns: str) -> Table:
 
 
 def _variants_table(summary: EvalSummary) -> Table:
-    table = _table("", "tokens", "exact", "ANLS", "relaxed", "exact − full", "ms")
+    table = _table("", "asked", "tokens", "exact", "ANLS", "relaxed", "exact − full", "ms")
     for variant, tally in summary.tallies.items():
         scores = [_per_cent(summary.estimate(variant, name)) for name in MEASURES]
         less = "" if variant == FULL else _signed(summary.difference(variant, "exact"))
         milliseconds = f"{tally.milliseconds / len(tally.scores):,.0f}"
-        table.add_row(variant, f"{tally.kept / tally.tokens:.0%}", *scores, less, milliseconds)
+        number, share = f"{len(tally.scores):,}", f"{tally.kept / tally.tokens:.0%}"
+        table.add_row(variant, number, share, *scores, less, milliseconds)
     return table
 
 
 def _kinds_table(summary: EvalSummary) -> Table:
-    variants = list(summary.tallies)[:2]
+    variants = sorted(summary.tallies, key=lambda name: name != FULL)[:2]
     table = _table("exact, by kind", "questions", *variants)
     for kind in summary.kinds:
         number = summary.tallies[variants[0]].kinds.count(kind)

@@ -48,7 +48,7 @@ class Question:
         if failed:
             return json.dumps([self.custom_id]).encode()
         said = [self.custom_id, self.question, self.answers, self.kind, self.fault]
-        return json.dumps([*said, self.image.image_id]).encode()
+        return json.dumps([*said, self.image.fingerprint(failed).decode()]).encode()
 
     def as_seen(self) -> "Question":
         """The same, with the size and time that its image has now."""
@@ -123,13 +123,14 @@ class QuestionFile:
             raise UsageError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def _line(self, line: bytes, number: int) -> Question:
+        name, where = f"line-{number}", f"line {number}"
         try:
             text = json.loads(line)
         except (ValueError, RecursionError):
             text = None
         if not isinstance(text, dict):
-            text = {}
-        return self._question(text, f"line-{number}", f"line {number}")
+            return Question(name, ImageRef("", name), fault=f"{where}: it is not a JSON object")
+        return self._question(text, name, where)
 
     def _rows(self) -> Iterator[Question]:
         number = 0
@@ -144,23 +145,24 @@ class QuestionFile:
 
     def _question(self, text: dict[str, Any], name: str, where: str) -> Question:
         """A line or row, whatever is wrong with it."""
-        name = str(text.get("custom_id") or text.get("question_id") or name)
-        image = self._image(text.get("image"))
-        question, answers = text.get("question"), text.get("answers")
-        answers = [answers] if isinstance(answers, str) else answers
-        nowhere = ImageRef("", name)
-        if image is None:
-            return Question(name, nowhere, fault=f"{where}: it has no image")
-        if not isinstance(question, str):
-            return Question(name, image, fault=f"{where}: it has no question")
-        if not isinstance(answers, list) or not answers:
-            return Question(name, image, question, fault=f"{where}: it has no answers")
-        kind = text.get("kind")
-        right = tuple(str(answer) for answer in answers)
-        return Question(name, image, question, right, None if kind is None else str(kind))
+        image: ImageRef | None = None
+        try:
+            given = text.get("custom_id")
+            if given is not None:
+                name = _text(given, "custom_id")
+            image = self._image(text.get("image"))
+            kind, question = text.get("kind"), _text(text.get("question"), "question")
+            kind = None if kind is None else _text(kind, "kind")
+            return Question(name, image, question, _answers(text.get("answers")), kind)
+        except ValueError as error:
+            return Question(name, image or ImageRef("", name), fault=f"{where}: {error}")
 
-    def _image(self, given: Any) -> ImageRef | None:  # noqa: ANN401
-        """A path, bytes, or both as data sets of Hugging Face have them."""
+    def _image(self, given: Any) -> ImageRef:  # noqa: ANN401
+        """A path, bytes, or both as data sets of Hugging Face have them.
+
+        Raises:
+            ValueError: when it is none of these.
+        """
         path, content = given, given
         if isinstance(given, dict):
             path, content = given.get("path"), given.get("bytes")
@@ -170,7 +172,39 @@ class QuestionFile:
             if not os.path.exists(file):
                 with open(file, "wb") as spare:
                     spare.write(content)
-            return ImageRef(file, str(path) if isinstance(path, str) and path else digest)
-        if isinstance(path, str) and path:
-            return ImageRef(os.path.join(os.path.dirname(self.path), path), identity(path))
-        return None
+            named = isinstance(path, str) and path
+            return ImageRef(file, _text(path, "image") if named else digest)
+        if path is None or path == "":
+            raise ValueError("it has no image")
+        name = _text(path, "image")
+        return ImageRef(os.path.join(os.path.dirname(self.path), name), identity(name))
+
+
+def _answers(given: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """One answer or several, texts or numbers.
+
+    Raises:
+        ValueError: when there is none, or one is something else.
+    """
+    several = given if isinstance(given, list) else [] if given is None else [given]
+    if not several:
+        raise ValueError("it has no answers")
+    return tuple(_text(answer, "answer") for answer in several)
+
+
+def _text(given: Any, what: str) -> str:  # noqa: ANN401
+    """A text or a number as text that can be written again.
+
+    Raises:
+        ValueError: when it is missing, something else, or holds half a character.
+    """
+    if given is None:
+        raise ValueError(f"it has no {what}")
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise ValueError(f"its {what} is neither text nor a number")
+    text = str(given)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"its {what} holds half a character") from None
+    return text

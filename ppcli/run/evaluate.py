@@ -1,7 +1,6 @@
 """The work of `eval`: each question asked of each variant of its image, and scored."""
 
 import json
-from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -196,6 +195,7 @@ class Estimate:
 class _Tally:
     """The scores of one variant, question by question."""
 
+    questions: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     scores: list[tuple[float, ...]] = field(default_factory=list)
@@ -208,7 +208,7 @@ class _Tally:
 class EvalSummary(InferSummary):
     """What `eval` adds up beside that: all scores, by variant."""
 
-    tallies: dict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+    tallies: dict[str, _Tally] = field(default_factory=dict)
 
     def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
         """Count one score."""
@@ -218,7 +218,8 @@ class EvalSummary(InferSummary):
             return
         self.good += 1
         self.earlier_good += earlier
-        tally = self.tallies[row.variant]
+        tally = self.tallies.setdefault(row.variant, _Tally())
+        tally.questions.append(row.custom_id)
         tally.images.append(row.image_id)
         tally.kinds.append(row.kind or "")
         tally.scores.append(tuple(getattr(row, name) or 0.0 for name in MEASURES))
@@ -245,9 +246,12 @@ class EvalSummary(InferSummary):
     def difference(self, variant: str, measure: str) -> Estimate | None:
         """How much better a variant is than the whole image, over the questions that both have."""
         place = MEASURES.index(measure)
-        full, other = self.tallies[FULL], self.tallies[variant]
-        if len(full.scores) != len(other.scores) or not full.scores:
+        full, other = self.tallies.get(FULL, _Tally()), self.tallies[variant]
+        of_full = dict(zip(full.questions, full.scores, strict=True))
+        both = [n for n, name in enumerate(other.questions) if name in of_full]
+        if not both:
             return None
-        scores = np.array(other.scores)[:, place] - np.array(full.scores)[:, place]
-        _, groups = np.unique(full.images, return_inverse=True)
+        pairs = [(other.scores[n][place], of_full[other.questions[n]][place]) for n in both]
+        scores = np.array([one - whole for one, whole in pairs])
+        _, groups = np.unique([other.images[n] for n in both], return_inverse=True)
         return Estimate(float(scores.mean()), *interval(scores, groups))

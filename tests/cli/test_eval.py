@@ -125,6 +125,28 @@ def test_what_cannot_be_asked_is_an_error_row_of_each_variant(
     assert "truncated: line-1: " in done.stderr.decode()
 
 
+def test_whole_images_that_are_too_long_for_the_model(data: Path, tmp_path: Path) -> None:
+    """The others are scored all the same, and compared where both are."""
+    tiny = Tiny(layers=2, depth=2, deepstack=(0,), max_positions=90)
+    write_checkpoint(tmp_path / "checkpoint", tiny)
+    pixelprune("export", tmp_path / "checkpoint", tmp_path / "model")
+    command = ("--data", data, "--model", tmp_path / "model", *QUICK, "-o", tmp_path / "out")
+    done = evaluate(*command, "--log-format", "json", code=3)
+    figures = lines(done.stderr)[-2]
+    asked = {name: one["questions"] for name, one in figures["variants"].items()}
+    assert asked == dict.fromkeys(VARIANTS[1:], 4) | {"conncomp": 2}  # which keeps a few more
+    assert figures["failures"] == {"context_too_long": 6}
+    shown = evaluate(*command, code=3).stderr.decode()
+    assert "pred_2d" in shown
+
+
+def test_scores_of_other_images_are_not_kept(data: Path, model: Path, tmp_path: Path) -> None:
+    command = ("--data", data, "--model", model, *QUICK, "-o", tmp_path / "out")
+    evaluate(*command)
+    Image.fromarray(blocks(320, 320, seed=9)).save(data.parent / "1.png")
+    assert "a file was written to since" in evaluate(*command, code=5).stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -30,19 +30,36 @@ def test_lines(tmp_path: Path) -> None:
         {"image": "a.png", "answers": ["so"]},
     ]
     path = tmp_path / "q.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)) + "\n\n[1]\nnot json\n")
+    odd = [
+        {"custom_id": 0, "image": "a.png", "question": "?", "answers": 12},
+        {"image": "a.png", "question": "?", "answers": [None]},
+        {"image": ["a.png"], "question": "?", "answers": ["x"]},
+        {"image": "a.png", "question": "?", "answers": [["x"]]},
+        {"image": "\ud800.png", "question": "?", "answers": ["x"]},
+        {"image": "a.png", "question": "?", "answers": ["\ud800"]},
+        {"image": "a.png", "question": "?", "answers": ["x"], "kind": "\ud800"},
+    ]
+    path.write_text("\n".join(map(json.dumps, [*lines, *odd])) + "\n\n[1]\nnot json\n")
     found = read(path)
     first, second, *broken = found
     assert (first.custom_id, first.answers, first.kind) == ("line-1", ("12", "12.0"), "value")
     assert (first.image.path, first.image.image_id) == (str(tmp_path / "in/a.png"), "in/a.png")
     assert (second.custom_id, second.answers, second.kind) == ("x", ("so",), None)
+    zero = broken.pop(3)
+    assert (zero.custom_id, zero.answers, zero.fault) == ("0", ("12",), None)
     faults = [one.fault for one in broken]
     assert faults == [
         "line 3: it has no answers",
         "line 4: it has no image",
         "line 5: it has no question",
-        "line 7: it has no image",
-        "line 8: it has no image",
+        "line 7: it has no answer",
+        "line 8: its image is neither text nor a number",
+        "line 9: its answer is neither text nor a number",
+        "line 10: its image holds half a character",
+        "line 11: its answer holds half a character",
+        "line 12: its kind holds half a character",
+        "line 14: it is not a JSON object",
+        "line 15: it is not a JSON object",
     ]
     assert len(read(path, limit=2)) == 2
 

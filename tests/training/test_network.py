@@ -36,7 +36,7 @@ def model() -> Qwen3VLForConditionalGeneration:
 
 def answered(model: Qwen3VLForConditionalGeneration, batch: Batch) -> torch.Tensor:
     grid = Grid.of(batch.rows, batch.columns, model.config, torch.device("cpu"))
-    embeds, deepstack = see(model.model.visual, patches_of(batch.rasters), grid)
+    embeds, deepstack, _ = see(model.model.visual, patches_of(batch.rasters), grid)
     return read(model, embeds, deepstack, grid, batch.texts)
 
 

@@ -11,7 +11,14 @@ from training.facts import KINDS, Fact
 from training.layouts import SEEN, UNSEEN
 from training.network import END_TOKEN
 from training.page import Glyph
-from training.samples import TRAIN, Document, Split, characters_of_tiles, document
+from training.samples import (
+    TRAIN,
+    Document,
+    Split,
+    characters_of_cells,
+    characters_of_tiles,
+    document,
+)
 
 TEST = Split("test", unseen_words=True, unseen_layouts=True)
 SHAPES = [(8, 4), (6, 9), (12, 8)]
@@ -91,6 +98,32 @@ def test_characters_are_read_line_by_line() -> None:
     assert not found[1:].any()
 
 
+def test_characters_of_cells_are_those_of_their_tiles() -> None:
+    """A patch is a quarter of a tile, in merge-block order; what its cells hold its tile holds."""
+    held = 0
+    for one in documents(TRAIN, 30):
+        tiles = characters_of_tiles(one, 99)
+        cells = characters_of_cells(one)
+        assert cells.shape == (tiles.shape[0] * tiles.shape[1] * 4, 8)
+        for tile, four in zip(tiles.reshape(-1, 99), cells.reshape(-1, 32), strict=True):
+            mine, whole = four[four > 0].tolist(), tile[tile > 0].tolist()
+            held += len(mine) / max(1, len(whole))
+            for code in set(mine):
+                assert mine.count(code) <= whole.count(code)
+    assert held > 300
+
+
+def test_the_place_of_a_cell() -> None:
+    made = document(Split("lines"), 0, (8, 4))
+    made.glyphs.clear()
+    across, down = made.image.width / 256, made.image.height / 128
+    made.glyphs.append(Glyph("x", (32 + 16 + 9) * across, (64 + 12) * down))
+    cells = characters_of_cells(made)
+    patch = (2 * 8 + 1) * 4 + 1  # of the third row of tiles the second, there the upper right one
+    assert cells[patch, 4 + 2] == ord("x")
+    assert np.count_nonzero(cells) == 1
+
+
 def test_texts() -> None:
     facts = [Fact("title", "Résumé"), Fact("line", "ab", "2")]
     ids, parts, positions, targets = texts_of(facts, random.Random(0))
@@ -112,4 +145,5 @@ def test_a_batch() -> None:
     batch = batch_of(TRAIN, range(3), (8, 4))
     assert batch.rasters.shape == (3, 128, 256, 3)
     assert batch.characters.shape == (3, 4, 8, 12)
+    assert batch.cells.shape == (3, 128, 8)
     assert batch.texts.ids.shape == (3, TEXT_LENGTH)
