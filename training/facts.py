@@ -11,7 +11,7 @@ _PHRASES = {
         "What does the field {A} say?",
         "Read the value of {A}.",
         "Tell me the {a}.",
-        'What stands next to "{A}"?',
+        'What is given for "{A}"?',
     ),
     "cell": (
         "What is the {b} of {A}?",
@@ -76,10 +76,13 @@ class Fact:
 
     def question(self, rng: random.Random) -> str:
         """One way to ask."""
-        phrase = rng.choice(_PHRASES[self.kind])
-        return phrase.format(
-            A=self.first, B=self.second, a=_lower(self.first), b=_lower(self.second)
-        )
+        return rng.choice(self.questions())
+
+    def questions(self) -> list[str]:
+        """All ways to ask."""
+        words = {"A": self.first, "B": self.second}
+        words |= {"a": _lower(self.first), "b": _lower(self.second)}
+        return [phrase.format(**words) for phrase in _PHRASES[self.kind]]
 
 
 def _lower(label: str) -> str:

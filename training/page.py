@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from itertools import combinations
 
 from PIL import Image, ImageDraw
 
@@ -77,6 +78,7 @@ class Page:
         self.image = Image.new("RGB", size, theme.paper)
         self.theme = theme
         self.glyphs: list[Glyph] = []
+        self._spans: list[tuple[float, float, float, float]] = []
         self._draw = ImageDraw.Draw(self.image)
 
     @property
@@ -104,12 +106,29 @@ class Page:
         x, baseline = round(x), round(y + size * 0.36)
         drawn = font(self.theme.face, size)
         self._draw.text((x, baseline), words, fill or self.theme.ink, drawn, "ls")
+        self._spans.append((x, y - size / 2, x + whole, y + size / 2))
         at = float(x)
         for character in words:
             step = width(self.theme.face, size, character)
             self.glyphs.append(Glyph(character, at + step / 2, y))
             at += step
         return at
+
+    @property
+    def legible(self) -> bool:
+        """Whether no text is cut off by the edge, and none touches another."""
+        wide, high = self.image.size
+        apart = self.theme.size / 4
+        return all(
+            min(left, top) >= 0 and right <= wide and bottom <= high
+            for left, top, right, bottom in self._spans
+        ) and not any(
+            one[0] < other[2] + apart
+            and other[0] < one[2] + apart
+            and one[1] < other[3]
+            and other[1] < one[3]
+            for one, other in combinations(self._spans, 2)
+        )
 
     def rule(self, x: float, y: float, length: float, fill: Colour | None = None) -> None:
         """A horizontal line."""

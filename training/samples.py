@@ -2,6 +2,7 @@
 
 import io
 import random
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +24,7 @@ from training.words import Words
 TILE = 32
 MIN_PIXELS, MAX_PIXELS = 4 * TILE * TILE, 768 * TILE * TILE
 FIT = FitOptions(Fit.RESIZE, TILE // 2, 2, MIN_PIXELS, MAX_PIXELS)
-SIZES_OF_TEXT = (11, 20)
+SIZES_OF_TEXT = (13, 20)
 # white is near 0, so that ink stands out from the first step on
 IMAGE_MEAN, IMAGE_STD = 0.9, 0.3
 _CELL = 4, 8
@@ -97,7 +98,7 @@ def document(
         kind = rng.choice(sorted(layouts))
         layouts[kind](draft)
         facts = _distinct(draft.facts)
-        if facts:
+        if facts and page.legible:
             break
     image = page.image
     if rng.random() < _JPEG_SHARE:
@@ -107,13 +108,23 @@ def document(
 
 @cache
 def _faces(unseen: bool) -> tuple[Face, ...]:
-    return installed(UNSEEN_FACES if unseen else SEEN_FACES)
+    found = installed(UNSEEN_FACES if unseen else SEEN_FACES)
+    if not found:
+        files = ", ".join(str(face.file) for face in UNSEEN_FACES)
+        msg = f"none of the fonts for the test is installed: {files}"
+        raise FileNotFoundError(msg)
+    return found
 
 
 def _distinct(facts: list[Fact]) -> list[Fact]:
-    """Those whose question has one answer."""
-    asked = [(fact.kind, fact.first.lower(), fact.second.lower()) for fact in facts]
-    return [fact for fact, key in zip(facts, asked, strict=True) if asked.count(key) == 1]
+    """Those no question about which could be meant for another."""
+    asked = [{question.lower() for question in fact.questions()} for fact in facts]
+    times = Counter(question for one in asked for question in one)
+    return [
+        fact
+        for fact, one in zip(facts, asked, strict=True)
+        if all(times[question] == 1 for question in one)
+    ]
 
 
 def _as_jpeg(image: Image.Image, quality: int) -> Image.Image:

@@ -100,7 +100,7 @@ class Learning:
             matrices, lr=RATE, weight_decay=DECAY_OF_WEIGHTS, adjust_lr_fn="match_rms_adamw"
         )
         adam = torch.optim.AdamW(
-            [*others, *reader.parameters()],
+            [*others, *reader.parameters(), *speller.parameters()],
             lr=RATE,
             betas=(0.9, 0.98),
             weight_decay=0.0,

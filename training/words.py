@@ -13,7 +13,7 @@ Department, Team, Group, Office, Branch, Street, City, Town, Country, State, Reg
 Address, Phone, Fax, Email, Website, Room, Floor, Seat, Gate, Platform, Weight, Height, Length,
 Width, Depth, Size, Colour, Material, Quantity, Speed, Power, Voltage, Pressure, Temperature,
 Humidity, Score, Grade, Rank, Level, Priority, Status, Type, Category, Class, Language, Currency,
-Payment, Method, Bank, Subject, Title, Topic, Remarks, Source, Target, Origin, Destination,
+Payment, Method, Bank, Subject, Topic, Remarks, Source, Target, Origin, Destination,
 Carrier, Vehicle, Plate, Mileage, Fuel, Insurance, Warranty"""
 _SETTINGS = """Dark mode, Wi-Fi, Bluetooth, Location, Sounds, Updates, Backup, Sync,
 Notifications, Autosave, Spell check, Cookies, Pop-ups, Scripts, Images, Cache, History, Airplane
@@ -21,11 +21,17 @@ mode, Vibration, Screen lock, Night light, Auto rotate, Battery saver, Hotspot, 
 Captions, Subtitles, Zoom, Grid, Ruler, Toolbar, Sidebar, Status bar, Word wrap, Line numbers,
 Minimap, Animations, Telemetry, Crash reports, Beta channel, Proxy, Firewall, Encryption, Remote
 access, Guest login, Auto login, Double click, Natural scroll, Sticky keys, High contrast,
-Narrator, Mono audio, Preview, Thumbnails"""
+Narrator, Mono audio, Preview, Thumbnails, Fast start, Private mode, Safe search, Tooltips, Badges,
+Read aloud, Dictation, Gestures, Haptics, Mirroring, Casting, Indexing, Debugging, Shadows,
+Transparency, Smooth edges, Tab groups, Split view, Auto update, Low power, Read receipts, Typing
+sounds, Stereo, Surround, Overlay, Auto fill, Key repeat, Quick reply, Offline mode"""
 _BUTTONS = """OK, Cancel, Apply, Save, Close, Open, Print, Delete, Send, Submit, Next, Back,
 Finish, Retry, Ignore, Abort, Yes, No, Help, Browse, Reset, Edit, Add, Remove, Copy, Paste,
 Install, Update, Skip, Continue, Accept, Decline, Sign in, Log out, Search, Upload, Download,
-Share, Connect, Rename"""
+Share, Connect, Rename, Undo, Redo, Exit, Quit, Start, Stop, Pause, Resume, Play, Record, Refresh,
+Reload, Restart, Restore, Export, Import, Select, Clear, Confirm, Dismiss, Details, More, Less,
+Previous, First, Last, Up, Down, Allow, Deny, Block, Reply, Forward, Archive, Publish, Register,
+Subscribe, Pay, Checkout, Book, Test, Verify, Repair, Scan, Move, Replace, Format, Login"""
 _TITLES = """Invoice, Receipt, Order form, Delivery note, Packing list, Price list, Timesheet,
 Report, Summary, Statement, Quotation, Application, Registration, Membership, Inventory,
 Schedule, Agenda, Minutes, Checklist, Settings, Preferences, Options, Properties, Warning, Error,
@@ -51,11 +57,20 @@ Turner, Walsh"""
 _CITIES = """London, Paris, Berlin, Madrid, Rome, Vienna, Prague, Oslo, Lisbon, Dublin, Athens,
 Warsaw, Zurich, Geneva, Munich, Hamburg, Boston, Chicago, Denver, Austin, Seattle, Toronto, Lima,
 Quito, Cairo, Tokyo, Osaka, Seoul, Delhi, Mumbai, Sydney, Perth, Leeds, York, Bath, Lyon, Nice,
-Turin, Milan, Ghent"""
+Turin, Milan, Ghent, Bergen, Malaga, Porto, Seville, Naples, Venice, Bologna, Graz, Basel, Lucerne,
+Cologne, Bremen, Dresden, Leipzig, Nantes, Dijon, Lille, Bruges, Utrecht, Delft, Aarhus, Malmo,
+Turku, Riga, Vilnius, Krakow, Brno, Zagreb, Split, Sofia, Bucharest, Ankara, Izmir, Haifa, Amman,
+Doha, Nairobi, Accra, Lagos, Dakar, Tunis, Bogota, Havana, Montreal, Calgary, Dallas, Houston"""
 _COLUMNS = """Item, Qty, Price, Total, Unit, Code, Date, Size, Stock, Rate, Hours, Cost, Mon,
 Tue, Wed, Thu, Fri, Jan, Feb, Mar, Apr, May, Jun, North, South, East, West, Min, Max, Mean, Sum,
 Score, Rank, Age, Q1, Q2, Q3, Q4, 2021, 2022, 2023, 2024, Home, Away, Won, Lost, Points, Weight,
-Height, Start, End, Room, Time"""
+Height, Start, End, Room, Time, Net, Gross, Tax, Fee, Type, Class, Level, Week, Day, Year, Left,
+Right, In, Out, Paid, Due, Low, High, Open, Close, Input, Output, Pass, Fail, Mass, Area, Volume,
+Width, Depth, Speed, Power, Load, Lap, Set, Grade, Zone, Shift, Plan, Real, Diff, Share, Used, Free,
+Jul, Aug, Sep, Sat, Sun, A, B, C, D, 2018, 2019, 2020, 2025, 2026"""
+_TOTALS = """Total, Amount due, Balance, Total due, Grand total, Net total, To pay, Amount, Total
+price, Sum total, Overall, Final amount, Payable, Total cost, Balance due, Total amount, Altogether,
+Total to pay, Full price, Amount payable, Invoice total, Order total, Bill total, Total charge"""
 _ENTRIES = """New, Open, Save as, Page setup, Undo, Redo, Cut, Select all, Go to, Find next, Full
 screen, Zoom in, Zoom out, Insert row, Merge cells, Sort, Group, Align left, Centre, Bold,
 Italic, Underline, Bookmarks, Extensions, Developer, Plug-ins, About, Check spelling, Word count,
@@ -192,5 +207,6 @@ _KINDS = {
         "cities": _CITIES,
         "columns": _COLUMNS,
         "entries": _ENTRIES,
+        "totals": _TOTALS,
     }.items()
 }

@@ -4,12 +4,15 @@ from dataclasses import asdict
 from typing import Any
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from ppcli.cli.options import logger
 from ppcli.cli.terminal import Terminal
 from ppcli.run.evaluate import MEASURES, Estimate, EvalSummary
 from ppcli.store.rows import FULL
+
+_LESS = "exact − full"
 
 
 def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
@@ -54,21 +57,24 @@ def _fields(estimate: Estimate | None) -> dict[str, float] | None:
     return None if estimate is None else asdict(estimate)
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, folds: str = "") -> Table:
+    """An empty table; in a narrow terminal one column may fold, or rich would cut off names."""
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", no_wrap=True)
+        justify: JustifyMethod = "right" if place else "left"
+        table.add_column(column, justify=justify, no_wrap=column != folds)
     return table
 
 
 def _variants_table(summary: EvalSummary) -> Table:
-    table = _table("", "asked", "tokens", "exact", "ANLS", "relaxed", "exact − full", "ms")
+    table = _table("", "tokens", "exact", "ANLS", "relaxed", _LESS, "ms", folds=_LESS)
     for variant, tally in summary.tallies.items():
         scores = [_per_cent(summary.estimate(variant, name)) for name in MEASURES]
         less = "" if variant == FULL else _signed(summary.difference(variant, "exact"))
         milliseconds = f"{tally.milliseconds / len(tally.scores):,.0f}"
-        number, share = f"{len(tally.scores):,}", f"{tally.kept / tally.tokens:.0%}"
-        table.add_row(variant, number, share, *scores, less, milliseconds)
+        name = f"{variant}\n  {len(tally.scores):,} asked"
+        share = f"{tally.kept / tally.tokens:.0%}"
+        table.add_row(name, share, *scores, less, milliseconds)
     return table
 
 

@@ -254,4 +254,4 @@ class EvalSummary(InferSummary):
         pairs = [(other.scores[n][place], of_full[other.questions[n]][place]) for n in both]
         scores = np.array([one - whole for one, whole in pairs])
         _, groups = np.unique([other.images[n] for n in both], return_inverse=True)
-        return Estimate(float(scores.mean()), *interval(scores, groups))
+        return Estimate(float(scores.mean()), *interval(scores, groups, -1.0))

@@ -7,14 +7,16 @@ import pytest
 
 from ppcli.vlm.byte_tokens import byte_tokenizer
 from training.batches import TEXT_LENGTH, batch_of, texts_of
+from training.faces import PILLOW
 from training.facts import KINDS, Fact
 from training.layouts import SEEN, UNSEEN
 from training.network import END_TOKEN
-from training.page import Glyph
+from training.page import Glyph, Page, Theme
 from training.samples import (
     TRAIN,
     Document,
     Split,
+    _distinct,
     characters_of_cells,
     characters_of_tiles,
     document,
@@ -29,8 +31,8 @@ def documents(split: Split, count: int) -> list[Document]:
 
 
 def lines_of(made: Document) -> str:
-    """All that was drawn, in the order of drawing."""
-    return "".join(glyph.character for glyph in made.glyphs)
+    """All that was drawn, in the order of drawing, without spaces."""
+    return "".join(glyph.character for glyph in made.glyphs).replace(" ", "")
 
 
 @pytest.mark.parametrize("split", [TRAIN, TEST])
@@ -40,9 +42,9 @@ def test_every_answer_stands_in_the_picture(split: Split) -> None:
         drawn = lines_of(one)
         for fact in one.facts:
             if fact.kind in ("value", "cell", "title", "button", "line"):
-                assert fact.answer in drawn, (one.kind, fact)
+                assert fact.answer.replace(" ", "") in drawn, (one.kind, fact)
             if fact.kind in ("value", "cell", "ticked"):
-                assert fact.first in drawn
+                assert fact.first.replace(" ", "") in drawn
         width, height = one.image.size
         assert all(0 <= glyph.x < width and 0 <= glyph.y < height for glyph in one.glyphs)
     kinds = {one.kind for one in made}
@@ -53,8 +55,39 @@ def test_every_answer_stands_in_the_picture(split: Split) -> None:
 
 def test_no_question_has_two_answers() -> None:
     for one in documents(TRAIN, 200):
-        asked = [(fact.kind, fact.first.lower(), fact.second.lower()) for fact in one.facts]
+        asked = [question.lower() for fact in one.facts for question in fact.questions()]
         assert len(asked) == len(set(asked))
+
+
+def test_facts_that_share_a_question_are_left_out() -> None:
+    """A label "Title" could be what "What is the title?" asks for."""
+    facts = [Fact("title", "Invoice"), Fact("value", "Dr.", "Title"), Fact("value", "7", "Tax")]
+    assert _distinct(facts) == facts[2:]
+    assert _distinct(facts[1:]) == facts[1:]
+
+
+def apart(one: Glyph, other: Glyph) -> bool:
+    return abs(one.x - other.x) >= 5 or abs(one.y - other.y) >= 10
+
+
+@pytest.mark.parametrize("split", [TRAIN, TEST])
+def test_no_text_is_drawn_over_another(split: Split) -> None:
+    """Letters of different words are apart; those of one word follow each other."""
+    for one in documents(split, 150):
+        for number, glyph in enumerate(one.glyphs):
+            for other in one.glyphs[number + 2 :]:
+                narrow = {glyph.character, other.character} & set(" .,:;'|!iljItf1-/()[]\"")
+                assert narrow or apart(glyph, other), (one.kind, glyph, other)
+
+
+def test_a_page_tells_text_that_cannot_be_read() -> None:
+    theme = Theme.drawn(random.Random(0), (PILLOW,), (16, 16))
+    for other, legible in (((90, 20), True), ((22, 20), False), ((170, 60), False)):
+        page = Page((200, 100), theme)
+        end = page.text(5, 20, "name")
+        assert 22 < end < 85
+        page.text(*other, "value")
+        assert page.legible == legible
 
 
 def test_a_seed_is_a_document_and_splits_share_none() -> None:

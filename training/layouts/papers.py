@@ -61,9 +61,9 @@ def receipt(draft: Draft) -> None:
     rng, page, words = draft.rng, draft.page, draft.words
     draft.title()
     line = page.line + rng.randint(-3, 2)
-    space = max(draft.width * 0.55, 0)
     inset = rng.uniform(0, draft.width * 0.15)
     left, right = draft.left + inset, draft.right - inset
+    space = right - left - page.width_of("99.99") - page.theme.size
     things = [
         one for one in words.some("things", draft.rows(line) - 1) if page.width_of(one) < space
     ]
@@ -81,11 +81,13 @@ def receipt(draft: Draft) -> None:
     if rng.random() < 0.7:
         page.rule(left, y + 1, right - left)
     y += line
-    last = "Total" if not words.test else "Sum"
-    larger = rng.choice((1.0, 1.0, 1.15))
-    page.text(left, y - line / 2 + 1, last, larger=larger)
-    page.text(right, y - line / 2 + 1, f"{total:.2f}", larger=larger, align="right")
-    draft.facts.append(Fact("value", f"{total:.2f}", last))
+    larger, sum_up = rng.choice((1.0, 1.0, 1.15)), f"{total:.2f}"
+    room = right - left - page.theme.size - page.width_of(sum_up, larger)
+    last = draft.fitting(lambda: words.one("totals"), room / larger)
+    if last:
+        page.text(left, y - line / 2 + 1, last, larger=larger)
+        page.text(right, y - line / 2 + 1, sum_up, larger=larger, align="right")
+        draft.facts.append(Fact("value", sum_up, last))
     if things:
         draft.facts.append(Fact("count", str(len(things)), "items"))
 
@@ -96,12 +98,11 @@ def listing(draft: Draft) -> None:
     titled = len(draft.facts)
     draft.title()
     titled = len(draft.facts) > titled
-    style = rng.choice(("number", "bullet", "plain"))
-    if titled and style == "plain":
-        style = "number"  # or nobody knew whether the title is the first line
+    # below a title only a number tells which line is the first
+    style = "number" if titled else rng.choice(("number", "bullet", "plain"))
     line = page.line + rng.randint(-2, 5)
     count, mark = draft.rows(line), rng.choice((".", ")"))
-    indent = page.theme.size * 1.8 if style != "plain" else 0
+    indent = 0.0 if style == "plain" else page.width_of(f"{count}.") + page.theme.size * 0.6
     makers = (
         lambda: words.sentence(2),
         lambda: words.one("things"),

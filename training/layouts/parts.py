@@ -82,15 +82,15 @@ def window(draft: Draft) -> None:
     accented = rng.random() < 0.4
     bar = (draft.left, draft.top, draft.width, high)
     page.box(bar, theme.accent if accented else theme.panel, theme.faint)
-    words = draft.words.one("titles")
     fill = theme.paper if accented else theme.ink
-    middle = rng.random() < 0.3
+    middle, side = rng.random() < 0.3, theme.size * 0.5
     x = (draft.left + draft.right) / 2 if middle else draft.left + rng.randint(5, 10)
-    page.text(x, draft.top + high / 2, words, fill, align="middle" if middle else "left")
-    side = theme.size * 0.5
+    words = draft.fitting(lambda: draft.words.one("titles"), draft.width - 28 - side)
+    if words:
+        page.text(x, draft.top + high / 2, words, fill, align="middle" if middle else "left")
+        draft.facts.append(Fact("title", words))
     if rng.random() < 0.7 and not middle:
         x, y = draft.right - 6 - side, draft.top + high / 2 - side / 2
         page.box((x, y, side, side), None, fill)
-    draft.facts.append(Fact("title", words))
     draft.left, draft.right = draft.left + rng.randint(6, 12), draft.right - rng.randint(6, 12)
     draft.top, draft.bottom = draft.top + high + rng.randint(2, 6), draft.bottom - rng.randint(2, 6)

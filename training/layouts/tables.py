@@ -11,13 +11,15 @@ def key_values(draft: Draft) -> None:
     draft.title()
     line = page.line + rng.randint(0, 6)
     found = pairs(draft, draft.rows(line), draft.width - 16)
-    if not found:
-        return
-    first = max(page.width_of(label) for label, _ in found) + 10
-    widest = max(page.width_of(value) for _, value in found)
-    first = min(first, draft.width - widest - 6)
-    whole = draft.width if rng.random() < 0.5 else first + widest + 10
-    whole = min(whole, draft.width)
+    while True:
+        if not found:
+            return
+        first = max(page.width_of(label) for label, _ in found) + 10
+        widest = max(page.width_of(value) for _, value in found) + 10
+        if first + widest <= draft.width:
+            break
+        found.remove(max(found, key=lambda pair: max(map(page.width_of, pair))))
+    whole = draft.width if rng.random() < 0.5 else first + widest
     page.box((draft.left, draft.top, whole, line * len(found)), None, page.theme.faint)
     if rng.random() < 0.4:
         page.box(
@@ -38,10 +40,10 @@ def grid(draft: Draft) -> None:
     """Rows with labels under columns with names."""
     draft.title()
     labels = draft.rng.choice(("things", "people", "cities", "labels"))
-    table(draft, labels, draft.bottom)
+    table(draft, labels, draft.bottom, "rows")
 
 
-def table(draft: Draft, labels: str, bottom: float) -> float:
+def table(draft: Draft, labels: str, bottom: float, called: str) -> float:
     """Draw a grid down to some height; gives where it ends."""
     rng, page, words = draft.rng, draft.page, draft.words
     line = page.line + rng.randint(-2, 5)
@@ -58,7 +60,12 @@ def table(draft: Draft, labels: str, bottom: float) -> float:
     )
     room = draft.width - first
     narrow = page.theme.size * rng.uniform(3.2, 5)
-    columns = words.some("columns", max(1, min(6, int(room // narrow))))
+    step = room / max(1, min(6, int(room // narrow)))
+    taken = {fact.first for fact in draft.facts}
+    names = [one for one in words.some("columns", 24) if one not in taken]
+    columns = [one for one in names if page.width_of(one) < step - 8][: round(room / step)]
+    if not columns:
+        return draft.top
     step = room / len(columns)
     ruled, striped = rng.random() < 0.6, rng.random() < 0.3
     right = rng.random() < 0.5
@@ -83,7 +90,7 @@ def table(draft: Draft, labels: str, bottom: float) -> float:
         page.box((draft.left, draft.top, draft.width, end - draft.top), None, page.theme.faint)
         for place in range(len(columns)):
             page.pole(draft.left + first + place * step, draft.top, end - draft.top)
-    draft.facts.append(Fact("count", str(len(rows)), "rows"))
+    draft.facts.append(Fact("count", str(len(rows)), called))
     return end
 
 
@@ -97,17 +104,18 @@ def invoice(draft: Draft) -> None:
     page, rng = draft.page, draft.rng
     draft.title()
     line = page.line
-    heads = pairs(draft, rng.randint(1, 3), draft.width * 0.8)
+    most = int((draft.bottom - draft.top) // line)
+    heads = pairs(draft, min(rng.randint(1, 3), most), draft.width * 0.8)
     for label, value in heads:
-        page.text(draft.left, draft.top + line / 2, f"{label}: ")
-        page.text(draft.left + page.width_of(f"{label}: "), draft.top + line / 2, value)
+        end = page.text(draft.left, draft.top + line / 2, f"{label}:")
+        page.text(end + page.theme.size * 0.5, draft.top + line / 2, value)
         draft.facts.append(Fact("value", value, label))
         draft.top += line
     draft.top += 4
-    end = table(draft, "things", draft.bottom - line - 4)
-    last = draft.rng.choice(("Total", "Amount due", "Balance")) if not draft.words.test else "Sum"
-    value = f"{rng.uniform(1, 9999):,.2f}"
-    if last in [label for label, _ in heads] or end + line > draft.bottom + 4:
+    end = table(draft, "things", draft.bottom - line - 4, "items")
+    last, value = draft.words.one("totals"), f"{rng.uniform(1, 9999):,.2f}"
+    wide = page.width_of(last) + page.width_of(value) + page.theme.size
+    if end + 2 + line > draft.bottom or wide > draft.width - 6:
         return
     page.rule(draft.left, end + 2, draft.width)
     page.text(draft.left + 3, end + 2 + line / 2, last)

@@ -95,9 +95,11 @@ def menu(draft: Draft) -> None:
         ink = page.theme.paper if number == lit else page.theme.ink
         end = page.text(draft.left + 8, y, entry, ink)
         keys = f"{rng.choice(('Ctrl+', 'Alt+', 'F'))}{rng.randint(1, 9)}"
-        if shortcuts and end + page.width_of(keys) + 14 < draft.right:
+        shown = shortcuts and end + page.width_of(keys) + 14 < draft.right
+        if shown:
             page.text(draft.right - 6, y, keys, ink, align="right")
-        draft.facts.append(Fact("line", entry, str(number + 1)))
+        whole = f"{entry} {keys}" if shown else entry
+        draft.facts.append(Fact("line", whole, str(number + 1)))
     if entries:
         draft.facts.append(Fact("count", str(len(entries)), "entries"))
 
