@@ -16,10 +16,11 @@ import copy
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from statistics import fmean
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -46,19 +47,16 @@ from training.samples import IMAGE_MEAN, IMAGE_STD, MAX_PIXELS, MIN_PIXELS, VALI
 
 SMALL = ((8, 4), (6, 5), (4, 8))
 MIDDLE = ((8, 8), (10, 6), (12, 5), (6, 10))
-LARGE = ((12, 10), (16, 8), (10, 12), (8, 16))
 STAGES = (
     Stage(until=60_000, sizes=((8, 4),), tiles=1024, text=(15, 21), answers=False),
-    Stage(until=400_000, sizes=SMALL, tiles=1024, answers=False),
-    Stage(until=1_000_000, sizes=SMALL, tiles=1024),
-    Stage(until=1_500_000, sizes=SMALL + MIDDLE, tiles=2048),
-    Stage(until=1 << 60, sizes=SMALL + MIDDLE + LARGE, tiles=2048),
+    Stage(until=150_000, sizes=SMALL, tiles=1024, answers=False),
+    Stage(until=600_000, sizes=SMALL, tiles=1024),
+    Stage(until=1 << 60, sizes=SMALL + MIDDLE, tiles=2048),
 )
 RATE, WARM_UP, DECAY_OF_WEIGHTS = 3e-3, 100, 0.02
 _MORE_ON_CUDA = 8  # tiles in a batch
 _SCALE_OF_LOSS = 2.0**20  # products of small gradients, not normal any more, take ages on a CPU
 REPORT_SECONDS, SAVE_SECONDS = 60, 300
-VALIDATION_PICTURES = 96
 
 
 @dataclass(slots=True)
@@ -145,7 +143,7 @@ class Twin:
         self._reader = copy.deepcopy(learning.reader).bfloat16()
         self._speller = copy.deepcopy(learning.speller).bfloat16()
         self._grids: dict[tuple[int, int], Grid] = {}
-        torch._dynamo.config.recompile_limit = 2 * len(SMALL + MIDDLE + LARGE)
+        torch._dynamo.config.recompile_limit = 4 * len(SMALL + MIDDLE)
         self._see, self._read = (
             torch.compile(one, dynamic=False) if compiled else one for one in (see, read)
         )
@@ -222,22 +220,25 @@ def _whole_answers(hit: Tensor, wanted: Tensor, parts: Tensor) -> Tensor:
 
 
 def train(learning: Learning, out: Path, minutes: float, decay: bool, compiled: bool) -> None:
-    """Learn for some minutes."""
+    """Learn for some minutes; each stage begins with small steps."""
     twin = Twin(learning, compiled)
     began = reported = saved = time.perf_counter()
     earlier = learning.seconds
     seen: list[dict[str, float]] = []
+    begun, first_step = None, 0
     for stage, batch in _batches(learning):
+        if stage is not begun:
+            begun, first_step = stage, learning.steps
         loss, right = twin.losses(batch, stage.answers)
         now = time.perf_counter()
-        left = 1 - (now - began) / (60 * minutes)
-        rate = RATE * min(1.0, (learning.steps + 1) / WARM_UP) * (max(left, 0.0) if decay else 1.0)
-        twin.step(loss, rate)
+        left = max(0.0, 1 - (now - began) / (60 * minutes))
+        warm = min(1.0, (learning.steps - first_step + 1) / WARM_UP)
+        twin.step(loss, RATE * warm * (left if decay else 1.0))
         learning.pictures += len(batch.rasters)
         learning.steps += 1
         learning.seconds = earlier + now - began
         seen.append({"loss": loss.item(), **{name: one.item() for name, one in right.items()}})
-        if now - reported > REPORT_SECONDS:
+        if left <= 0 or now - reported > REPORT_SECONDS:
             _report(out, learning, seen, validation(twin, stage))
             seen, reported = [], now
         if left <= 0 or now - saved > SAVE_SECONDS:
@@ -253,9 +254,9 @@ def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
         if learning.pictures >= stage.until:
             continue
         on_cuda = learning.model.device.type == "cuda"
-        larger = replace(stage, tiles=stage.tiles * (_MORE_ON_CUDA if on_cuda else 1))
+        stage = replace(stage, tiles=stage.tiles * (_MORE_ON_CUDA if on_cuda else 1))  # noqa: PLW2901
         made = DataLoader(
-            Batches(larger, learning.pictures),
+            Batches(stage, learning.pictures),
             batch_size=None,
             num_workers=max(1, (os.cpu_count() or 1) - 2),
             prefetch_factor=4,
@@ -268,27 +269,35 @@ def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
 
 @torch.no_grad()
 def validation(twin: Twin, stage: Stage) -> dict[str, float]:
-    """Shares of what is right on documents that training does not see."""
-    columns, rows = stage.sizes[-1]
-    batch = batch_of(VALIDATION, range(VALIDATION_PICTURES), (columns, rows), stage.text)
-    loss, right = twin.losses(batch, stage.answers)
-    return {"loss": loss.item(), **{name: one.item() for name, one in right.items()}}
+    """Shares of what is right on documents that training does not see, of all sizes."""
+    found = []
+    for columns, rows in stage.sizes:
+        seeds = range(max(1, stage.tiles // (columns * rows)))
+        loss, right = twin.losses(
+            batch_of(VALIDATION, seeds, (columns, rows), stage.text), stage.answers
+        )
+        found.append({"loss": loss.item(), **{name: one.item() for name, one in right.items()}})
+    return _means(found)
 
 
 def _report(
-    out: Path, learning: Learning, seen: Iterable[dict[str, float]], held_out: dict[str, Any]
+    out: Path, learning: Learning, seen: list[dict[str, float]], held_out: dict[str, float]
 ) -> None:
-    rows = list(seen)
-    means = {name: sum(row.get(name, 0.0) for row in rows) / len(rows) for name in rows[-1]}
     line = {
         "pictures": learning.pictures,
         "minutes": round(learning.seconds / 60, 1),
-        **{name: round(mean, 4) for name, mean in means.items()},
-        "validation": {name: round(value, 4) for name, value in held_out.items()},
+        **_means(seen),
+        "validation": held_out,
     }
     typer.echo(json.dumps(line))
     with (out / "curve.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Of each name over the rows that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: round(fmean(row[name] for row in rows if name in row), 4) for name in names}
 
 
 def write_checkpoint(model: Qwen3VLForConditionalGeneration, folder: Path) -> None:

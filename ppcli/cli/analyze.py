@@ -141,7 +141,7 @@ def analyze(
     from ppcli.cli.summary import show_summary
     from ppcli.cli.target import Target
     from ppcli.cli.values import colour, executor_for, fit_options
-    from ppcli.run.analysis import AnalysisOptions
+    from ppcli.run.analysis import AnalysisOptions, load_kernels
     from ppcli.run.analyze import AnalyzeWork
     from ppcli.run.run import Limits
     from ppcli.run.summary import AnalyzeSummary
@@ -158,7 +158,14 @@ def analyze(
         patches=target.is_folder and not no_patches,
     )
     terminal = Terminal(quiet, verbose, log_format)
-    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, options)
+    executor = executor_for(
+        workers,
+        timeout,
+        worker_memory,
+        max_image_pixels,
+        verbose,
+        partial(load_kernels, options),
+    )
     return carry_out(
         AnalyzeWork(options, executor),
         listing,

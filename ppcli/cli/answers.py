@@ -1,18 +1,17 @@
 """From the options of `infer` to its run, and what is shown of the answers."""
 
-import os
-import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, BinaryIO
+from functools import partial
+from typing import Any
 
 from ppcli.cli.options import logger
 from ppcli.cli.running import RunInputs
+from ppcli.cli.speech import Speaker, spoken, spoken_by_line
 from ppcli.cli.summary import failures, show_totals
 from ppcli.cli.target import Target
-from ppcli.cli.terminal import Terminal, data_on_stdout
+from ppcli.cli.terminal import Terminal
 from ppcli.coding.options import CoderOptions
 from ppcli.errors import UsageError
 from ppcli.inputs.listing import Listing
@@ -25,10 +24,10 @@ from ppcli.run.prepare import ImageSource, RequestSource, Source
 from ppcli.run.stored import StoredImages, StoredSource, is_dataset
 from ppcli.run.summary import PHASES, InferSummary
 from ppcli.store.manifest import Manifest
-from ppcli.store.outputs import RowSink, RowsOnly
-from ppcli.store.rows import ANSWERS, OK, MainRow
+from ppcli.store.outputs import RowSink
+from ppcli.store.rows import ANSWERS
 from ppcli.store.schema import Config
-from ppcli.vlm.directory import ModelDirectory
+from ppcli.vlm.directory import SMALL_MODEL, ModelDirectory
 from ppcli.vlm.engine import Ask, Engine
 from ppcli.vlm.sessions import Place, open_sessions
 
@@ -82,8 +81,8 @@ class Asking:
         source = RequestSource(self.options, self.executor, self.ask)
         return self._job(source, requests, self._coding())
 
-    def of_images(self, listing: Listing, streamed: bool) -> Job:
-        """The same thing, asked of every image; `streamed` if the answer to one may be spoken."""
+    def of_images(self, listing: Listing) -> Job:
+        """The same thing, asked of every image."""
         first = listing.inputs[0] if listing.inputs else ""
         datasets = [one for one in listing.inputs if is_dataset(one)]
         if datasets:
@@ -101,12 +100,16 @@ class Asking:
             return self._job(StoredSource(first, self.ask), images, Manifest.read(first).config)
         listing.check()
         source = ImageSource(AnalyzeWork(self.options, self.executor), self.ask)
-        job = self._job(source, listing, self._coding())
-        alone = listing.inputs == (first,) and not listing.files0_from and os.path.isfile(first)
-        if streamed and alone and sys.stdout is not None and sys.stdout.isatty():
-            alone_at_once = replace(self, batch_size=1)._engine  # pages speak one after another
-            return _spoken(replace(job, work=replace(job.work, engine=alone_at_once)))
-        return job
+        return self._job(source, listing, self._coding())
+
+    def aloud(self, job: Job, alone: bool) -> Job:
+        """The same job, answered in plain text on the terminal; of one image as it comes."""
+        if not alone:
+            return replace(job, open_sink=spoken_by_line)
+        speaker = Speaker()
+        engine = replace(self, batch_size=1)._engine  # pages speak one after another
+        work = replace(job.work, engine=engine, on_text=speaker)
+        return replace(job, work=work, open_sink=partial(spoken, speaker))
 
     def _coding(self) -> Config:
         config = self.options.as_config()
@@ -129,39 +132,27 @@ class Asking:
         return Engine(self.model, sessions, self.prune, self.batch_size)
 
 
+def open_model(folder: str | None) -> ModelDirectory:
+    """The model directory that `--model` names, or our own small model, which is told.
+
+    Raises:
+        ModelError: when it is none, or not whole.
+    """
+    if folder is None:
+        logger.warning("%s", _SMALL_MODEL_ANSWERS)
+    return ModelDirectory.open(SMALL_MODEL if folder is None else folder)
+
+
 def tell_fallback(place: Place) -> None:
     """Say why a model runs on the CPU although CUDA was welcome."""
     if place.fallback:
         logger.warning("the model runs on the CPU; CUDA is not used: %s", place.fallback)
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what could command a terminal
-
-
-class _Speaker:
-    """Writes an answer to a terminal as it comes."""
-
-    stream: BinaryIO
-
-    def __call__(self, text: str) -> None:
-        self.stream.write(_CONTROL.sub("\ufffd", text).encode())
-        self.stream.flush()
-
-    def add(self, row: MainRow) -> None:
-        """End the line of an answer."""
-        if row.status == OK:
-            self("\n")
-
-
-def _spoken(job: Job) -> Job:
-    speaker = _Speaker()
-
-    @contextmanager
-    def open_sink(_: Target) -> Iterator[RowSink]:
-        with data_on_stdout() as speaker.stream:
-            yield RowsOnly(speaker)
-
-    return replace(job, work=replace(job.work, on_text=speaker), open_sink=open_sink)
+_SMALL_MODEL_ANSWERS = (
+    "no --model, so the small model of the package answers, which reads forms, tables and windows "
+    "like those it was trained on; for real work: pixelprune export Qwen/Qwen3-VL-2B-Instruct DIR"
+)
 
 
 def show_answers(summary: InferSummary, terminal: Terminal) -> None:

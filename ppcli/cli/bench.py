@@ -128,7 +128,7 @@ def bench(
     coder = CoderOptions(
         method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
     )
-    if (model is None) == (random_weights is None):
+    if model is not None and random_weights is not None:
         raise UsageError("one model: --model DIR, or --random-weights with a size")
     if random_weights is None and any(one is not None for one in (layers, dtype, weights)):
         raise UsageError("--layers, --dtype and --weights are for --random-weights")
@@ -148,7 +148,7 @@ def bench(
     listing = listing_of(inputs, files0_from, include, exclude, limit, output or "")
     listing.check()
     if random_weights is None:
-        subject = of_directory(model or "", device, device_id)
+        subject = of_directory(model, device, device_id)
     else:
         rounded = weights or Weights.FLOAT
         subject = of_random_weights(

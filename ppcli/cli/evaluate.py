@@ -104,40 +104,39 @@ def evaluate(
     if row_format is Format.OPENAI:
         raise UsageError("--format openai is for answers, and these are scores")
     check_output(output, row_format)
-    if model is None:
-        raise UsageError("no model: --model names a folder that pixelprune export wrote")
-    from ppcli.cli.answers import tell_fallback
+    from ppcli.cli.answers import open_model, tell_fallback
     from ppcli.cli.eval_output import show_scores
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
     from ppcli.cli.terminal import Terminal
     from ppcli.cli.values import executor_for, parse_batch_size
-    from ppcli.coding.options import CoderOptions
     from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
     from ppcli.imaging.fit import FitOptions
     from ppcli.inputs.questions import QuestionFile
-    from ppcli.run.analysis import AnalysisOptions
     from ppcli.run.evaluate import EvalSummary, EvalWork, QuestionSource, eval_config
     from ppcli.run.infer import InferWork
     from ppcli.run.run import Limits
-    from ppcli.run.variants import variants_at
-    from ppcli.vlm.directory import ModelDirectory
+    from ppcli.run.variants import load_variant_kernels, variants_at
     from ppcli.vlm.engine import Engine
     from ppcli.vlm.sessions import choose_place, open_sessions
 
     terminal = Terminal(quiet, verbose, log_format)
     slots = parse_batch_size(batch_size)
-    directory = ModelDirectory.open(model)
-    place = choose_place(model, directory.manifest.dtype, device, device_id)
+    directory = open_model(model)
+    place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
     tell_fallback(place)
     fit = FitOptions.of_preset(directory.preset)
-    kernels = AnalysisOptions(CoderOptions(), fit)
-    executor = executor_for(
-        workers, timeout, worker_memory, DEFAULT_MAX_IMAGE_PIXELS, verbose, kernels
-    )
     variants = variants_at(taus, seed)
     if len({variant.name for variant in variants}) < len(variants):
         raise UsageError(f"--thresholds is {thresholds!r}, of which two look the same")
+    executor = executor_for(
+        workers,
+        timeout,
+        worker_memory,
+        DEFAULT_MAX_IMAGE_PIXELS,
+        verbose,
+        partial(load_variant_kernels, fit, variants),
+    )
     summary = EvalSummary()
     asking = InferWork(
         QuestionSource(fit, variants, executor, max_new_tokens),

@@ -157,21 +157,18 @@ def infer(
     coder = CoderOptions(
         method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
     )
-    if model is None:
-        raise UsageError("no model: --model names a folder that pixelprune export wrote")
     if no_prune and coder != CoderOptions(seed=seed):
         raise UsageError("--no-prune feeds every patch, so how to prune cannot be said beside it")
     check_output(output, row_format)
-    from ppcli.cli.answers import Asking, show_answers
+    from ppcli.cli.answers import Asking, open_model, show_answers
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
-    from ppcli.cli.terminal import Terminal, listing_of, stdin_bytes
+    from ppcli.cli.terminal import Terminal, listing_of, stdin_bytes, stdout_is_terminal
     from ppcli.cli.values import colour, executor_for, parse_batch_size
     from ppcli.imaging.fit import FitOptions
-    from ppcli.run.analysis import AnalysisOptions
+    from ppcli.run.analysis import AnalysisOptions, load_kernels
     from ppcli.run.run import Limits
     from ppcli.run.summary import InferSummary
-    from ppcli.vlm.directory import ModelDirectory
     from ppcli.vlm.engine import Ask, check_texts
     from ppcli.vlm.sessions import choose_place
 
@@ -179,9 +176,9 @@ def infer(
     text = "" if requests is not None else _prompt(prompt, prompt_file)
     ask = Ask(text, system, max_new_tokens, temperature, top_p, seed)
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)
-    directory = ModelDirectory.open(model)
+    directory = open_model(model)
     check_texts(directory, text, system)
-    place = choose_place(model, directory.manifest.dtype, device, device_id)
+    place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
     options = AnalysisOptions(
         coder,
         FitOptions.of_preset(directory.preset),
@@ -190,7 +187,14 @@ def infer(
         max_image_pixels,
         rebuildable=False,
     )
-    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, options)
+    executor = executor_for(
+        workers,
+        timeout,
+        worker_memory,
+        max_image_pixels,
+        verbose,
+        partial(load_kernels, options),
+    )
     summary = InferSummary()
     asking = Asking(
         directory,
@@ -209,7 +213,9 @@ def infer(
             raise UsageError("--requests brings its own images and prompts; leave the others out")
         job = asking.of_requests(RequestFile(requests, limit, stdin_bytes()))
     else:
-        job = asking.of_images(listing, streamed=output == STDOUT and row_format is None)
+        job = asking.of_images(listing)
+    if output == STDOUT and row_format is None and stdout_is_terminal():
+        job = asking.aloud(job, alone=requests is None and listing.is_one_file)
     target = Target(output, row_format, overwrite, resume, rows_per_shard)
     return carry_out(
         job.work,

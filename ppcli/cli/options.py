@@ -60,7 +60,7 @@ Exclude = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Stop after so many files.", rich_help_panel=INPUTS),
+    typer.Option(min=1, metavar="N", help="Stop after so many inputs.", rich_help_panel=INPUTS),
 ]
 MethodOption = Annotated[Method, typer.Option(help="The predictor.", rich_help_panel=CODER)]
 MetricOption = Annotated[
@@ -134,7 +134,11 @@ RetryFailedOption = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="What pixelprune export wrote.", rich_help_panel=MODEL),
+    typer.Option(
+        metavar="DIR",
+        help="What pixelprune export wrote; without it the small model of the package answers.",
+        rich_help_panel=MODEL,
+    ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.", rich_help_panel=MODEL)]
 DeviceIdOption = Annotated[

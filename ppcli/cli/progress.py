@@ -25,9 +25,11 @@ class CountedInputs(Protocol):
 
 
 @contextmanager
-def progress(terminal: Terminal, inputs: CountedInputs, items: str) -> Iterator[Callable[[], None]]:
+def progress(
+    terminal: Terminal, inputs: CountedInputs, items: str, drawn: bool
+) -> Iterator[Callable[[], None]]:
     """Draw a bar, only on a terminal; gives what is to be called after each input."""
-    if not terminal.draws:
+    if not (drawn and terminal.draws):
         yield lambda: None
         return
     bar = Progress(

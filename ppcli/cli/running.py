@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from ppcli.cli.options import logger
 from ppcli.cli.progress import CountedInputs, progress
 from ppcli.cli.target import Target
-from ppcli.cli.terminal import Terminal
+from ppcli.cli.terminal import Terminal, stdout_is_terminal
 from ppcli.errors import ExitCode, StoppedError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.run.run import Inputs, Limits, Run, Watcher, Work
@@ -39,10 +39,11 @@ def carry_out(
         StoppedError: when the run was stopped, with what to do next.
     """
     stopped: StoppedError | None = None
+    torn = target.is_stdout and stdout_is_terminal()  # by a bar the rows would be
     with (
         listening() as stop,
         pillow_limits(limits.max_image_pixels),
-        progress(terminal, inputs, f"{work.item}s") as on_file,
+        progress(terminal, inputs, f"{work.item}s", drawn=not torn) as on_file,
     ):
         run = Run(work, summary, Watcher(_log_row, on_file), stop, limits)
         try:

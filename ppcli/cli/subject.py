@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from ppcli.cli.answers import tell_fallback
+from ppcli.cli.answers import open_model, tell_fallback
 from ppcli.cli.progress import steps
 from ppcli.cli.terminal import Terminal
 from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS, Preset
@@ -32,14 +32,14 @@ class Subject:
     whole: ModelConfig | None = None
 
 
-def of_directory(folder: str, device: Device, device_id: int) -> Subject:
-    """What `export` wrote.
+def of_directory(folder: str | None, device: Device, device_id: int) -> Subject:
+    """What `export` wrote; None is the small model.
 
     Raises:
         ModelError, MissingPartError: when it cannot be used, or not there.
     """
-    model = ModelDirectory.open(folder)
-    place = choose_place(folder, model.manifest.dtype, device, device_id)
+    model = open_model(folder)
+    place = choose_place(model.folder, model.manifest.dtype, device, device_id)
     tell_fallback(place)
     return Subject(place, model.preset, lambda: nullcontext(model))
 

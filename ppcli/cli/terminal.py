@@ -84,6 +84,11 @@ def last_word(message: str, trace: str | None = None) -> None:
     console.print(Text(f"pixelprune: {printable(message)}"), soft_wrap=True)
 
 
+def stdout_is_terminal() -> bool:
+    """Whether what is written to standard output is read by a person."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def stdin_bytes() -> BinaryIO | None:
     """Standard input without a buffer, whose lock a waiting thread would keep; None if closed."""
     buffer = getattr(sys.stdin, "buffer", None)

@@ -1,7 +1,7 @@
 """What options spell, as the library takes it."""
 
 import re
-from functools import partial
+from collections.abc import Callable
 
 from PIL import ImageColor
 
@@ -10,7 +10,6 @@ from ppcli.imaging.choices import Fit
 from ppcli.imaging.colour import Colour
 from ppcli.imaging.fit import FitOptions
 from ppcli.imaging.presets import preset_named
-from ppcli.run.analysis import AnalysisOptions, load_kernels
 from ppcli.run.executors import Executor, ProcessExecutor, SerialExecutor, available_cores
 
 
@@ -20,9 +19,9 @@ def executor_for(
     worker_memory: str | None,
     max_image_pixels: int,
     keep_stderr: bool,
-    options: AnalysisOptions,
+    setup: Callable[[], None],
 ) -> Executor:
-    """The executor that `--workers` asks for; its workers have the kernels at hand.
+    """The executor that `--workers` asks for; its workers begin with `setup`.
 
     Raises:
         UsageError: when the memory limit is not a size.
@@ -31,7 +30,6 @@ def executor_for(
     if workers == 0:
         return SerialExecutor()
     number = available_cores() if workers is None else workers
-    setup = partial(load_kernels, options)
     return ProcessExecutor(number, timeout, max_image_pixels, limit, keep_stderr, setup)
 
 

@@ -42,6 +42,11 @@ class Listing:
     avoid: str | None = None
     skipped: int = field(default=0, init=False)
 
+    @property
+    def is_one_file(self) -> bool:
+        """Whether a single file is named, and nothing else."""
+        return len(self.inputs) == 1 and self.files0_from is None and os.path.isfile(self.inputs[0])
+
     def check(self) -> None:
         """Refuse what cannot be meant, before anything runs.
 

@@ -147,13 +147,12 @@ class QuestionFile:
         """A line or row, whatever is wrong with it."""
         image: ImageRef | None = None
         try:
-            given = text.get("custom_id")
+            given = text.get("custom_id", text.get("questionId"))
             if given is not None:
                 name = _text(given, "custom_id")
             image = self._image(text.get("image"))
-            kind, question = text.get("kind"), _text(text.get("question"), "question")
-            kind = None if kind is None else _text(kind, "kind")
-            return Question(name, image, question, _answers(text.get("answers")), kind)
+            question, answers = _text(text.get("question"), "question"), text.get("answers")
+            return Question(name, image, question, _answers(answers), _kind(text))
         except ValueError as error:
             return Question(name, image or ImageRef("", name), fault=f"{where}: {error}")
 
@@ -178,6 +177,13 @@ class QuestionFile:
             raise ValueError("it has no image")
         name = _text(path, "image")
         return ImageRef(os.path.join(os.path.dirname(self.path), name), identity(name))
+
+
+def _kind(text: dict[str, Any]) -> str | None:
+    """Of a question; DocVQA tells several."""
+    given = text.get("kind", text.get("question_types"))
+    several = given if isinstance(given, list) else [] if given is None else [given]
+    return ", ".join(_text(one, "kind") for one in several) or None
 
 
 def _answers(given: Any) -> tuple[str, ...]:  # noqa: ANN401

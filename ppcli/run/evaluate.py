@@ -195,7 +195,7 @@ class Estimate:
 class _Tally:
     """The scores of one variant, question by question."""
 
-    questions: list[str] = field(default_factory=list)
+    questions: list[int] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     scores: list[tuple[float, ...]] = field(default_factory=list)
@@ -206,20 +206,22 @@ class _Tally:
 
 @dataclass(slots=True)
 class EvalSummary(InferSummary):
-    """What `eval` adds up beside that: all scores, by variant."""
+    """What `eval` adds up beside that: all scores, by variant; and how many questions came."""
 
     tallies: dict[str, _Tally] = field(default_factory=dict)
+    asked: int = 0
 
     def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
         """Count one score."""
         assert isinstance(row, ScoreRow)
+        self.asked += row.variant == FULL  # which comes first; names need not differ
         if row.status != OK:
             self.failures[row.error_code or ""] += 1
             return
         self.good += 1
         self.earlier_good += earlier
         tally = self.tallies.setdefault(row.variant, _Tally())
-        tally.questions.append(row.custom_id)
+        tally.questions.append(self.asked)
         tally.images.append(row.image_id)
         tally.kinds.append(row.kind or "")
         tally.scores.append(tuple(getattr(row, name) or 0.0 for name in MEASURES))

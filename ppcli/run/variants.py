@@ -15,6 +15,7 @@ from ppcli.imaging.colour import WHITE
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef
+from ppcli.run.analysis import AnalysisOptions, load_kernels
 from ppcli.run.sources import image_source
 from ppcli.store.codec import pack
 from ppcli.store.rows import FULL, PatchRow
@@ -77,6 +78,14 @@ class PreparedVariants:
     def nbytes(self) -> int:
         """About what it takes in memory."""
         return sum(image.nbytes for image in self.images)
+
+
+def load_variant_kernels(fit: FitOptions, wanted: Sequence[Variant]) -> None:
+    """Compile, or load from the disk, what all variants need, before the first one is timed."""
+    load_kernels(AnalysisOptions(CoderOptions(), fit))
+    raster = np.zeros((2 * fit.tile, 2 * fit.tile, 3), np.uint8)
+    for variant in wanted:
+        _kept(variant, raster, raster, fit, "")
 
 
 def prepare_variants(ref: ImageRef, fit: FitOptions, wanted: Sequence[Variant]) -> PreparedVariants:

@@ -16,6 +16,7 @@ from ppcli.vlm.prompts import Prompter, end_tokens
 MANIFEST = "pixelprune.json"
 VISION, DECODER = "vision.onnx", "decoder.onnx"
 DATA_SUFFIX = ".data"
+SMALL_MODEL = os.path.join(os.path.dirname(os.path.dirname(__file__)), "small_model")
 _KIND = "pixelprune model"
 _VERSION_OF_GRAPHS = 1
 

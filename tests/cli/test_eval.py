@@ -150,7 +150,6 @@ def test_scores_of_other_images_are_not_kept(data: Path, model: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--data", "DATA"), "no model"),
         (("--data", "nothing.jsonl", "--model", "MODEL"), "no such file of questions"),
         (("--data", "DATA", "--model", "MODEL", "--thresholds", "0.1,0.10001"), "look the same"),
         (("--data", "DATA", "--model", "MODEL", "--thresholds", "0,x"), "x"),

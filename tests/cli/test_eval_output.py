@@ -7,7 +7,7 @@ from rich.console import Console
 from ppcli.cli.eval_output import _kinds_table, _variants_table
 from ppcli.run.evaluate import EvalSummary
 from ppcli.run.variants import variants_at
-from ppcli.store.rows import OK, ScoreRow
+from ppcli.store.rows import FULL, OK, ScoreRow
 
 NAMES = [variant.name for variant in variants_at([0.0, 3 / 255], 0)]
 
@@ -23,6 +23,19 @@ def summary() -> EvalSummary:
             row.tokens, row.kept, row.vision_ms = 100, 100, 12_345.6
             made.add(row)
     return made
+
+
+def test_pairs_are_told_by_their_place() -> None:
+    """Names of questions need not differ, and a failure leaves its question out of the pairs."""
+    made, scores = EvalSummary(), {FULL: [1.0, 0.0, 1.0], "random": [0.0, 0.0, None]}
+    for number in range(3):
+        for name in (FULL, "random"):
+            row = ScoreRow(image_id=str(number), custom_id="same", variant=name)
+            score = scores[name][number]
+            row.status, row.error_code = (OK, None) if score is not None else ("error", "truncated")
+            row.exact = row.anls = row.relaxed = score
+            made.add(row)
+    assert made.difference("random", "exact").mean == -0.5
 
 
 def test_nothing_is_cut_off() -> None:

@@ -302,11 +302,35 @@ def test_retrying_what_failed(folder: Path, model: Path, tmp_path: Path) -> None
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_one_image_is_answered_on_the_terminal(folder: Path, model: Path) -> None:
-    (row,) = lines(infer(folder / "a.png", "--model", model, *PROMPT, "-q").stdout)
+    command = (folder / "a.png", "--model", model, *PROMPT, "-q")
+    (row,) = lines(infer(*command).stdout)
+    assert on_a_terminal(*command) == row["answer"].replace("\r\n", "\n") + "\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_several_answers_are_lines_on_the_terminal(folder: Path, model: Path) -> None:
+    requests = folder / "r.jsonl"
+    asked = (("a.png", "Who?"), ("gone.png", "Where?"), ("b.jpg", "And?"))
+    requests.write_text("\n".join(json.dumps({"image": n, "prompt": p}) for n, p in asked))
+    for inputs, names in (
+        (("--requests", requests, *PROMPT[2:]), ["line-1: Who?", "line-2: Where?", "line-3: And?"]),
+        ((folder, *PROMPT), ["a.png", "b.jpg", "broken.png", "sub/a.png"]),
+    ):
+        command = (*inputs, "--model", model, "-q")
+        rows = lines(infer(*command, code=3).stdout)
+        assert len(rows) == len(names)
+        assert on_a_terminal(*command, code=3) == "".join(
+            f"{name} → {row['answer']}\n"
+            for name, row in zip(names, rows, strict=True)
+            if row["answer"] is not None
+        )
+
+
+def on_a_terminal(*args: str | Path, code: int = 0) -> str:
     import pty
 
     master, slave = pty.openpty()
-    command = command_line(["infer", folder / "a.png", "--model", model, *PROMPT, "-q"])
+    command = command_line(["infer", *args])
     with subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL) as run:
         os.close(slave)
         shown = b""
@@ -319,14 +343,13 @@ def test_one_image_is_answered_on_the_terminal(folder: Path, model: Path) -> Non
                 break
             shown += block
     os.close(master)
-    assert run.returncode == 0
-    assert shown.decode().replace("\r\n", "\n") == row["answer"].replace("\r\n", "\n") + "\n"
+    assert run.returncode == code
+    return shown.decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--prompt", "x"], 2, "no model: --model names a folder"),
         (["--model", "MODEL"], 2, "ask one thing"),
         (["--model", "MODEL", "--prompt", "x", "--prompt-file", "y"], 2, "ask one thing"),
         (["--model", "MODEL", "--prompt-file", "gone"], 2, "gone cannot be read"),

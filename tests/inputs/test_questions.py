@@ -74,14 +74,16 @@ def png(colour: int) -> bytes:
 def test_parquet_as_data_sets_have_it(tmp_path: Path, with_path: bool) -> None:
     images = [{"bytes": png(n), "path": f"{n}.png" if with_path else None} for n in (1, 2, 1)]
     table = {
-        "questionId": ["1", "2", "3"],
+        "questionId": ["7", "8", "9"],
+        "question_types": [["form"], ["table/list", "layout"], []],
         "question": ["a?", "b?", "c?"],
         "answers": [["x"], ["y", "z"], ["w"]],
         "image": images,
     }
     pq.write_table(pa.table(table), tmp_path / "q.parquet")
     found = read(tmp_path / "q.parquet")
-    assert [one.custom_id for one in found] == ["row-1", "row-2", "row-3"]
+    assert [one.custom_id for one in found] == ["7", "8", "9"]
+    assert [one.kind for one in found] == ["form", "table/list, layout", None]
     assert [one.answers for one in found] == [("x",), ("y", "z"), ("w",)]
     names = [one.image.image_id for one in found]
     assert (names[0] == names[2] != names[1]) and (names[0] == "1.png") == with_path
