@@ -21,7 +21,7 @@ from training.samples import (
     document,
 )
 
-TEXT_LENGTH = 192
+TEXT_LENGTH = 128
 _tokenizer = byte_tokenizer()
 
 

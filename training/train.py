@@ -50,13 +50,13 @@ MIDDLE = ((8, 8), (10, 6), (12, 5), (6, 10))
 STAGES = (
     Stage(until=60_000, sizes=((8, 4),), tiles=1024, text=(15, 21), answers=False),
     Stage(until=150_000, sizes=SMALL, tiles=1024, answers=False),
-    Stage(until=600_000, sizes=SMALL, tiles=1024),
-    Stage(until=1 << 60, sizes=SMALL + MIDDLE, tiles=2048),
+    Stage(until=200_000, sizes=SMALL, tiles=1024),
+    Stage(until=1 << 60, sizes=SMALL + MIDDLE, tiles=1536),
 )
 RATE, WARM_UP, DECAY_OF_WEIGHTS = 3e-3, 100, 0.02
 _MORE_ON_CUDA = 8  # tiles in a batch
 _SCALE_OF_LOSS = 2.0**20  # products of small gradients, not normal any more, take ages on a CPU
-REPORT_SECONDS, SAVE_SECONDS = 60, 300
+REPORT_SECONDS, SAVE_SECONDS = 120, 300
 
 
 @dataclass(slots=True)

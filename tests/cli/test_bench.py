@@ -7,17 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.command import command_line, pixelprune
-from tests.vlm.checkpoints import Tiny, write_checkpoint
 
 QUICK = ("--device", "cpu", "--repeats", "1", "--batch-sizes", "1,2", "--new-tokens", "3")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder / "checkpoint", Tiny(layers=2, depth=2, deepstack=(0,)))
-    pixelprune("export", folder / "checkpoint", folder / "model")
-    return folder / "model"
 
 
 def bench(*args: str | Path, code: int = 0) -> subprocess.CompletedProcess:

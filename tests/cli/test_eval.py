@@ -16,14 +16,6 @@ VARIANTS = ["full", "pred_2d τ=0", "random", "conncomp", "raster", "scaled down
 QUICK = ("--device", "cpu", "--max-new-tokens", "5")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder / "checkpoint", Tiny(layers=2, depth=2, deepstack=(0,)))
-    pixelprune("export", folder / "checkpoint", folder / "model")
-    return folder / "model"
-
-
 def evaluate(*args: str | Path, code: int = 0) -> subprocess.CompletedProcess:
     done = pixelprune("eval", *args)
     assert done.returncode == code, done.stderr.decode()

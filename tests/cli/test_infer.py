@@ -18,19 +18,8 @@ from PIL import Image
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
 from tests.processes import eventually
-from tests.vlm.checkpoints import Tiny, write_checkpoint
 
 PROMPT = ("--prompt", "What is the total?", "--max-new-tokens", "6", "--device", "cpu")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder / "checkpoint", Tiny(layers=2, depth=2, deepstack=(0,)))
-    done = pixelprune("export", folder / "checkpoint", folder / "model")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.endswith(f"written to {folder / 'model'}\n".encode())
-    return folder / "model"
 
 
 def infer(*args: str | Path, code: int = 0, **options: object) -> subprocess.CompletedProcess:
