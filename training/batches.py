@@ -35,6 +35,7 @@ class Stage:
         tiles: that a batch has in all.
         text: the least and the largest size of text, in pixels.
         answers: whether questions are asked, or only characters read.
+        aloud: share of pictures that are read aloud instead of asked about.
     """
 
     until: int
@@ -42,6 +43,7 @@ class Stage:
     tiles: int
     text: tuple[int, int] = SIZES_OF_TEXT
     answers: bool = True
+    aloud: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +89,27 @@ class Batches(IterableDataset[Batch]):
             size = max(1, self._stage.tiles // (columns * rows))
             if count % step == number:
                 seeds = range(seed, seed + size)
-                yield batch_of(self._split, seeds, (columns, rows), self._stage.text)
+                tiles = columns, rows
+                yield batch_of(self._split, seeds, tiles, self._stage.text, self._stage.aloud)
             seed, count = seed + size, count + 1
 
 
 def batch_of(
-    split: Split, seeds: range, tiles: tuple[int, int], text: tuple[int, int] = SIZES_OF_TEXT
+    split: Split,
+    seeds: range,
+    tiles: tuple[int, int],
+    text: tuple[int, int] = SIZES_OF_TEXT,
+    aloud: float = 0.0,
 ) -> Batch:
-    """Documents of these seeds in one size."""
+    """Documents of these seeds in one size, a share of them read aloud instead of asked about."""
     made = [document(split, seed, tiles, text) for seed in seeds]
     characters = [characters_of_tiles(one, CHARACTERS_OF_TILE) for one in made]
     rasters = np.stack([one.fitted() for one in made])
     rngs = [random.Random(seed) for seed in seeds]
-    texts = [texts_of(one.facts, rng) for one, rng in zip(made, rngs, strict=True)]
+    texts = [
+        read_aloud(one.lines, rng) if rng.random() < aloud else texts_of(one.facts, rng)
+        for one, rng in zip(made, rngs, strict=True)
+    ]
     columns, rows = tiles
     return Batch(
         rows,
@@ -117,9 +127,7 @@ def texts_of(facts: list[Fact], rng: random.Random) -> tuple[np.ndarray, ...]:
     Returns:
         int64 (TEXT_LENGTH,) four times: ids, parts, positions, targets, as `Texts` has them.
     """
-    ids, parts, positions, targets = (
-        np.full(TEXT_LENGTH, fill, dtype=np.int64) for fill in (END_TOKEN, -1, 0, -1)
-    )
+    ids, parts, positions, targets = _blank()
     at = 0
     for number, fact in enumerate(rng.sample(facts, len(facts))):
         question = [*_tokenizer.encode(fact.question(rng)).ids, END_TOKEN]
@@ -132,3 +140,26 @@ def texts_of(facts: list[Fact], rng: random.Random) -> tuple[np.ndarray, ...]:
         targets[at + len(question) - 1 : end] = answer
         at = end
     return ids, parts, positions, targets
+
+
+def read_aloud(lines: list[str], rng: random.Random) -> tuple[np.ndarray, ...]:
+    """All that stands in a document from some line on, as far as there is room.
+
+    It teaches to read on from tile to tile with every token, where questions do with one in three.
+
+    Returns:
+        as `texts_of`.
+    """
+    ids, parts, positions, targets = _blank()
+    first = rng.randrange(len(lines)) if rng.random() < 0.5 else 0
+    question = [*_tokenizer.encode(f"Read on from line {first + 1}.").ids, END_TOKEN]
+    answer = [*_tokenizer.encode("\n".join(lines[first:])).ids, END_TOKEN]
+    fed = (question + answer[:-1])[:TEXT_LENGTH]
+    answer = answer[: TEXT_LENGTH - len(question) + 1]
+    ids[: len(fed)], parts[: len(fed)], positions[: len(fed)] = fed, 0, np.arange(len(fed))
+    targets[len(question) - 1 : len(fed)] = answer
+    return ids, parts, positions, targets
+
+
+def _blank() -> tuple[np.ndarray, ...]:
+    return tuple(np.full(TEXT_LENGTH, fill, dtype=np.int64) for fill in (END_TOKEN, -1, 0, -1))

@@ -71,6 +71,25 @@ class Glyph:
     y: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Words as they were drawn, and the box that they take."""
+
+    words: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def touches(self, other: "_Span", apart: float) -> bool:
+        return (
+            self.left < other.right + apart
+            and other.left < self.right + apart
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
+
+
 class Page:
     """An RGB image with text and the few shapes that forms and windows are made of."""
 
@@ -78,7 +97,7 @@ class Page:
         self.image = Image.new("RGB", size, theme.paper)
         self.theme = theme
         self.glyphs: list[Glyph] = []
-        self._spans: list[tuple[float, float, float, float]] = []
+        self._spans: list[_Span] = []
         self._draw = ImageDraw.Draw(self.image)
 
     @property
@@ -106,7 +125,7 @@ class Page:
         x, baseline = round(x), round(y + size * 0.36)
         drawn = font(self.theme.face, size)
         self._draw.text((x, baseline), words, fill or self.theme.ink, drawn, "ls")
-        self._spans.append((x, y - size / 2, x + whole, y + size / 2))
+        self._spans.append(_Span(words, x, y - size / 2, x + whole, y + size / 2))
         at = float(x)
         for character in words:
             step = width(self.theme.face, size, character)
@@ -120,15 +139,22 @@ class Page:
         wide, high = self.image.size
         apart = self.theme.size / 4
         return all(
-            min(left, top) >= 0 and right <= wide and bottom <= high
-            for left, top, right, bottom in self._spans
-        ) and not any(
-            one[0] < other[2] + apart
-            and other[0] < one[2] + apart
-            and one[1] < other[3]
-            and other[1] < one[3]
-            for one, other in combinations(self._spans, 2)
-        )
+            min(one.left, one.top) >= 0 and one.right <= wide and one.bottom <= high
+            for one in self._spans
+        ) and not any(one.touches(other, apart) for one, other in combinations(self._spans, 2))
+
+    def lines(self) -> list[str]:
+        """All that stands there, from top to bottom, what is beside one another in one line."""
+        found: list[list[_Span]] = []
+        for span in sorted(self._spans, key=lambda one: one.top):
+            if found and span.top - found[-1][0].top < self.theme.size / 2:
+                found[-1].append(span)
+            else:
+                found.append([span])
+        return [
+            " ".join(span.words for span in sorted(line, key=lambda one: one.left))
+            for line in found
+        ]
 
     def rule(self, x: float, y: float, length: float, fill: Colour | None = None) -> None:
         """A horizontal line."""

@@ -61,6 +61,7 @@ class Document:
         image: RGB, as a file would hold it.
         glyphs: its characters and their centres, in pixels of the image.
         facts: what can be asked; no two alike.
+        lines: all that stands there, from top to bottom.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class Document:
     image: Image.Image
     glyphs: list[Glyph]
     facts: list[Fact]
+    lines: list[str]
 
     def fitted(self) -> NDArray[np.uint8]:
         """The raster that a model gets, (rows, columns, 3), by the fit of the coder."""
@@ -103,7 +105,7 @@ def document(
     image = page.image
     if rng.random() < _JPEG_SHARE:
         image = _as_jpeg(image, rng.randint(45, 95))
-    return Document(kind, theme.face.name, image, page.glyphs, facts)
+    return Document(kind, theme.face.name, image, page.glyphs, facts, page.lines())
 
 
 @cache

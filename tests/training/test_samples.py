@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppcli.vlm.byte_tokens import byte_tokenizer
-from training.batches import TEXT_LENGTH, batch_of, texts_of
+from training.batches import TEXT_LENGTH, batch_of, read_aloud, texts_of
 from training.faces import PILLOW
 from training.facts import KINDS, Fact
 from training.layouts import SEEN, UNSEEN
@@ -172,6 +172,36 @@ def test_texts() -> None:
         assert fed[-len(answer) :] == [END_TOKEN, *answer[:-1]]
     assert said == {"Résumé", "ab"}
     assert (parts[ids.size - 1], targets[-1], len(ids)) == (-1, -1, TEXT_LENGTH)
+
+
+def test_reading_aloud() -> None:
+    """From some line on, to the end or as far as there is room."""
+    decode = byte_tokenizer().decode
+    for lines in (["ab", "Total: 7 EUR", "ef"], ["x" * 60] * 4):
+        heard = set()
+        for seed in range(30):
+            ids, parts, positions, targets = read_aloud(lines, random.Random(seed))
+            used = int((parts == 0).sum())
+            assert positions[:used].tolist() == list(range(used))
+            mine = np.flatnonzero(targets >= 0)
+            said = targets[mine].tolist()
+            assert ids[mine[1:]].tolist() == said[:-1]
+            first = decode(ids[: mine[0]].tolist(), skip_special_tokens=True)
+            start = int(first.removeprefix("Read on from line ").removesuffix("."))
+            text = "\n".join(lines[start - 1 :])
+            heard.add(start)
+            if said[-1] == END_TOKEN:
+                assert decode(said, skip_special_tokens=True) == text
+            else:
+                assert (used, text[: len(said)]) == (TEXT_LENGTH, decode(said))
+        assert heard == set(range(1, len(lines) + 1))
+
+
+def test_lines_are_those_that_a_reader_sees() -> None:
+    page = Page((300, 100), Theme.drawn(random.Random(0), (PILLOW,), (16, 16)))
+    for x, y, words in ((150, 60, "7"), (5, 61, "Tax"), (5, 20, "Bill"), (80, 60, "EUR")):
+        page.text(x, y, words)
+    assert page.lines() == ["Bill", "Tax EUR 7"]
 
 
 def test_a_batch() -> None:
