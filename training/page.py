@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from training.faces import Face, font, width
 
 Colour = tuple[int, int, int]
+UNTICKED, TICKED = "\x01", "\x02"  # boxes are read like characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +182,13 @@ class Page:
         ink, accent, paper = self.theme.ink, self.theme.accent, self.theme.paper
         top = round(y - side / 2)
         left = round(x)
+        wide = 2 * side if kind == "switch" else side
+        self.glyphs.append(Glyph(TICKED if ticked else UNTICKED, left + wide / 2, y))
+        self._spans.append(_Span("[x]" if ticked else "[ ]", left, top, left + wide, top + side))
         corners = (left, top, left + side, top + side)
         if kind == "switch":
-            wide = (left, top, left + 2 * side, top + side)
-            self._draw.rounded_rectangle(wide, side // 2, accent if ticked else None, ink)
+            whole = (left, top, left + wide, top + side)
+            self._draw.rounded_rectangle(whole, side // 2, accent if ticked else None, ink)
             knob = left + side if ticked else left
             knob_area = (knob + 2, top + 2, knob + side - 2, top + side - 2)
             self._draw.ellipse(knob_area, paper if ticked else ink)

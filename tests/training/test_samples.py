@@ -11,7 +11,7 @@ from training.faces import PILLOW
 from training.facts import KINDS, Fact
 from training.layouts import SEEN, UNSEEN
 from training.network import END_TOKEN
-from training.page import Glyph, Page, Theme
+from training.page import TICKED, UNTICKED, Glyph, Page, Theme
 from training.samples import (
     TRAIN,
     Document,
@@ -195,6 +195,17 @@ def test_reading_aloud() -> None:
             else:
                 assert (used, text[: len(said)]) == (TEXT_LENGTH, decode(said))
         assert heard == set(range(1, len(lines) + 1))
+
+
+def test_boxes_are_read_like_characters() -> None:
+    page = Page((200, 100), Theme.drawn(random.Random(0), (PILLOW,), (16, 16)))
+    for y, ticked, kind in ((20, True, "check"), (60, False, "switch")):
+        page.tick_box(5, y, 14, ticked, kind)
+        page.text(50, y, "Wi-Fi")
+    assert page.legible
+    assert page.lines() == ["[x] Wi-Fi", "[ ] Wi-Fi"]
+    boxes = [(one.character, one.x, one.y) for one in page.glyphs if one.character < " "]
+    assert boxes == [(TICKED, 12, 20), (UNTICKED, 19, 60)]
 
 
 def test_lines_are_those_that_a_reader_sees() -> None:
