@@ -45,7 +45,7 @@ def carry_out(
         pillow_limits(limits.max_image_pixels),
         progress(terminal, inputs, f"{work.item}s", drawn=not torn) as on_file,
     ):
-        run = Run(work, summary, Watcher(_log_row, on_file), stop, limits)
+        run = Run(work, summary, Watcher(_RowLog(), on_file), stop, limits)
         try:
             run(inputs, open_sink)
         except StoppedError as error:
@@ -60,13 +60,22 @@ def carry_out(
     return ExitCode.INPUTS_FAILED if summary.failed else ExitCode.OK
 
 
-def _log_row(row: MainRow) -> None:
-    """A line for a failure, and for others too where more is wanted."""
-    named = getattr(row, "custom_id", None)
-    if row.error_code is None:
-        tokens = "no image" if row.tokens is None else f"{row.kept} of {row.tokens} tokens kept"
-        logger.debug("%s: %s", named or row.image_id, tokens)
-        return
-    fields = {"image_id": row.image_id, "error_code": row.error_code}
-    fields |= {"custom_id": named} if named is not None else {}
-    logger.warning("%s: %s", row.error_code, row.error_message, extra={"fields": fields})
+class _RowLog:
+    """A line for a failure, and for others too where more is wanted; never one twice in a row."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str | None, str | None] = None, None
+
+    def __call__(self, row: MainRow) -> None:
+        named = getattr(row, "custom_id", None)
+        if row.error_code is None:
+            tokens = "no image" if row.tokens is None else f"{row.kept} of {row.tokens} tokens kept"
+            logger.debug("%s: %s", named or row.image_id, tokens)
+            return
+        this = named or row.image_id, row.error_message
+        if this == self._last:
+            return
+        self._last = this
+        fields = {"image_id": row.image_id, "error_code": row.error_code}
+        fields |= {"custom_id": named} if named is not None else {}
+        logger.warning("%s: %s", row.error_code, row.error_message, extra={"fields": fields})
