@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from ppcli.coding.api import keep_mask, prune
     from ppcli.coding.patchset import PatchSet
     from ppcli.store.reader import read_patch_sets
+    from ppcli.vlm.collator import PrunedCollator
     from ppcli.vlm.pruned import PrunedInputs, pruned_inputs
 
 __all__ = [
     "PatchSet",
+    "PrunedCollator",
     "PrunedInputs",
     "__version__",
     "keep_mask",
@@ -26,6 +28,7 @@ __all__ = [
 
 _HOMES = {
     "PatchSet": "ppcli.coding.patchset",
+    "PrunedCollator": "ppcli.vlm.collator",
     "PrunedInputs": "ppcli.vlm.pruned",
     "keep_mask": "ppcli.coding.api",
     "prune": "ppcli.coding.api",

@@ -6,9 +6,10 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from ppcli.coding.patchset import cut
+from ppcli.errors import UsageError
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import FitOptions, fit_image
-from ppcli.imaging.pixels import pixel_values
+from ppcli.imaging.pixels import pixel_values, raster_of
 from ppcli.imaging.presets import PRESETS, Preset
 from tests.imaging.test_fit import noise
 
@@ -78,3 +79,21 @@ def test_the_order_of_patches_shows() -> None:
     raster[16:32, 0:16] = 255  # below the first patch, in the first tile
     bright = np.flatnonzero(pixel_values(tiles_of(raster, preset), preset).max(axis=1) > 0)
     assert bright.tolist() == [2]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
+def test_the_raster_comes_back_from_what_the_processor_makes(
+    size: tuple[int, int], name: str
+) -> None:
+    preset = PRESETS[name]
+    side = preset.patch_size * preset.merge_size
+    raster = noise(size[1] * side, size[0] * side)
+    raster.reshape(-1)[:256] = np.arange(256)  # every level
+    theirs = processor(preset)(Image.fromarray(raster), do_resize=False, return_tensors="np")
+    values = theirs["pixel_values"]
+    assert np.array_equal(raster_of(values, size, preset), raster)
+    with pytest.raises(UsageError, match="8-bit"):
+        raster_of(values + np.float32(0.01), size, preset)
+    with pytest.raises(UsageError, match="tiles cannot be"):
+        raster_of(values[1:], size, preset)

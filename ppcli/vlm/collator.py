@@ -1,0 +1,232 @@
+"""Training on pruned patches, with transformers' own Qwen3-VL classes."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ppcli.coding.methods import select
+from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice
+from ppcli.errors import MissingPartError, UsageError
+from ppcli.imaging.pixels import raster_of
+from ppcli.imaging.presets import Preset
+from ppcli.vlm.positions import PatchPlaces, patch_places, token_places
+
+_NO_LABEL = -100
+Mask = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pruned:
+    """One example without its pruned patches.
+
+    Attributes:
+        ids, labels: int64 (S,).
+        positions: int64 (3, S).
+        patches: of each image float32 (N, values).
+        places: of each image.
+    """
+
+    ids: Integers
+    labels: Integers
+    positions: Integers
+    patches: list[NDArray[np.float32]]
+    places: list[PatchPlaces]
+
+
+class PrunedCollator:
+    """Puts examples together as a batch for `Qwen3VLForConditionalGeneration`, pruned.
+
+    It stands where another collator stood (`DataLoader(collate_fn=…)`, `Trainer(data_collator=…)`
+    with `remove_unused_columns=False`), and so runs in the loader's workers. An example is what
+    transformers' processor gives for one conversation with any number of images, and labels:
+
+    - `input_ids`, int64 (S,) or (1, S), and `attention_mask` likewise, if there is padding;
+    - `labels`, likewise; −100 where nothing is learnt;
+    - `pixel_values`, float32 (N, values), and `image_grid_thw`, int64 (images, 3), of its images.
+
+    The coder gets the RGB raster back from the pixel values, exactly. The patches and tokens of
+    pruned tiles are left out; all others keep their labels, and the places that they had in the
+    vision transformer and in M-RoPE.
+    """
+
+    def __init__(
+        self,
+        processor: Any,  # noqa: ANN401
+        config: Any,  # noqa: ANN401
+        *,
+        prune: bool = True,
+        method: str = "pred_2d",
+        metric: str = "max",
+        threshold: float = 0.0,
+        mode: str = "anchored",
+    ) -> None:
+        """Prepare for a model.
+
+        Args:
+            processor: of transformers: its image processor is what made the pixel values.
+            config: `model.config`.
+            prune: False keeps every patch, for comparison.
+            method: pred_2d, raster, serpentine or conncomp.
+            metric: exact, max, mae or rmse, in units of full scale.
+            threshold: τ in [0, 1]; at 0 nothing is lost.
+            mode: anchored (bounded error) or sliding (may drift).
+
+        Raises:
+            MissingPartError: when the transformers that is installed takes no places of patches.
+            UsageError: for an unknown name, or a number out of range.
+        """
+        _check_transformers()
+        images = getattr(processor, "image_processor", processor)
+        self._preset = Preset(
+            images.patch_size,
+            images.merge_size,
+            images.temporal_patch_size,
+            1,
+            1,
+            tuple(images.image_mean),
+            tuple(images.image_std),
+        )
+        self._image_token = int(config.image_token_id)
+        self._side = int(config.vision_config.num_position_embeddings**0.5)
+        self._coder: CoderOptions | None = None
+        if prune:
+            self._coder = CoderOptions(
+                choice(Method, "method", method),
+                choice(Metric, "metric", metric),
+                choice(Mode, "mode", mode),
+                threshold,
+            )
+            if self._coder.method is Method.RANDOM:
+                raise UsageError("method random is for experiments with the command line")
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """One batch, texts padded on the right.
+
+        Raises:
+            UsageError: when an example is not what the processor makes.
+        """
+        pruned = [self._pruned(one) for one in examples]
+        longest = max(one.ids.size for one in pruned)
+        shape = len(pruned), longest
+        filler = 0 if self._image_token != 0 else 1
+        ids = np.full(shape, filler, dtype=np.int64)
+        labels = np.full(shape, _NO_LABEL, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        positions = np.zeros((3, *shape), dtype=np.int64)
+        for row, one in enumerate(pruned):
+            used = one.ids.size
+            ids[row, :used], labels[row, :used], mask[row, :used] = one.ids, one.labels, 1
+            positions[:, row, :used] = one.positions
+        batch: dict[str, NDArray[Any]] = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": positions,
+            "labels": labels,
+            **self._images(pruned),
+        }
+        return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+    def _images(self, pruned: Sequence[_Pruned]) -> dict[str, NDArray[Any]]:
+        """What the vision transformer takes; nothing where there is no image."""
+        patches = [array for one in pruned for array in one.patches]
+        places = [place for one in pruned for place in one.places]
+        if not patches:
+            return {}
+        m = self._preset.merge_size
+        counts = [len(array) for array in patches]
+        # transformers takes from the grids how many tokens each image has, and nothing else
+        grids = [(1, m, count // m) for count in counts]
+        return {
+            "pixel_values": np.concatenate(patches),
+            "image_grid_thw": np.array(grids, dtype=np.int64),
+            "image_cu_seqlens": np.cumsum([0, *counts], dtype=np.int32),
+            "image_position_ids": np.concatenate([one.pos_hw for one in places]),
+            "image_interp_indices": np.concatenate([one.interp_idx for one in places]),
+            "image_interp_weights": np.concatenate([one.interp_w for one in places]),
+        }
+
+    def _pruned(self, example: Mapping[str, Any]) -> _Pruned:
+        """One example without its pruned patches."""
+        if example.get("pixel_values_videos") is not None:
+            raise UsageError("an example holds a video; only images are pruned")
+        ids = _row(example["input_ids"])
+        labels = np.full_like(ids, _NO_LABEL)
+        if example.get("labels") is not None:
+            labels = _row(example["labels"])
+        if example.get("attention_mask") is not None:
+            there = _row(example["attention_mask"]) > 0
+            ids, labels = ids[there], labels[there]
+        patches, keeps = self._kept(example)
+        flat = np.concatenate([keep.ravel() for keep in keeps] or [np.zeros(0, np.bool_)])
+        visual = ids == self._image_token
+        if visual.sum() != flat.size:
+            raise UsageError(
+                f"an example has {visual.sum()} image tokens where its images have {flat.size} "
+                "tiles; was it cut off?"
+            )
+        stays = np.ones(ids.size, dtype=np.bool_)
+        stays[visual] = flat
+        firsts = np.cumsum([0, *(keep.size for keep in keeps)])[:-1]
+        one_each = np.ones(ids.size, dtype=np.bool_)
+        one_each[visual] = np.isin(np.arange(flat.size), firsts)
+        tokens = token_places(ids[one_each].tolist(), self._image_token, keeps)
+        places = [patch_places(keep, self._preset.merge_size, self._side) for keep in keeps]
+        return _Pruned(ids[stays], labels[stays], tokens.positions, patches, places)
+
+    def _kept(self, example: Mapping[str, Any]) -> tuple[list[NDArray[np.float32]], list[Mask]]:
+        """The kept patches of each image, and which tiles they are."""
+        if example.get("pixel_values") is None:
+            return [], []
+        values, grids = np.asarray(example["pixel_values"]), np.asarray(example["image_grid_thw"])
+        m, at = self._preset.merge_size, 0
+        patches, keeps = [], []
+        for _, height, width in grids.reshape(-1, 3).tolist():
+            mine = values[at : at + height * width]
+            at += height * width
+            keep = np.ones((height // m, width // m), dtype=np.bool_)
+            if self._coder is not None:
+                raster = raster_of(mine, keep.shape, self._preset)
+                keep = select(raster, self._preset.patch_size * m, self._coder)
+            keeps.append(keep)
+            patches.append(mine[np.repeat(keep.ravel(), m * m)])
+        return patches, keeps
+
+
+def _row(given: Any) -> Integers:  # noqa: ANN401
+    """The tokens of one example, whatever batch dimension it has."""
+    row = np.asarray(given, dtype=np.int64)
+    if row.size != row.shape[-1]:
+        raise UsageError(f"an example holds one conversation, not {row.shape}")
+    return row.reshape(-1)
+
+
+def _check_transformers() -> None:
+    """Raises MissingPartError unless places of patches can be handed to transformers' classes."""
+    try:
+        import transformers
+        from transformers.vision_utils import (
+            get_vision_cu_seqlens,
+            get_vision_interpolation_indices_and_weights,
+            get_vision_position_ids,
+        )
+    except ImportError as error:
+        raise MissingPartError(
+            f'training needs pip install "pixelprune[train]": {error}'
+        ) from error
+    for helper in (
+        get_vision_cu_seqlens,
+        get_vision_interpolation_indices_and_weights,
+        get_vision_position_ids,
+    ):
+        if "kwargs" not in inspect.signature(helper).parameters:
+            raise MissingPartError(
+                f"transformers {transformers.__version__} does not take the places of patches; "
+                'pip install "pixelprune[train]"'
+            )

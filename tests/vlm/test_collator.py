@@ -1,0 +1,272 @@
+"""Training on pruned patches: transformers' own model with our batches, against oracles.
+
+With every patch kept the batch is as good as transformers' own. With pruned ones the oracle keeps
+all of them, and masks their keys in every attention, of vision and language.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.data import DataLoader
+from transformers import (
+    AttentionInterface,
+    Qwen2VLImageProcessorPil,
+    Qwen3VLForConditionalGeneration,
+)
+
+from ppcli import PrunedCollator, keep_mask
+from ppcli.errors import MissingPartError, UsageError
+from tests.conftest import blocks
+from tests.vlm.checkpoints import Tiny
+
+IMAGE_TOKEN = 5
+TINY = Tiny(layers=3, depth=3, deepstack=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def model() -> Qwen3VLForConditionalGeneration:
+    return TINY.model()
+
+
+@pytest.fixture(scope="module")
+def processor() -> Qwen2VLImageProcessorPil:
+    return Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 4096, "longest_edge": 1 << 24},
+        patch_size=16,
+        temporal_patch_size=2,
+        merge_size=2,
+        image_mean=[0.5, 0.4, 0.6],
+        image_std=[0.5, 0.3, 0.25],
+    )
+
+
+def example(processor, before: int, answer: list[int], rasters: list[np.ndarray]) -> dict:
+    """Some text, the images, a question, an answer; only that is learnt."""
+    ids = list(range(10, 10 + before))
+    made = {}
+    if rasters:
+        made = processor(images=rasters, return_tensors="pt")
+        for grid in made["image_grid_thw"].tolist():
+            ids += [3, *[IMAGE_TOKEN] * (grid[1] * grid[2] // 4), 4]
+    ids += [40, 41, 42]
+    labels = [-100] * len(ids) + answer
+    return {
+        "input_ids": torch.tensor(ids + answer),
+        "labels": torch.tensor(labels),
+        "pixel_values": made.get("pixel_values"),
+        "image_grid_thw": made.get("image_grid_thw"),
+    }
+
+
+@pytest.fixture(scope="module")
+def examples(processor) -> list[dict]:
+    """Of different lengths, with two images, one, and none."""
+    rasters = [blocks(w, h, levels=2, seed=n) for n, (w, h) in enumerate([(128, 96), (64, 160)])]
+    return [
+        example(processor, 2, [50, 51, 52], rasters),
+        example(processor, 5, [60], rasters[:1]),
+        example(processor, 1, [70, 71], []),
+    ]
+
+
+@dataclass
+class Learnt:
+    loss: float
+    gradients: dict[str, torch.Tensor]
+
+
+def learnt(model: Qwen3VLForConditionalGeneration, batch: dict) -> Learnt:
+    model.zero_grad()
+    loss = model(**batch).loss
+    loss.backward()
+    named = model.named_parameters()
+    return Learnt(loss.item(), {name: one.grad.clone() for name, one in named})
+
+
+def assert_alike(one: Learnt, other: Learnt) -> None:
+    assert one.loss == pytest.approx(other.loss, rel=1e-5)
+    for name, gradient in one.gradients.items():
+        scale = float(other.gradients[name].abs().max())
+        assert torch.allclose(gradient, other.gradients[name], atol=2e-5 * scale + 1e-9), name
+
+
+def stock_batch(examples: list[dict]) -> dict:
+    """As transformers takes whole images: padded on the right."""
+    longest = max(len(one["input_ids"]) for one in examples)
+
+    def padded(name: str, filler: int) -> torch.Tensor:
+        return torch.stack(
+            [
+                torch.nn.functional.pad(one[name], (0, longest - len(one[name])), value=filler)
+                for one in examples
+            ]
+        )
+
+    ids = padded("input_ids", 0)
+    lengths = torch.tensor([len(one["input_ids"]) for one in examples])
+    batch = {
+        "input_ids": ids,
+        "labels": padded("labels", -100),
+        "attention_mask": (torch.arange(longest) < lengths[:, None]).long(),
+        "mm_token_type_ids": (ids == IMAGE_TOKEN).int(),
+    }
+    for name in ("pixel_values", "image_grid_thw"):
+        batch[name] = torch.cat([one[name] for one in examples if one[name] is not None])
+    return batch
+
+
+def test_with_every_patch_it_is_stock_training(model, processor, examples) -> None:
+    ours = PrunedCollator(processor, model.config, prune=False)(examples)
+    assert_alike(learnt(model, ours), learnt(model, stock_batch(examples)))
+
+
+def keeps_of(examples: list[dict], processor) -> list[np.ndarray]:
+    """Masks of all images, from the rasters that they were made of."""
+    found = []
+    for one in examples:
+        values, at = one["pixel_values"], 0
+        for _, high, wide in [] if values is None else one["image_grid_thw"].tolist():
+            part = values[at : at + high * wide].numpy()
+            at += high * wide
+            part = part.reshape(high // 2, wide // 2, 2, 2, 3, 2, 16, 16)[:, :, :, :, :, 1]
+            part = part.transpose(0, 2, 5, 1, 3, 6, 4).reshape(high * 16, wide * 16, 3)
+            std, mean = np.array(processor.image_std), np.array(processor.image_mean)
+            raster = np.rint((part * std + mean) * 255).astype(np.uint8)
+            found.append(keep_mask(raster, tile=32))
+    return found
+
+
+@contextmanager
+def masked(model, keeps: list[np.ndarray]) -> Iterator[None]:
+    """In the vision transformer no patch of a pruned tile is looked at."""
+    remaining: list[torch.Tensor] = []
+
+    def attend(module, query, key, value, attention_mask, scaling, **_):
+        if not remaining:
+            remaining.extend(torch.from_numpy(np.repeat(keep.ravel(), 4)) for keep in keeps)
+        seen = remaining.pop(0)
+        out = scaled_dot_product_attention(
+            query, key, value, attn_mask=seen[None, None, None], scale=scaling
+        )
+        return out.transpose(1, 2).contiguous(), None
+
+    AttentionInterface.register("masked by the test", attend)
+    config = model.model.visual.config
+    before = config._attn_implementation
+    config._attn_implementation = "masked by the test"
+    yield
+    assert remaining == []
+    config._attn_implementation = before
+
+
+def masked_batch(model, examples: list[dict], keeps: list[np.ndarray]) -> dict:
+    """All tokens, those of pruned tiles never looked at."""
+    batch = stock_batch(examples)
+    ids = batch["input_ids"]
+    batch["position_ids"], _ = model.model.get_rope_index(
+        ids,
+        mm_token_type_ids=batch["mm_token_type_ids"],
+        image_grid_thw=batch["image_grid_thw"],
+        attention_mask=batch["attention_mask"],
+    )
+    seen = batch["attention_mask"].bool()
+    seen[ids == IMAGE_TOKEN] = torch.from_numpy(np.concatenate([keep.ravel() for keep in keeps]))
+    square = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
+    itself = torch.eye(ids.shape[1], dtype=torch.bool)  # or a row had nothing to look at
+    batch["attention_mask"] = ((seen[:, None, :] & square) | itself)[:, None]
+    return batch
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_pruning_is_masking(model, processor, examples, checkpointing: bool) -> None:
+    collator = PrunedCollator(processor, model.config)
+    batch = collator(examples)
+    keeps = keeps_of(examples, processor)
+    kept, whole = sum(keep.sum() for keep in keeps), sum(keep.size for keep in keeps)
+    assert (batch["input_ids"] == IMAGE_TOKEN).sum() == kept < 0.8 * whole
+    if checkpointing:
+        model.train()
+        model.activation_checkpointing_enable()
+    ours = learnt(model, batch)
+    model.activation_checkpointing_disable()
+    model.eval()
+    with masked(model, keeps):
+        theirs = learnt(model, masked_batch(model, examples, keeps))
+    assert_alike(ours, theirs)
+    stock = learnt(model, stock_batch(examples))
+    assert abs(stock.loss - ours.loss) > 1e-4  # what is pruned would have made a difference
+
+
+def test_labels_stay_with_their_tokens(model, processor, examples) -> None:
+    batch = PrunedCollator(processor, model.config)(examples)
+    for ids, labels, mask, one in zip(
+        batch["input_ids"], batch["labels"], batch["attention_mask"], examples, strict=True
+    ):
+        learnt_here = labels >= 0
+        assert labels[learnt_here].tolist() == one["labels"][one["labels"] >= 0].tolist()
+        assert ids[learnt_here].tolist() == labels[learnt_here].tolist()
+        text = one["input_ids"][one["input_ids"] != IMAGE_TOKEN].tolist()
+        assert ids[(ids != IMAGE_TOKEN) & (mask > 0)].tolist() == text
+
+
+def test_padding_and_batch_dimensions_are_taken(model, processor, examples) -> None:
+    collator = PrunedCollator(processor, model.config)
+    plain = collator(examples[:1])
+    one = examples[0]
+    padded = one | {
+        "input_ids": torch.nn.functional.pad(one["input_ids"], (3, 0))[None],
+        "labels": torch.nn.functional.pad(one["labels"], (3, 0), value=-100)[None],
+        "attention_mask": torch.nn.functional.pad(torch.ones_like(one["labels"]), (3, 0))[None],
+    }
+    again = collator([padded])
+    assert plain.keys() == again.keys()
+    assert all(torch.equal(again[name], plain[name]) for name in plain)
+    assert "pixel_values" not in collator(examples[2:])
+
+
+def test_workers_of_a_loader_give_the_same(model, processor, examples) -> None:
+    collator = PrunedCollator(processor, model.config)
+    loader = DataLoader(examples, batch_size=3, collate_fn=collator, num_workers=1)
+    (batch,) = loader
+    expected = collator(examples)
+    assert all(torch.equal(batch[name], expected[name]) for name in expected)
+
+
+def test_a_threshold_keeps_fewer(model, processor) -> None:
+    raster = blocks(128, 96, levels=2, seed=1)
+    raster ^= np.random.default_rng(0).integers(0, 2, raster.shape, dtype=np.uint8)
+    kept = [
+        len(
+            PrunedCollator(processor, model.config, threshold=threshold)(
+                [example(processor, 1, [9], [raster])]
+            )["pixel_values"]
+        )
+        for threshold in (0.0, 0.02)
+    ]
+    assert kept[1] < kept[0]
+
+
+def test_what_is_not_an_example(model, processor, examples) -> None:
+    collator = PrunedCollator(processor, model.config)
+    one = examples[1]
+    with pytest.raises(UsageError, match="was it cut off"):
+        collator([one | {"input_ids": one["input_ids"][:-9], "labels": one["labels"][:-9]}])
+    with pytest.raises(UsageError, match="8-bit"):
+        collator([one | {"pixel_values": one["pixel_values"] + 0.001}])
+    with pytest.raises(UsageError, match="one conversation"):
+        collator([one | {"input_ids": one["input_ids"][None].repeat(2, 1)}])
+    with pytest.raises(UsageError, match="video"):
+        collator([one | {"pixel_values_videos": one["pixel_values"]}])
+    with pytest.raises(UsageError, match="random"):
+        PrunedCollator(processor, model.config, method="random")
+
+
+def test_another_transformers_is_refused(model, processor, monkeypatch) -> None:
+    monkeypatch.setattr("transformers.vision_utils.get_vision_position_ids", lambda grid, size: 0)
+    with pytest.raises(MissingPartError, match="does not take the places of patches"):
+        PrunedCollator(processor, model.config)
