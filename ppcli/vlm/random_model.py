@@ -43,7 +43,7 @@ _NUMBERS_DRAWN = (1 << 24) + 43  # a prime, so that no two rows of a matrix are 
 
 def config_of(size: ModelSize, layers: int | None = None) -> ModelConfig:
     """The configuration of a size, both transformers cut to so many layers; None cuts nothing."""
-    return ModelConfig.from_json(_config_json(size, layers))
+    return ModelConfig.from_json(config_json(size, layers))
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def random_model(
     with tempfile.TemporaryDirectory(prefix="pixelprune-") as folder:
         checkpoint, out = (os.path.join(folder, name) for name in ("checkpoint", "model"))
         os.mkdir(checkpoint)
-        write_settings(checkpoint, _config_json(size, layers), _TEMPLATE, PRESETS[DEFAULT_PRESET])
+        write_settings(checkpoint, config_json(size, layers), _TEMPLATE, PRESETS[DEFAULT_PRESET])
         source = f"{size.value} with random weights"
         Export(checkpoint, dtype.value, source, weights, on_tensor, RandomTensors()).write(out)
         yield out
@@ -101,7 +101,8 @@ class RandomTensors:
         return numbers
 
 
-def _config_json(size: ModelSize, layers: int | None) -> dict[str, Any]:
+def config_json(size: ModelSize, layers: int | None) -> dict[str, Any]:
+    """The `config.json` of a size, both transformers cut to so many layers; None cuts nothing."""
     depth, vision_hidden, vision_wide, deepstack = _VISION[size]
     text_layers, hidden, wide, heads, tied = _TEXT[size]
     if layers is not None:

@@ -1,0 +1,174 @@
+"""Time and memory of a training step, every patch against the kept ones, side by side.
+
+Usage: python benchmarks/training_steps.py IMAGES... [--size qwen3-vl-2b] [--layers N] [--cuda]
+
+transformers' own Qwen3-VL of the true widths with random weights and as many layers as asked for,
+forward and backward, one image with a question and an answer in a step; in float32 on the CPU, in
+bfloat16 on CUDA. Beside each speed-up stands the ideal from the operation counts.
+"""
+
+import gc
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from transformers import Qwen2VLImageProcessorPil, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+from ppcli import PrunedCollator
+from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
+from ppcli.vlm.choices import ModelSize
+from ppcli.vlm.config import ModelConfig
+from ppcli.vlm.operations import vision_operations
+from ppcli.vlm.random_model import config_json
+
+QUESTION, ANSWER = 24, 40  # tokens
+REPEATS = 5
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one step: seconds (median), bytes beyond the model, and tokens of the image."""
+
+    seconds: float
+    memory: int
+    tokens: int
+
+
+def processor() -> Any:  # noqa: ANN401
+    """Transformers' own, with the numbers of Qwen3-VL."""
+    preset = PRESETS[DEFAULT_PRESET]
+    return Qwen2VLImageProcessorPil(
+        patch_size=preset.patch_size,
+        merge_size=preset.merge_size,
+        temporal_patch_size=preset.temporal_patch_size,
+        size={"shortest_edge": preset.min_pixels, "longest_edge": preset.max_pixels},
+        image_mean=list(preset.mean),
+        image_std=list(preset.std),
+    )
+
+
+def example_of(path: Path, images: Any, image_token: int) -> dict[str, Any]:  # noqa: ANN401
+    """The image, a question and an answer of any tokens."""
+    with Image.open(path) as image:
+        seen = images(images=[image.convert("RGB")], return_tensors="pt")
+    tiles = int(seen["image_grid_thw"].prod()) // 4
+    before = [image_token] * tiles + list(range(1_000, 1_000 + QUESTION))
+    answer = list(range(2_000, 2_000 + ANSWER))
+    return {
+        "input_ids": torch.tensor(before + answer),
+        "labels": torch.tensor([-100] * len(before) + answer),
+        **seen,
+    }
+
+
+def operations(config: ModelConfig, batch: dict[str, Any]) -> int:
+    """Of a step: the backward pass counts twice; logits of all tokens."""
+    text, tokens = config.text, batch["input_ids"].shape[1]
+    heads, hidden = text.num_heads * text.head_size, text.hidden_size
+    projections = hidden * (2 * heads + 2 * text.num_kv_heads * text.head_size)
+    layer = tokens * (projections + 3 * hidden * text.intermediate_size) + heads * tokens**2
+    language = 2 * (text.num_layers * layer + tokens * hidden * text.vocab_size)
+    return 3 * (vision_operations(config.vision, len(batch["pixel_values"])) + language)
+
+
+def measured(model: Any, batches: dict[str, dict[str, Any]]) -> dict[str, Cost]:  # noqa: ANN401
+    """Of each batch, in turn, after a first step of each."""
+    device = model.device
+    batches = {
+        name: {key: value.to(device) for key, value in batch.items()}
+        for name, batch in batches.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in batches}
+    memory = {
+        name: _peak(lambda batch=batch: _step(model, batch)) for name, batch in batches.items()
+    }
+    for _ in range(REPEATS):
+        for name, batch in batches.items():
+            started = time.perf_counter()
+            _step(model, batch)
+            times[name].append(time.perf_counter() - started)
+    return {
+        name: Cost(statistics.median(times[name]), memory[name], len(batch["pixel_values"]) // 4)
+        for name, batch in batches.items()
+    }
+
+
+def _step(model: Any, batch: dict[str, Any]) -> None:  # noqa: ANN401
+    model(**batch).loss.backward()
+    for weight in model.parameters():
+        weight.grad.zero_()
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _peak(step: Callable[[], None]) -> int:
+    """Bytes that a step takes beside what is there; on the CPU of Linux, and on CUDA."""
+    step()  # gradients stay
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    if not _CLEAR.exists():
+        return 0
+    _CLEAR.write_text("5")
+    before = _resident("VmRSS")
+    step()
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    (kilobytes,) = re.findall(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024
+
+
+def main(
+    images: Annotated[list[Path], typer.Argument(help="Pages.")],
+    size: ModelSize = ModelSize.QWEN3_VL_2B,
+    layers: int = 2,
+    cuda: Annotated[bool, typer.Option("--cuda", help="On a GPU, in bfloat16.")] = False,
+) -> None:
+    """Measure, and print a table."""
+    given = config_json(size, layers)
+    theirs = Qwen3VLConfig(**given)
+    with torch.device("cuda" if cuda else "cpu"):
+        torch.set_default_dtype(torch.bfloat16 if cuda else torch.float32)
+        model = Qwen3VLForConditionalGeneration(theirs).train()
+        torch.set_default_dtype(torch.float32)
+    made = processor()
+    collators = {
+        "full": PrunedCollator(made, theirs, prune=False),
+        "pruned": PrunedCollator(made, theirs),
+    }
+    table = Table("page", "keep", "s full", "s pruned", "faster", "ideal", "MB full", "MB pruned")
+    for path in images:
+        example = example_of(path, made, theirs.image_token_id)
+        batches = {name: collate([example]) for name, collate in collators.items()}
+        costs = measured(model, batches)
+        full, pruned = costs["full"], costs["pruned"]
+        config = ModelConfig.from_json(given)
+        ideal = operations(config, batches["full"]) / operations(config, batches["pruned"])
+        table.add_row(
+            path.name,
+            f"{pruned.tokens / full.tokens:.2f} of {full.tokens:,}",
+            *(f"{cost.seconds:.2f}" for cost in (full, pruned)),
+            f"{full.seconds / pruned.seconds:.2f}",
+            f"{ideal:.2f}",
+            *(f"{cost.memory / 1e6:,.0f}" for cost in (full, pruned)),
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

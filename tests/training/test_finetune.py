@@ -1,0 +1,48 @@
+"""The examples of fine-tuning on pruned patches, run as they stand on a small model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Qwen3VLForConditionalGeneration
+
+from training.network import small_config
+from training.samples import TRAIN, document
+from training.train import write_checkpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that knows nothing, and a few questions with the same answer."""
+    folder: Path = tmp_path_factory.mktemp("finetune")
+    torch.manual_seed(0)
+    write_checkpoint(Qwen3VLForConditionalGeneration(small_config()), folder / "checkpoint")
+    lines = []
+    for seed in range(6):
+        document(TRAIN, seed, (4, 3)).image.save(folder / f"{seed}.png")
+        lines.append({"image": f"{seed}.png", "question": "Total?", "answers": ["12.50"]})
+    (folder / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.mark.parametrize("module", ["finetune_loop", "finetune_trainer"])
+def test_it_learns(given: Path, tmp_path: Path, module: str) -> None:
+    paths = (given / "checkpoint", given / "questions.jsonl", tmp_path / "out")
+    command = [sys.executable, "-m", f"training.{module}", *map(str, paths)]
+    options = ("--steps", "20", "--batch", "3")
+    done = subprocess.run([*command, *options], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    before, after = (
+        Qwen3VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+        for path in (given / "checkpoint", tmp_path / "out")
+    )
+    ids = torch.tensor([[*b"?", *b"12.5"]]) + 10
+    with torch.no_grad():
+        moved = after(input_ids=ids).logits - before(input_ids=ids).logits
+    assert moved.abs().max() > 0.1
+    assert "loss" in (done.stdout + done.stderr).decode()

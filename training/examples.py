@@ -1,0 +1,55 @@
+"""Questions about images as transformers trains on them: what `PrunedCollator` takes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
+
+from ppcli.inputs.questions import QuestionFile
+
+IMAGE = "<|image_pad|>"
+NO_LABEL = -100
+
+
+class QuestionExamples(Dataset[dict[str, Tensor]]):
+    """The questions of a file as conversations of which the answer is learnt.
+
+    Args of the constructor:
+        data: JSON lines with image, question and answers, of which the first is taught.
+        checkpoint: a folder with the settings of a Qwen3-VL.
+    """
+
+    def __init__(self, data: Path, checkpoint: Path) -> None:
+        asked = QuestionFile(str(data), "")
+        asked.check()
+        self._questions = [one for one in asked if one.fault is None]
+        self.images: Any = Qwen2VLImageProcessorPil.from_pretrained(checkpoint)
+        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._questions)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        """One conversation."""
+        question = self._questions[number]
+        with Image.open(question.image.path) as image:
+            seen = self.images(images=[image.convert("RGB")], return_tensors="pt")
+        content = [{"type": "image"}, {"type": "text", "text": question.question}]
+        asked = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        tiles = int(seen["image_grid_thw"].prod()) // self.images.merge_size**2
+        before = self._tokenizer(asked.replace(IMAGE, IMAGE * tiles), add_special_tokens=False)
+        answer = self._tokenizer(question.answers[0] + "<|im_end|>", add_special_tokens=False)
+        ids = before["input_ids"] + answer["input_ids"]
+        return {
+            "input_ids": torch.tensor(ids),
+            "labels": torch.tensor([NO_LABEL] * len(before["input_ids"]) + answer["input_ids"]),
+            "pixel_values": seen["pixel_values"],
+            "image_grid_thw": seen["image_grid_thw"],
+        }
