@@ -52,8 +52,8 @@ def test_it_answers(asked: Path) -> None:
     assert "pixelprune export" in said
     whole, _, _ = share_right(asked, "requests.jsonl", "--no-prune")
     of_another, _, _ = share_right(asked, "others.jsonl")
-    assert min(pruned, whole) > 0.5
-    assert of_another < 0.3
+    assert min(pruned, whole) > 0.8
+    assert of_another < 0.2
 
 
 def test_it_is_whole_and_small() -> None:
