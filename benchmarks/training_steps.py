@@ -90,7 +90,8 @@ def measured(model: Any, batches: dict[str, dict[str, Any]]) -> dict[str, Cost]:
     }
     times: dict[str, list[float]] = {name: [] for name in batches}
     memory = {
-        name: _peak(lambda batch=batch: _step(model, batch)) for name, batch in batches.items()
+        name: _peak(lambda batch=batch: _step(model, batch), device)
+        for name, batch in batches.items()
     }
     for _ in range(REPEATS):
         for name, batch in batches.items():
@@ -111,11 +112,11 @@ def _step(model: Any, batch: dict[str, Any]) -> None:  # noqa: ANN401
         torch.cuda.synchronize()
 
 
-def _peak(step: Callable[[], None]) -> int:
+def _peak(step: Callable[[], None], device: torch.device) -> int:
     """Bytes that a step takes beside what is there; on the CPU of Linux, and on CUDA."""
     step()  # gradients stay
     gc.collect()
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()

@@ -9,6 +9,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.imaging.colour import WHITE
+from ppcli.imaging.decode import ImageSource
 from ppcli.inputs.questions import QuestionFile
 
 IMAGE = "<|image_pad|>"
@@ -24,11 +27,21 @@ class QuestionExamples(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(self, data: Path, checkpoint: Path) -> None:
-        asked = QuestionFile(str(data), "")
+        if data.suffix == ".parquet":
+            raise ValueError(f"{data} is not JSON lines")
+        asked = QuestionFile(str(data), spare_folder="")
         asked.check()
-        self._questions = [one for one in asked if one.fault is None]
+        self._questions = list(asked)
+        for one in self._questions:
+            if one.fault is not None:
+                raise ValueError(f"{data}: {one.fault}")
         self.images: Any = Qwen2VLImageProcessorPil.from_pretrained(checkpoint)
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+
+    def save_settings(self, folder: Path) -> None:
+        """Write what a checkpoint has beside its weights, so that it can be exported and used."""
+        self.images.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
 
     def __len__(self) -> int:
         """How many."""
@@ -37,8 +50,9 @@ class QuestionExamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """One conversation."""
         question = self._questions[number]
-        with Image.open(question.image.path) as image:
-            seen = self.images(images=[image.convert("RGB")], return_tensors="pt")
+        with ImageSource(question.image.path, DEFAULT_MAX_IMAGE_PIXELS) as source:
+            pixels = source.page(1, WHITE)  # the same that `infer` sees
+        seen = self.images(images=[Image.fromarray(pixels)], return_tensors="pt")
         content = [{"type": "image"}, {"type": "text", "text": question.question}]
         asked = self._tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True

@@ -39,6 +39,7 @@ def main(checkpoint: Path, questions: Path, out: Path, steps: int = 100, batch: 
         if step % 10 == 0 or step == steps:
             typer.echo(f"step {step}: loss {loss.item():.4f}")
     model.save_pretrained(out)
+    examples.save_settings(out)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def main(checkpoint: Path, questions: Path, out: Path, steps: int = 100, batch: 
     )
     trainer.train()
     trainer.save_model(str(out))
+    examples.save_settings(out)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ppcli.run.run import Inputs, Limits, Run, Watcher, Work
 from ppcli.run.stopping import listening
 from ppcli.run.summary import Summary
 from ppcli.store.outputs import RowSink
-from ppcli.store.rows import MainRow
+from ppcli.store.rows import FULL, MainRow, ScoreRow
 
 _Summary = TypeVar("_Summary", bound=Summary)
 
@@ -61,7 +61,10 @@ def carry_out(
 
 
 class _RowLog:
-    """A line for a failure, and for others too where more is wanted; never one twice in a row."""
+    """A line for a failure, and for others too where more is wanted.
+
+    What fails for all variants of a question is told once.
+    """
 
     def __init__(self) -> None:
         self._last: tuple[str | None, str | None] = None, None
@@ -73,7 +76,7 @@ class _RowLog:
             logger.debug("%s: %s", named or row.image_id, tokens)
             return
         this = named or row.image_id, row.error_message
-        if this == self._last:
+        if isinstance(row, ScoreRow) and row.variant != FULL and this == self._last:
             return
         self._last = this
         fields = {"image_id": row.image_id, "error_code": row.error_code}

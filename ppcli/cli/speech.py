@@ -37,7 +37,7 @@ class _LineSpeaker(Speaker):
         if row.status != OK:
             return
         asked = row.image_id if row.custom_id is None else f"{row.custom_id}: {row.prompt}"
-        self(f"{asked} → {row.answer}\n")
+        self(" ".join(f"{asked} → {row.answer}".splitlines()) + "\n")
 
 
 @contextmanager

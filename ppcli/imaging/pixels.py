@@ -60,7 +60,8 @@ def raster_of(
     mean, std = np.array(preset.mean, dtype=np.float32), np.array(preset.std, dtype=np.float32)
     levels = (apart * std + mean) * np.float32(255)
     nearest = np.rint(levels)
-    if not (np.abs(levels - nearest) < _FAR_FROM_A_LEVEL).all():
+    near = np.abs(levels - nearest) < _FAR_FROM_A_LEVEL
+    if not (near & (nearest >= 0) & (nearest <= 255)).all():
         raise UsageError("the pixel values are not those of 8-bit pixels; another processor's?")
     raster: NDArray[np.uint8] = nearest.astype(np.uint8)
     return raster.reshape(rows * m * p, columns * m * p, 3)

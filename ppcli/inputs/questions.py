@@ -147,7 +147,7 @@ class QuestionFile:
         """A line or row, whatever is wrong with it."""
         image: ImageRef | None = None
         try:
-            given = text.get("custom_id", text.get("questionId"))
+            given = _either(text, "custom_id", "questionId")
             if given is not None:
                 name = _text(given, "custom_id")
             image = self._image(text.get("image"))
@@ -179,9 +179,14 @@ class QuestionFile:
         return ImageRef(os.path.join(os.path.dirname(self.path), name), identity(name))
 
 
+def _either(text: dict[str, Any], ours: str, of_docvqa: str) -> Any:  # noqa: ANN401
+    given = text.get(ours)
+    return text.get(of_docvqa) if given is None else given
+
+
 def _kind(text: dict[str, Any]) -> str | None:
     """Of a question; DocVQA tells several."""
-    given = text.get("kind", text.get("question_types"))
+    given = _either(text, "kind", "question_types")
     several = given if isinstance(given, list) else [] if given is None else [given]
     return ", ".join(_text(one, "kind") for one in several) or None
 

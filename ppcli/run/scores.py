@@ -60,16 +60,18 @@ def interval(scores: Floats, groups: NDArray[np.int64], least: float = 0.0) -> t
 
     Questions about one image are right or wrong together, so that images vary and not questions
     (the variance of a ratio of sums over groups). As Agresti and Coull (1998) advise, two more
-    groups of the least score and two of the best are counted in, without which nothing but right
-    answers would seem to leave no doubt.
+    groups of the least score and two of the best, of the usual size, are counted in, without
+    which nothing but right answers would seem to leave no doubt.
 
     Args:
         scores: (n,), not empty, from `least` to 1.
         groups: (n,), the image of each, from 0.
         least: 0, or −1 for differences.
     """
-    sums = np.append(np.bincount(groups, scores), (least, least, 1, 1))
-    sizes = np.append(np.bincount(groups), (1, 1, 1, 1))
+    counts = np.bincount(groups)
+    usual = counts.mean()
+    sums = np.append(np.bincount(groups, scores), np.array((least, least, 1, 1)) * usual)
+    sizes = np.append(counts, (usual,) * 4)
     middle = sums.sum() / sizes.sum()
     error = np.sqrt(np.square(sums - middle * sizes).sum()) / sizes.sum()
     low, high = middle - _NORMAL_95 * error, middle + _NORMAL_95 * error

@@ -299,17 +299,20 @@ def test_one_image_is_answered_on_the_terminal(folder: Path, model: Path) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_several_answers_are_lines_on_the_terminal(folder: Path, model: Path) -> None:
     requests = folder / "r.jsonl"
-    asked = (("a.png", "Who?"), ("gone.png", "Where?"), ("b.jpg", "And?"))
+    asked = (("a.png", "Who\nis it?"), ("gone.png", "Where?"), ("b.jpg", "And?"))
     requests.write_text("\n".join(json.dumps({"image": n, "prompt": p}) for n, p in asked))
     for inputs, names in (
-        (("--requests", requests, *PROMPT[2:]), ["line-1: Who?", "line-2: Where?", "line-3: And?"]),
+        (
+            ("--requests", requests, *PROMPT[2:]),
+            ["line-1: Who is it?", "line-2: Where?", "line-3: And?"],
+        ),
         ((folder, *PROMPT), ["a.png", "b.jpg", "broken.png", "sub/a.png"]),
     ):
         command = (*inputs, "--model", model, "-q")
         rows = lines(infer(*command, code=3).stdout)
         assert len(rows) == len(names)
         assert on_a_terminal(*command, code=3) == "".join(
-            f"{name} → {row['answer']}\n"
+            " ".join(f"{name} → {row['answer']}".splitlines()) + "\n"
             for name, row in zip(names, rows, strict=True)
             if row["answer"] is not None
         )

@@ -52,6 +52,7 @@ def test_the_package_itself_is_light() -> None:
 def test_exported_names() -> None:
     assert ppcli.__all__ == [
         "PatchSet",
+        "PrunedCollator",
         "PrunedInputs",
         "__version__",
         "keep_mask",

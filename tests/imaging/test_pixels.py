@@ -1,5 +1,7 @@
 """Against transformers' own processor, from the RGB raster on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,6 +38,12 @@ def processor(preset: Preset) -> Qwen2VLImageProcessorPil:
         image_mean=list(preset.mean),
         image_std=list(preset.std),
     )
+
+
+def another(preset: Preset) -> Preset:
+    """The same with values that are one level higher."""
+    higher = tuple(mean - 1 / 255 for mean in preset.mean)
+    return replace(preset, mean=higher)
 
 
 def tiles_of(raster: np.ndarray, preset: Preset) -> np.ndarray:
@@ -95,5 +103,7 @@ def test_the_raster_comes_back_from_what_the_processor_makes(
     assert np.array_equal(raster_of(values, size, preset), raster)
     with pytest.raises(UsageError, match="8-bit"):
         raster_of(values + np.float32(0.01), size, preset)
+    with pytest.raises(UsageError, match="8-bit"):
+        raster_of(pixel_values(tiles_of(raster, preset), another(preset)), size, preset)
     with pytest.raises(UsageError, match="tiles cannot be"):
         raster_of(values[1:], size, preset)

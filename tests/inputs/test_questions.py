@@ -74,6 +74,7 @@ def png(colour: int) -> bytes:
 def test_parquet_as_data_sets_have_it(tmp_path: Path, with_path: bool) -> None:
     images = [{"bytes": png(n), "path": f"{n}.png" if with_path else None} for n in (1, 2, 1)]
     table = {
+        "custom_id": pa.array([None, None, "mine"], pa.string()),
         "questionId": ["7", "8", "9"],
         "question_types": [["form"], ["table/list", "layout"], []],
         "question": ["a?", "b?", "c?"],
@@ -82,7 +83,7 @@ def test_parquet_as_data_sets_have_it(tmp_path: Path, with_path: bool) -> None:
     }
     pq.write_table(pa.table(table), tmp_path / "q.parquet")
     found = read(tmp_path / "q.parquet")
-    assert [one.custom_id for one in found] == ["7", "8", "9"]
+    assert [one.custom_id for one in found] == ["7", "8", "mine"]
     assert [one.kind for one in found] == ["form", "table/list, layout", None]
     assert [one.answers for one in found] == [("x",), ("y", "z"), ("w",)]
     names = [one.image.image_id for one in found]

@@ -50,7 +50,7 @@ def test_every_answer_stands_in_the_picture(split: Split) -> None:
     kinds = {one.kind for one in made}
     assert kinds == set(SEEN if split is TRAIN else UNSEEN)
     asked = {fact.kind for one in made for fact in one.facts}
-    assert asked == set(KINDS) if split is TRAIN else {"value", "title"}
+    assert asked == (set(KINDS) if split is TRAIN else {"value", "title"})
 
 
 def test_no_question_has_two_answers() -> None:
