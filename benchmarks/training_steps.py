@@ -31,7 +31,7 @@ from ppcli.vlm.operations import vision_operations
 from ppcli.vlm.random_model import config_json
 
 QUESTION, ANSWER = 24, 40  # tokens
-REPEATS = 5
+REPEATS = 3
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -95,6 +95,7 @@ def measured(model: Any, batches: dict[str, dict[str, Any]]) -> dict[str, Cost]:
     }
     for _ in range(REPEATS):
         for name, batch in batches.items():
+            _forget(model)
             started = time.perf_counter()
             _step(model, batch)
             times[name].append(time.perf_counter() - started)
@@ -106,10 +107,13 @@ def measured(model: Any, batches: dict[str, dict[str, Any]]) -> dict[str, Cost]:
 
 def _step(model: Any, batch: dict[str, Any]) -> None:  # noqa: ANN401
     model(**batch).loss.backward()
-    for weight in model.parameters():
-        weight.grad.zero_()
     if model.device.type == "cuda":
         torch.cuda.synchronize()
+
+
+def _forget(model: Any) -> None:  # noqa: ANN401
+    for weight in model.parameters():
+        weight.grad.zero_()
 
 
 def _peak(step: Callable[[], None], device: torch.device) -> int:
@@ -152,7 +156,7 @@ def main(
         "full": PrunedCollator(made, theirs, prune=False),
         "pruned": PrunedCollator(made, theirs),
     }
-    table = Table("page", "keep", "s full", "s pruned", "faster", "ideal", "MB full", "MB pruned")
+    table = Table("page", "tiles", "keep", "s full", "pruned", "faster", "ideal", "MB", "pruned")
     for path in images:
         example = example_of(path, made, theirs.image_token_id)
         batches = {name: collate([example]) for name, collate in collators.items()}
@@ -161,8 +165,9 @@ def main(
         config = ModelConfig.from_json(given)
         ideal = operations(config, batches["full"]) / operations(config, batches["pruned"])
         table.add_row(
-            path.name,
-            f"{pruned.tokens / full.tokens:.2f} of {full.tokens:,}",
+            path.stem[-24:],
+            f"{full.tokens:,}",
+            f"{pruned.tokens / full.tokens:.2f}",
             *(f"{cost.seconds:.2f}" for cost in (full, pruned)),
             f"{full.seconds / pruned.seconds:.2f}",
             f"{ideal:.2f}",

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from ppcli import keep_mask
 from ppcli.vlm.byte_tokens import byte_tokenizer
 from training.facts import Fact
 from training.network import CHARACTERS_OF_TILE, END_TOKEN, Texts
 from training.samples import (
     SIZES_OF_TEXT,
+    TILE,
     TRAIN,
     Split,
     characters_of_cells,
@@ -22,6 +25,7 @@ from training.samples import (
 )
 
 TEXT_LENGTH = 128
+_STEP_OF_KEPT = 8  # each length is compiled for itself
 _tokenizer = byte_tokenizer()
 
 
@@ -56,6 +60,7 @@ class Batch:
         characters: uint8 (B, rows, columns, most) of each tile.
         cells: uint8 (B, patches, 8) of each patch.
         texts: what is asked.
+        kept: int64 (B, K), the tiles that are kept, row-major; −1 fills up. None keeps all.
     """
 
     rows: int
@@ -64,6 +69,7 @@ class Batch:
     characters: Tensor
     cells: Tensor
     texts: Texts
+    kept: Tensor | None
 
 
 class Batches(IterableDataset[Batch]):
@@ -72,11 +78,14 @@ class Batches(IterableDataset[Batch]):
     Args of the constructor:
         stage: sizes.
         start: the first seed.
+        pruned: whether only the tiles that the coder keeps are seen.
         split: what may be drawn.
     """
 
-    def __init__(self, stage: Stage, start: int, split: Split = TRAIN) -> None:
-        self._stage, self._start, self._split = stage, start, split
+    def __init__(
+        self, stage: Stage, start: int, pruned: bool = False, split: Split = TRAIN
+    ) -> None:
+        self._stage, self._start, self._pruned, self._split = stage, start, pruned, split
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -89,8 +98,8 @@ class Batches(IterableDataset[Batch]):
             size = max(1, self._stage.tiles // (columns * rows))
             if count % step == number:
                 seeds = range(seed, seed + size)
-                tiles = columns, rows
-                yield batch_of(self._split, seeds, tiles, self._stage.text, self._stage.aloud)
+                tiles, stage = (columns, rows), self._stage
+                yield batch_of(self._split, seeds, tiles, stage.text, stage.aloud, self._pruned)
             seed, count = seed + size, count + 1
 
 
@@ -100,6 +109,7 @@ def batch_of(
     tiles: tuple[int, int],
     text: tuple[int, int] = SIZES_OF_TEXT,
     aloud: float = 0.0,
+    pruned: bool = False,
 ) -> Batch:
     """Documents of these seeds in one size, a share of them read aloud instead of asked about."""
     made = [document(split, seed, tiles, text) for seed in seeds]
@@ -118,7 +128,19 @@ def batch_of(
         torch.from_numpy(np.stack(characters)),
         torch.from_numpy(np.stack([characters_of_cells(one) for one in made])),
         Texts(*(torch.from_numpy(np.stack(part)) for part in zip(*texts, strict=True))),
+        torch.from_numpy(_kept_tiles(rasters)) if pruned else None,
     )
+
+
+def _kept_tiles(rasters: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """What the coder keeps of each raster at τ = 0, to a few different lengths."""
+    kept = [np.flatnonzero(keep_mask(raster, TILE)) for raster in rasters]
+    longest = max(len(one) for one in kept)
+    tiles = rasters[0].size // (3 * TILE**2)
+    out = np.full((len(kept), min(tiles, -(-longest // _STEP_OF_KEPT) * _STEP_OF_KEPT)), -1)
+    for row, one in zip(out, kept, strict=True):
+        row[: len(one)] = one
+    return out
 
 
 def texts_of(facts: list[Fact], rng: random.Random) -> tuple[np.ndarray, ...]:

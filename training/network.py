@@ -4,7 +4,7 @@ The modules are those of transformers, so that what is trained is a checkpoint l
 pass is our own because theirs goes through the pictures one by one. Tests hold the two equal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,14 +78,17 @@ def small_config() -> Qwen3VLConfig:
 class Grid:
     """Where the patches and tiles of pictures of one size lie, for one device.
 
+    B is 1 where all tiles of all pictures are kept.
+
     Attributes:
         rows, columns: of tiles.
-        taps: int64 (N, 4), rows of the learned position embeddings.
-        shares: float (N, 4), of each.
-        cos, sin: (N, head), of the vision transformer.
-        tile_positions: int64 (3, V), of the tiles in the language model.
+        taps: int64 (B, N, 4), rows of the learned position embeddings.
+        shares: float (B, N, 4), of each.
+        cos, sin: (B, N, head), of the vision transformer.
+        tile_positions: int64 (B, V, 3), of the tiles in the language model.
         speeds: float (head/2,), how fast the angles of the language model turn.
         axes: int64 (head/2,), with which of the three positions.
+        there: bool (B, V), which tiles do not just fill up; None where all are.
     """
 
     rows: int
@@ -97,6 +100,7 @@ class Grid:
     tile_positions: Tensor
     speeds: Tensor
     axes: Tensor
+    there: Tensor | None = None
 
     @classmethod
     def of(cls, rows: int, columns: int, config: Qwen3VLConfig, device: torch.device) -> "Grid":
@@ -119,16 +123,42 @@ class Grid:
             torch.from_numpy(places.interp_w),
             both.cos(),
             both.sin(),
-            torch.from_numpy(tokens.positions[:, 1:]),
-            torch.from_numpy(speeds).float(),
-            torch.from_numpy(axes),
+            torch.from_numpy(tokens.positions[:, 1:].T.copy()),
         )
-        return cls(rows, columns, *(tensor.to(device) for tensor in tensors))
+        of_all = (tensor[None].to(device) for tensor in tensors)
+        turns = (torch.from_numpy(speeds).float().to(device), torch.from_numpy(axes).to(device))
+        return cls(rows, columns, *of_all, *turns)
 
-    @property
-    def tiles(self) -> int:
-        """How many."""
-        return self.rows * self.columns
+    def kept(self, tiles: Tensor) -> "Grid":
+        """Of some tiles of each picture, all at the places that they have here.
+
+        Args:
+            tiles: int64 (B, K); −1 fills up.
+        """
+        per_patch = {
+            name: of_kept(getattr(self, name), tiles, MERGE**2)
+            for name in ("taps", "shares", "cos", "sin")
+        }
+        places = of_kept(self.tile_positions, tiles)
+        return replace(self, **per_patch, tile_positions=places, there=tiles >= 0)
+
+
+def of_kept(values: Tensor, tiles: Tensor, per_tile: int = 1) -> Tensor:
+    """What belongs to some tiles of each picture; that of the first tile where −1 fills up.
+
+    Args:
+        values: (B or 1, V · per_tile, …), of all tiles.
+        tiles: int64 (B, K).
+        per_tile: how many values follow one another for each tile.
+
+    Returns:
+        (B, K · per_tile, …).
+    """
+    each = tiles.clamp(min=0)[:, :, None] * per_tile
+    index = (each + torch.arange(per_tile, device=tiles.device)).flatten(1)
+    if len(values) == 1:
+        return values[0][index]
+    return values[torch.arange(len(values), device=tiles.device)[:, None], index]
 
 
 def patches_of(rasters: Tensor) -> Tensor:
@@ -165,11 +195,14 @@ def see(
     weight = visual.patch_embed.proj.weight.sum(dim=2).flatten(1)  # over the two moments
     hidden = F.linear(patches.to(dtype), weight, visual.patch_embed.proj.bias)
     learned = visual.pos_embed.weight[grid.taps] * grid.shares[..., None]
-    hidden = hidden + learned.sum(dim=1).to(dtype)
-    cos, sin = grid.cos.to(dtype), grid.sin.to(dtype)
+    hidden = hidden + learned.sum(dim=-2).to(dtype)
+    cos, sin = grid.cos[:, None].to(dtype), grid.sin[:, None].to(dtype)
+    bias = None
+    if grid.there is not None:
+        bias = _unseen(~grid.there.repeat_interleave(MERGE**2, 1), dtype)[:, None, None]
     deepstack = []
     for number, block in enumerate(visual.blocks):
-        hidden = hidden + _attend(block.attn, block.norm1(hidden), cos, sin)
+        hidden = hidden + _attend(block.attn, block.norm1(hidden), cos, sin, bias)
         hidden = hidden + block.mlp(block.norm2(hidden))
         if number in visual.deepstack_visual_indexes:
             merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(number)]
@@ -177,11 +210,17 @@ def see(
     return _merged(visual.merger, hidden), deepstack, hidden
 
 
-def _attend(attention: Any, hidden: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # noqa: ANN401
+def _attend(
+    attention: Any,  # noqa: ANN401
+    hidden: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    bias: Tensor | None,
+) -> Tensor:
     batch, length, width = hidden.shape
     packed = attention.qkv(hidden).view(batch, length, 3, attention.num_heads, -1)
     query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
-    mixed = _mixed(_turned(query, cos, sin), _turned(key, cos, sin), value)
+    mixed = _mixed(_turned(query, cos, sin), _turned(key, cos, sin), value, bias)
     return attention.proj(mixed.transpose(1, 2).reshape(batch, length, width))
 
 
@@ -256,7 +295,7 @@ def read(
     after = table(texts.ids.new_full((batch, 1), IMAGE_END))
     hidden = torch.cat([before, embeds, after, table(texts.ids)], dim=1)
     cos, sin = (part.to(hidden.dtype) for part in _angles(grid, texts))
-    bias = _bias(tiles + 2, texts, hidden.dtype)
+    bias = _bias(tiles + 2, grid, texts, hidden.dtype)
     for number, layer in enumerate(language.layers):
         normed = _normed(layer.input_layernorm, hidden)
         hidden = hidden + _self_attention(layer.self_attn, normed, cos, sin, bias)
@@ -277,7 +316,7 @@ def _angles(grid: Grid, texts: Texts) -> tuple[Tensor, Tensor]:
     """Cosines and sines (B, 1, length, head) of M-RoPE."""
     batch = len(texts.ids)
     end = 1 + max(grid.rows, grid.columns)
-    tiles = grid.tile_positions.T[None].expand(batch, -1, -1)
+    tiles = grid.tile_positions.expand(batch, -1, -1)
     start = texts.ids.new_zeros((batch, 1, 3))
     text = (texts.positions + end + 1)[:, :, None].expand(-1, -1, 3)
     positions = torch.cat([start, tiles, start + end, text], dim=1)
@@ -286,15 +325,20 @@ def _angles(grid: Grid, texts: Texts) -> tuple[Tensor, Tensor]:
     return both.cos(), both.sin()
 
 
-def _bias(prefix: int, texts: Texts, dtype: torch.dtype) -> Tensor:
+def _bias(prefix: int, grid: Grid, texts: Texts, dtype: torch.dtype) -> Tensor:
     """(B, 1, length, length): 0 for the past of the picture and of the same question."""
     before = texts.parts.new_full((len(texts.parts), prefix), -2)
+    if grid.there is not None:
+        before[:, 1:-1] = before[:, 1:-1].masked_fill(~grid.there, -3)
     parts = torch.cat([before, texts.parts], dim=1)
     seen = (parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == -2)
     seen = seen & torch.ones_like(seen[0]).tril()
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, -1e9)[
-        :, None
-    ]
+    return _unseen(~seen, dtype)[:, None]
+
+
+def _unseen(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to the scores of attention: next to −∞ where it must not look."""
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, -1e9)
 
 
 def _self_attention(

@@ -1,10 +1,11 @@
 """Train pixelprune's own small model.
 
-Usage: python -m training.train OUT [--minutes N] [--cuda] [--decay]
+Usage: python -m training.train OUT [--pictures N] [--pruned] [--decay] [--cuda]
 
 OUT holds the state (`state.pt`), the curve (`curve.jsonl`) and, whenever a run ends, a checkpoint
 that `pixelprune export` takes. The same command goes on from the state. The rate of learning is
-constant; a last run with --decay brings it down to nothing over its minutes.
+constant; a last run with --decay brings it down to nothing over its pictures. The same state and
+options see the same pictures in the same order, with --pruned only the tiles that the coder keeps.
 
 A picture gives two things to learn. The answers teach the whole model. Before that, and beside
 it, each patch tells the characters whose centres lie in its cells of 4 × 8 pixels, and each tile
@@ -36,8 +37,10 @@ from training.network import (
     CELLS_OF_PATCH,
     CHARACTER_CODES,
     CHARACTERS_OF_TILE,
+    MERGE,
     TEMPLATE,
     Grid,
+    of_kept,
     patches_of,
     read,
     see,
@@ -55,6 +58,7 @@ STAGES = (
 )
 RATE, WARM_UP, DECAY_OF_WEIGHTS = 3e-3, 100, 0.02
 _MORE_ON_CUDA = 8  # tiles in a batch
+_NO_TARGET = -100
 _SCALE_OF_LOSS = 2.0**20  # products of small gradients, not normal any more, take ages on a CPU
 REPORT_SECONDS, SAVE_SECONDS = 120, 300
 
@@ -143,7 +147,7 @@ class Twin:
         self._reader = copy.deepcopy(learning.reader).bfloat16()
         self._speller = copy.deepcopy(learning.speller).bfloat16()
         self._grids: dict[tuple[int, int], Grid] = {}
-        torch._dynamo.config.recompile_limit = 4 * len(SMALL + MIDDLE)
+        torch._dynamo.config.recompile_limit = 8 * len(SMALL + MIDDLE)
         self._see, self._read = (
             torch.compile(one, dynamic=False) if compiled else one for one in (see, read)
         )
@@ -158,9 +162,15 @@ class Twin:
         device = self._learning.model.device
         grid = self._grid(batch.rows, batch.columns)
         patches = patches_of(batch.rasters.to(device)).bfloat16()
+        cells, characters = batch.cells.to(device), batch.characters.to(device).flatten(1, 2)
+        if batch.kept is not None:
+            kept = batch.kept.to(device)
+            grid = grid.kept(kept)
+            patches, cells = (of_kept(one, kept, MERGE**2) for one in (patches, cells))
+            characters = of_kept(characters, kept)
         embeds, deepstack, hidden = self._see(self._model.model.visual, patches, grid)
-        loss, spelled = _read_off(self._speller(hidden), batch.cells.to(device))
-        more, read_off = _read_off(self._reader(embeds), batch.characters.to(device).flatten(1, 2))
+        loss, spelled = _read_off(self._speller(hidden), cells, grid.there)
+        more, read_off = _read_off(self._reader(embeds), characters, grid.there)
         loss = loss + more
         right = {"cells": spelled, "characters": read_off}
         if answers:
@@ -196,14 +206,18 @@ class Twin:
             torch._foreach_copy_(mine, self._learning.parameters())
 
 
-def _read_off(said: Tensor, characters: Tensor) -> tuple[Tensor, Tensor]:
+def _read_off(said: Tensor, characters: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
     """The loss of characters, and the share of those that are there which is right.
 
     Args:
         said: (B, n, places · codes).
         characters: uint8 (B, n, places), 0 where there is none.
+        kept: bool (B, tiles), those that count; None for all.
     """
     codes, wanted = said.unflatten(-1, (-1, CHARACTER_CODES)), characters.long()
+    if kept is not None:
+        each = kept.repeat_interleave(wanted.shape[1] // kept.shape[1], 1)
+        wanted = wanted.masked_fill(~each[:, :, None], _NO_TARGET)
     there = wanted > 0
     missed = F.cross_entropy(codes.float().flatten(0, 2), wanted.flatten(), reduction="sum")
     right = (codes.argmax(-1) == wanted)[there].float().mean()
@@ -219,27 +233,44 @@ def _whole_answers(hit: Tensor, wanted: Tensor, parts: Tensor) -> Tensor:
     return (missed == 0).float().mean()
 
 
-def train(learning: Learning, out: Path, minutes: float, decay: bool, compiled: bool) -> None:
-    """Learn for some minutes; each stage begins with small steps."""
-    twin = Twin(learning, compiled)
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One run.
+
+    Attributes:
+        pictures: to learn from.
+        pruned: whether only the tiles that the coder keeps are seen.
+        decay: whether the rate goes down to nothing.
+        compiled: whether the passes are compiled.
+    """
+
+    pictures: int
+    pruned: bool = False
+    decay: bool = False
+    compiled: bool = False
+
+
+def train(learning: Learning, out: Path, course: Course) -> None:
+    """Learn from some pictures; each stage begins with small steps."""
+    twin = Twin(learning, course.compiled)
     began = reported = saved = time.perf_counter()
-    earlier = learning.seconds
+    earlier, first_picture = learning.seconds, learning.pictures
     seen: list[dict[str, float]] = []
     begun, first_step = None, 0
-    for stage, batch in _batches(learning):
+    for stage, batch in _batches(learning, course.pruned):
         if stage is not begun:
             begun, first_step = stage, learning.steps
         loss, right = twin.losses(batch, stage.answers)
-        now = time.perf_counter()
-        left = max(0.0, 1 - (now - began) / (60 * minutes))
-        warm = min(1.0, (learning.steps - first_step + 1) / WARM_UP)
-        twin.step(loss, RATE * warm * (left if decay else 1.0))
         learning.pictures += len(batch.rasters)
+        left = max(0.0, 1 - (learning.pictures - first_picture) / course.pictures)
+        warm = min(1.0, (learning.steps - first_step + 1) / WARM_UP)
+        twin.step(loss, RATE * warm * (left if course.decay else 1.0))
+        now = time.perf_counter()
         learning.steps += 1
         learning.seconds = earlier + now - began
         seen.append({"loss": loss.item(), **{name: one.item() for name, one in right.items()}})
         if left <= 0 or now - reported > REPORT_SECONDS:
-            _report(out, learning, seen, validation(twin, stage))
+            _report(out, learning, seen, validation(twin, stage, course.pruned))
             seen, reported = [], now
         if left <= 0 or now - saved > SAVE_SECONDS:
             learning.save(out / "state.pt")
@@ -248,7 +279,7 @@ def train(learning: Learning, out: Path, minutes: float, decay: bool, compiled: 
             return
 
 
-def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
+def _batches(learning: Learning, pruned: bool) -> Iterator[tuple[Stage, Batch]]:
     """What comes next, stage after stage."""
     for stage in STAGES:
         if learning.pictures >= stage.until:
@@ -256,7 +287,7 @@ def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
         on_cuda = learning.model.device.type == "cuda"
         stage = replace(stage, tiles=stage.tiles * (_MORE_ON_CUDA if on_cuda else 1))  # noqa: PLW2901
         made = DataLoader(
-            Batches(stage, learning.pictures),
+            Batches(stage, learning.pictures, pruned),
             batch_size=None,
             num_workers=max(1, (os.cpu_count() or 1) - 2),
             prefetch_factor=4,
@@ -268,14 +299,13 @@ def _batches(learning: Learning) -> Iterator[tuple[Stage, Batch]]:
 
 
 @torch.no_grad()
-def validation(twin: Twin, stage: Stage) -> dict[str, float]:
+def validation(twin: Twin, stage: Stage, pruned: bool) -> dict[str, float]:
     """Shares of what is right on documents that training does not see, of all sizes."""
     found = []
     for columns, rows in stage.sizes:
         seeds = range(max(1, stage.tiles // (columns * rows)))
-        loss, right = twin.losses(
-            batch_of(VALIDATION, seeds, (columns, rows), stage.text), stage.answers
-        )
+        batch = batch_of(VALIDATION, seeds, (columns, rows), stage.text, pruned=pruned)
+        loss, right = twin.losses(batch, stage.answers)
         found.append({"loss": loss.item(), **{name: one.item() for name, one in right.items()}})
     return _means(found)
 
@@ -316,7 +346,8 @@ def write_checkpoint(model: Qwen3VLForConditionalGeneration, folder: Path) -> No
 
 def main(
     out: Annotated[Path, typer.Argument(help="A folder for the state and the checkpoint.")],
-    minutes: Annotated[float, typer.Option(help="To learn for.")] = 60.0,
+    pictures: Annotated[int, typer.Option(help="To learn from.")] = 100_000,
+    pruned: Annotated[bool, typer.Option("--pruned", help="Without what the coder drops.")] = False,
     cuda: Annotated[bool, typer.Option("--cuda", help="On a GPU.")] = False,
     decay: Annotated[bool, typer.Option("--decay", help="Bring the rate down to nothing.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the passes.")] = False,
@@ -327,7 +358,7 @@ def main(
     learning = Learning.fresh(torch.device("cuda" if cuda else "cpu"))
     if (out / "state.pt").exists():
         learning.load(out / "state.pt")
-    train(learning, out, minutes, decay, compiled)
+    train(learning, out, Course(pictures, pruned, decay, compiled))
     write_checkpoint(learning.model, out / "checkpoint")
 
 

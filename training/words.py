@@ -80,6 +80,7 @@ Archive, Mark as read, Mute"""
 _SYLLABLES = """ba, be, bo, da, de, do, fa, fi, ga, go, ha, he, jo, ka, ki, la, le, lo, ma, mi,
 mo, na, ne, no, pa, pe, ra, ri, ro, sa, se, si, ta, te, to, va, vi, wa, za, zo, ch, sh, st, tr,
 pl, gr"""
+_SHARE_OF_OTHERS = 0.3
 _ENDINGS = ["n", "r", "s", "l", "t", "x", "nd", "rt", "ck", "ns", "m"]
 
 
@@ -106,11 +107,20 @@ class Words:
     def some(self, kind: str, count: int) -> list[str]:
         """Different words of a kind."""
         words = _KINDS[kind, self.test]
-        return self._rng.sample(words, min(count, len(words)))
+        drawn = self._rng.sample(words, min(count, len(words)))
+        return list(dict.fromkeys(self._or_another(word) for word in drawn))
 
     def one(self, kind: str) -> str:
         """One word of a kind."""
-        return self._rng.choice(_KINDS[kind, self.test])
+        return self._or_another(self._rng.choice(_KINDS[kind, self.test]))
+
+    def _or_another(self, word: str) -> str:
+        """In training often a word that is none of its kind, so that a list is not all it knows."""
+        if self.test or self._rng.random() >= _SHARE_OF_OTHERS:
+            return word
+        other = self._rng.choice(_KINDS[self._rng.choice(_LISTS), False])
+        first = self._rng.choice((self.made_up(), other))
+        return self._rng.choice((first, first, f"{first} {self.made_up().lower()}"))
 
     def value(self) -> str:
         """What may stand behind a label."""
@@ -210,3 +220,4 @@ _KINDS = {
         "totals": _TOTALS,
     }.items()
 }
+_LISTS = tuple(dict.fromkeys(kind for kind, _ in _KINDS))

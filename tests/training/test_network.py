@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3VLForConditionalGeneration
+from transformers import Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
 
+from ppcli import PrunedCollator, keep_mask
 from ppcli.coding.patchset import cut
 from ppcli.imaging.pixels import pixel_values
 from ppcli.imaging.presets import PRESETS, Preset
@@ -13,7 +14,9 @@ from training.network import (
     IMAGE_END,
     IMAGE_START,
     IMAGE_TOKEN,
+    MERGE,
     Grid,
+    of_kept,
     patches_of,
     read,
     see,
@@ -36,17 +39,25 @@ def model() -> Qwen3VLForConditionalGeneration:
 
 def answered(model: Qwen3VLForConditionalGeneration, batch: Batch) -> torch.Tensor:
     grid = Grid.of(batch.rows, batch.columns, model.config, torch.device("cpu"))
-    embeds, deepstack, _ = see(model.model.visual, patches_of(batch.rasters), grid)
+    patches = patches_of(batch.rasters)
+    if batch.kept is not None:
+        grid, patches = grid.kept(batch.kept), of_kept(patches, batch.kept, MERGE**2)
+    embeds, deepstack, _ = see(model.model.visual, patches, grid)
     return read(model, embeds, deepstack, grid, batch.texts)
 
 
+@pytest.mark.parametrize("pruned", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @torch.no_grad()
-def test_logits_are_those_of_transformers(model, shape: tuple[int, int]) -> None:
-    batch = batch_of(TRAIN, range(3), shape)
+def test_logits_are_those_of_transformers(model, shape: tuple[int, int], pruned: bool) -> None:
+    batch = batch_of(TRAIN, range(3), shape, pruned=pruned)
     logits = answered(model, batch)
     preset = Preset(16, 2, 2, 1, 1, (IMAGE_MEAN,) * 3, (IMAGE_STD,) * 3)
     assert preset.mean != PRESETS["qwen3-vl"].mean
+    images = Qwen2VLImageProcessorPil(
+        patch_size=16, merge_size=2, image_mean=preset.mean, image_std=preset.std
+    )
+    collate = PrunedCollator(images, model.config, prune=pruned)
     tiles = batch.rows * batch.columns
     compared = 0
     for number in range(3):
@@ -55,17 +66,27 @@ def test_logits_are_those_of_transformers(model, shape: tuple[int, int]) -> None
         for part in range(int(batch.texts.parts[number].max()) + 1):
             mine = (batch.texts.parts[number] == part).nonzero()[:, 0]
             before = [IMAGE_START, *[IMAGE_TOKEN] * tiles, IMAGE_END]
-            ids = torch.cat([torch.tensor(before), batch.texts.ids[number, mine]])[None]
-            theirs = model(
-                input_ids=ids,
-                pixel_values=torch.from_numpy(values),
-                image_grid_thw=torch.tensor([[1, 2 * batch.rows, 2 * batch.columns]]),
-                mm_token_type_ids=(ids == IMAGE_TOKEN).int(),
-            ).logits[0, len(before) :]
+            example = {
+                "input_ids": torch.cat([torch.tensor(before), batch.texts.ids[number, mine]]),
+                "pixel_values": values,
+                "image_grid_thw": [[1, 2 * batch.rows, 2 * batch.columns]],
+            }
+            theirs = model(**collate([example])).logits[0, -len(mine) :]
             assert torch.allclose(logits[number, mine], theirs, atol=2e-4)
             compared += len(mine)
     assert compared > 50
     assert logits.std() > 0.1
+
+
+def test_what_is_kept_is_what_the_coder_keeps() -> None:
+    batch, whole = (batch_of(TRAIN, range(8), (8, 4), pruned=pruned) for pruned in (True, False))
+    assert whole.kept is None
+    kept = [row[row >= 0].tolist() for row in batch.kept]
+    expected = [np.flatnonzero(keep_mask(one)).tolist() for one in batch.rasters.numpy()]
+    assert kept == expected
+    assert len(set(map(len, kept))) > 1, "none is filled up"
+    assert torch.equal(batch.texts.ids, whole.texts.ids)
+    assert torch.equal(batch.rasters, whole.rasters)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """A few steps of training: it learns, goes on where it stopped, and gives a checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.decoder_graph import decoder_shapes
 from ppcli.vlm.export import Export
 from ppcli.vlm.vision_graph import vision_shapes
-from training.batches import Stage, batch_of
+from training.batches import Batch, Stage, batch_of
 from training.samples import IMAGE_MEAN, TRAIN
-from training.train import Learning, Twin, validation, write_checkpoint
+from training.train import Course, Learning, Twin, train, validation, write_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -25,7 +26,7 @@ def learnt() -> tuple[Learning, Twin, list[float]]:
     twin = Twin(learning, compiled=False)
     batch = batch_of(TRAIN, range(4), (6, 3), (15, 20))
     losses = []
-    for _ in range(12):
+    for _ in range(24):
         loss, _ = twin.losses(batch, answers=True)
         twin.step(loss, 2e-3)
         losses.append(loss.item())
@@ -44,9 +45,25 @@ def test_the_twin_is_the_model_in_half_precision(learnt) -> None:
         assert torch.equal(own, other.bfloat16())
 
 
-def test_shares_of_what_is_right(learnt) -> None:
+def test_what_fills_up_teaches_nothing(learnt) -> None:
+    """The loss of pictures with few tiles is the same beside one with many."""
     _, twin, _ = learnt
-    right = validation(twin, Stage(until=1, sizes=((6, 3),), tiles=18))
+    batch = batch_of(TRAIN, range(4), (6, 3), (15, 20), pruned=True)
+    fewest = (batch.kept >= 0).sum(1).max()
+    assert batch.kept.shape[1] > fewest
+    narrow = replace(batch, kept=batch.kept[:, :fewest])
+    for answers in (False, True):
+        wide, _ = twin.losses(batch, answers)
+        loss, _ = twin.losses(narrow, answers)
+        whole, _ = twin.losses(replace(batch, kept=None), answers)
+        assert loss.item() == pytest.approx(wide.item(), rel=1e-2)
+        assert loss.item() != pytest.approx(whole.item(), rel=2e-2)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_shares_of_what_is_right(learnt, pruned: bool) -> None:
+    _, twin, _ = learnt
+    right = validation(twin, Stage(until=1, sizes=((6, 3),), tiles=18), pruned)
     assert set(right) == {"loss", "cells", "characters", "tokens", "answers"}
     assert all(0 <= right[name] <= 1 for name in set(right) - {"loss"})
 
@@ -78,3 +95,25 @@ def test_the_checkpoint_is_one_that_export_takes(learnt, tmp_path: Path) -> None
     size = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
     assert size < 16_000_000
     assert f'"image_mean": [{IMAGE_MEAN}' in (tmp_path / "preprocessor_config.json").read_text()
+
+
+def test_two_runs_from_one_state_see_the_same_pictures(tmp_path: Path, monkeypatch) -> None:
+    """Pruned or whole, as many as asked for, and the rate ends at nothing."""
+    seen: dict[bool, list[torch.Tensor]] = {False: [], True: []}
+    rates: list[float] = []
+
+    def losses(twin: Twin, batch: Batch, answers: bool) -> tuple[torch.Tensor, dict]:
+        seen[batch.kept is not None].append(batch.rasters)
+        return torch.zeros((), requires_grad=True), {}
+
+    monkeypatch.setattr(Twin, "losses", losses)
+    monkeypatch.setattr(Twin, "step", lambda twin, loss, rate: rates.append(rate))
+    monkeypatch.setattr("training.train.validation", lambda *given: {})
+    for pruned in (False, True):
+        learning = Learning.fresh(CPU)
+        learning.pictures = 300_000
+        train(learning, tmp_path, Course(40, pruned, decay=True))
+        assert learning.pictures >= 300_040
+        assert rates.pop() == 0
+    assert len(seen[False]) == len(seen[True]) > 1
+    assert all(map(torch.equal, seen[False], seen[True]))
