@@ -29,6 +29,8 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_MODE = "unsupported_mode"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
+    ENCRYPTED = "encrypted"
+    NO_SUCH_PAGE = "no_such_page"
     TOO_LARGE = "too_large"
     ASPECT_RATIO = "aspect_ratio"
     OUT_OF_MEMORY = "out_of_memory"

@@ -9,6 +9,7 @@ from ppcli.cli.options import (
     IMAGE,
     OUTPUT,
     BackgroundOption,
+    DpiOption,
     Exclude,
     FailFastOption,
     Files0From,
@@ -25,6 +26,8 @@ from ppcli.cli.options import (
     MetricOption,
     ModeOption,
     OverwriteOption,
+    PagesOption,
+    PdfImagesOption,
     Quiet,
     ResumeOption,
     RetryFailedOption,
@@ -39,7 +42,7 @@ from ppcli.cli.options import (
 )
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit, Frames
+from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Fit, Frames, PdfImages
 from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
 from ppcli.store.choices import ROWS_PER_SHARD, Format, StatsFormat
 
@@ -90,6 +93,9 @@ def analyze(
         ),
     ] = Fit.RESIZE,
     frames: FramesOption = Frames.FIRST,
+    dpi: DpiOption = DEFAULT_DPI,
+    pages: PagesOption = None,
+    pdf_images: PdfImagesOption = PdfImages.RENDER,
     background: BackgroundOption = "white",
     max_image_pixels: MaxImagePixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
     output: Annotated[
@@ -140,7 +146,7 @@ def analyze(
     from ppcli.cli.running import carry_out
     from ppcli.cli.summary import show_summary
     from ppcli.cli.target import Target
-    from ppcli.cli.values import colour, executor_for, fit_options
+    from ppcli.cli.values import executor_for, fit_options, reading
     from ppcli.run.analysis import AnalysisOptions, load_kernels
     from ppcli.run.analyze import AnalyzeWork
     from ppcli.run.run import Limits
@@ -152,9 +158,7 @@ def analyze(
     options = AnalysisOptions(
         coder,
         fit_options(preset, fit, patch_size, merge_size, min_pixels, max_pixels),
-        frames,
-        colour(background),
-        max_image_pixels,
+        reading(frames, background, max_image_pixels, dpi, pages, pdf_images),
         patches=target.is_folder and not no_patches,
     )
     terminal = Terminal(quiet, verbose, log_format)

@@ -13,6 +13,7 @@ from ppcli.cli.options import (
     BackgroundOption,
     DeviceIdOption,
     DeviceOption,
+    DpiOption,
     Exclude,
     FailFastOption,
     Files0From,
@@ -30,6 +31,8 @@ from ppcli.cli.options import (
     ModelOption,
     ModeOption,
     OverwriteOption,
+    PagesOption,
+    PdfImagesOption,
     Quiet,
     ResumeOption,
     RetryFailedOption,
@@ -45,7 +48,7 @@ from ppcli.cli.options import (
 )
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode, UsageError
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
+from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Frames, PdfImages
 from ppcli.inputs.requests import RequestFile
 from ppcli.store.choices import Format
 from ppcli.vlm.choices import DEFAULT_MAX_NEW_TOKENS, Device
@@ -117,6 +120,9 @@ def infer(
     match_count: MatchCountOption = False,
     seed: SeedOption = 0,
     frames: FramesOption = Frames.FIRST,
+    dpi: DpiOption = DEFAULT_DPI,
+    pages: PagesOption = None,
+    pdf_images: PdfImagesOption = PdfImages.RENDER,
     background: BackgroundOption = "white",
     max_image_pixels: MaxImagePixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
     output: Annotated[
@@ -164,7 +170,7 @@ def infer(
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
     from ppcli.cli.terminal import Terminal, listing_of, stdin_bytes, stdout_is_terminal
-    from ppcli.cli.values import colour, executor_for, parse_batch_size
+    from ppcli.cli.values import executor_for, parse_batch_size, reading
     from ppcli.imaging.fit import FitOptions
     from ppcli.run.analysis import AnalysisOptions, load_kernels
     from ppcli.run.run import Limits
@@ -182,9 +188,7 @@ def infer(
     options = AnalysisOptions(
         coder,
         FitOptions.of_preset(directory.preset),
-        frames,
-        colour(background),
-        max_image_pixels,
+        reading(frames, background, max_image_pixels, dpi, pages, pdf_images),
         rebuildable=False,
     )
     executor = executor_for(

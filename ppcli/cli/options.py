@@ -8,7 +8,7 @@ import typer
 
 from ppcli.coding.options import Method, Metric, Mode
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import Frames
+from ppcli.imaging.choices import Frames, PdfImages
 from ppcli.store.choices import Format
 from ppcli.vlm.choices import Device
 
@@ -106,6 +106,25 @@ FramesOption = Annotated[
 BackgroundOption = Annotated[
     str,
     typer.Option(metavar="COLOUR", help="Behind transparent pixels.", rich_help_panel=IMAGE),
+]
+DpiOption = Annotated[
+    float,
+    typer.Option(min=1, metavar="N", help="Pixels an inch of PDF pages.", rich_help_panel=IMAGE),
+]
+PagesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PAGES",
+        help="Of PDF and TIFF files, such as 1-3,7 or 5-. Default: all.",
+        rich_help_panel=IMAGE,
+    ),
+]
+PdfImagesOption = Annotated[
+    PdfImages,
+    typer.Option(
+        help="Draw PDF pages, or take the own pixels of those that are one image.",
+        rich_help_panel=IMAGE,
+    ),
 ]
 MaxImagePixelsOption = Annotated[
     int,

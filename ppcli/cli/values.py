@@ -6,10 +6,11 @@ from collections.abc import Callable
 from PIL import ImageColor
 
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import Fit
+from ppcli.imaging.choices import Fit, Frames, PdfImages
 from ppcli.imaging.colour import Colour
 from ppcli.imaging.fit import FitOptions
 from ppcli.imaging.presets import preset_named
+from ppcli.imaging.reading import PageRanges, Reading
 from ppcli.run.executors import Executor, ProcessExecutor, SerialExecutor, available_cores
 
 
@@ -54,6 +55,23 @@ def fit_options(
         numbers.min_pixels if min_pixels is None else min_pixels,
         numbers.max_pixels if max_pixels is None else max_pixels,
     )
+
+
+def reading(
+    frames: Frames,
+    background: str,
+    max_image_pixels: int,
+    dpi: float,
+    pages: str | None,
+    pdf_images: PdfImages,
+) -> Reading:
+    """How files are read.
+
+    Raises:
+        UsageError: for a colour or pages that make no sense.
+    """
+    ranges = None if pages is None else PageRanges.parse(pages)
+    return Reading(frames, colour(background), max_image_pixels, dpi, ranges, pdf_images)
 
 
 def parse_batch_size(text: str) -> int | None:

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 DEFAULT_MAX_IMAGE_PIXELS = 1 << 28
+DEFAULT_DPI = 150.0
 
 
 class Fit(StrEnum):
@@ -17,3 +18,10 @@ class Frames(StrEnum):
 
     FIRST = "first"
     ALL = "all"
+
+
+class PdfImages(StrEnum):
+    """Draw every page, or take the pixels of a page that is one embedded image as they are."""
+
+    RENDER = "render"
+    NATIVE = "native"

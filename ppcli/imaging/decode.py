@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import Frames
 from ppcli.imaging.colour import Colour, to_rgb, upright
 from ppcli.imaging.direct import decode_directly, worth_reading
+from ppcli.imaging.reading import TIFF
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
 # EPS starts a program of the system to draw itself, and the others are names without a decoder.
 _REFUSED = frozenset({"EPS", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
 _NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
 _FIELD_BYTES = 4096  # up to this a decoder asks for just what it needs, above it for a block
-_PAGED = "TIFF"
 _LAYERED = "PSD"  # its frames are layers of the one picture that Pillow gives first
 
 
@@ -78,7 +77,7 @@ class ImageSource:
         """
         self.failed = False
         self._max_image_pixels = max_image_pixels
-        self._file = _open_regular(path)
+        self._file = open_regular(path)
         try:
             with self._explained("read"):
                 self._head = self._file.read(SIGNATURE_BYTES)
@@ -107,10 +106,6 @@ class ImageSource:
         """Let go of the file and of what was decoded."""
         self._image.close()
         self._file.close()
-
-    def gives_several(self, frames: Frames) -> bool:
-        """Whether the file gives more than one row under this choice."""
-        return self.frames > 1 and (self.format == _PAGED or frames is Frames.ALL)
 
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
         """Decode one page or frame (one-based) to upright RGB, uint8 (height, width, 3).
@@ -146,7 +141,7 @@ class ImageSource:
             with self._explained("find"):
                 self._image.seek(number - 1)
         except ImageError as error:
-            if self.format == _PAGED:  # the list of its pages is there, whatever one of them holds
+            if self.format == TIFF:  # the list of its pages is there, whatever one of them holds
                 raise
             last = f" and all to {self.frames:,}" if number < self.frames else ""
             message = f"frame {number:,}{last} cannot be reached: {error.message}"
@@ -218,7 +213,12 @@ def _formats() -> list[str]:
     return [name for name in Image.ID if name not in _REFUSED]
 
 
-def _open_regular(path: str) -> _WatchedFile:
+def open_regular(path: str) -> _WatchedFile:
+    """A file, open for reading.
+
+    Raises:
+        ImageError: `not_found` or `unreadable`.
+    """
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):

@@ -39,15 +39,16 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 _BMP = re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)
 _NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 
-# PDF and EPS are documents, not images: named directly they get their error row, but in a
-# folder they are passed over like any other file.
-_NOT_IN_FOLDERS = frozenset({"PDF", "EPS"})
+# EPS is a program, not an image: named directly it gets its error row, but in a folder it is
+# passed over like any other file.
+_NOT_IN_FOLDERS = frozenset({"EPS"})
+_PDF = ".pdf"
 
 _EXTENSIONS = frozenset(
     {
         *(".apng", ".avif", ".avifs", ".bmp", ".dcx", ".dds", ".dib", ".gif", ".heic", ".heif"),
         *(".icns", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx"),
-        *(".jxl", ".mpo", ".pbm", ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".psd"),
+        *(".jxl", ".mpo", ".pbm", ".pcx", ".pdf", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".psd"),
         *(".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp"),
     }
 )
@@ -77,6 +78,12 @@ def sniff_file(path: str) -> str | None:
             return sniff(file.read(SIGNATURE_BYTES))
     except (OSError, ValueError):
         return None
+
+
+def sniff_pages(path: str) -> str | None:
+    """The format of a regular file; PDF also where junk stands before the signature of one."""
+    found = sniff_file(path)
+    return "PDF" if found is None and path.lower().endswith(_PDF) else found
 
 
 def has_image_signature(path: str) -> bool:

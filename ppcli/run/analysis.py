@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,15 @@ from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
 from ppcli.errors import ImageError, explained
 from ppcli.imaging import direct
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
-from ppcli.imaging.colour import WHITE, Colour
-from ppcli.imaging.decode import ImageSource, UnreachableFrameError
+from ppcli.imaging.choices import Frames
+from ppcli.imaging.decode import UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
+from ppcli.imaging.reading import PDF, TIFF, Reading
 from ppcli.imaging.resample import resample
+from ppcli.imaging.source import PageSource
 from ppcli.inputs.refs import ImageRef, printable
-from ppcli.inputs.sniff import sniff_file
-from ppcli.run.sources import image_source
+from ppcli.inputs.sniff import sniff_pages
+from ppcli.run.sources import page_source
 from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
 
@@ -35,9 +36,7 @@ class AnalysisOptions:
     Attributes:
         coder: method, metric, threshold.
         fit: the grid and the limits.
-        frames: which frames of an animation become rows.
-        background: what shows behind transparent pixels.
-        max_image_pixels: larger images are error rows.
+        reading: which pages of a file become rows, and how they become pixels.
         patches: whether patch sets are made.
         rebuildable: whether the image can be rebuilt from them; for a model it need not be.
 
@@ -47,9 +46,7 @@ class AnalysisOptions:
 
     coder: CoderOptions
     fit: FitOptions
-    frames: Frames = Frames.FIRST
-    background: Colour = WHITE
-    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+    reading: Reading = field(default_factory=Reading)
     patches: bool = True
     rebuildable: bool = True
 
@@ -64,8 +61,12 @@ class AnalysisOptions:
         del nested["rebuildable"]
         for name in self.coder.without_effect:
             del coder[name]
-        flat: dict[str, Any] = coder | nested.pop("fit") | nested
-        return flat | {"background": "#{:02x}{:02x}{:02x}".format(*self.background)}
+        reading = nested.pop("reading")
+        pages = self.reading.pages
+        reading["pages"] = None if pages is None else str(pages)
+        reading["background"] = "#{:02x}{:02x}{:02x}".format(*self.reading.background)
+        flat: dict[str, Any] = coder | nested.pop("fit") | reading | nested
+        return flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,49 +109,54 @@ def analyze_pages(
     Args:
         ref: the file.
         options: what the rows depend on.
-        first: the page or frame to begin with, from 1.
-        most: how many pages at the most; fewer when their patch sets grow large.
+        first: the row of the file to begin with, from 1.
+        most: how many rows at the most; fewer when their patch sets grow large.
     """
     started = time.perf_counter()
     row = _blank_row(ref, options)
     try:
-        with image_source(ref.path, options.max_image_pixels) as loan:
+        with page_source(ref.path, options.reading) as loan:
             source = loan.source
             row = replace(row, frames=source.frames, format=source.format)
-            result = _pages_of(source, row, ref, options, range(first, first + most), started)
+            result = _pages_of(
+                source, row, ref, options, slice(first - 1, first - 1 + most), started
+            )
             loan.more_to_come = first + len(result.pages) <= (result.rows_of_file or 0)
             return result
     except Exception as error:
-        row = _row_of_page(row, ref, first, first)  # it may have gone since its first page
+        if first > 1:  # it has gone since its first page
+            row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
         return PagesResult([PageResult(_failed(row, explained(error)))], rows_of_file=None)
 
 
 def _pages_of(
-    source: ImageSource,
+    source: PageSource,
     row: StatsRow,
     ref: ImageRef,
     options: AnalysisOptions,
-    numbers: range,
+    part: slice,
     started: float,
 ) -> PagesResult:
-    rows_of_file = source.frames if source.gives_several(options.frames) else 1
+    reading = options.reading
+    several = reading.gives_several(source.format, source.frames)
+    numbers = reading.numbers(source.format, source.frames)
     results: list[PageResult] = []
     patch_bytes = 0
-    for number in numbers:
-        if number > rows_of_file or patch_bytes >= _PATCH_BYTES_AT_A_TIME:
+    for number in numbers[part]:
+        if patch_bytes >= _PATCH_BYTES_AT_A_TIME:
             break
-        page = _row_of_page(row, ref, number, rows_of_file)
+        page = _row_of_page(row, ref, number, several)
         try:
-            pixels = source.page(number, options.background)
+            pixels = source.page(number, reading.background)
             page = replace(page, width=pixels.shape[1], height=pixels.shape[0])
             results.append(_analyze_page(pixels, page, options, started))
         except Exception as error:
             results.append(PageResult(_failed(page, explained(error))))
             if isinstance(error, UnreachableFrameError):
-                return PagesResult(results, rows_of_file=number)
+                return PagesResult(results, rows_of_file=part.start + len(results))
         patch_bytes += results[-1].patch_bytes
         started = time.perf_counter()
-    return PagesResult(results, rows_of_file)
+    return PagesResult(results, len(numbers))
 
 
 def load_kernels(options: AnalysisOptions) -> None:
@@ -166,28 +172,38 @@ def load_kernels(options: AnalysisOptions) -> None:
 def count_rows(ref: ImageRef, options: AnalysisOptions) -> int:
     """How many rows a file gives, judged without decoding anything; 1 when it cannot be opened."""
     try:
-        with ImageSource(ref.path, options.max_image_pixels) as source:
-            return source.frames if source.gives_several(options.frames) else 1
+        with page_source(ref.path, options.reading) as loan:
+            return len(options.reading.numbers(loan.source.format, loan.source.frames))
     except ImageError:
         return 1
 
 
 def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
     """Whether the first bytes of a file leave it possible that it gives more than one row."""
-    kind = sniff_file(ref.path)
-    return kind == "TIFF" or (kind is not None and options.frames is Frames.ALL)
+    kind = sniff_pages(ref.path)
+    return kind in (PDF, TIFF) or (kind is not None and options.reading.frames is Frames.ALL)
 
 
 def lost_page(
-    ref: ImageRef, options: AnalysisOptions, page: int, rows_of_file: int, error: ImageError
+    ref: ImageRef, options: AnalysisOptions, row_of_file: int, rows_of_file: int, error: ImageError
 ) -> PageResult:
-    """The row of a page that took its worker with it."""
-    row = _row_of_page(_blank_row(ref, options), ref, page, rows_of_file)
-    return PageResult(_failed(row, error))
+    """The row of a page that took its worker with it.
+
+    Args:
+        ref: the file.
+        options: what the rows depend on.
+        row_of_file: which of its rows it is, from 1.
+        rows_of_file: how many there are.
+        error: what happened.
+    """
+    kind = sniff_pages(ref.path)
+    number = options.reading.number(kind, row_of_file)
+    several = options.reading.gives_several(kind, rows_of_file)
+    return PageResult(_failed(_row_of_page(_blank_row(ref, options), ref, number, several), error))
 
 
-def _row_of_page(row: StatsRow, ref: ImageRef, number: int, rows_of_file: int) -> StatsRow:
-    name = ref.page_id(number) if rows_of_file > 1 else ref.image_id
+def _row_of_page(row: StatsRow, ref: ImageRef, number: int, several: bool) -> StatsRow:
+    name = ref.page_id(number) if several else ref.image_id
     return replace(row, image_id=name, page=number)
 
 

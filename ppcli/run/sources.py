@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ppcli.imaging.decode import ImageSource
+from ppcli.imaging.reading import Reading
+from ppcli.imaging.source import PageSource, open_source
 
-_Key = tuple[str, int, int, int, int]
+_Key = tuple[str, Reading, int, int, int]
 
 
 @dataclass(slots=True)
@@ -19,7 +20,7 @@ class Loan:
         more_to_come: set when later tasks will want other pages of it.
     """
 
-    source: ImageSource
+    source: PageSource
     more_to_come: bool = False
 
 
@@ -27,9 +28,9 @@ class _Kept:
     """The file of several pages that this process worked on last."""
 
     def __init__(self) -> None:
-        self._file: tuple[_Key, ImageSource] | None = None
+        self._file: tuple[_Key, PageSource] | None = None
 
-    def take(self, key: _Key) -> ImageSource | None:
+    def take(self, key: _Key) -> PageSource | None:
         """The open file, if it is this one; another one is closed."""
         if self._file is None:
             return None
@@ -39,7 +40,7 @@ class _Kept:
         source.close()
         return None
 
-    def keep(self, key: _Key, source: ImageSource) -> None:
+    def keep(self, key: _Key, source: PageSource) -> None:
         self._file = (key, source)
 
 
@@ -47,17 +48,17 @@ _kept = _Kept()
 
 
 @contextmanager
-def image_source(path: str, max_image_pixels: int) -> Iterator[Loan]:
+def page_source(path: str, reading: Reading) -> Iterator[Loan]:
     """An open image file, kept open for the next task when there is more to come.
 
     To find the pages of a file takes time that grows with their number, and a file comes in
     many tasks. After an error nothing stays open, since the decoder may be in any state.
 
     Raises:
-        ImageError: as `ImageSource`.
+        ImageError: as `open_source`.
     """
-    key = _key(path, max_image_pixels)
-    loan = Loan(_kept.take(key) or ImageSource(path, max_image_pixels))
+    key = _key(path, reading)
+    loan = Loan(_kept.take(key) or open_source(path, reading))
     try:
         yield loan
     except BaseException:
@@ -69,9 +70,9 @@ def image_source(path: str, max_image_pixels: int) -> Iterator[Loan]:
         loan.source.close()
 
 
-def _key(path: str, max_image_pixels: int) -> _Key:
+def _key(path: str, reading: Reading) -> _Key:
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # to open it will tell more
-        return (path, max_image_pixels, 0, 0, 0)
-    return (path, max_image_pixels, status.st_ino, status.st_size, status.st_mtime_ns)
+        return (path, reading, 0, 0, 0)
+    return (path, reading, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ppcli.imaging.reading import PAGED
 from ppcli.store.rows import OK, AnswerRow, MainRow, PatchRow, StatsRow
 
 PHASES = ("select_ms", "vision_ms", "prefill_ms", "decode_ms")
@@ -139,8 +140,9 @@ class AnalyzeSummary(Summary):
         Summary.add(self, row, patches, earlier)
         assert isinstance(row, StatsRow)
         self._rows_of_file += 1
-        self._frames_of_file = row.frames or 0 if row.status == OK else 0
-        if row.page == 1 and row.file_bytes is not None:
+        left_out = row.status == OK and row.format not in PAGED  # those are never by themselves
+        self._frames_of_file = row.frames or 0 if left_out else 0
+        if self._rows_of_file == 1 and row.page is not None and row.file_bytes is not None:
             self.bytes_in += row.file_bytes
         if row.status == OK:
             self.unique += row.unique or 0

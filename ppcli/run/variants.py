@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions, Method
 from ppcli.coding.patchset import KeptTiles, cut
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.reading import Reading
 from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, load_kernels
-from ppcli.run.sources import image_source
+from ppcli.run.sources import page_source
 from ppcli.store.codec import pack
 from ppcli.store.rows import FULL, PatchRow
 
@@ -99,8 +99,9 @@ def prepare_variants(ref: ImageRef, fit: FitOptions, wanted: Sequence[Variant]) 
     Raises:
         ImageError: when it cannot be decoded.
     """
-    with image_source(ref.path, DEFAULT_MAX_IMAGE_PIXELS) as loan:
-        pixels = np.array(loan.source.page(1, WHITE))
+    reading = Reading()
+    with page_source(ref.path, reading) as loan:
+        pixels = np.array(loan.source.page(1, reading.background))
     raster = fit_image(pixels, fit).raster
     images, times = [], []
     for variant in wanted:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,11 @@ from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice
 from ppcli.coding.patchset import KeptTiles, cut
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Frames
-from ppcli.imaging.colour import WHITE
-from ppcli.imaging.decode import ImageSource, pillow_limits
+from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.presets import Preset
+from ppcli.imaging.reading import Reading
+from ppcli.imaging.source import open_source
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.images import image_patches
 from ppcli.vlm.positions import token_places
@@ -134,12 +135,13 @@ def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
             )
         yield image
         return
+    reading = Reading()
     with (
-        pillow_limits(DEFAULT_MAX_IMAGE_PIXELS),
-        ImageSource(os.fspath(image), DEFAULT_MAX_IMAGE_PIXELS) as source,
+        pillow_limits(reading.max_image_pixels),
+        closing(open_source(os.fspath(image), reading)) as source,
     ):
-        for number in range(1, source.frames + 1 if source.gives_several(Frames.FIRST) else 2):
-            yield source.page(number, WHITE)
+        for number in reading.numbers(source.format, source.frames):
+            yield source.page(number, reading.background)
 
 
 def _kept(pixels: NDArray[np.uint8], preset: Preset, options: CoderOptions) -> KeptTiles:

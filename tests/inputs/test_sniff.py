@@ -9,6 +9,7 @@ from ppcli.inputs.sniff import (
     has_image_extension,
     has_image_signature,
     sniff,
+    sniff_pages,
     sniff_file,
 )
 
@@ -54,11 +55,20 @@ def test_other_content_is_not(head: bytes) -> None:
     assert sniff(head) is None
 
 
-def test_documents_are_named_and_not_taken_from_folders(tmp_path) -> None:
+def test_programs_that_draw_are_not_taken_from_folders(tmp_path) -> None:
     paper = tmp_path / "paper"
-    paper.write_bytes(b"%PDF-1.7\n")
-    assert sniff(paper.read_bytes()) == "PDF"
+    paper.write_bytes(b"%!PS-Adobe-3.0\n")
+    assert sniff(paper.read_bytes()) == "EPS"
     assert not has_image_signature(str(paper))
+
+
+def test_a_pdf_is_known_by_its_name_where_its_signature_comes_late(tmp_path) -> None:
+    contents = {"a.pdf": b"junk %PDF-1.7", "b.PDF": b"%PDF-1.7", "c": b"%PDF-1.7", "d": b"junk"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    Image.new("RGB", (2, 2)).save(tmp_path / "e.pdf", "PNG")
+    found = {path.name: sniff_pages(str(path)) for path in tmp_path.iterdir()}
+    assert found == {"a.pdf": "PDF", "b.PDF": "PDF", "c": "PDF", "d": None, "e.pdf": "PNG"}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

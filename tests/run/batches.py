@@ -13,6 +13,7 @@ from ppcli.coding.options import CoderOptions
 from ppcli.imaging.choices import Fit, Frames
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.reading import Reading
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, PageResult
 from ppcli.run.arrivals import Arrivals
@@ -24,7 +25,7 @@ from tests.run.hostile_decoder import register
 
 PAD = FitOptions(Fit.PAD, 16, 2, 1, 1 << 24)
 FIRST = AnalysisOptions(CoderOptions(), PAD)
-ALL = AnalysisOptions(CoderOptions(), PAD, Frames.ALL)
+ALL = AnalysisOptions(CoderOptions(), PAD, Reading(Frames.ALL))
 
 
 def encoded(row_format: str, *seeds: int, **options) -> bytes:
@@ -78,7 +79,7 @@ def run(
 ) -> list[PageResult]:
     """All rows of a run."""
     results: list[PageResult] = []
-    with pillow_limits(options.max_image_pixels), closing(executor):
+    with pillow_limits(options.reading.max_image_pixels), closing(executor):
         for _, rows in Pipeline(executor, options).run(Arrivals(iter(refs))):
             results += rows
     return results

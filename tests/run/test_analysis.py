@@ -9,6 +9,7 @@ from ppcli.imaging.choices import Fit, Frames
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.presets import PRESETS
+from ppcli.imaging.reading import Reading
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
 from ppcli.store.codec import unpack
@@ -19,7 +20,7 @@ PAD = FitOptions(Fit.PAD, 16, 2, 1, 1 << 24)
 
 def rows(path, **changes) -> list[PageResult]:
     options = AnalysisOptions(**({"coder": CoderOptions(), "fit": PAD} | changes))
-    with pillow_limits(options.max_image_pixels):
+    with pillow_limits(options.reading.max_image_pixels):
         ref = ImageRef(str(path), path.name)
         found: list[PageResult] = []
         while True:
@@ -81,7 +82,7 @@ def test_pages_and_frames(tmp_path) -> None:
     assert [r.row.image_id for r in rows(tmp_path / "b.tif")] == ["b.tif"]
     [first] = rows(tmp_path / "a.gif")
     assert (first.row.image_id, first.row.frames) == ("a.gif", 3)
-    frames = rows(tmp_path / "a.gif", frames=Frames.ALL)
+    frames = rows(tmp_path / "a.gif", reading=Reading(Frames.ALL))
     assert [r.row.image_id for r in frames] == ["a.gif#1", "a.gif#2", "a.gif#3"]
     assert [
         np.array_equal(unpack(r.patches).image(), i) for r, i in zip(frames, images, strict=True)

@@ -142,7 +142,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileStore]:
 def odd_rows(files: FileStore) -> dict[str, list[PageResult]]:
     """The rows of each odd file, worked on whole, without a pipeline."""
     rows = {}
-    with batches.pillow_limits(batches.ALL.max_image_pixels):
+    with batches.pillow_limits(batches.ALL.reading.max_image_pixels):
         for name, content in ODD.items():
             whole = analyze_pages(files.ref(content, name), batches.ALL, first=1, most=1000)
             rows[name] = whole.pages
@@ -155,7 +155,7 @@ def taken(
     """What a pipeline gives for each ref, watched for how it takes them."""
     counted = CountedRefs(refs, executor.capacity)
     given = []
-    with batches.pillow_limits(batches.ALL.max_image_pixels):
+    with batches.pillow_limits(batches.ALL.reading.max_image_pixels):
         for ref, rows in Pipeline(executor, batches.ALL).run(Arrivals(iter(counted))):
             given.append((ref, list(rows)))
             counted.done += 1

@@ -6,9 +6,10 @@ import pytest
 from ppcli.errors import ImageError
 from ppcli.imaging import decode
 from ppcli.imaging.choices import Frames
+from ppcli.imaging.reading import Reading
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.executors import SerialExecutor
-from ppcli.run.sources import image_source
+from ppcli.run.sources import page_source
 from tests.run import batches
 
 LIMIT = 1 << 28
@@ -20,12 +21,12 @@ def opened(monkeypatch) -> Iterator[list[str]]:
     paths: list[str] = []
     files = []
 
-    def watched(path: str, open_regular=decode._open_regular):
+    def watched(path: str, open_regular=decode.open_regular):
         paths.append(path)
         files.append(open_regular(path))
         return files[-1]
 
-    monkeypatch.setattr(decode, "_open_regular", watched)
+    monkeypatch.setattr(decode, "open_regular", watched)
     yield paths
     assert all(file.closed for file in files)
 
@@ -45,7 +46,7 @@ def test_a_long_file_is_opened_once(tmp_path, opened, row_format: str) -> None:
 
 def test_a_first_frame_is_no_reason_to_stay_open(tmp_path, opened) -> None:
     ref = long_file(tmp_path, "GIF")
-    assert batches.FIRST.frames is Frames.FIRST
+    assert batches.FIRST.reading.frames is Frames.FIRST
     assert len(batches.run(SerialExecutor(), [ref], batches.FIRST)) == 1
     assert opened == [ref.path]
 
@@ -55,12 +56,12 @@ def test_pages_can_be_asked_for_again_and_backwards(tmp_path, opened) -> None:
     with decode.pillow_limits(LIMIT):
         expected = {}
         for number in (1, 40, 3, 1):
-            with image_source(path, LIMIT) as loan:
+            with page_source(path, Reading()) as loan:
                 loan.more_to_come = True
                 pixels = loan.source.page(number, (255, 255, 255)).tobytes()
             assert expected.setdefault(number, pixels) == pixels
         assert len(set(expected.values())) == 3
-        with image_source(path, LIMIT):  # without more to come
+        with page_source(path, Reading()):  # without more to come
             pass
     assert opened == [path]
 
@@ -70,11 +71,11 @@ def test_a_file_that_was_written_to_is_opened_anew(tmp_path, opened) -> None:
     with decode.pillow_limits(LIMIT):
         for content in (batches.encoded("TIFF", 1, 2, 3), batches.encoded("TIFF", 1, 2)):
             Path(path).write_bytes(content)
-            with image_source(path, LIMIT) as loan:
+            with page_source(path, Reading()) as loan:
                 loan.more_to_come = True
                 frames = loan.source.frames
         assert frames == 2
-        with image_source(path, LIMIT):
+        with page_source(path, Reading()):
             pass
     assert len(opened) == 2
 
@@ -82,7 +83,7 @@ def test_a_file_that_was_written_to_is_opened_anew(tmp_path, opened) -> None:
 def test_after_a_failure_nothing_stays_open(tmp_path, opened) -> None:
     whole = batches.encoded("GIF", *range(9))
     [ref] = batches.batch(tmp_path, {"cut": whole[: len(whole) // 2]})
-    with decode.pillow_limits(LIMIT), image_source(ref.path, LIMIT) as loan:
+    with decode.pillow_limits(LIMIT), page_source(ref.path, Reading()) as loan:
         loan.more_to_come = True
         with pytest.raises(ImageError):
             loan.source.page(loan.source.frames, (0, 0, 0))
