@@ -1,6 +1,7 @@
 """Every real image, there and back."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +10,23 @@ from PIL import Image
 
 from ppcli import prune
 from ppcli.imaging.choices import Fit
-from ppcli.imaging.colour import WHITE
-from ppcli.imaging.decode import ImageSource, pillow_limits
+from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.presets import PRESETS
+from ppcli.imaging.reading import Reading
+from ppcli.imaging.source import open_source
 from ppcli.inputs.listing import Listing
 
-LIMIT = 1 << 28
 TILE = 32
 TAU = 0.03
 
 
 def images(folder: Path) -> Iterator[Image.Image]:
-    with pillow_limits(LIMIT):
+    reading = Reading()
+    with pillow_limits(reading.max_image_pixels):
         for ref in Listing((str(folder),)):
-            with ImageSource(ref.path, LIMIT) as source:
-                yield source.page(1, WHITE)
+            with closing(open_source(ref.path, reading)) as source:
+                yield source.page(1, reading.background)
 
 
 def raster(image: Image.Image, fit: Fit) -> np.ndarray:
