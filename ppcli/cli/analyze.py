@@ -13,6 +13,7 @@ from ppcli.cli.options import (
     Exclude,
     FailFastOption,
     Files0From,
+    FitOption,
     FramesOption,
     Include,
     InputsArgument,
@@ -28,6 +29,7 @@ from ppcli.cli.options import (
     OverwriteOption,
     PagesOption,
     PdfImagesOption,
+    PresetOption,
     Quiet,
     ResumeOption,
     RetryFailedOption,
@@ -43,7 +45,7 @@ from ppcli.cli.options import (
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode
 from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Fit, Frames, PdfImages
-from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
+from ppcli.imaging.presets import DEFAULT_PRESET
 from ppcli.store.choices import ROWS_PER_SHARD, Format, StatsFormat
 
 DEFAULT_OUTPUT = "pixelprune-out"
@@ -62,14 +64,7 @@ def analyze(
     skip_ratio: SkipRatioOption = 1.0,
     match_count: MatchCountOption = False,
     seed: SeedOption = 0,
-    preset: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help=f"The model's numbers: {', '.join(PRESETS)}.",
-            rich_help_panel=IMAGE,
-        ),
-    ] = DEFAULT_PRESET,
+    preset: PresetOption = DEFAULT_PRESET,
     patch_size: Annotated[
         int | None,
         typer.Option(metavar="N", help="Instead of the preset's.", rich_help_panel=IMAGE),
@@ -86,12 +81,7 @@ def analyze(
         int | None,
         typer.Option(metavar="N", help="Instead of the preset's.", rich_help_panel=IMAGE),
     ] = None,
-    fit: Annotated[
-        Fit,
-        typer.Option(
-            help="Resample onto the grid as the model does, or pad.", rich_help_panel=IMAGE
-        ),
-    ] = Fit.RESIZE,
+    fit: FitOption = Fit.RESIZE,
     frames: FramesOption = Frames.FIRST,
     dpi: DpiOption = DEFAULT_DPI,
     pages: PagesOption = None,

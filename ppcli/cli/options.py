@@ -8,7 +8,8 @@ import typer
 
 from ppcli.coding.options import Method, Metric, Mode
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import Frames, PdfImages
+from ppcli.imaging.choices import Fit, Frames, PdfImages
+from ppcli.imaging.presets import PRESETS
 from ppcli.store.choices import Format
 from ppcli.vlm.choices import Device
 
@@ -99,6 +100,18 @@ SeedOption = Annotated[
     typer.Option(
         metavar="N", help="Of --method random, and of sampling with infer.", rich_help_panel=CODER
     ),
+]
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=f"The model's numbers: {', '.join(PRESETS)}.",
+        rich_help_panel=IMAGE,
+    ),
+]
+FitOption = Annotated[
+    Fit,
+    typer.Option(help="Resample onto the grid as the model does, or pad.", rich_help_panel=IMAGE),
 ]
 FramesOption = Annotated[
     Frames, typer.Option(help="Frames of an animation.", rich_help_panel=IMAGE)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -82,6 +83,10 @@ class PageResult:
         return 0 if self.patches is None else self.patches.nbytes
 
 
+# the upright pixels of a page, its row so far, the options, and when work on it began
+OnPage = Callable[[NDArray[np.uint8], StatsRow, AnalysisOptions, float], PageResult]
+
+
 @dataclass(frozen=True, slots=True)
 class PagesResult:
     """Some pages of a file.
@@ -102,7 +107,11 @@ class PagesResult:
 
 
 def analyze_pages(
-    ref: ImageRef, options: AnalysisOptions, first: int = 1, most: int = 1
+    ref: ImageRef,
+    options: AnalysisOptions,
+    first: int = 1,
+    most: int = 1,
+    on_page: OnPage | None = None,
 ) -> PagesResult:
     """The rows of some pages of one input file, whatever is wrong with it.
 
@@ -111,6 +120,7 @@ def analyze_pages(
         options: what the rows depend on.
         first: the row of the file to begin with, from 1.
         most: how many rows at the most; fewer when their patch sets grow large.
+        on_page: what is done with the pixels of a page; by default they are counted and packed.
     """
     started = time.perf_counter()
     row = _blank_row(ref, options)
@@ -118,9 +128,8 @@ def analyze_pages(
         with page_source(ref.path, options.reading) as loan:
             source = loan.source
             row = replace(row, frames=source.frames, format=source.format)
-            result = _pages_of(
-                source, row, ref, options, slice(first - 1, first - 1 + most), started
-            )
+            part = slice(first - 1, first - 1 + most)
+            result = _pages_of(source, row, ref, options, part, started, on_page or _analyze_page)
             loan.more_to_come = first + len(result.pages) <= (result.rows_of_file or 0)
             return result
     except Exception as error:
@@ -136,6 +145,7 @@ def _pages_of(
     options: AnalysisOptions,
     part: slice,
     started: float,
+    on_page: OnPage,
 ) -> PagesResult:
     reading = options.reading
     several = reading.gives_several(source.format, source.frames)
@@ -149,7 +159,7 @@ def _pages_of(
         try:
             pixels = source.page(number, reading.background)
             page = replace(page, width=pixels.shape[1], height=pixels.shape[0])
-            results.append(_analyze_page(pixels, page, options, started))
+            results.append(on_page(pixels, page, options, started))
         except Exception as error:
             results.append(PageResult(_failed(page, explained(error))))
             if isinstance(error, UnreachableFrameError):

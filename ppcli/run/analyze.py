@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, PageResult, may_give_several
+from ppcli.run.analysis import AnalysisOptions, OnPage, PageResult, may_give_several
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor
 from ppcli.run.pipeline import Pipeline
@@ -21,10 +21,12 @@ class AnalyzeWork:
     Attributes:
         options: what the rows depend on.
         executor: where images are worked on.
+        on_page: what is done with the pixels of a page; by default they are counted and packed.
     """
 
     options: AnalysisOptions
     executor: Executor
+    on_page: OnPage | None = None
     item: ClassVar = "image"
 
     def expect(self, inputs: Arrivals[ImageRef]) -> None:
@@ -41,7 +43,7 @@ class AnalyzeWork:
         self, inputs: Arrivals[ImageRef], stop: Stop
     ) -> Generator[tuple[ImageRef, Iterator[PageResult]], None, None]:
         """Each file with its rows."""
-        return Pipeline(self.executor, self.options, stop).run(inputs)
+        return Pipeline(self.executor, self.options, stop, self.on_page).run(inputs)
 
     def close(self) -> None:
         """Stop the workers."""

@@ -8,6 +8,7 @@ from ppcli.errors import ImageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import (
     AnalysisOptions,
+    OnPage,
     PageResult,
     PagesResult,
     analyze_pages,
@@ -49,14 +50,20 @@ class Pipeline:
         executor: where the work is done.
         options: what the rows depend on.
         stop: asked now and then; once it says so, no further file is begun.
+        on_page: what is done with the pixels of a page; it must be picklable.
     """
 
     def __init__(
-        self, executor: Executor, options: AnalysisOptions, stop: Stop = lambda: False
+        self,
+        executor: Executor,
+        options: AnalysisOptions,
+        stop: Stop = lambda: False,
+        on_page: OnPage | None = None,
     ) -> None:
         self._executor = executor
         self._options = options
         self._stop = stop
+        self._on_page = on_page
         self._files: deque[_File] = deque()
         self._under_way = 0  # tasks that are submitted and not looked at
 
@@ -89,7 +96,7 @@ class Pipeline:
             full = self._under_way >= self._executor.capacity
             if span.task is None and (not full or span is file.spans[0]):
                 span.task = self._executor.submit(
-                    analyze_pages, file.ref, self._options, span.first, span.most
+                    analyze_pages, file.ref, self._options, span.first, span.most, self._on_page
                 )
                 self._under_way += 1
 

@@ -9,8 +9,8 @@ from ppcli.inputs.sniff import (
     has_image_extension,
     has_image_signature,
     sniff,
-    sniff_pages,
     sniff_file,
+    sniff_pages,
 )
 
 WRITABLE = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "ICO", "QOI", "DDS", "SGI"]

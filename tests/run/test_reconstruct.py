@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ppcli.errors import OutputError, UsageError
-from ppcli.run.reconstruct import reconstruct, relative_name
+from ppcli.run.reconstruct import reconstruct
+from ppcli.store.pictures import relative_name
 from tests.command import pixelprune
 from tests.conftest import blocks
 

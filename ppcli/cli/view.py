@@ -1,0 +1,186 @@
+"""`pixelprune view`."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ppcli.cli.options import (
+    OUTPUT,
+    DpiOption,
+    Exclude,
+    Files0From,
+    FitOption,
+    FramesOption,
+    Include,
+    InputsArgument,
+    Limit,
+    LogFormat,
+    LogFormatOption,
+    MethodOption,
+    MetricOption,
+    ModeOption,
+    OverwriteOption,
+    PagesOption,
+    PdfImagesOption,
+    PresetOption,
+    Quiet,
+    ThresholdOption,
+    Verbose,
+    WorkersOption,
+    logger,
+)
+from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice, parse_threshold
+from ppcli.errors import ExitCode, StoppedError, UsageError
+from ppcli.imaging.choices import (
+    DEFAULT_DPI,
+    DEFAULT_MAX_IMAGE_PIXELS,
+    Fit,
+    Frames,
+    PdfImages,
+)
+from ppcli.imaging.presets import DEFAULT_PRESET
+
+if TYPE_CHECKING:
+    from ppcli.cli.terminal import Terminal
+    from ppcli.run.view import PictureTarget, Seen
+
+_PICTURE = "Picture"
+_SECONDS = 120.0  # to draw an image
+
+
+def view(
+    inputs: InputsArgument = None,
+    files0_from: Files0From = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
+    image_id: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Of a dataset, only this image.", rich_help_panel="Inputs"),
+    ] = None,
+    side_by_side: Annotated[
+        bool,
+        typer.Option("--side-by-side", help="The source beside it.", rich_help_panel=_PICTURE),
+    ] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHODS",
+            help="One sheet of several, such as pred_2d,raster,conncomp,random.",
+            rich_help_panel=_PICTURE,
+        ),
+    ] = None,
+    error: Annotated[
+        bool,
+        typer.Option(
+            "--error",
+            help="Where the rebuilt image differs, and by how much.",
+            rich_help_panel=_PICTURE,
+        ),
+    ] = False,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Lines between the tiles.", rich_help_panel=_PICTURE)
+    ] = False,
+    method: MethodOption = Method.PRED_2D,
+    metric: MetricOption = Metric.MAX,
+    threshold: ThresholdOption = "0",
+    mode: ModeOption = Mode.ANCHORED,
+    preset: PresetOption = DEFAULT_PRESET,
+    fit: FitOption = Fit.RESIZE,
+    frames: FramesOption = Frames.FIRST,
+    dpi: DpiOption = DEFAULT_DPI,
+    pages: PagesOption = None,
+    pdf_images: PdfImagesOption = PdfImages.RENDER,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A folder, or a .png file for one image.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "pixelprune-view",
+    overwrite: OverwriteOption = False,
+    workers: WorkersOption = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Draw images with their pruned tiles faded. Takes images, or a dataset of analyze."""
+    tau = parse_threshold(threshold)
+    methods = [method] if compare is None else _methods(compare, method)
+    coders = tuple(CoderOptions(one, metric, mode, tau) for one in methods)
+    from ppcli.cli.progress import progress
+    from ppcli.cli.terminal import Terminal, listing_of
+    from ppcli.cli.values import executor_for, fit_options, reading
+    from ppcli.imaging.decode import pillow_limits
+    from ppcli.run.analysis import AnalysisOptions, load_kernels
+    from ppcli.run.stopping import listening
+    from ppcli.run.stored import is_dataset
+    from ppcli.run.view import PictureTarget, view_dataset, view_images
+    from ppcli.show.picture import PictureOptions
+
+    drawing = PictureOptions(coders, grid, side_by_side, error)
+    target = PictureTarget(output, overwrite)
+    terminal = Terminal(quiet, verbose, log_format)
+    if inputs and len(inputs) == 1 and is_dataset(inputs[0]):
+        if coders != (CoderOptions(),) or error or compare is not None:
+            raise UsageError(
+                f"{inputs[0]} is a dataset, whose images are pruned already; name the images "
+                "themselves to see them pruned otherwise, or what is lost"
+            )
+        return _told(terminal, target, view_dataset(inputs[0], image_id, drawing, target))
+    if image_id is not None:
+        raise UsageError("--image-id is for a dataset that analyze wrote; name the images instead")
+    listing = listing_of(inputs, files0_from, include, exclude, limit, output)
+    listing.check()
+    limits = DEFAULT_MAX_IMAGE_PIXELS
+    options = AnalysisOptions(
+        coders[0],
+        fit_options(preset, fit, None, None, None, None),
+        reading(frames, "white", limits, dpi, pages, pdf_images),
+        patches=False,
+    )
+    executor = executor_for(
+        workers, _SECONDS, None, limits, verbose, partial(load_kernels, options)
+    )
+    with (
+        listening() as stop,
+        pillow_limits(limits),
+        progress(terminal, listing, "images", drawn=True) as on_file,
+    ):
+        seen = view_images(listing, options, drawing, target, executor, stop, on_file)
+        code = _told(terminal, target, seen)
+    if stop.exit_code is not None:
+        raise StoppedError(stop.exit_code, "stopped; the pictures that are drawn stay")
+    return code
+
+
+def _methods(compare: str, method: Method) -> list[Method]:
+    if method is not Method.PRED_2D:
+        raise UsageError("--compare names the methods, so --method cannot be said beside it")
+    methods = [choice(Method, "method", name.strip()) for name in compare.split(",")]
+    if len(set(methods)) < len(methods):
+        raise UsageError(f"--compare is {compare!r}, which names a method twice")
+    return methods
+
+
+def _told(terminal: "Terminal", target: "PictureTarget", seen: "Iterable[Seen]") -> ExitCode:
+    """Go through the pictures, say what failed, and how many there are."""
+    drawn = failed = 0
+    for one in seen:
+        if one.error_code is None:
+            drawn += 1
+            logger.debug("%s", one.path)
+            continue
+        failed += 1
+        fields = {"image_id": one.image_id, "error_code": one.error_code}
+        logger.warning("%s: %s", one.error_code, one.error_message, extra={"fields": fields})
+    pictures = "1 picture" if drawn == 1 else f"{drawn:,} pictures"
+    terminal.say(
+        f"{pictures} written to {target.path}" + (f", {failed:,} failed" if failed else "")
+    )
+    return ExitCode.INPUTS_FAILED if failed else ExitCode.OK

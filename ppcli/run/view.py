@@ -1,0 +1,188 @@
+"""The work of `view`: images, or the patch sets of a dataset, to pictures."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppcli.errors import DamagedError, ErrorCode, NothingToDoError, UsageError
+from ppcli.imaging.fit import fit_image
+from ppcli.inputs.listing import Listing
+from ppcli.inputs.refs import ImageRef, printable
+from ppcli.run.analysis import AnalysisOptions, PageResult, count_rows
+from ppcli.run.analyze import AnalyzeWork
+from ppcli.run.arrivals import Arrivals
+from ppcli.run.executors import Executor
+from ppcli.run.stopping import Stop
+from ppcli.show.picture import PictureOptions, picture, picture_of_patch_set
+from ppcli.store.codec import unpack
+from ppcli.store.pictures import PictureFolder, png_of, put_picture
+from ppcli.store.reader import patch_files, read_patch_rows
+from ppcli.store.rows import StatsRow
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What became of a page.
+
+    Attributes:
+        image_id: of the page.
+        path: where its picture is.
+        error_code, error_message: why there is none.
+    """
+
+    image_id: str
+    path: str
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPage(PageResult):
+    """The row of a page with its picture, as a PNG file holds it."""
+
+    png: bytes = b""
+
+    @property
+    def patch_bytes(self) -> int:
+        """About what it takes in memory."""
+        return len(self.png)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTarget:
+    """Where pictures go.
+
+    Attributes:
+        path: a folder; or a file where it ends in `.png`.
+        overwrite: whether files that stand there may be replaced.
+    """
+
+    path: str
+    overwrite: bool
+
+    @property
+    def is_file(self) -> bool:
+        """Whether there can be only one picture."""
+        return self.path.lower().endswith(".png")
+
+
+def view_images(
+    listing: Listing,
+    options: AnalysisOptions,
+    drawing: PictureOptions,
+    target: PictureTarget,
+    executor: Executor,
+    stop: Stop,
+    on_file: Callable[[], None],
+) -> Iterator[Seen]:
+    """Draw each page of each file.
+
+    Args:
+        listing: the inputs.
+        options: how images are read and fitted.
+        drawing: what is drawn of each.
+        target: where the pictures go.
+        executor: where they are drawn.
+        stop: says when to stop early.
+        on_file: called after each file.
+
+    Raises:
+        UsageError: when one file is to take several pictures.
+        OutputError: when a picture cannot be written, or one stands there already.
+        NothingToDoError: when the inputs hold no image.
+    """
+    if target.is_file:
+        _check_one(listing, options)
+    folder = PictureFolder(target.path, target.overwrite)
+    work = AnalyzeWork(options, executor, partial(draw_page, drawing=drawing))
+    with Arrivals(iter(listing)) as arrivals, closing(work):
+        if not arrivals.ahead(1):
+            raise NothingToDoError("there is no image among the inputs")
+        work.expect(arrivals)
+        for _, results in work.results(arrivals, stop):
+            yield from (_put(result, folder, target) for result in results)
+            on_file()
+
+
+def draw_page(
+    pixels: NDArray[np.uint8],
+    row: StatsRow,
+    options: AnalysisOptions,
+    started: float,
+    drawing: PictureOptions,
+) -> DrawnPage:
+    """The picture of a page; done in a worker.
+
+    Args:
+        pixels: upright RGB, uint8 (height, width, 3).
+        row: of the page, as far as it is known.
+        options: how the image is fitted.
+        started: when work on the page began; not used.
+        drawing: what is drawn.
+    """
+    raster = fit_image(pixels, options.fit).raster
+    image = picture(raster, options.fit.tile, drawing, row.image_id)
+    return DrawnPage(row, png=png_of(image))
+
+
+def _check_one(listing: Listing, options: AnalysisOptions) -> None:
+    rows = 0
+    if listing.is_one_file:
+        path = listing.inputs[0]
+        rows = count_rows(ImageRef(path, path), options)
+    if rows != 1:
+        several = f"{rows:,} pages" if rows else "more than one file"
+        raise UsageError(
+            f"-o is one picture, and the inputs are {several}; "
+            "name a folder, or choose a page with --pages"
+        )
+
+
+def _put(result: PageResult, folder: PictureFolder, target: PictureTarget) -> Seen:
+    row = result.row
+    if not isinstance(result, DrawnPage):
+        return Seen(row.image_id, "", row.error_code, row.error_message)
+    path = target.path if target.is_file else folder.path_of(row.image_id)
+    put_picture(path, result.png, target.overwrite)
+    return Seen(row.image_id, path)
+
+
+def view_dataset(
+    dataset: str, image_ids: list[str] | None, drawing: PictureOptions, target: PictureTarget
+) -> Iterator[Seen]:
+    """Draw patch sets over the rasters that they rebuild.
+
+    Args:
+        dataset: a folder that `analyze` wrote.
+        image_ids: which images; None for all.
+        drawing: what is drawn; its coders are those of the dataset.
+        target: where the pictures go.
+
+    Raises:
+        UsageError: when there is no dataset, none with patch sets, or not such an image.
+        OutputError: when a picture cannot be written, or one stands there already.
+        DamagedError: when a file of the dataset is unreadable.
+    """
+    missing = set(image_ids or ())
+    if target.is_file and len(missing) != 1:
+        raise UsageError("-o is one picture; choose an image with --image-id, or name a folder")
+    folder = PictureFolder(target.path, target.overwrite)
+    for file in patch_files(dataset):
+        for row in read_patch_rows(file, image_ids):
+            missing.discard(row.image_id)
+            path = target.path if target.is_file else folder.path_of(row.image_id)
+            try:
+                image = picture_of_patch_set(unpack(row).patch_set, drawing)
+            except DamagedError as error:
+                message = printable(str(error))
+                yield Seen(row.image_id, "", ErrorCode.CORRUPT.value, message)
+                continue
+            put_picture(path, png_of(image), target.overwrite)
+            yield Seen(row.image_id, path)
+    if missing:
+        raise UsageError(f"{os.fspath(dataset)} has no patch set of {', '.join(sorted(missing))}")

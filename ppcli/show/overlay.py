@@ -1,0 +1,101 @@
+"""An image with its pruned tiles faded, or with what differs from it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Raster = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Colours = NDArray[np.uint8]
+
+# a bluish grey that is neither paper nor ink, so that fading shows on light and on dark images
+_TINT = np.array([140, 160, 196])
+_SHARE_OF_TINT = 0.7
+_EDGE, _GRID = np.array([52, 72, 128]), np.array([255, 96, 0])
+_PIXELS_PER_LINE = 1200  # lines grow with the image, or they would vanish when it is shown small
+_LUMA = np.array([0.299, 0.587, 0.114])  # of ITU-R BT.601
+# from dark blue over grey to yellow, light growing all the way: told apart by all eyes
+_RAMP = np.array([[0, 60, 140], [100, 115, 130], [190, 170, 100], [255, 235, 90]], np.float64)
+_DIM = 0.25
+
+
+def overlay(raster: Raster, keep: Mask, grid: bool = False) -> Raster:
+    """Kept tiles as they are, bit for bit; pruned ones faded, with a line where they begin.
+
+    Args:
+        raster: uint8 (grid_h·T, grid_w·T, 3).
+        keep: bool (grid_h, grid_w).
+        grid: draw lines between all tiles, over whatever is there.
+
+    Returns:
+        uint8, of the raster's shape.
+    """
+    tile = raster.shape[0] // keep.shape[0]
+    pruned = _per_pixel(~keep, tile)
+    grey = raster[pruned] @ _LUMA
+    out = raster.copy()
+    faded = (1 - _SHARE_OF_TINT) * grey[:, None] + _SHARE_OF_TINT * _TINT
+    out[pruned] = np.round(faded).astype(np.uint8)
+    width = _line_width(raster)
+    out[_edges(keep, tile, width)] = _EDGE
+    if grid:
+        _draw_grid(out, tile, width)
+    return out
+
+
+def _per_pixel(mask: Mask, tile: int) -> Mask:
+    return mask.repeat(tile, axis=0).repeat(tile, axis=1)
+
+
+def _line_width(raster: Raster) -> int:
+    longest: int = max(raster.shape)
+    return max(1, round(longest / _PIXELS_PER_LINE))
+
+
+def _edges(keep: Mask, tile: int, width: int) -> Mask:
+    """Pixels of pruned tiles along the sides where a kept one lies."""
+    out = np.zeros((keep.shape[0] * tile, keep.shape[1] * tile), dtype=np.bool_)
+    cells = out.reshape(keep.shape[0], tile, keep.shape[1], tile)
+    cells[1:, :width] |= (keep[:-1] & ~keep[1:])[:, None, :, None]
+    cells[:-1, -width:] |= (keep[1:] & ~keep[:-1])[:, None, :, None]
+    cells[:, :, 1:, :width] |= (keep[:, :-1] & ~keep[:, 1:])[:, None, :, None]
+    cells[:, :, :-1, -width:] |= (keep[:, 1:] & ~keep[:, :-1])[:, None, :, None]
+    return out
+
+
+def _draw_grid(out: Raster, tile: int, width: int) -> None:
+    cells = out.reshape(out.shape[0] // tile, tile, out.shape[1] // tile, tile, 3)
+    cells[1:, :width] = _GRID
+    cells[:, :, 1:, :width] = _GRID
+
+
+def error_levels(raster: Raster, rebuilt: Raster) -> NDArray[np.uint8]:
+    """How far a rebuilt raster is off: the largest difference of a pixel's channels, in levels.
+
+    Returns:
+        uint8 (height, width).
+    """
+    larger, smaller = np.maximum(raster, rebuilt), np.minimum(raster, rebuilt)
+    levels: NDArray[np.uint8] = (larger - smaller).max(axis=2)
+    return levels
+
+
+def error_map(raster: Raster, levels: NDArray[np.uint8]) -> Raster:
+    """The image dimmed and grey, and in colour where it differs.
+
+    Args:
+        raster: uint8 (height, width, 3), the source.
+        levels: uint8 (height, width), the differences; the largest one gets the lightest colour.
+    """
+    grey = np.round(_DIM * (raster @ _LUMA)).astype(np.uint8)
+    out = np.repeat(grey[:, :, None], 3, axis=2)
+    off = levels > 0
+    out[off] = ramp(int(levels.max()) + 1)[levels[off]]
+    return out
+
+
+def ramp(number: int) -> Colours:
+    """Colours from the least to the most: uint8 (number, 3)."""
+    places = np.linspace(0, len(_RAMP) - 1, number)
+    stops = np.arange(len(_RAMP))
+    channels = [np.interp(places, stops, _RAMP[:, channel]) for channel in range(3)]
+    return np.round(np.stack(channels, axis=1)).astype(np.uint8)
