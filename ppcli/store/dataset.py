@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 
 from filelock import FileLock, Timeout
 
@@ -248,8 +248,8 @@ class Dataset:
                 f"{error}; pixelprune verify tells more, --overwrite starts anew"
             ) from error
         groups: list[list[MainRow]] = []
-        for row in rows:
-            if row.begins_input:
+        for before, row in pairwise([None, *rows]):
+            if row.begins_input(before):
                 groups.append([])
             groups[-1].append(row)
         taken = list(islice(refs, shard.inputs))

@@ -46,10 +46,9 @@ class StatsRow:
     error_code: str | None = None
     error_message: str | None = None
 
-    @property
-    def begins_input(self) -> bool:
-        """Whether it is the first row of its input."""
-        return self.page == 1
+    def begins_input(self, before: "MainRow | None") -> bool:
+        """Whether it is the first row of its input; `before` is the row before it."""
+        return not _is_next_page(self, before)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,10 +103,9 @@ class AnswerRow:
     error_code: str | None = None
     error_message: str | None = None
 
-    @property
-    def begins_input(self) -> bool:
-        """Whether it is the first row of its input."""
-        return self.page == 1
+    def begins_input(self, before: "MainRow | None") -> bool:
+        """Whether it is the first row of its input; `before` is the row before it."""
+        return not _is_next_page(self, before)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,10 +137,20 @@ class ScoreRow:
     error_code: str | None = None
     error_message: str | None = None
 
-    @property
-    def begins_input(self) -> bool:
-        """Whether it is the first row of its input."""
+    def begins_input(self, before: "MainRow | None") -> bool:
+        """Whether it is the first row of its input; `before` is the row before it."""
         return self.variant == FULL
+
+
+def _is_next_page(row: StatsRow | AnswerRow, before: "MainRow | None") -> bool:
+    """Whether two rows are of one file: `a.pdf#3`, and then a later page of it."""
+    if before is None or isinstance(before, ScoreRow) or row.page <= before.page:
+        return False
+    named, named_before = row.image_id or "", before.image_id or ""
+    of, of_before = f"#{row.page}", f"#{before.page}"
+    if not (named.endswith(of) and named_before.endswith(of_before)):
+        return False
+    return named.removesuffix(of) == named_before.removesuffix(of_before)
 
 
 MainRow = StatsRow | AnswerRow | ScoreRow

@@ -106,13 +106,23 @@ def test_patch_sets_give_the_pages_back(papers: Path, tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(Image.open(path)), drawn)
 
 
-def test_a_dataset_of_pages_is_resumed(papers: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pages", ["1-", "3,7-9,40", "41"])
+@pytest.mark.parametrize("command", ["analyze", "infer"])
+def test_a_dataset_of_pages_is_resumed(
+    papers: Path, tmp_path: Path, model: Path, command: str, pages: str
+) -> None:
     out = tmp_path / "out"
-    args = ("analyze", papers, "-o", out, "--rows-per-shard", "10")
+    asking = ("--model", model, "--prompt", "x", "--max-new-tokens", "1", "--device", "cpu")
+    args = (command, papers, papers / "a.pdf", "-o", out, "--rows-per-shard", "10")
+    args += ("--pages", pages, "--dpi", "36", *(asking if command == "infer" else ()))
     assert pixelprune(*args).returncode == 3
-    again = pixelprune(*args)
-    assert again.returncode == 3
-    assert b"files done by an earlier run" in again.stderr
+    files = {path: path.read_bytes() for path in out.rglob("*.parquet")}
+    for more in ((), ("--retry-failed",)):
+        again = pixelprune(*args, *more)
+        assert again.returncode == 3, again.stderr.decode()
+        assert b"done by an earlier run" in again.stderr
+        if not more:
+            assert files == {path: path.read_bytes() for path in out.rglob("*.parquet")}
     other = pixelprune(*args, "--dpi", "100")
     assert other.returncode == 5
     assert b"dpi" in other.stderr

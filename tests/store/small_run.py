@@ -58,7 +58,7 @@ def run(folder: Path, out: Path, how: str = "resume") -> None:
     work = AnalyzeWork(OPTIONS, SerialExecutor())
     analyze = Run(work, AnalyzeSummary(), Watcher(), StopRequest(), Limits(retry_failed=retry))
     config = OPTIONS.as_config()
-    with pillow_limits(OPTIONS.max_image_pixels):
+    with pillow_limits(OPTIONS.reading.max_image_pixels):
         analyze(
             Listing((str(folder),)),
             lambda: dataset_output(
