@@ -47,6 +47,7 @@ from ppcli.errors import ExitCode
 from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Fit, Frames, PdfImages
 from ppcli.imaging.presets import DEFAULT_PRESET
 from ppcli.store.choices import ROWS_PER_SHARD, Format, StatsFormat
+from ppcli.vlm.choices import ModelSize
 
 DEFAULT_OUTPUT = "pixelprune-out"
 
@@ -103,6 +104,14 @@ def analyze(
         StatsFormat | None,
         typer.Option("--format", help="With -o -: jsonl unless told.", rich_help_panel=OUTPUT),
     ] = None,
+    estimate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help=f"What a model saves: {', '.join(ModelSize)}, or its folder.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     no_patches: Annotated[
         bool,
         typer.Option("--no-patches", help="Statistics only.", rich_help_panel=OUTPUT),
@@ -141,6 +150,7 @@ def analyze(
     from ppcli.run.analyze import AnalyzeWork
     from ppcli.run.run import Limits
     from ppcli.run.summary import AnalyzeSummary
+    from ppcli.vlm.estimate import NamedModel
 
     target = Target(
         output, Format(row_format) if row_format else None, overwrite, resume, rows_per_shard
@@ -150,6 +160,7 @@ def analyze(
         fit_options(preset, fit, patch_size, merge_size, min_pixels, max_pixels),
         reading(frames, background, max_image_pixels, dpi, pages, pdf_images),
         patches=target.is_folder and not no_patches,
+        estimate=None if estimate is None else NamedModel.of(estimate),
     )
     terminal = Terminal(quiet, verbose, log_format)
     executor = executor_for(

@@ -51,6 +51,7 @@ def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
         "keep_ratio": {f"p{percent}": keep.percentile(percent) for percent in (10, 50, 90)},
         "unique": summary.unique,
         "unique_ratio": {"p50": unique.percentile(50)},
+        **summary.costs,
         "bytes_in": summary.bytes_in,
         "patch_bytes": summary.patch_bytes,
         "seconds": summary.seconds,
@@ -65,6 +66,8 @@ def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
         lines.append(("frames not taken (--frames all)", f"{summary.frames_left:,}"))
     if summary.good:
         lines += _ratios(summary)
+    if summary.costs:
+        lines += _savings(summary)
     lines.append(("bytes in", _bytes(summary.bytes_in)))
     if summary.patch_bytes:
         lines.append(("bytes of patch sets", _bytes(summary.patch_bytes)))
@@ -88,6 +91,27 @@ def _ratios(summary: AnalyzeSummary) -> list[tuple[str, str]]:
         ("unique", f"{summary.unique:,} ({summary.unique / summary.tokens:.1%})"),
         ("unique ratio, median", f"{unique.percentile(50):.3f}"),
     ]
+
+
+def _savings(summary: AnalyzeSummary) -> list[tuple[str, str]]:
+    """A line for each cost: with every token, with the kept ones, and how many times less."""
+    costs = summary.costs
+    lines = []
+    for words, name, shown in (
+        ("vision FLOPs", "vision_flops", _flops),
+        ("prefill FLOPs", "prefill_flops", _flops),
+        ("KV cache", "kv_bytes", _bytes),
+    ):
+        full, pruned = costs[name], costs[f"{name}_kept"]
+        lines.append((words, f"{shown(full)} → {shown(pruned)} ({full / pruned:.2f} ×)"))
+    return lines
+
+
+def _flops(count: int) -> str:
+    for power, unit in ((18, "E"), (15, "P"), (12, "T")):
+        if count >= 10**power:
+            return f"{count / 10**power:,.1f} {unit}"
+    return f"{count / 10**9:,.1f} G"
 
 
 def _bytes(count: int) -> str:

@@ -13,7 +13,7 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ImageError, explained
+from ppcli.errors import ImageError, UsageError, explained
 from ppcli.imaging import direct
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.decode import UnreachableFrameError
@@ -26,6 +26,7 @@ from ppcli.inputs.sniff import sniff_pages
 from ppcli.run.sources import page_source
 from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
+from ppcli.vlm.estimate import NamedModel
 
 _PATCH_BYTES_AT_A_TIME = 64 << 20
 
@@ -40,9 +41,11 @@ class AnalysisOptions:
         reading: which pages of a file become rows, and how they become pixels.
         patches: whether patch sets are made.
         rebuildable: whether the image can be rebuilt from them; for a model it need not be.
+        estimate: a model whose costs are counted, with every token and with the kept ones.
 
     Raises:
-        UsageError: when patch sets are asked of a method that cannot be decoded.
+        UsageError: when patch sets are asked of a method that cannot be decoded, or a model is
+            to be counted with whose tiles have another size.
     """
 
     coder: CoderOptions
@@ -50,16 +53,23 @@ class AnalysisOptions:
     reading: Reading = field(default_factory=Reading)
     patches: bool = True
     rebuildable: bool = True
+    estimate: NamedModel | None = None
 
     def __post_init__(self) -> None:
         if self.patches and self.rebuildable:
             require_decodable(self.coder)
+        if self.estimate is not None and self.estimate.tile != self.fit.tile:
+            raise UsageError(
+                f"{self.estimate.name} has tiles of {self.estimate.tile} pixels, and the images "
+                f"are cut into {self.fit.tile}; choose the --preset of the model"
+            )
 
     def as_config(self) -> dict[str, Any]:
         """Flat and JSON-ready, for the metadata of what is written; only what has an effect."""
         nested: dict[str, Any] = asdict(self)
         coder = nested.pop("coder")
         del nested["rebuildable"]
+        nested["estimate"] = self.estimate.name if self.estimate is not None else None
         for name in self.coder.without_effect:
             del coder[name]
         reading = nested.pop("reading")
@@ -272,7 +282,15 @@ def _analyze_page(
         decode_ms=(decoded - started) * 1000,
         code_ms=(coded - decoded) * 1000,
     )
+    if options.estimate is not None:
+        stats = replace(stats, **_estimated(options.estimate, tokens, kept))
     return PageResult(stats, patches)
+
+
+def _estimated(model: NamedModel, tokens: int, kept: int) -> dict[str, Any]:
+    """The columns of what a model spends on an image."""
+    pruned = {f"{name}_kept": value for name, value in asdict(model.costs(kept)).items()}
+    return asdict(model.costs(tokens)) | pruned
 
 
 def _pack(

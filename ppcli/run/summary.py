@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ppcli.imaging.reading import PAGED
-from ppcli.store.rows import OK, AnswerRow, MainRow, PatchRow, StatsRow
+from ppcli.store.rows import COSTS, OK, AnswerRow, MainRow, PatchRow, StatsRow
 
 PHASES = ("select_ms", "vision_ms", "prefill_ms", "decode_ms")
 _STEPS = 10_000
@@ -125,6 +125,7 @@ class AnalyzeSummary(Summary):
         frames_left: frames that the files declare beyond those that got a row.
         keep_ratios: of all images.
         unique_ratios: of all images.
+        costs: what a model spends on them, by the names of the columns, summed.
     """
 
     unique: int = 0
@@ -132,6 +133,7 @@ class AnalyzeSummary(Summary):
     frames_left: int = 0
     keep_ratios: RatioHistogram = field(default_factory=RatioHistogram)
     unique_ratios: RatioHistogram = field(default_factory=RatioHistogram)
+    costs: Counter[str] = field(default_factory=Counter)
     _rows_of_file: int = 0
     _frames_of_file: int = 0
 
@@ -148,6 +150,8 @@ class AnalyzeSummary(Summary):
             self.unique += row.unique or 0
             self.keep_ratios.add(row.keep_ratio or 0.0)
             self.unique_ratios.add(row.unique_ratio or 0.0)
+            if row.vision_flops is not None:
+                self.costs.update({name: getattr(row, name) for name in COSTS})
 
     def end_of_file(self, earlier: bool = False) -> None:
         """All rows of an input have been counted."""

@@ -14,7 +14,7 @@ from ppcli.errors import DamagedError, UsageError
 from ppcli.store.codec import StoredPatchSet, unpack
 from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
-from ppcli.store.schema import SCHEMAS, Config, FileMetadata
+from ppcli.store.schema import SCHEMAS, Config, FileMetadata, is_readable
 
 _ROWS_AT_A_TIME = 16
 
@@ -93,7 +93,7 @@ def open_parquet(path: str, kind: str, config: Config | None = None) -> Iterator
     metadata = metadata_of(path)
     with naming(path), native_file(path) as raw:
         file = pq.ParquetFile(raw, page_checksum_verification=True)
-        if metadata.kind != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
+        if metadata.kind != kind or not is_readable(file.schema_arrow, SCHEMAS[kind]):
             raise DamagedError(f"{path} does not have the columns of {kind}")
         if config is not None and metadata.config != config:
             raise DamagedError(f"{path} was made with another configuration than the manifest's")

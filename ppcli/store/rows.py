@@ -11,6 +11,8 @@ ERROR = "error"
 FULL = "full"  # the variant of a question that comes first
 # the kinds of rows, and of their files
 STATS, PATCHES, ANSWERS, SCORES = "stats", "patches", "answers", "scores"
+_COSTS = ("vision_flops", "prefill_flops", "kv_bytes")
+COSTS = tuple(f"{name}{of}" for name in _COSTS for of in ("", "_kept"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +42,12 @@ class StatsRow:
     keep_ratio: float | None = None
     unique: int | None = None
     unique_ratio: float | None = None
+    vision_flops: int | None = None
+    vision_flops_kept: int | None = None
+    prefill_flops: int | None = None
+    prefill_flops_kept: int | None = None
+    kv_bytes: int | None = None
+    kv_bytes_kept: int | None = None
     decode_ms: float | None = None
     code_ms: float | None = None
     status: str = OK

@@ -35,6 +35,13 @@ def _schema_of(row_type: type) -> pa.Schema:
 SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
+def is_readable(found: pa.Schema, wanted: pa.Schema) -> bool:
+    """Whether rows can be had of a file: it may lack columns that came later, and are null then."""
+    missing = [one for one in wanted if one.name not in found.names]
+    present = pa.schema([one for one in wanted if one.name in found.names])
+    return found.equals(present) and all(one.nullable for one in missing)
+
+
 @dataclass(frozen=True, slots=True)
 class FileMetadata:
     """What a Parquet or Arrow file of ours says of itself.

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ppcli.errors import ErrorCode
+from ppcli.errors import DamagedError, ErrorCode
+from ppcli.store.reader import read_rows
+from ppcli.vlm.estimate import NamedModel
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
 
@@ -216,3 +219,44 @@ def test_progress_is_drawn_on_a_terminal_only(folder: Path, tmp_path: Path) -> N
     assert process.returncode == 3
     assert b"of 4 images" in drawn
     assert b"of 4 images" not in pixelprune("analyze", folder, "-o", tmp_path / "2").stderr
+
+
+def test_estimate(folder: Path, tmp_path: Path) -> None:
+    """Columns that add up to the table; nulls where nothing is asked for, or nothing is known."""
+    args = ("analyze", folder, "-o", "-", "--format", "jsonl")
+    done = pixelprune(*args, "--estimate", "qwen3-vl-2b")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    model = NamedModel.of("qwen3-vl-2b")
+    good = [row for row in rows if row["status"] == "ok"]
+    assert len(good) == 3
+    for row in good:
+        for of, tokens in (("", row["tokens"]), ("_kept", row["kept"])):
+            costs = asdict(model.costs(tokens))
+            assert {name: row[name + of] for name in costs} == costs
+    full, pruned = (sum(row[name] for row in good) for name in ("kv_bytes", "kv_bytes_kept"))
+    said = " ".join(done.stderr.decode().split())
+    assert f"KV cache {full / 1e6:.1f} MB → {pruned / 1e6:.1f} MB ({full / pruned:.2f} ×)" in said
+    assert "vision FLOPs" in said
+    names = [name for name in rows[0] if "flops" in name or name.startswith("kv_")]
+    assert len(names) == 6
+    failed = next(row for row in rows if row["status"] == "error")
+    assert all(failed[name] is None for name in names)
+    plain = [json.loads(line) for line in pixelprune(*args).stdout.splitlines()]
+    assert all(row[name] is None for row in plain for name in names)
+    wrong = pixelprune(*args, "--estimate", "qwen3-vl-2b", "--preset", "qwen2.5-vl")
+    assert wrong.returncode == 2
+    assert b"qwen3-vl-2b has tiles of 32 pixels" in wrong.stderr
+
+
+def test_a_dataset_from_before_a_column_is_read(folder: Path, tmp_path: Path) -> None:
+    """Columns that came later are null; one that is missing otherwise is damage."""
+    out = tmp_path / "out"
+    pixelprune("analyze", folder, "-o", out, "--no-patches")
+    path = out / "stats" / "part-00000.parquet"
+    table = pq.read_table(path)
+    early = table.drop_columns(["kv_bytes", "vision_flops_kept"])
+    pq.write_table(early, path)
+    assert [row.kv_bytes for row in read_rows(str(path), "stats")] == [None] * 4
+    pq.write_table(table.drop_columns(["tile"]), path)
+    with pytest.raises(DamagedError, match="does not have the columns"):
+        list(read_rows(str(path), "stats"))
