@@ -121,7 +121,7 @@ def test_the_sql_examples_run(tmp_path: Path, monkeypatch) -> None:
 def test_every_command_and_option_that_the_readme_names_exists() -> None:
     help_text = "".join(
         pixelprune(name, "--help", COLUMNS="200").stdout.decode()
-        for name in ("analyze", "infer", "export", "bench", "eval", "reconstruct", "verify")
+        for name in ("analyze", "infer", "export", "bench", "eval", "view", "reconstruct", "verify")
     )
     options = set(re.findall(r"(?<![\w-])(--[a-z0-9][a-z0-9-]+)", README)) - {"--help"}
     assert options
