@@ -7,7 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ppcli.errors import ErrorCode, ExitCode
 from ppcli.store.rows import AnswerRow, PatchRow, ScoreRow, StatsRow
@@ -72,6 +74,19 @@ def test_the_answers_are_those_of_the_small_model() -> None:
     assert sum(one != other for one, other in zip(said, shown, strict=True)) <= 1
 
 
+def test_the_picture_is_what_view_draws(tmp_path: Path) -> None:
+    [command] = re.findall(r"`pixelprune (view sample_data/\S+ [^`]+)`", README)
+    done = pixelprune(*command.split()[:-1], tmp_path / "form.png", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    [shown] = re.findall(r"\]\((docs/\S+\.png)\)", README)
+    drawn, in_readme = (
+        np.asarray(Image.open(one)) for one in (tmp_path / "form.png", ROOT / shown)
+    )
+    assert drawn.shape == in_readme.shape
+    assert np.array_equal(drawn[:1000], in_readme[:1000])  # letters below depend on FreeType
+    assert "418 of 775" in README
+
+
 def python_examples() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -121,7 +136,17 @@ def test_the_sql_examples_run(tmp_path: Path, monkeypatch) -> None:
 def test_every_command_and_option_that_the_readme_names_exists() -> None:
     help_text = "".join(
         pixelprune(name, "--help", COLUMNS="200").stdout.decode()
-        for name in ("analyze", "infer", "export", "bench", "eval", "view", "reconstruct", "verify")
+        for name in (
+            "analyze",
+            "infer",
+            "export",
+            "bench",
+            "eval",
+            "view",
+            "report",
+            "reconstruct",
+            "verify",
+        )
     )
     options = set(re.findall(r"(?<![\w-])(--[a-z0-9][a-z0-9-]+)", README)) - {"--help"}
     assert options

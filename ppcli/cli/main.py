@@ -14,6 +14,7 @@ from ppcli.cli.evaluate import evaluate
 from ppcli.cli.export import export
 from ppcli.cli.infer import infer
 from ppcli.cli.reconstruct import reconstruct
+from ppcli.cli.report import report
 from ppcli.cli.verify import verify
 from ppcli.cli.view import view
 from ppcli.version import __version__
@@ -37,7 +38,7 @@ class _InPanels(TyperCommand):
         super().__init__(*args, **kwargs | {"rich_markup_mode": "rich"})
 
 
-for _command in (analyze, infer, export, bench, evaluate, view, reconstruct, verify):
+for _command in (analyze, infer, export, bench, evaluate, view, report, reconstruct, verify):
     _name = "eval" if _command is evaluate else _command.__name__
     app.command(_name, cls=_InPanels)(under_contract(_command))
 

@@ -1,0 +1,53 @@
+"""`pixelprune report`."""
+
+from typing import Annotated
+
+import typer
+
+from ppcli.cli.options import LogFormat, LogFormatOption, OverwriteOption, Quiet, Verbose
+from ppcli.errors import ExitCode, OutputError
+from ppcli.vlm.choices import ModelSize
+
+
+def report(
+    dataset: Annotated[str, typer.Argument(metavar="OUT", help="A folder that analyze wrote.")],
+    answers: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="A folder that infer wrote, for the pictures."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help=f"Whose savings: {', '.join(ModelSize)}, or a folder. Default: these.",
+        ),
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="The page.")
+    ] = "report.html",
+    overwrite: OverwriteOption = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Write what a dataset shows as one HTML page that opens offline."""
+    import os
+
+    from ppcli.cli.terminal import Terminal
+    from ppcli.run.report import figures_of
+    from ppcli.show.page import report_page
+    from ppcli.store.atomic import atomic_file
+    from ppcli.vlm.estimate import NamedModel
+
+    terminal = Terminal(quiet, verbose, log_format)
+    if os.path.lexists(output) and not overwrite:
+        raise OutputError(f"{output} exists; use --overwrite or another name")
+    models = [NamedModel.of(name) for name in (model or list(ModelSize))]
+    page = report_page(figures_of(dataset, models, answers))
+    try:
+        with atomic_file(output) as file:
+            file.write(page.encode())
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from error
+    terminal.say(f"written to {output}")
+    return ExitCode.OK

@@ -1,0 +1,208 @@
+"""The figures of a report, from a dataset of `analyze`."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image
+
+from ppcli.errors import UsageError
+from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Saving
+from ppcli.show.overlay import overlay
+from ppcli.store.codec import unpack
+from ppcli.store.manifest import Manifest, shard_path
+from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
+from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
+from ppcli.vlm.estimate import NamedModel
+
+_COLUMNS = ["image_id", "format", "tokens", "kept", "keep_ratio", "unique", "unique_ratio"]
+_PARTS = 20
+_GROUPS = 15
+_PICTURES = 12  # of the most redundant images, and of the least
+_LISTED = 1_000  # likewise, in the table
+_MESSAGES = 50  # of a kind of failure
+_THUMBNAIL, _QUALITY = 360, 72
+
+
+def figures_of(dataset: str, models: Sequence[NamedModel], answers: str | None = None) -> Figures:
+    """Read a dataset of `analyze`, and if wanted what `infer` answered about it.
+
+    Args:
+        dataset: a folder that `analyze` wrote.
+        models: whose savings are estimated.
+        answers: a folder that `infer` wrote.
+
+    Raises:
+        UsageError: when there is no such dataset, or one of another kind.
+        DamagedError: when a file of it is unreadable.
+    """
+    manifest = _manifest(dataset, STATS, "analyze")
+    good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
+    keep, unique = (good[name].to_numpy() for name in ("keep_ratio", "unique_ratio"))
+    failures = list(_failures(dataset, manifest))
+    folders = pc.replace_substring_regex(good["image_id"], r"/?[^/]*$", "")
+    folders = pc.if_else(pc.equal(folders, ""), ".", folders)
+    by_folder = _groups(good.append_column("folder", folders), "folder")
+    listed = _listed(good)
+    pictured = _pictured(dataset, manifest, listed, answers)
+    return Figures(
+        name=dataset,
+        config=_words(manifest),
+        images=good.num_rows,
+        failed=sum(one.number for one in failures),
+        tokens=_sum(good["tokens"]),
+        kept=_sum(good["kept"]),
+        unique=_sum(good["unique"]),
+        median_keep=float(np.median(keep)) if keep.size else 0.0,
+        median_unique=float(np.median(unique)) if unique.size else 0.0,
+        keep_counts=np.histogram(keep, _PARTS, (0, 1))[0],
+        unique_counts=np.histogram(unique, _PARTS, (0, 1))[0],
+        formats=_groups(good, "format")[:_GROUPS],
+        folders=by_folder[:_GROUPS],
+        folders_left=max(0, len(by_folder) - _GROUPS),
+        savings=[_saving(model, good) for model in models if good.num_rows],
+        failures=failures,
+        most=pictured[:_PICTURES],
+        least=pictured[_PICTURES:][::-1],
+        listed=listed,
+    )
+
+
+def _manifest(folder: str, kind: str, command: str) -> Manifest:
+    try:
+        manifest = Manifest.read(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{folder}: there is no dataset here") from None
+    if manifest.main_kind != kind:
+        raise UsageError(f"{folder} is a dataset of {manifest.main_kind}, not one of {command}")
+    return manifest
+
+
+def _words(manifest: Manifest) -> str:
+    config = manifest.config
+    words = f"{config['method']}, τ = {config['threshold']:.4g}"
+    if config["threshold"]:
+        words += f" ({config['metric']}, {config['mode']})"
+    return f"{words}, fit {config['fit']}, pixelprune {manifest.version}"
+
+
+def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> Iterator[pa.Table]:
+    """The rows of a status, shard by shard; at least one table, if an empty one."""
+    for number in range(len(manifest.shards)):
+        with open_parquet(shard_path(dataset, STATS, number), STATS) as file:
+            table = file.read(columns=[*columns, "status"])
+        yield table.filter(pc.equal(table["status"], status)).select(columns)
+
+
+def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureKind]:
+    """The kinds of failures, the most frequent first."""
+    found: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for table in _rows(dataset, manifest, ERROR, ["error_code", "error_message"]):
+        for code, message in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            counts[code] = counts.get(code, 0) + 1
+            if counts[code] <= _MESSAGES:
+                found.setdefault(code, []).append(message)
+    for code in sorted(counts, key=lambda code: -counts[code]):
+        yield FailureKind(code, counts[code], found[code])
+
+
+def _groups(table: pa.Table, by: str) -> list[Group]:
+    """Images grouped by a column, the largest groups first."""
+    quartiles = pc.TDigestOptions([0.25, 0.5, 0.75])
+    made = table.group_by(by).aggregate(
+        [
+            ("tokens", "count"),
+            ("tokens", "sum"),
+            ("kept", "sum"),
+            ("keep_ratio", "tdigest", quartiles),
+            ("unique_ratio", "tdigest", quartiles),
+        ]
+    )
+    groups = [
+        Group(
+            row[by],
+            row["tokens_count"],
+            row["tokens_sum"],
+            row["kept_sum"],
+            _three(row["keep_ratio_tdigest"]),
+            _three(row["unique_ratio_tdigest"]),
+        )
+        for row in made.to_pylist()
+    ]
+    return sorted(groups, key=lambda group: (-group.images, group.name))
+
+
+def _three(values: Sequence[float]) -> Quartiles:
+    low, middle, high = values
+    return low, middle, high
+
+
+def _sum(column: pa.ChunkedArray) -> int:
+    return int(pc.sum(column).as_py() or 0)
+
+
+def _saving(model: NamedModel, good: pa.Table) -> Saving:
+    """Summed over the images; the costs of a number of tokens are counted once."""
+    sums: dict[str, list[int]] = {}
+    for side, column in enumerate(("tokens", "kept")):
+        numbers, times = np.unique(good[column].to_numpy(), return_counts=True)
+        for number, count in zip(numbers.tolist(), times.tolist(), strict=True):
+            for name, cost in asdict(model.costs(number)).items():
+                sums.setdefault(name, [0, 0])[side] += count * cost
+    return Saving(model.name, **{name: (full, pruned) for name, (full, pruned) in sums.items()})
+
+
+def _listed(good: pa.Table) -> list[ImageFigures]:
+    """The images of the table, the most redundant first; of very many those at both ends."""
+    order: NDArray[np.int64] = np.argsort(good["keep_ratio"].to_numpy(), kind="stable")
+    if len(order) > 2 * _LISTED:
+        order = np.concatenate([order[:_LISTED], order[-_LISTED:]])
+    columns = [name for name in _COLUMNS if name != "unique"]
+    return [ImageFigures(**row) for row in good.take(order).select(columns).to_pylist()]
+
+
+def _pictured(
+    dataset: str,
+    manifest: Manifest,
+    listed: list[ImageFigures],
+    answers: str | None,
+) -> list[ImageFigures]:
+    """Those at both ends of the list, with pictures where there are patch sets, and answers."""
+    ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
+    wanted = {one.image_id for one in ends}
+    pictures: dict[str, str] = {}
+    if manifest.has_patches:
+        for number in range(len(manifest.shards)):
+            for row in read_patch_rows(shard_path(dataset, PATCHES, number), wanted):
+                patches = unpack(row).patch_set
+                pictures[row.image_id] = _data_uri(overlay(patches.reconstruct(), patches.keep))
+    said = {} if answers is None else _answers(answers, wanted)
+    return [
+        replace(one, picture=pictures.get(one.image_id, ""), answers=said.get(one.image_id, []))
+        for one in ends
+    ]
+
+
+def _answers(folder: str, wanted: set[str]) -> dict[str, list[tuple[str, str]]]:
+    """What was asked and answered, by image."""
+    manifest = _manifest(folder, ANSWERS, "infer")
+    found: dict[str, list[tuple[str, str]]] = {}
+    for number in range(len(manifest.shards)):
+        for row in read_rows(shard_path(folder, ANSWERS, number), ANSWERS):
+            if row.status == OK and row.image_id in wanted:
+                found.setdefault(row.image_id, []).append((row.prompt or "", row.answer or ""))
+    return found
+
+
+def _data_uri(raster: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(raster)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,122 @@
+"""What a report says, in numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Quartiles = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Images that have something in common.
+
+    Attributes:
+        name: what they have in common.
+        images: how many.
+        tokens, kept: summed.
+        keep, unique: quartiles of the ratios of the images.
+    """
+
+    name: str
+    images: int
+    tokens: int
+    kept: int
+    keep: Quartiles
+    unique: Quartiles
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What one model spends on all images, with every token and with the kept ones.
+
+    Attributes:
+        model: its name.
+        vision_flops, prefill_flops, kv_bytes: with every token, and with the kept ones.
+    """
+
+    model: str
+    vision_flops: tuple[int, int]
+    prefill_flops: tuple[int, int]
+    kv_bytes: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureKind:
+    """Inputs that failed for one reason.
+
+    Attributes:
+        code: of the reason.
+        number: how many there are.
+        messages: of the first of them.
+    """
+
+    code: str
+    number: int
+    messages: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFigures:
+    """One image.
+
+    Attributes:
+        image_id: of it.
+        format: of its file.
+        tokens, kept: of it.
+        keep_ratio, unique_ratio: of it.
+        picture: its overlay as a data URI; empty where there is none.
+        answers: what was asked about it, and what was answered.
+    """
+
+    image_id: str
+    format: str
+    tokens: int
+    kept: int
+    keep_ratio: float
+    unique_ratio: float
+    picture: str = ""
+    answers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figures:
+    """All that a report says.
+
+    Attributes:
+        name: of the dataset.
+        config: the options that it was made with, as words.
+        images: that were coded.
+        failed: that were not.
+        tokens, kept, unique: of all images, summed.
+        median_keep, median_unique: of the ratios of the images.
+        keep_counts, unique_counts: images by ratio, int64, equal parts of [0, 1].
+        formats, folders: the larger ones.
+        folders_left: how many folders are not among them.
+        savings: by model.
+        failures: by kind, the most frequent first.
+        most, least: the most and the least redundant images, with their pictures.
+        listed: images of the table.
+    """
+
+    name: str
+    config: str
+    images: int
+    failed: int
+    tokens: int
+    kept: int
+    unique: int
+    median_keep: float
+    median_unique: float
+    keep_counts: NDArray[np.int64]
+    unique_counts: NDArray[np.int64]
+    formats: Sequence[Group]
+    folders: Sequence[Group]
+    folders_left: int
+    savings: Sequence[Saving]
+    failures: Sequence[FailureKind]
+    most: Sequence[ImageFigures] = field(default_factory=list)
+    least: Sequence[ImageFigures] = field(default_factory=list)
+    listed: Sequence[ImageFigures] = field(default_factory=list)

@@ -1,0 +1,252 @@
+"""`report` as a user runs it, opened in a browser, its numbers against those of DuckDB."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from ppcli.vlm.estimate import NamedModel
+from tests.command import pixelprune
+
+SAMPLES = Path(__file__).parents[2] / "sample_data"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+COLOURS = """() => {
+  const all = [...document.querySelectorAll("h1, p, td, dt, dd, caption, figcaption, svg text *")];
+  const style = (one) => getComputedStyle(one);
+  return all.map((one) => [style(one).color, style(one).fill, one.closest("svg") !== null]);
+}"""
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample images in folders, and files that fail."""
+    root = tmp_path_factory.mktemp("report")
+    source = root / "in"
+    for path in sorted(SAMPLES.glob("*.*")):
+        folder = source / path.suffix[1:]
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.suffix != ".py":
+            shutil.copy(path, folder)
+    (source / "half.png").write_bytes((SAMPLES / "form.png").read_bytes()[:999])
+    (source / "<script>alert(1)<script>.png").write_bytes(b"no image")
+    done = pixelprune("analyze", source, "-o", root / "out")
+    assert done.returncode == 3, done.stderr.decode()
+    return root / "out"
+
+
+def report(dataset: Path, output: Path, *args: str | Path) -> str:
+    done = pixelprune("report", dataset, "-o", output, *args)
+    assert done.returncode == 0, done.stderr.decode()
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, dataset: Path, tmp_path: Path) -> Iterator[Page]:
+    """The report in a browser that complains about anything it logs or wants to load."""
+    report(dataset, tmp_path / "r.html")
+    page = browser.new_page(color_scheme="dark")
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url))
+    page.goto((tmp_path / "r.html").as_uri())
+    yield page
+    wanted = [one for one in complaints if not one.startswith("data:image/jpeg;base64,")]
+    assert wanted == [(tmp_path / "r.html").as_uri()]
+    page.close()
+
+
+def number(text: str | None) -> float:
+    return float((text or "").replace(",", ""))
+
+
+def column(page: Page, table: str, place: int) -> list[str]:
+    return page.locator(f"{table} tbody tr td:nth-child({place})").all_text_contents()
+
+
+def test_numbers_are_those_of_the_parquet(opened: Page, dataset: Path) -> None:
+    stats = f"'{dataset}/stats/*.parquet'"
+    query = """select count(*) filter (status = 'ok'), count(*) filter (status = 'error'),
+        sum(tokens), sum(kept), sum("unique"), median(keep_ratio), median(unique_ratio)
+        from """
+    expected = duckdb.sql(query + stats).fetchall()[0]
+    names = ("images", "failed", "tokens", "kept", "unique", "median-keep", "median-unique")
+    shown = [number(opened.locator(f"#{name}").text_content()) for name in names]
+    assert shown == pytest.approx(expected, abs=5e-4)
+    for table, by in (
+        ("table:has(th:has-text('format')) >> nth=0", "format"),
+        ("table:has(th:has-text('folder'))", "regexp_replace(image_id, '/?[^/]*$', '')"),
+    ):
+        query = f"""select {by} name, count(*), sum(tokens), sum(kept) from {stats}
+            where status = 'ok' group by 1 order by 2 desc, 1"""
+        for place, values in enumerate(zip(*duckdb.sql(query).fetchall(), strict=True), 1):
+            cells = opened.locator(table).locator(f"tbody tr td:nth-child({place})")
+            texts = cells.all_text_contents()
+            assert [text.replace(",", "") for text in texts] == [str(value) for value in values]
+
+
+def test_savings_are_the_sums_of_the_images(opened: Page, dataset: Path) -> None:
+    rows = pq.read_table(dataset / "stats", columns=["tokens", "kept", "status"]).to_pylist()
+    good = [row for row in rows if row["status"] == "ok"]
+    shown = opened.locator("#savings tbody tr").all()
+    assert len(shown) == 3
+    for line, name in zip(shown, ("qwen3-vl-2b", "qwen3-vl-4b", "qwen3-vl-8b"), strict=True):
+        model = NamedModel.of(name)
+        cells = line.locator("td").all_text_contents()
+        assert cells[0] == name
+        for cell, cost in zip(
+            cells[1:], ("vision_flops", "prefill_flops", "kv_bytes"), strict=True
+        ):
+            full, pruned = (
+                sum(getattr(model.costs(row[side]), cost) for row in good)
+                for side in ("tokens", "kept")
+            )
+            left, right, unit, times = re.match(
+                r"([\d,.]+) → ([\d,.]+) (\w) \(([\d.]+) ×\)", cell
+            ).groups()
+            size = {"G": 1e9, "T": 1e12, "P": 1e15}[unit]
+            assert number(left) * size == pytest.approx(full, rel=0.01)
+            assert number(right) * size == pytest.approx(pruned, rel=0.01)
+            assert float(times) == pytest.approx(full / pruned, abs=0.006)
+
+
+def test_tables_are_sorted_by_their_heads_and_by_keys(opened: Page) -> None:
+    table = opened.locator("table.sortable").last
+    kept = table.locator("th", has_text="kept")
+    kept.locator("button").click()
+    values = [number(text) for text in table.locator("td:nth-child(4)").all_text_contents()]
+    assert values == sorted(values)
+    assert kept.get_attribute("aria-sort") == "ascending"
+    opened.keyboard.press("Enter")
+    values = [number(text) for text in table.locator("td:nth-child(4)").all_text_contents()]
+    assert values == sorted(values, reverse=True)
+    assert kept.get_attribute("aria-sort") == "descending"
+    opened.keyboard.press("Shift+Tab")
+    opened.keyboard.press("Shift+Tab")
+    opened.keyboard.press("Space")
+    formats = table.locator("td:nth-child(2)").all_text_contents()
+    assert formats == sorted(formats)
+    assert kept.get_attribute("aria-sort") is None
+
+
+def test_names_of_files_are_text(opened: Page) -> None:
+    opened.locator("summary", has_text="not_an_image").click()
+    assert opened.get_by_text("<script>alert(1)<script>.png").first.is_visible()
+    assert opened.locator("script").count() == 1
+
+
+def test_pictures_and_charts_are_there(opened: Page) -> None:
+    loaded = opened.evaluate("[...document.images].map((one) => one.naturalWidth)")
+    assert len(loaded) == 22  # all, where there are fewer than 24
+    assert min(loaded) > 100
+    assert opened.locator("figure svg").count() == 5
+    named = opened.locator("[role=img]").all()
+    assert all(one.get_attribute("aria-label") for one in named)
+    assert opened.evaluate("[...document.images].every((one) => one.alt)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_the_light_and_in_the_dark(browser, dataset, tmp_path, scheme) -> None:
+    """Every text against the ground, by the contrast of WCAG 2; those of charts too."""
+    report(dataset, tmp_path / "r.html")
+    page = browser.new_page(color_scheme=scheme)
+    page.goto((tmp_path / "r.html").as_uri())
+    colours = page.evaluate(COLOURS)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    seen = {fill if in_chart else colour for colour, fill, in_chart in colours}
+    assert len(colours) > 100
+    assert min(contrast(one, ground) for one in seen) > 4.5
+    page.close()
+
+
+def contrast(one: str, other: str) -> float:
+    lights = sorted(light(colour) for colour in (one, other))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def light(colour: str) -> float:
+    channels = [int(value) / 255 for value in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_answers_stand_under_their_pictures(dataset: Path, tmp_path: Path, model: Path) -> None:
+    asked = ("--model", model, "--prompt", "What is <b>this</b>?", "--max-new-tokens", "4")
+    images = dataset.with_name("in")
+    done = pixelprune("infer", images, *asked, "--device", "cpu", "-o", tmp_path / "answers")
+    assert done.returncode == 3, done.stderr.decode()
+    text = report(dataset, tmp_path / "r.html", "--answers", tmp_path / "answers")
+    assert text.count("What is &lt;b&gt;this&lt;/b&gt;?") == 22
+    assert text.count("<blockquote>") == 22
+
+
+def test_ten_thousand_images_are_a_small_file(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(dataset, out)
+    path = out / "stats" / "part-00000.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("image_id")
+    names = table["image_id"].to_pylist()
+    copies = [
+        table.set_column(
+            place, table.field(place), pa.array([f"{copy:04}/{name}" for name in names])
+        )
+        for copy in range(11_000 // len(names))
+    ]
+    pq.write_table(pa.concat_tables([table, *copies]).cast(table.schema), path)
+    text = report(out, tmp_path / "r.html", "--model", "qwen3-vl-8b")
+    assert (
+        duckdb.sql(f"select count(*) from '{path}' where status = 'ok'").fetchall()[0][0] > 10_000
+    )
+    assert len(text) < 5_000_000
+    assert "smaller folders are not shown" in text
+    assert "2,000 of 1" in text
+
+
+@pytest.mark.parametrize("options", [(), ("--no-patches",)])
+def test_datasets_with_little_in_them(folder: Path, tmp_path: Path, options) -> None:
+    for name in ("a.png", "b.jpg", "sub/a.png"):
+        if options:
+            (folder / name).write_bytes(b"")
+    pixelprune("analyze", folder, "-o", tmp_path / "out", *options)
+    text = report(tmp_path / "out", tmp_path / "r.html")
+    assert text.count("<img") == (0 if options else 3)
+    assert ("every token" in text) == (not options)
+
+
+def test_what_cannot_be_reported(dataset: Path, tmp_path: Path, model: Path) -> None:
+    cases = [
+        ((tmp_path,), 2, "there is no dataset here"),
+        ((dataset, "--model", "qwen"), 2, "neither a model directory nor one of"),
+        ((dataset, "--answers", dataset), 2, "not one of infer"),
+        ((dataset, "-o", dataset), 5, "exists"),
+        ((dataset, "-o", tmp_path / "no" / "r.html"), 5, "cannot be written"),
+    ]
+    for args, code, words in cases:
+        done = pixelprune("report", *args, cwd=tmp_path)
+        assert (done.returncode, words in done.stderr.decode()) == (code, True), args
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_without_matplotlib(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
+    done = pixelprune("report", dataset, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 7
+    assert b'pip install "pixelprune[report]"' in done.stderr
