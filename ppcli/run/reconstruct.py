@@ -8,7 +8,7 @@ from PIL import Image
 from ppcli.errors import DamagedError
 from ppcli.inputs.refs import printable
 from ppcli.store.codec import unpack
-from ppcli.store.pictures import PictureFolder, png_of
+from ppcli.store.pictures import PictureFolder, png_of, put_picture
 from ppcli.store.reader import patch_files, read_patch_rows
 
 
@@ -37,7 +37,7 @@ def reconstruct(dataset: str, folder: str, overwrite: bool = False) -> Iterator[
         OutputError: when a file exists or cannot be written.
         DamagedError: when a file of the dataset is unreadable.
     """
-    pictures = PictureFolder(folder, overwrite)
+    pictures = PictureFolder(folder)
     for file in patch_files(dataset):
         for row in read_patch_rows(file):
             path = pictures.path_of(row.image_id)
@@ -46,5 +46,5 @@ def reconstruct(dataset: str, folder: str, overwrite: bool = False) -> Iterator[
             except DamagedError as error:
                 yield Rebuilt(row.image_id, path, printable(str(error)))
                 continue
-            pictures.put(path, png_of(Image.fromarray(image)))
+            put_picture(path, png_of(Image.fromarray(image)), overwrite)
             yield Rebuilt(row.image_id, path)

@@ -1,6 +1,5 @@
 """The work of `view`: images, or the patch sets of a dataset, to pictures."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ def view_images(
     """
     if target.is_file:
         _check_one(listing, options)
-    folder = PictureFolder(target.path, target.overwrite)
+    folder = PictureFolder(target.path)
     work = AnalyzeWork(options, executor, partial(draw_page, drawing=drawing))
     with Arrivals(iter(listing)) as arrivals, closing(work):
         if not arrivals.ahead(1):
@@ -171,7 +170,7 @@ def view_dataset(
     missing = set(image_ids or ())
     if target.is_file and len(missing) != 1:
         raise UsageError("-o is one picture; choose an image with --image-id, or name a folder")
-    folder = PictureFolder(target.path, target.overwrite)
+    folder = PictureFolder(target.path)
     for file in patch_files(dataset):
         for row in read_patch_rows(file, image_ids):
             missing.discard(row.image_id)
@@ -185,4 +184,4 @@ def view_dataset(
             put_picture(path, png_of(image), target.overwrite)
             yield Seen(row.image_id, path)
     if missing:
-        raise UsageError(f"{os.fspath(dataset)} has no patch set of {', '.join(sorted(missing))}")
+        raise UsageError(f"{dataset} has no patch set of {', '.join(sorted(missing))}")

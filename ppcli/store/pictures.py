@@ -21,11 +21,10 @@ class PictureFolder:
 
     Args of the constructor:
         folder: it is made when the first picture comes.
-        overwrite: whether files that stand there may be replaced.
     """
 
-    def __init__(self, folder: str, overwrite: bool) -> None:
-        self._folder, self._overwrite = folder, overwrite
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
         self._taken: set[str] = set()
 
     def path_of(self, image_id: str) -> str:
@@ -37,14 +36,6 @@ class PictureFolder:
             number += 1
         self._taken.add(candidate.casefold())
         return candidate
-
-    def put(self, path: str, png: bytes) -> None:
-        """Write a picture, whole or not at all.
-
-        Raises:
-            OutputError: when the file stands there already, or cannot be written.
-        """
-        put_picture(path, png, self._overwrite)
 
 
 def put_picture(path: str, png: bytes, overwrite: bool) -> None:
