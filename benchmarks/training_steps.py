@@ -112,7 +112,7 @@ def measured(model: Any, batches: dict[str, dict[str, Any]]) -> dict[str, Cost]:
 
 
 def _keep_memory() -> None:
-    """Let the C library of Linux keep what it has, or clearing pages anew is a fifth of a step."""
+    """Let the C library of Linux keep what it has, or clearing pages anew is part of each step."""
     if sys.platform == "linux":
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_MAX, 0)

@@ -1,5 +1,6 @@
 """Questions about images as transformers trains on them: what `PrunedCollator` takes."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
-from ppcli.imaging.colour import WHITE
-from ppcli.imaging.decode import ImageSource
+from ppcli.imaging.reading import Reading
+from ppcli.imaging.source import open_source
 from ppcli.inputs.questions import QuestionFile
 
 IMAGE = "<|image_pad|>"
@@ -50,8 +50,9 @@ class QuestionExamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """One conversation."""
         question = self._questions[number]
-        with ImageSource(question.image.path, DEFAULT_MAX_IMAGE_PIXELS) as source:
-            pixels = source.page(1, WHITE)  # the same that `infer` sees
+        reading = Reading()
+        with closing(open_source(question.image.path, reading)) as source:
+            pixels = source.page(1, reading.background)  # the same that `eval` sees
         seen = self.images(images=[Image.fromarray(pixels)], return_tensors="pt")
         content = [{"type": "image"}, {"type": "text", "text": question.question}]
         asked = self._tokenizer.apply_chat_template(

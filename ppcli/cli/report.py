@@ -1,5 +1,6 @@
 """`pixelprune report`."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -31,8 +32,6 @@ def report(
     verbose: Verbose = False,
 ) -> ExitCode:
     """Write what a dataset shows as one HTML page that opens offline."""
-    import os
-
     from ppcli.cli.terminal import Terminal
     from ppcli.run.report import figures_of
     from ppcli.show.page import report_page

@@ -17,7 +17,7 @@ class Group:
         name: what they have in common.
         images: how many.
         tokens, kept: summed.
-        keep, unique: quartiles of the ratios of the images.
+        keep, unique: quartiles of the ratios of the images, by t-digest.
     """
 
     name: str
