@@ -10,6 +10,7 @@ from rich.text import Text
 from ppcli.cli.options import logger
 from ppcli.cli.terminal import Terminal
 from ppcli.run.summary import AnalyzeSummary, Summary
+from ppcli.show.figures import saved
 
 
 def show_summary(summary: AnalyzeSummary, terminal: Terminal) -> None:
@@ -94,24 +95,19 @@ def _ratios(summary: AnalyzeSummary) -> list[tuple[str, str]]:
 
 
 def _savings(summary: AnalyzeSummary) -> list[tuple[str, str]]:
-    """A line for each cost: with every token, with the kept ones, and how many times less."""
-    costs = summary.costs
-    lines = []
-    for words, name, shown in (
-        ("vision FLOPs", "vision_flops", _flops),
-        ("prefill FLOPs", "prefill_flops", _flops),
-        ("KV cache", "kv_bytes", _bytes),
-    ):
-        full, pruned = costs[name], costs[f"{name}_kept"]
-        lines.append((words, f"{shown(full)} → {shown(pruned)} ({full / pruned:.2f} ×)"))
-    return lines
-
-
-def _flops(count: int) -> str:
-    for power, unit in ((18, "E"), (15, "P"), (12, "T")):
-        if count >= 10**power:
-            return f"{count / 10**power:,.1f} {unit}"
-    return f"{count / 10**9:,.1f} G"
+    """A line for each cost."""
+    words = {
+        "vision FLOPs": "vision_flops",
+        "prefill FLOPs": "prefill_flops",
+        "KV cache": "kv_bytes",
+    }
+    return [
+        (
+            word,
+            saved(summary.costs[name], summary.costs[f"{name}_kept"], "B" * name.endswith("bytes")),
+        )
+        for word, name in words.items()
+    ]
 
 
 def _bytes(count: int) -> str:

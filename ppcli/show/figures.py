@@ -7,6 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Quartiles = tuple[float, float, float]
+_UNITS = ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k"))
+
+
+def saved(full: int, pruned: int, of: str = "") -> str:
+    """Two large numbers in one unit, and how many times less the second one is."""
+    power, unit = next((one for one in _UNITS if full >= 10 ** one[0]), (0, ""))
+    size = 10**power
+    return f"{full / size:,.2f} → {pruned / size:,.2f} {unit}{of} ({full / pruned:.2f} ×)"
 
 
 @dataclass(frozen=True, slots=True)

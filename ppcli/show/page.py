@@ -5,9 +5,7 @@ from importlib import resources
 from jinja2 import Environment
 
 from ppcli.show.charts import keep_against_unique, ratio_histogram, tokens_before_and_after
-from ppcli.show.figures import Figures
-
-_UNITS = ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k"))
+from ppcli.show.figures import Figures, saved
 
 
 def report_page(figures: Figures) -> str:
@@ -28,7 +26,7 @@ def report_page(figures: Figures) -> str:
             "folders": keep_against_unique(figures.folders),
         }
     source = resources.files("ppcli.show").joinpath("report.html.j2").read_text("utf-8")
-    return environment.from_string(source).render(figures=figures, charts=charts, saved=_saved)
+    return environment.from_string(source).render(figures=figures, charts=charts, saved=saved)
 
 
 def _number(value: int) -> str:
@@ -37,10 +35,3 @@ def _number(value: int) -> str:
 
 def _ratio(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _saved(full: int, pruned: int) -> str:
-    """Two large numbers in one unit, and how many times less the second one is."""
-    power, unit = next((one for one in _UNITS if full >= 10 ** one[0]), (0, ""))
-    size = 10**power
-    return f"{full / size:,.2f} → {pruned / size:,.2f} {unit} ({full / pruned:.2f} ×)"

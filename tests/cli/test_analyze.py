@@ -235,7 +235,7 @@ def test_estimate(folder: Path, tmp_path: Path) -> None:
             assert {name: row[name + of] for name in costs} == costs
     full, pruned = (sum(row[name] for row in good) for name in ("kv_bytes", "kv_bytes_kept"))
     said = " ".join(done.stderr.decode().split())
-    assert f"KV cache {full / 1e6:.1f} MB → {pruned / 1e6:.1f} MB ({full / pruned:.2f} ×)" in said
+    assert f"KV cache {full / 1e6:.2f} → {pruned / 1e6:.2f} MB ({full / pruned:.2f} ×)" in said
     assert "vision FLOPs" in said
     names = [name for name in rows[0] if "flops" in name or name.startswith("kv_")]
     assert len(names) == 6
