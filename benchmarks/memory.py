@@ -1,7 +1,7 @@
-"""Peak memory of `pixelprune analyze`, parent and workers together, at 200 and at 2,000 images.
+"""Peak memory of `pixelprune analyze`, parent and workers together, as its inputs grow.
 
-The images are copies of those in sample_data. Run it as `python benchmarks/memory.py`; it needs
-psutil (`pip install ".[benchmark]"`).
+Files are copies of those in sample_data; a PDF has them as its pages. Run it as
+`python benchmarks/memory.py`; it needs psutil (`pip install ".[benchmark]"`).
 """
 
 import shutil
@@ -9,24 +9,43 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from itertools import cycle, islice
 from pathlib import Path
 
 import psutil
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
-COUNTS = (200, 2_000)
+DPI = 150
 PAUSE = 0.02
 
 
-def make_inputs(folder: Path, count: int) -> None:
-    """Fill a folder with copies of the sample images."""
+def samples(count: int) -> list[Path]:
+    """So many sample images, again and again the same."""
     images = sorted(p for p in SAMPLES.iterdir() if p.suffix in (".png", ".jpg", ".webp"))
-    folder.mkdir()
-    for number in range(count):
-        source = images[number % len(images)]
+    return list(islice(cycle(images), count))
+
+
+def make_files(folder: Path, count: int) -> None:
+    """Fill a folder with copies of the sample images."""
+    for number, source in enumerate(samples(count)):
         shutil.copy(source, folder / f"{number:05d}{source.suffix}")
+
+
+def make_pdf(folder: Path, count: int) -> None:
+    """One file with the sample images as its pages."""
+    pages = {path: Image.open(path).convert("RGB") for path in set(samples(count))}
+    first, *others = (pages[path] for path in samples(count))
+    first.save(folder / "pages.pdf", save_all=True, append_images=others, resolution=DPI)
+
+
+MEASURED: tuple[tuple[str, Callable[[Path, int], None], tuple[int, ...]], ...] = (
+    ("files", make_files, (200, 2_000)),
+    ("pages of one PDF", make_pdf, (50, 1_000)),
+)
 
 
 def resident_bytes(parent: psutil.Process) -> int:
@@ -60,14 +79,16 @@ def peak_bytes(inputs: Path, out: Path) -> int:
 def main() -> None:
     """Measure, and print a table."""
     table = Table("images", "peak MB", "ratio to the first")
-    first = 0
     with tempfile.TemporaryDirectory() as name:
-        for count in COUNTS:
-            inputs = Path(name, f"in-{count}")
-            make_inputs(inputs, count)
-            peak = peak_bytes(inputs, Path(name, f"out-{count}"))
-            first = first or peak
-            table.add_row(f"{count:,}", f"{peak / 1e6:,.0f}", f"{peak / first:.3f}")
+        for kind, make, counts in MEASURED:
+            first = 0
+            for count in counts:
+                inputs = Path(name, f"{make.__name__}-{count}")
+                inputs.mkdir()
+                make(inputs, count)
+                peak = peak_bytes(inputs, inputs.with_suffix(".out"))
+                first = first or peak
+                table.add_row(f"{count:,} {kind}", f"{peak / 1e6:,.0f}", f"{peak / first:.3f}")
     Console().print(table)
 
 

@@ -9,11 +9,13 @@ bfloat16 on CUDA. Beside each speed-up stands the ideal from the operation count
 
 import ctypes
 import gc
+import multiprocessing
 import re
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,11 +42,12 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one step: seconds (median), bytes beyond the model, and tokens of the image."""
+    """Of one step: seconds (median), bytes beyond the model, tokens of the image, operations."""
 
     seconds: float
     memory: int
     tokens: int
+    operations: int
 
 
 def processor() -> Any:  # noqa: ANN401
@@ -84,16 +87,36 @@ def operations(config: ModelConfig, batch: dict[str, Any]) -> int:
     return 3 * (vision_operations(config.vision, len(batch["pixel_values"])) + language)
 
 
-def measured(model: Any, batches: dict[str, dict[str, Any]]) -> dict[str, Cost]:  # noqa: ANN401
-    """Of each batch, in turn, after a first step of each."""
-    device = model.device
+def prepared(
+    path: Path, size: ModelSize, layers: int, cuda: bool
+) -> tuple[Any, ModelConfig, dict[str, dict[str, Any]]]:
+    """The model and the same example twice, whole and pruned, on the device."""
+    given = config_json(size, layers)
+    theirs = Qwen3VLConfig(**given)
+    device = torch.device("cuda" if cuda else "cpu")
+    with device:
+        torch.set_default_dtype(torch.bfloat16 if cuda else torch.float32)
+        model = Qwen3VLForConditionalGeneration(theirs).train()
+        torch.set_default_dtype(torch.float32)
+    made = processor()
+    example = example_of(path, made, theirs.image_token_id)
     batches = {
+        name: PrunedCollator(made, theirs, prune=prune)([example])
+        for name, prune in (("full", False), ("pruned", True))
+    }
+    on_device = {
         name: {key: value.to(device) for key, value in batch.items()}
         for name, batch in batches.items()
     }
+    return model, ModelConfig.from_json(given), on_device
+
+
+def measured(path: Path, size: ModelSize, layers: int, cuda: bool) -> dict[str, Cost]:
+    """Steps with every patch and pruned, in turn, after a first one of each."""
+    model, config, batches = prepared(path, size, layers, cuda)
     times: dict[str, list[float]] = {name: [] for name in batches}
     memory = {
-        name: _peak(lambda batch=batch: _step(model, batch), device)
+        name: _peak(lambda batch=batch: _step(model, batch), model.device)
         for name, batch in batches.items()
     }
     _keep_memory()
@@ -106,7 +129,12 @@ def measured(model: Any, batches: dict[str, dict[str, Any]]) -> dict[str, Cost]:
             _step(model, batch)
             times[name].append(time.perf_counter() - started)
     return {
-        name: Cost(statistics.median(times[name]), memory[name], len(batch["pixel_values"]) // 4)
+        name: Cost(
+            statistics.median(times[name]),
+            memory[name],
+            len(batch["pixel_values"]) // 4,
+            operations(config, batch),
+        )
         for name, batch in batches.items()
     }
 
@@ -159,34 +187,22 @@ def main(
     cuda: Annotated[bool, typer.Option("--cuda", help="On a GPU, in bfloat16.")] = False,
 ) -> None:
     """Measure, and print a table."""
-    given = config_json(size, layers)
-    theirs = Qwen3VLConfig(**given)
-    with torch.device("cuda" if cuda else "cpu"):
-        torch.set_default_dtype(torch.bfloat16 if cuda else torch.float32)
-        model = Qwen3VLForConditionalGeneration(theirs).train()
-        torch.set_default_dtype(torch.float32)
-    made = processor()
-    collators = {
-        "full": PrunedCollator(made, theirs, prune=False),
-        "pruned": PrunedCollator(made, theirs),
-    }
     table = Table("page", "tiles", "keep", "s full", "pruned", "faster", "ideal", "MB", "pruned")
-    for path in images:
-        example = example_of(path, made, theirs.image_token_id)
-        batches = {name: collate([example]) for name, collate in collators.items()}
-        costs = measured(model, batches)
-        full, pruned = costs["full"], costs["pruned"]
-        config = ModelConfig.from_json(given)
-        ideal = operations(config, batches["full"]) / operations(config, batches["pruned"])
-        table.add_row(
-            path.stem[-24:],
-            f"{full.tokens:,}",
-            f"{pruned.tokens / full.tokens:.2f}",
-            *(f"{cost.seconds:.2f}" for cost in (full, pruned)),
-            f"{full.seconds / pruned.seconds:.2f}",
-            f"{ideal:.2f}",
-            *(f"{cost.memory / 1e6:,.0f}" for cost in (full, pruned)),
-        )
+    spawn = multiprocessing.get_context("spawn")
+    # a process for each page: memory that is kept is kept in pieces of the size of that page
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+        for path in images:
+            costs = pool.submit(measured, path, size, layers, cuda).result()
+            full, pruned = costs["full"], costs["pruned"]
+            table.add_row(
+                path.stem[-24:],
+                f"{full.tokens:,}",
+                f"{pruned.tokens / full.tokens:.2f}",
+                *(f"{cost.seconds:.2f}" for cost in (full, pruned)),
+                f"{full.seconds / pruned.seconds:.2f}",
+                f"{full.operations / pruned.operations:.2f}",
+                *(f"{cost.memory / 1e6:,.0f}" for cost in (full, pruned)),
+            )
     Console().print(table)
 
 
