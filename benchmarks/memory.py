@@ -1,7 +1,7 @@
 """Peak memory of `pixelprune analyze`, parent and workers together, as its inputs grow.
 
 Files are copies of those in sample_data; a PDF has them as its pages. Run it as
-`python benchmarks/memory.py`; it needs psutil (`pip install ".[benchmark]"`).
+`python benchmarks/memory.py`.
 """
 
 import shutil

@@ -8,13 +8,11 @@ bfloat16 on CUDA. Beside each speed-up stands the ideal from the operation count
 """
 
 import ctypes
-import gc
 import multiprocessing
 import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +40,9 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one step: seconds (median), bytes beyond the model, tokens of the image, operations."""
+    """Of one step: seconds (median), tokens of the image, operations."""
 
     seconds: float
-    memory: int
     tokens: int
     operations: int
 
@@ -111,14 +108,10 @@ def prepared(
     return model, ModelConfig.from_json(given), on_device
 
 
-def measured(path: Path, size: ModelSize, layers: int, cuda: bool) -> dict[str, Cost]:
+def timed(path: Path, size: ModelSize, layers: int, cuda: bool) -> dict[str, Cost]:
     """Steps with every patch and pruned, in turn, after a first one of each."""
     model, config, batches = prepared(path, size, layers, cuda)
     times: dict[str, list[float]] = {name: [] for name in batches}
-    memory = {
-        name: _peak(lambda batch=batch: _step(model, batch), model.device)
-        for name, batch in batches.items()
-    }
     _keep_memory()
     for batch in batches.values():
         _step(model, batch)
@@ -131,7 +124,6 @@ def measured(path: Path, size: ModelSize, layers: int, cuda: bool) -> dict[str, 
     return {
         name: Cost(
             statistics.median(times[name]),
-            memory[name],
             len(batch["pixel_values"]) // 4,
             operations(config, batch),
         )
@@ -158,20 +150,19 @@ def _forget(model: Any) -> None:  # noqa: ANN401
         weight.grad.zero_()
 
 
-def _peak(step: Callable[[], None], device: torch.device) -> int:
-    """Bytes that a step takes beside what is there; on the CPU of Linux, and on CUDA."""
-    step()  # gradients stay
-    gc.collect()
-    if device.type == "cuda":
+def peak_bytes(path: Path, size: ModelSize, layers: int, cuda: bool, name: str) -> int:
+    """What the first step takes beside the model, its gradients included; on Linux, and on CUDA."""
+    model, _, batches = prepared(path, size, layers, cuda)
+    if cuda:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        step()
+        _step(model, batches[name])
         return torch.cuda.max_memory_allocated() - before
     if not _CLEAR.exists():
         return 0
     _CLEAR.write_text("5")
     before = _resident("VmRSS")
-    step()
+    _step(model, batches[name])
     return _resident("VmHWM") - before
 
 
@@ -189,10 +180,12 @@ def main(
     """Measure, and print a table."""
     table = Table("page", "tiles", "keep", "s full", "pruned", "faster", "ideal", "MB", "pruned")
     spawn = multiprocessing.get_context("spawn")
-    # a process for each page: memory that is kept is kept in pieces of the size of that page
+    # a process for each: what the C library keeps of one would count for the other, or not fit it
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
         for path in images:
-            costs = pool.submit(measured, path, size, layers, cuda).result()
+            given = path, size, layers, cuda
+            peaks = [pool.submit(peak_bytes, *given, name).result() for name in ("full", "pruned")]
+            costs = pool.submit(timed, *given).result()
             full, pruned = costs["full"], costs["pruned"]
             table.add_row(
                 path.stem[-24:],
@@ -201,7 +194,7 @@ def main(
                 *(f"{cost.seconds:.2f}" for cost in (full, pruned)),
                 f"{full.seconds / pruned.seconds:.2f}",
                 f"{full.operations / pruned.operations:.2f}",
-                *(f"{cost.memory / 1e6:,.0f}" for cost in (full, pruned)),
+                *(f"{peak / 1e6:,.0f}" for peak in peaks),
             )
     Console().print(table)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ExitCode
@@ -95,7 +96,7 @@ def test_the_example_with_transformers_answers_as_infer_does(tmp_path: Path, mon
     checkpoint = write_checkpoint(tmp_path / "Qwen3-VL-2B-Instruct", Tiny(seed=3))
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "sample_data" / "invoice.png", tmp_path)
-    [example] = [one for one in python_examples() if "import torch" in one]
+    [example] = [one for one in python_examples() if "DynamicCache" in one]
     scope: dict[str, Any] = {}
     exec(example, scope)
     assert not scope["given"].keeps[0].all()
@@ -105,6 +106,24 @@ def test_the_example_with_transformers_answers_as_infer_does(tmp_path: Path, mon
     answer = json.loads(done.stdout)
     assert answer["answer_tokens"] == len(scope["answer"]) > 1
     assert answer["answer"] == Prompter(str(checkpoint)).answer(scope["answer"])
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument")
+def test_the_example_of_training_learns_on_pruned_patches(tmp_path: Path, monkeypatch) -> None:
+    write_checkpoint(tmp_path / "Qwen3-VL-2B-Instruct", Tiny(seed=3))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "sample_data" / "invoice.png", tmp_path)
+    [example] = [one for one in python_examples() if "PrunedCollator" in one]
+    scope: dict[str, Any] = {}
+    exec(example, scope)
+    [given] = scope["examples"]
+    batch = scope["collator"]([given])
+    assert len(batch["pixel_values"]) < 0.8 * len(given["pixel_values"])
+    history = scope["trainer"].state.log_history
+    assert scope["trainer"].state.global_step == 10
+    assert np.isfinite(history[-1]["train_loss"])
+    with torch.no_grad():
+        assert scope["model"](**batch).loss < history[-1]["train_loss"]
 
 
 def test_the_python_examples_run(tmp_path: Path, monkeypatch) -> None:

@@ -4,18 +4,31 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
+from ppcli.errors import ImageError
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source
 from ppcli.inputs.questions import QuestionFile
 
 IMAGE = "<|image_pad|>"
 NO_LABEL = -100
+
+
+def _pixels(path: str) -> NDArray[np.uint8]:
+    """Of the first page of an image, as `eval` sees it: RGB (height, width, 3)."""
+    reading = Reading()
+    try:
+        with closing(open_source(path, reading)) as source:
+            return source.page(1, reading.background)
+    except ImageError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 class QuestionExamples(Dataset[dict[str, Tensor]]):
@@ -50,9 +63,7 @@ class QuestionExamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """One conversation."""
         question = self._questions[number]
-        reading = Reading()
-        with closing(open_source(question.image.path, reading)) as source:
-            pixels = source.page(1, reading.background)  # the same that `eval` sees
+        pixels = _pixels(question.image.path)
         seen = self.images(images=[Image.fromarray(pixels)], return_tensors="pt")
         content = [{"type": "image"}, {"type": "text", "text": question.question}]
         asked = self._tokenizer.apply_chat_template(

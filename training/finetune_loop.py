@@ -19,7 +19,9 @@ RATE = 1e-4
 
 def main(checkpoint: Path, questions: Path, out: Path, steps: int = 100, batch: int = 8) -> None:
     """Train, and save."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
+    model.to(device)
     examples = QuestionExamples(questions, checkpoint)
     loader = DataLoader(
         examples,
@@ -32,7 +34,7 @@ def main(checkpoint: Path, questions: Path, out: Path, steps: int = 100, batch: 
     model.train()
     rounds = (given for _ in count() for given in loader)
     for step, given in enumerate(islice(rounds, steps), 1):
-        loss = model(**given).loss
+        loss = model(**{name: one.to(device) for name, one in given.items()}).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -27,7 +27,6 @@ def main(checkpoint: Path, questions: Path, out: Path, steps: int = 100, batch: 
         logging_steps=10,
         save_strategy="no",
         report_to=[],
-        remove_unused_columns=False,  # or the images would be gone before they are collated
         dataloader_num_workers=1,
     )
     trainer = Trainer(

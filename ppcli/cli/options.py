@@ -122,7 +122,9 @@ BackgroundOption = Annotated[
 ]
 DpiOption = Annotated[
     float,
-    typer.Option(min=1, metavar="N", help="Pixels an inch of PDF pages.", rich_help_panel=IMAGE),
+    typer.Option(
+        min=1, max=9600, metavar="N", help="Pixels an inch of PDF pages.", rich_help_panel=IMAGE
+    ),
 ]
 PagesOption = Annotated[
     str | None,

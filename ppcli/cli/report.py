@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ppcli.cli.options import LogFormat, LogFormatOption, OverwriteOption, Quiet, Verbose
-from ppcli.errors import ExitCode, OutputError
+from ppcli.errors import ExitCode, OutputError, UsageError
 from ppcli.vlm.choices import ModelSize
 
 
@@ -20,7 +20,7 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="MODEL",
-            help=f"Whose savings: {', '.join(ModelSize)}, or a folder. Default: these.",
+            help=f"Whose savings: {', '.join(ModelSize)}, or a folder. Default: those that fit.",
         ),
     ] = None,
     output: Annotated[
@@ -34,16 +34,21 @@ def report(
     """Write what a dataset shows as one HTML page that opens offline."""
     from ppcli.cli.terminal import Terminal
     from ppcli.run.report import figures_of
+    from ppcli.show.charts import check_charts
     from ppcli.show.page import report_page
     from ppcli.store.atomic import atomic_file
     from ppcli.vlm.estimate import NamedModel
 
     terminal = Terminal(quiet, verbose, log_format)
+    if not output.lower().endswith((".html", ".htm")):
+        raise UsageError(f"-o is {output!r}; a report is an .html file")
     if os.path.lexists(output) and not overwrite:
         raise OutputError(f"{output} exists; use --overwrite or another name")
-    models = [NamedModel.of(name) for name in (model or list(ModelSize))]
+    models = None if model is None else [NamedModel.of(name) for name in dict.fromkeys(model)]
+    check_charts()
     page = report_page(figures_of(dataset, models, answers))
     try:
+        os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
         with atomic_file(output) as file:
             file.write(page.encode())
     except OSError as error:

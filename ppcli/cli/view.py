@@ -18,6 +18,7 @@ from ppcli.cli.options import (
     Limit,
     LogFormat,
     LogFormatOption,
+    MaxImagePixelsOption,
     MethodOption,
     MetricOption,
     ModeOption,
@@ -27,7 +28,9 @@ from ppcli.cli.options import (
     PresetOption,
     Quiet,
     ThresholdOption,
+    TimeoutOption,
     Verbose,
+    WorkerMemoryOption,
     WorkersOption,
     logger,
 )
@@ -47,10 +50,16 @@ if TYPE_CHECKING:
     from ppcli.run.view import PictureTarget, Seen
 
 _PICTURE = "Picture"
-_SECONDS = 120.0  # to draw an image
+_OF_DATASETS = frozenset(
+    {
+        *("inputs", "image_id", "side_by_side", "grid", "output", "overwrite"),
+        *("log_format", "quiet", "verbose"),
+    }
+)
 
 
 def view(
+    context: typer.Context,
     inputs: InputsArgument = None,
     files0_from: Files0From = None,
     include: Include = None,
@@ -93,6 +102,7 @@ def view(
     dpi: DpiOption = DEFAULT_DPI,
     pages: PagesOption = None,
     pdf_images: PdfImagesOption = PdfImages.RENDER,
+    max_image_pixels: MaxImagePixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
     output: Annotated[
         str,
         typer.Option(
@@ -105,6 +115,8 @@ def view(
     ] = "pixelprune-view",
     overwrite: OverwriteOption = False,
     workers: WorkersOption = None,
+    timeout: TimeoutOption = 120.0,
+    worker_memory: WorkerMemoryOption = None,
     log_format: LogFormatOption = LogFormat.TEXT,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -124,32 +136,26 @@ def view(
     from ppcli.show.picture import PictureOptions
 
     drawing = PictureOptions(coders, grid, side_by_side, error)
-    target = PictureTarget(output, overwrite)
+    target = PictureTarget.of(output, overwrite)
     terminal = Terminal(quiet, verbose, log_format)
     if inputs and len(inputs) == 1 and is_dataset(inputs[0]):
-        if coders != (CoderOptions(),) or error or compare is not None:
-            raise UsageError(
-                f"{inputs[0]} is a dataset, whose images are pruned already; name the images "
-                "themselves to see them pruned otherwise, or what is lost"
-            )
+        _check_for_dataset(context, inputs[0])
         return _told(terminal, target, view_dataset(inputs[0], image_id, drawing, target))
     if image_id is not None:
         raise UsageError("--image-id is for a dataset that analyze wrote; name the images instead")
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)
     listing.check()
-    limits = DEFAULT_MAX_IMAGE_PIXELS
     options = AnalysisOptions(
         coders[0],
         fit_options(preset, fit, None, None, None, None),
-        reading(frames, "white", limits, dpi, pages, pdf_images),
+        reading(frames, "white", max_image_pixels, dpi, pages, pdf_images),
         patches=False,
     )
-    executor = executor_for(
-        workers, _SECONDS, None, limits, verbose, partial(load_kernels, options)
-    )
+    started = partial(load_kernels, options)
+    executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, started)
     with (
         listening() as stop,
-        pillow_limits(limits),
+        pillow_limits(max_image_pixels),
         progress(terminal, listing, "images", drawn=True) as on_file,
     ):
         seen = view_images(listing, options, drawing, target, executor, stop, on_file)
@@ -157,6 +163,22 @@ def view(
     if stop.exit_code is not None:
         raise StoppedError(stop.exit_code, "stopped; the pictures that are drawn stay")
     return code
+
+
+def _check_for_dataset(context: typer.Context, dataset: str) -> None:
+    """Its images are read, fitted and pruned already: options for that are refused."""
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in _OF_DATASETS
+        and (source := context.get_parameter_source(name)) is not None
+        and source.name != "DEFAULT"
+    ]
+    if given:
+        raise UsageError(
+            f"{dataset} is a dataset, of which pictures are drawn as it was made; leave out "
+            f"{', '.join(given)}, or name the images themselves"
+        )
 
 
 def _methods(compare: str, method: Method) -> list[Method]:

@@ -110,6 +110,23 @@ def choice(kind: type[_Choice], name: str, value: str) -> _Choice:
         raise UsageError(f"there is no {name} {value!r}; known: {known}") from None
 
 
+def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> CoderOptions:
+    """What a Python program that feeds a model asks of the coder.
+
+    Raises:
+        UsageError: for an unknown name, a number out of range, or method random.
+    """
+    options = CoderOptions(
+        choice(Method, "method", method),
+        choice(Metric, "metric", metric),
+        choice(Mode, "mode", mode),
+        threshold,
+    )
+    if options.method is Method.RANDOM:
+        raise UsageError("method random is for experiments with the command line")
+    return options
+
+
 def _check_share(name: str, value: float) -> None:
     try:
         within = math.isfinite(value) and 0 <= value <= 1

@@ -50,6 +50,11 @@ class FitOptions:
         return cls(fit, preset.patch_size, preset.merge_size, preset.min_pixels, preset.max_pixels)
 
     @property
+    def limits(self) -> tuple[int, int] | None:
+        """Least and most pixels that images are resampled to; None where they are padded."""
+        return (self.min_pixels, self.max_pixels) if self.fit is Fit.RESIZE else None
+
+    @property
     def tile(self) -> int:
         """Side of a tile in pixels."""
         return self.patch_size * self.merge_size

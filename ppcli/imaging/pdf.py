@@ -1,6 +1,7 @@
 """PDF files, one page at a time."""
 
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from ppcli.imaging.reading import PDF, Reading
 
 _POINTS_PER_INCH = 72
 _TAIL_BYTES = 1024
-_END = b"%%EOF"
+_END, _ENCRYPTED = b"%%EOF", b"/Encrypt"
+_LEAST_BYTES_OF_PAGE = 16  # to be told apart from other pages, however well packed
+_BYTES_HELD = 64 << 20
 
 
 class PdfSource:
@@ -41,17 +44,27 @@ class PdfSource:
         """
         self._reading = reading
         self._file = file
+        size = file.seek(0, os.SEEK_END)
+        self._document = self._opened()
+        self.frames = len(self._document)
+        if self.frames * _LEAST_BYTES_OF_PAGE > size or self.frames == 0:
+            self._document.close()
+            message = f"the PDF says that it has {self.frames:,} pages, in {size:,} bytes"
+            raise ImageError(ErrorCode.CORRUPT, message)
+        self._bytes_of_page = size / self.frames
+        self._bytes_held = 0.0
+
+    def _opened(self) -> pypdfium2.PdfDocument:
         try:
-            self._document = pypdfium2.PdfDocument(file)
-            self._document.init_forms()  # what is filled in shows
-            self.frames = len(self._document)
-            if self.frames == 0:
-                raise ImageError(ErrorCode.CORRUPT, "the PDF has no pages")
+            document = pypdfium2.PdfDocument(self._file)
+            document.init_forms()  # what is filled in shows
         except pypdfium2.PdfiumError as error:
             raise self._explained(error) from error
+        return document
 
     def _explained(self, error: pypdfium2.PdfiumError) -> ImageError:
-        if error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
+        locked = error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
+        if locked and self._contains(_ENCRYPTED):  # the code may be that of another file
             return ImageError(
                 ErrorCode.ENCRYPTED, "the PDF asks for a password; take that off it first"
             )
@@ -62,6 +75,10 @@ class PdfSource:
         if _END not in self._file.read():
             return ImageError(ErrorCode.TRUNCATED, "the PDF ends before its end mark")
         return ImageError(ErrorCode.CORRUPT, "PDFium finds no pages in it")
+
+    def _contains(self, word: bytes) -> bool:
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(word) >= 0
 
     def close(self) -> None:
         """Let go of the file."""
@@ -77,9 +94,10 @@ class PdfSource:
         Raises:
             ImageError: `too_large` or `corrupt`.
         """
+        self._let_go_of_read_pages()
         with self._loaded(number) as page:
             if self._reading.pdf_images is PdfImages.NATIVE:
-                pixels = own_pixels(page, self._check_size)
+                pixels = own_pixels(page, self._check_own_size)
                 if pixels is not None:
                     return pixels
             scale = self._reading.dpi / _POINTS_PER_INCH
@@ -87,6 +105,14 @@ class PdfSource:
             self._check_size(width, height)
             drawn = page.render(scale=scale, fill_color=(*background, 255), rev_byteorder=True)
             return np.array(drawn.to_numpy())
+
+    def _let_go_of_read_pages(self) -> None:
+        """PDFium holds what it has read of a document until that is closed; begin anew in time."""
+        self._bytes_held += self._bytes_of_page
+        if self._bytes_held > _BYTES_HELD:
+            self._document.close()
+            self._document = self._opened()
+            self._bytes_held = self._bytes_of_page
 
     @contextmanager
     def _loaded(self, number: int) -> Iterator[pypdfium2.PdfPage]:
@@ -100,7 +126,9 @@ class PdfSource:
         finally:
             page.close()
 
-    def _check_size(self, width: int, height: int) -> None:
+    def _check_size(
+        self, width: int, height: int, advice: str = "; a lower --dpi gives fewer"
+    ) -> None:
         most = self._reading.max_image_pixels
         if width < 1 or height < 1:
             raise ImageError(ErrorCode.CORRUPT, f"the page has {width}×{height} pixels")
@@ -108,5 +136,8 @@ class PdfSource:
             raise ImageError(
                 ErrorCode.TOO_LARGE,
                 f"{width:,}×{height:,} pixels are above the limit of {most:,} "
-                "(--max-image-pixels; a lower --dpi gives fewer)",
+                f"(--max-image-pixels{advice})",
             )
+
+    def _check_own_size(self, width: int, height: int) -> None:
+        self._check_size(width, height, advice="; without --pdf-images native, --dpi decides")

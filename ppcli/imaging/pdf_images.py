@@ -33,10 +33,10 @@ def own_pixels(page: pypdfium2.PdfPage, check_size: Callable[[int, int], None]) 
     image = _only_image(page)
     if image is None:
         return None
-    sides = _sides_on_page(image, page)
-    if sides is None:
+    sides, size = _sides_on_page(image, page), image.get_px_size()
+    if sides is None or min(size) < 1:
         return None
-    check_size(*image.get_px_size())
+    check_size(*size)
     try:
         pixels = _rgb(image.get_bitmap())
     except pypdfium2.PdfiumError:  # some encodings cannot be had raw

@@ -112,7 +112,11 @@ class Reading:
         return chosen
 
     def number(self, kind: str | None, row: int) -> int:
-        """The page or frame of a row (one-based) of a file that cannot be looked into."""
-        if self.pages is None or kind not in PAGED:
+        """The page or frame of a row (one-based) of a file that cannot be looked into.
+
+        Where it is gone, and with it its format, it had pages unless frames are rows too.
+        """
+        paged = kind in PAGED or (kind is None and row > 1 and self.frames is Frames.FIRST)
+        if self.pages is None or not paged:
             return row
         return self.pages.nth(row)

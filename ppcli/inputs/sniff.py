@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 
 SIGNATURE_BYTES = 32
 
@@ -43,6 +44,7 @@ _NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 # passed over like any other file.
 _NOT_IN_FOLDERS = frozenset({"EPS"})
 _PDF = ".pdf"
+_JUNK_BYTES = 1024  # that readers of PDF allow before its signature
 
 _EXTENSIONS = frozenset(
     {
@@ -71,19 +73,31 @@ def has_image_extension(name: str) -> bool:
 
 def sniff_file(path: str) -> str | None:
     """The format that a regular file announces, or None; also None where it cannot be read."""
+    return _sniffed(path, sniff)
+
+
+def _sniffed(
+    path: str, judge: Callable[[bytes], str | None], size: int = SIGNATURE_BYTES
+) -> str | None:
     try:
         if not os.path.isfile(path):  # to open a pipe would be to wait for its writer
             return None
         with open(path, "rb") as file:
-            return sniff(file.read(SIGNATURE_BYTES))
+            return judge(file.read(size))
     except (OSError, ValueError):
         return None
+
+
+def _pdf_after_junk(head: bytes) -> str | None:
+    return "PDF" if b"%PDF-" in head else None
 
 
 def sniff_pages(path: str) -> str | None:
     """The format of a regular file; PDF also where junk stands before the signature of one."""
     found = sniff_file(path)
-    return "PDF" if found is None and path.lower().endswith(_PDF) else found
+    if found is None and path.lower().endswith(_PDF):
+        return _sniffed(path, _pdf_after_junk, _JUNK_BYTES)
+    return found
 
 
 def has_image_signature(path: str) -> bool:

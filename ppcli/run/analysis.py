@@ -13,7 +13,7 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ImageError, UsageError, explained
+from ppcli.errors import ImageError, explained
 from ppcli.imaging import direct
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.decode import UnreachableFrameError
@@ -28,7 +28,7 @@ from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
 from ppcli.vlm.estimate import NamedModel
 
-_PATCH_BYTES_AT_A_TIME = 64 << 20
+_PATCH_BYTES_AT_A_TIME, _SECONDS_AT_A_TIME = 64 << 20, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,15 @@ class AnalysisOptions:
     def __post_init__(self) -> None:
         if self.patches and self.rebuildable:
             require_decodable(self.coder)
-        if self.estimate is not None and self.estimate.tile != self.fit.tile:
-            raise UsageError(
-                f"{self.estimate.name} has tiles of {self.estimate.tile} pixels, and the images "
-                f"are cut into {self.fit.tile}; choose the --preset of the model"
-            )
+        if self.estimate is not None:
+            self.estimate.check_fit(self.fit.tile, self.fit.limits)
 
     def as_config(self) -> dict[str, Any]:
         """Flat and JSON-ready, for the metadata of what is written; only what has an effect."""
         nested: dict[str, Any] = asdict(self)
         coder = nested.pop("coder")
         del nested["rebuildable"]
-        nested["estimate"] = self.estimate.name if self.estimate is not None else None
+        nested["estimate"] = self.estimate.identity if self.estimate is not None else None
         for name in self.coder.without_effect:
             del coder[name]
         reading = nested.pop("reading")
@@ -129,7 +126,7 @@ def analyze_pages(
         ref: the file.
         options: what the rows depend on.
         first: the row of the file to begin with, from 1.
-        most: how many rows at the most; fewer when their patch sets grow large.
+        most: how many rows at the most; fewer when their patch sets grow large, or take long.
         on_page: what is done with the pixels of a page; by default they are counted and packed.
     """
     started = time.perf_counter()
@@ -162,8 +159,10 @@ def _pages_of(
     numbers = reading.numbers(source.format, source.frames)
     results: list[PageResult] = []
     patch_bytes = 0
+    begun = started
     for number in numbers[part]:
-        if patch_bytes >= _PATCH_BYTES_AT_A_TIME:
+        late = time.perf_counter() - begun > _SECONDS_AT_A_TIME
+        if results and (late or patch_bytes >= _PATCH_BYTES_AT_A_TIME):
             break
         page = _row_of_page(row, ref, number, several)
         try:

@@ -144,7 +144,7 @@ class Pipeline:
         if last >= file.rows:
             self._under_way -= sum(span.task is not None for span in file.spans)
             file.spans.clear()
-        elif missing:  # their patch sets were large
+        elif missing:  # they were large, or took long
             file.spans.appendleft(_Span(last + 1, missing))
 
     def _count_rows(self, ref: ImageRef) -> int:

@@ -11,13 +11,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.errors import UsageError
-from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Saving
+from ppcli.errors import NothingToDoError, UsageError
+from ppcli.imaging.choices import Fit
+from ppcli.imaging.fit import FitOptions
+from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Said, Saving
 from ppcli.show.overlay import overlay
 from ppcli.store.codec import unpack
 from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
 from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
+from ppcli.vlm.choices import ModelSize
 from ppcli.vlm.estimate import NamedModel
 
 _COLUMNS = ["image_id", "format", "tokens", "kept", "keep_ratio", "unique", "unique_ratio"]
@@ -29,30 +32,40 @@ _MESSAGES = 50  # of a kind of failure
 _THUMBNAIL, _QUALITY = 360, 72
 
 
-def figures_of(dataset: str, models: Sequence[NamedModel], answers: str | None = None) -> Figures:
+def figures_of(
+    dataset: str, models: Sequence[NamedModel] | None, answers: str | None = None
+) -> Figures:
     """Read a dataset of `analyze`, and if wanted what `infer` answered about it.
 
     Args:
         dataset: a folder that `analyze` wrote.
-        models: whose savings are estimated.
+        models: whose savings are estimated; None for the published sizes whose tiles these are.
         answers: a folder that `infer` wrote.
 
     Raises:
-        UsageError: when there is no such dataset, or one of another kind.
+        UsageError: when there is no such dataset, one of another kind, a model with other tiles,
+            or when the answers are about none of its images.
+        NothingToDoError: when no part of it is finished.
         DamagedError: when a file of it is unreadable.
     """
     manifest = _manifest(dataset, STATS, "analyze")
+    if not manifest.shards:
+        raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
+    models = _fitting(models, manifest)
     good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
     keep, unique = (good[name].to_numpy() for name in ("keep_ratio", "unique_ratio"))
     failures = list(_failures(dataset, manifest))
     folders = pc.replace_substring_regex(good["image_id"], r"/?[^/]*$", "")
     folders = pc.if_else(pc.equal(folders, ""), ".", folders)
-    by_folder = _groups(good.append_column("folder", folders), "folder")
+    by_folder = good.append_column("folder", folders)
     listed = _listed(good)
-    pictured = _pictured(dataset, manifest, listed, answers)
+    said = {} if answers is None else _answers(answers, set(good["image_id"].to_pylist()), dataset)
+    pictured = _pictured(dataset, manifest, listed, said)
     return Figures(
         name=dataset,
         config=_words(manifest),
+        finished=manifest.finished,
+        has_pictures=manifest.has_patches,
         images=good.num_rows,
         failed=sum(one.number for one in failures),
         tokens=_sum(good["tokens"]),
@@ -62,10 +75,10 @@ def figures_of(dataset: str, models: Sequence[NamedModel], answers: str | None =
         median_unique=float(np.median(unique)) if unique.size else 0.0,
         keep_counts=np.histogram(keep, _PARTS, (0, 1))[0],
         unique_counts=np.histogram(unique, _PARTS, (0, 1))[0],
-        formats=_groups(good, "format")[:_GROUPS],
-        folders=by_folder[:_GROUPS],
-        folders_left=max(0, len(by_folder) - _GROUPS),
-        savings=[_saving(model, good) for model in models if good.num_rows],
+        formats=_groups(good, "format"),
+        folders=_groups(by_folder, "folder"),
+        folders_left=max(0, pc.count_distinct(folders).as_py() - _GROUPS),
+        savings=[_saving(model, good) for model in models] if good.num_rows else [],
         failures=failures,
         most=pictured[:_PICTURES],
         least=pictured[_PICTURES:][::-1],
@@ -77,10 +90,23 @@ def _manifest(folder: str, kind: str, command: str) -> Manifest:
     try:
         manifest = Manifest.read(folder)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder}: there is no dataset here") from None
+        raise UsageError(f"{folder} is no dataset, a folder that {command} wrote") from None
     if manifest.main_kind != kind:
         raise UsageError(f"{folder} is a dataset of {manifest.main_kind}, not one of {command}")
     return manifest
+
+
+def _fitting(models: Sequence[NamedModel] | None, manifest: Manifest) -> Sequence[NamedModel]:
+    """The models that would be given these images."""
+    config = manifest.config
+    sizes = (config[name] for name in ("patch_size", "merge_size", "min_pixels", "max_pixels"))
+    fit = FitOptions(Fit(config["fit"]), *sizes)
+    if models is None:
+        published = (NamedModel.of(name) for name in ModelSize)
+        return [one for one in published if one.tile == fit.tile]
+    for one in models:
+        one.check_fit(fit.tile, fit.limits)
+    return models
 
 
 def _words(manifest: Manifest) -> str:
@@ -92,7 +118,7 @@ def _words(manifest: Manifest) -> str:
 
 
 def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> Iterator[pa.Table]:
-    """The rows of a status, shard by shard; at least one table, if an empty one."""
+    """The rows of a status, a table for each shard."""
     for number in range(len(manifest.shards)):
         with open_parquet(shard_path(dataset, STATS, number), STATS) as file:
             table = file.read(columns=[*columns, "status"])
@@ -113,33 +139,19 @@ def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureKind]:
 
 
 def _groups(table: pa.Table, by: str) -> list[Group]:
-    """Images grouped by a column, the largest groups first."""
-    quartiles = pc.TDigestOptions([0.25, 0.5, 0.75])
-    made = table.group_by(by).aggregate(
-        [
-            ("tokens", "count"),
-            ("tokens", "sum"),
-            ("kept", "sum"),
-            ("keep_ratio", "tdigest", quartiles),
-            ("unique_ratio", "tdigest", quartiles),
-        ]
-    )
-    groups = [
-        Group(
-            row[by],
-            row["tokens_count"],
-            row["tokens_sum"],
-            row["kept_sum"],
-            _three(row["keep_ratio_tdigest"]),
-            _three(row["unique_ratio_tdigest"]),
-        )
-        for row in made.to_pylist()
-    ]
-    return sorted(groups, key=lambda group: (-group.images, group.name))
+    """Images grouped by a column: the largest groups, the largest first."""
+    counted = [(one["values"], one["counts"]) for one in table[by].value_counts().to_pylist()]
+    names = [name for name, _ in sorted(counted, key=lambda one: (-one[1], one[0]))]
+    return [_group(name, table.filter(pc.equal(table[by], name))) for name in names[:_GROUPS]]
 
 
-def _three(values: Sequence[float]) -> Quartiles:
-    low, middle, high = values
+def _group(name: str, table: pa.Table) -> Group:
+    keep, unique = (_quartiles(table[column]) for column in ("keep_ratio", "unique_ratio"))
+    return Group(name, table.num_rows, _sum(table["tokens"]), _sum(table["kept"]), keep, unique)
+
+
+def _quartiles(column: pa.ChunkedArray) -> Quartiles:
+    low, middle, high = np.quantile(column.to_numpy(), (0.25, 0.5, 0.75)).tolist()
     return low, middle, high
 
 
@@ -171,7 +183,7 @@ def _pictured(
     dataset: str,
     manifest: Manifest,
     listed: list[ImageFigures],
-    answers: str | None,
+    said: dict[str, list[Said]],
 ) -> list[ImageFigures]:
     """Those at both ends of the list, with pictures where there are patch sets, and answers."""
     ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
@@ -182,21 +194,26 @@ def _pictured(
             for row in read_patch_rows(shard_path(dataset, PATCHES, number), wanted):
                 patches = unpack(row).patch_set
                 pictures[row.image_id] = _data_uri(overlay(patches.reconstruct(), patches.keep))
-    said = {} if answers is None else _answers(answers, wanted)
     return [
         replace(one, picture=pictures.get(one.image_id, ""), answers=said.get(one.image_id, []))
         for one in ends
     ]
 
 
-def _answers(folder: str, wanted: set[str]) -> dict[str, list[tuple[str, str]]]:
-    """What was asked and answered, by image."""
+def _answers(folder: str, known: set[str], dataset: str) -> dict[str, list[Said]]:
+    """What was asked about images that are known, and answered, by image."""
     manifest = _manifest(folder, ANSWERS, "infer")
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[str, list[Said]] = {}
     for number in range(len(manifest.shards)):
         for row in read_rows(shard_path(folder, ANSWERS, number), ANSWERS):
-            if row.status == OK and row.image_id in wanted:
-                found.setdefault(row.image_id, []).append((row.prompt or "", row.answer or ""))
+            if row.image_id in known:
+                said = Said(row.prompt or "", row.answer or "", row.error_message or "")
+                found.setdefault(row.image_id, []).append(said)
+    if not found:
+        raise UsageError(
+            f"no answer in {folder} is about an image of {dataset}; ids must be the same, as they "
+            f"are with pixelprune infer {dataset}"
+        )
     return found
 
 

@@ -1,5 +1,6 @@
 """Image files that stay open from one task of a process to the next."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,8 +44,14 @@ class _Kept:
     def keep(self, key: _Key, source: PageSource) -> None:
         self._file = (key, source)
 
+    def close(self) -> None:
+        if self._file is not None:
+            self._file[1].close()
+            self._file = None
+
 
 _kept = _Kept()
+atexit.register(_kept.close)
 
 
 @contextmanager

@@ -118,7 +118,7 @@ class StoredImages:
         for number in range(len(Manifest.read(self.root).shards)):
             rows: list[StatsRow] = []
             for row in read_rows(shard_path(self.root, STATS, number), STATS):
-                if row.page == 1 and rows:
+                if rows and row.begins_input(rows[-1]):
                     yield StoredImage(rows)
                     rows = []
                 rows.append(row)

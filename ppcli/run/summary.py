@@ -23,12 +23,14 @@ class RatioHistogram:
         self._counts[round(ratio * _STEPS)] += 1
 
     def percentile(self, percent: float) -> float:
-        """The smallest counted ratio that `percent` of all do not exceed; 0 when there is none."""
+        """As `numpy.percentile` has it, between the two that are nearest; 0 when there is none."""
         cumulated = np.cumsum(self._counts)
         if not cumulated[-1]:
             return 0.0
-        rank = max(1, int(np.ceil(percent / 100 * cumulated[-1])))
-        return int(np.searchsorted(cumulated, rank)) / _STEPS
+        place = percent / 100 * (cumulated[-1] - 1)
+        ranks = np.floor(place), np.ceil(place)
+        low, high = np.searchsorted(cumulated, ranks, side="right")
+        return float(low + (high - low) * (place - ranks[0])) / _STEPS
 
 
 @dataclass(slots=True)

@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.errors import DamagedError, ErrorCode, NothingToDoError, UsageError
+from ppcli.errors import DamagedError, ErrorCode, ImageError, NothingToDoError, UsageError
 from ppcli.imaging.fit import fit_image
 from ppcli.inputs.listing import Listing
-from ppcli.inputs.refs import ImageRef, printable
+from ppcli.inputs.refs import ImageRef, escape_name, printable
+from ppcli.inputs.sniff import has_image_extension
 from ppcli.run.analysis import AnalysisOptions, PageResult, count_rows
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.arrivals import Arrivals
@@ -64,6 +65,18 @@ class PictureTarget:
     path: str
     overwrite: bool
 
+    @classmethod
+    def of(cls, path: str, overwrite: bool) -> "PictureTarget":
+        """What a path names.
+
+        Raises:
+            UsageError: when it looks like a file of another kind, or is standard output.
+        """
+        target = cls(path, overwrite)
+        if not path or path == "-" or (has_image_extension(path) and not target.is_file):
+            raise UsageError(f"-o is {path!r}; name a folder, or a .png file for one picture")
+        return target
+
     @property
     def is_file(self) -> bool:
         """Whether there can be only one picture."""
@@ -95,16 +108,19 @@ def view_images(
         OutputError: when a picture cannot be written, or one stands there already.
         NothingToDoError: when the inputs hold no image.
     """
-    if target.is_file:
-        _check_one(listing, options)
     folder = PictureFolder(target.path)
     work = AnalyzeWork(options, executor, partial(draw_page, drawing=drawing))
     with Arrivals(iter(listing)) as arrivals, closing(work):
         if not arrivals.ahead(1):
             raise NothingToDoError("there is no image among the inputs")
+        if target.is_file:
+            _check_one(arrivals, options, executor)
         work.expect(arrivals)
         for _, results in work.results(arrivals, stop):
-            yield from (_put(result, folder, target) for result in results)
+            for result in results:
+                yield _put(result, folder, target)
+                if stop():
+                    return
             on_file()
 
 
@@ -129,16 +145,19 @@ def draw_page(
     return DrawnPage(row, png=png_of(image))
 
 
-def _check_one(listing: Listing, options: AnalysisOptions) -> None:
-    rows = 0
-    if listing.is_one_file:
-        path = listing.inputs[0]
-        rows = count_rows(ImageRef(path, path), options)
-    if rows != 1:
-        several = f"{rows:,} pages" if rows else "more than one file"
+def _check_one(arrivals: Arrivals[ImageRef], options: AnalysisOptions, executor: Executor) -> None:
+    """Raises UsageError unless there is one file, and one page of it."""
+    ref, *others = arrivals.ahead(2)
+    if others:
+        raise UsageError("-o is one picture, and the inputs are several files; name a folder")
+    try:
+        rows = executor.submit(count_rows, ref, options).result()
+    except ImageError:  # drawing it will tell
+        return
+    if rows > 1:
         raise UsageError(
-            f"-o is one picture, and the inputs are {several}; "
-            "name a folder, or choose a page with --pages"
+            f"-o is one picture, and the file has {rows:,} pages; name a folder, or choose a page "
+            "with --pages"
         )
 
 
@@ -166,12 +185,16 @@ def view_dataset(
         UsageError: when there is no dataset, none with patch sets, or not such an image.
         OutputError: when a picture cannot be written, or one stands there already.
         DamagedError: when a file of the dataset is unreadable.
+        NothingToDoError: when no part of it is finished.
     """
+    image_ids = None if image_ids is None else [_as_stored(one) for one in image_ids]
     missing = set(image_ids or ())
     if target.is_file and len(missing) != 1:
         raise UsageError("-o is one picture; choose an image with --image-id, or name a folder")
-    folder = PictureFolder(target.path)
-    for file in patch_files(dataset):
+    folder, files = PictureFolder(target.path), patch_files(dataset)
+    if not files:
+        raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
+    for file in files:
         for row in read_patch_rows(file, image_ids):
             missing.discard(row.image_id)
             path = target.path if target.is_file else folder.path_of(row.image_id)
@@ -184,4 +207,16 @@ def view_dataset(
             put_picture(path, png_of(image), target.overwrite)
             yield Seen(row.image_id, path)
     if missing:
-        raise UsageError(f"{dataset} has no patch set of {', '.join(sorted(missing))}")
+        raise UsageError(
+            f"{dataset} has no patch set of {', '.join(sorted(missing))}; ids are those in the "
+            "column image_id, pages with their #N"
+        )
+
+
+def _as_stored(image_id: str) -> str:
+    """An id as datasets have it, where it is given as a name that is not UTF-8."""
+    try:
+        image_id.encode()
+    except UnicodeEncodeError:
+        return escape_name(image_id)
+    return image_id

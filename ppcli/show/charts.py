@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ _STYLE_OF = {_INK: "--ink", _LINES: "--lines", _KEPT: "--kept", _UNIQUE: "--uniq
 _HALF, _WHOLE = 4.6, 9.2  # inches: a chart beside another one, and one alone
 _POINT = 9
 _STYLE: Any = {
+    "text.parse_math": False,  # a name may hold $
     "svg.fonttype": "none",  # text stays text, for readers and for search
     "svg.hashsalt": "pixelprune",  # the same figures give the same file
     "font.size": _POINT,
@@ -37,6 +39,16 @@ _STYLE: Any = {
 }
 
 
+def check_charts() -> None:
+    """Raises MissingPartError unless charts can be drawn."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingPartError(
+            f'a report needs pip install "pixelprune[report]": {error}'
+        ) from error
+
+
 def ratio_histogram(counts: NDArray[np.int64], of: str) -> str:
     """How many images have which ratio.
 
@@ -44,19 +56,27 @@ def ratio_histogram(counts: NDArray[np.int64], of: str) -> str:
         counts: of equal parts of [0, 1], in order.
         of: which ratio: `keep` or `unique`.
     """
+    from matplotlib.ticker import MaxNLocator
+
     edges = np.linspace(0, 1, len(counts) + 1)
     colour = _KEPT if of == "keep" else _UNIQUE
-    with _Drawing(1.9) as drawing:
+    with _Drawing(of, 1.9) as drawing:
         axes = drawing.axes
         axes.bar(edges[:-1], counts, width=np.diff(edges) * 0.92, align="edge", color=colour)
         axes.set(xlim=(0, 1), xlabel=f"{of} ratio", ylabel="images")
+        axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.grid(axis="y")
     return drawing.svg
 
 
-def keep_against_unique(groups: Sequence[Group]) -> str:
-    """For each group the quartiles of both ratios, one above the other."""
-    with _Drawing(0.8 + 0.42 * len(groups)) as drawing:
+def keep_against_unique(groups: Sequence[Group], by: str) -> str:
+    """For each group the quartiles of both ratios, one above the other.
+
+    Args:
+        groups: from top to bottom.
+        by: what they have in common.
+    """
+    with _Drawing(by, 0.8 + 0.42 * len(groups)) as drawing:
         axes = drawing.axes
         for place, group in enumerate(groups):
             for quartiles, off, colour, shape in (
@@ -64,8 +84,9 @@ def keep_against_unique(groups: Sequence[Group]) -> str:
                 (group.unique, 0.13, _UNIQUE, "D"),
             ):
                 low, middle, high = quartiles
-                axes.plot([low, high], [place + off] * 2, color=colour, linewidth=2.5)
-                axes.plot([middle], [place + off], shape, color=colour, markersize=6)
+                whole: Any = {"color": colour, "clip_on": False}
+                axes.plot([low, high], [place + off] * 2, linewidth=2.5, **whole)
+                axes.plot([middle], [place + off], shape, markersize=6, **whole)
         names = [f"{_shortened(group.name)} ({group.images:,})" for group in groups]
         axes.set_yticks(range(len(groups)), names)
         axes.set(xlim=(0, 1), ylim=(len(groups) - 0.5, -0.5), xlabel="ratio")
@@ -75,11 +96,12 @@ def keep_against_unique(groups: Sequence[Group]) -> str:
 
 def tokens_before_and_after(figures: Figures) -> str:
     """Two bars: all tokens, and those that are kept."""
-    with _Drawing(1.2, _WHOLE) as drawing:
+    with _Drawing("tokens", 1.2, _WHOLE) as drawing:
         axes = drawing.axes
         for place, (count, colour) in enumerate([(figures.tokens, _LINES), (figures.kept, _KEPT)]):
             axes.barh(place, count, color=colour, height=0.7)
-            axes.text(count, place, f" {count:,}", va="center")
+            beside: Any = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(f"{count:,}", (count, place), **beside)
         axes.set_yticks([0, 1], ["every token", "kept"])
         axes.set(ylim=(1.6, -0.6), xlim=(0, 1.2 * figures.tokens), xticks=[])
         axes.spines["bottom"].set_visible(False)
@@ -97,14 +119,11 @@ class _Drawing:
     axes: "Axes"
     svg: str
 
-    def __init__(self, height: float, width: float = _HALF) -> None:
-        try:
-            from matplotlib import rc_context
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MissingPartError(
-                f'a report needs pip install "pixelprune[report]": {error}'
-            ) from error
+    def __init__(self, name: str, height: float, width: float = _HALF) -> None:
+        self._name = name
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
         self._style = rc_context(_STYLE)
         self._style.__enter__()
         self.figure = Figure(figsize=(width, height), layout="constrained")
@@ -120,11 +139,14 @@ class _Drawing:
 
     def _as_svg(self) -> str:
         file = io.StringIO()
-        self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts have them
+            self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         text = file.getvalue()
         text = text[text.index("<svg") :]
         for colour, name in _STYLE_OF.items():
             text = text.replace(colour, f"var({name})")
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", text, count=1)
+        text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{self._name}-", text)  # one page has all
         return text.replace("'DejaVu Sans'", "system-ui")

@@ -25,7 +25,7 @@ class Group:
         name: what they have in common.
         images: how many.
         tokens, kept: summed.
-        keep, unique: quartiles of the ratios of the images, by t-digest.
+        keep, unique: quartiles of the ratios of the images.
     """
 
     name: str
@@ -67,6 +67,21 @@ class FailureKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A question about an image.
+
+    Attributes:
+        prompt: what was asked.
+        answer: of the model.
+        error: why there is no answer; empty where there is one.
+    """
+
+    prompt: str
+    answer: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFigures:
     """One image.
 
@@ -76,7 +91,7 @@ class ImageFigures:
         tokens, kept: of it.
         keep_ratio, unique_ratio: of it.
         picture: its overlay as a data URI; empty where there is none.
-        answers: what was asked about it, and what was answered.
+        answers: to what was asked about it.
     """
 
     image_id: str
@@ -86,7 +101,7 @@ class ImageFigures:
     keep_ratio: float
     unique_ratio: float
     picture: str = ""
-    answers: Sequence[tuple[str, str]] = ()
+    answers: Sequence[Said] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +111,8 @@ class Figures:
     Attributes:
         name: of the dataset.
         config: the options that it was made with, as words.
+        finished: whether its run has come to its end.
+        has_pictures: whether it has patch sets.
         images: that were coded.
         failed: that were not.
         tokens, kept, unique: of all images, summed.
@@ -111,6 +128,8 @@ class Figures:
 
     name: str
     config: str
+    finished: bool
+    has_pictures: bool
     images: int
     failed: int
     tokens: int

@@ -12,6 +12,7 @@ _TINT = np.array([140, 160, 196])
 _SHARE_OF_TINT = 0.7
 _EDGE, _GRID = np.array([52, 72, 128]), np.array([255, 96, 0])
 _PIXELS_PER_LINE = 1200  # lines grow with the image, or they would vanish when it is shown small
+_LINES_IN_TILE = 8  # at the least, or they would cover the tiles of a long strip
 _LUMA = np.array([0.299, 0.587, 0.114])  # of ITU-R BT.601
 # from dark blue over grey to yellow, light growing all the way: told apart by all eyes
 _RAMP = np.array([[0, 60, 140], [100, 115, 130], [190, 170, 100], [255, 235, 90]], np.float64)
@@ -35,7 +36,7 @@ def overlay(raster: Raster, keep: Mask, grid: bool = False) -> Raster:
     out = raster.copy()
     faded = (1 - _SHARE_OF_TINT) * grey[:, None] + _SHARE_OF_TINT * _TINT
     out[pruned] = np.round(faded).astype(np.uint8)
-    width = _line_width(raster)
+    width = _line_width(raster, tile)
     out[_edges(keep, tile, width)] = _EDGE
     if grid:
         _draw_grid(out, tile, width)
@@ -46,9 +47,9 @@ def _per_pixel(mask: Mask, tile: int) -> Mask:
     return mask.repeat(tile, axis=0).repeat(tile, axis=1)
 
 
-def _line_width(raster: Raster) -> int:
+def _line_width(raster: Raster, tile: int) -> int:
     longest: int = max(raster.shape)
-    return max(1, round(longest / _PIXELS_PER_LINE))
+    return max(1, min(round(longest / _PIXELS_PER_LINE), tile // _LINES_IN_TILE))
 
 
 def _edges(keep: Mask, tile: int, width: int) -> Mask:

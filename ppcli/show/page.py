@@ -4,7 +4,12 @@ from importlib import resources
 
 from jinja2 import Environment
 
-from ppcli.show.charts import keep_against_unique, ratio_histogram, tokens_before_and_after
+from ppcli.show.charts import (
+    check_charts,
+    keep_against_unique,
+    ratio_histogram,
+    tokens_before_and_after,
+)
 from ppcli.show.figures import Figures, saved
 
 
@@ -14,6 +19,7 @@ def report_page(figures: Figures) -> str:
     Raises:
         MissingPartError: when matplotlib is not installed.
     """
+    check_charts()
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "ratio": _ratio}
     charts = {}
@@ -22,11 +28,14 @@ def report_page(figures: Figures) -> str:
             "tokens": tokens_before_and_after(figures),
             "keep": ratio_histogram(figures.keep_counts, "keep"),
             "unique": ratio_histogram(figures.unique_counts, "unique"),
-            "formats": keep_against_unique(figures.formats),
-            "folders": keep_against_unique(figures.folders),
+            "formats": keep_against_unique(figures.formats, "format"),
+            "folders": keep_against_unique(figures.folders, "folder"),
         }
     source = resources.files("ppcli.show").joinpath("report.html.j2").read_text("utf-8")
-    return environment.from_string(source).render(figures=figures, charts=charts, saved=saved)
+    histograms = list(zip(figures.keep_counts, figures.unique_counts, strict=True))
+    return environment.from_string(source).render(
+        figures=figures, charts=charts, histograms=histograms, saved=saved
+    )
 
 
 def _number(value: int) -> str:

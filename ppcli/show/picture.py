@@ -11,7 +11,7 @@ from ppcli.coding.options import CoderOptions, Method
 from ppcli.coding.patchset import PatchSet, encode, require_decodable
 from ppcli.errors import UsageError
 from ppcli.show.overlay import error_levels, error_map, overlay
-from ppcli.show.sheet import Panel, sheet
+from ppcli.show.sheet import Panel, levels_in_words, sheet
 
 Raster = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -60,15 +60,17 @@ def picture(raster: Raster, tile: int, options: PictureOptions, image_id: str) -
         panels.append(Panel(overlay(raster, keep, options.grid), caption(keep, coder)))
         if options.error:
             levels = error_levels(raster, encode(raster, tile, coder).reconstruct())
-            words = f"off by {_share(levels > 0)} of the pixels"
-            panels.append(Panel(error_map(raster, levels), words, int(levels.max())))
+            most = int(levels.max())
+            words = f"{_share(levels > 0)} of the pixels differ, by up to {levels_in_words(most)}"
+            panels.append(Panel(error_map(raster, levels), words, most))
     return sheet(panels)
 
 
 def picture_of_patch_set(patches: PatchSet, options: PictureOptions) -> Image.Image:
     """What a patch set keeps of its image, over the raster that it rebuilds."""
     raster = patches.reconstruct()
-    panels = [_source(raster, patches.tile)] if options.side_by_side else []
+    name = "source" if patches.options.threshold == 0 else "rebuilt"
+    panels = [_source(raster, patches.tile, name)] if options.side_by_side else []
     faded = overlay(raster, patches.keep, options.grid)
     return sheet([*panels, Panel(faded, caption(patches.keep, patches.options))])
 
@@ -77,7 +79,7 @@ def caption(keep: Mask, coder: CoderOptions) -> str:
     """How many tokens are left, and by which method."""
     words = f"{keep.sum():,} of {keep.size:,} tokens kept ({_share(keep)}), {coder.method.value}"
     if coder.method is Method.RANDOM:
-        return f"{words}, as many as pred_2d"
+        words += ", as many as pred_2d"
     if coder.threshold == 0:
         return f"{words}, tau = 0"
     levels = 255 * coder.threshold
@@ -85,9 +87,9 @@ def caption(keep: Mask, coder: CoderOptions) -> str:
     return f"{words}, tau = {tau} ({coder.metric.value}, {coder.mode.value})"
 
 
-def _source(raster: Raster, tile: int) -> Panel:
+def _source(raster: Raster, tile: int, name: str = "source") -> Panel:
     height, width = raster.shape[:2]
-    return Panel(raster, f"source, {width // tile * (height // tile):,} tokens")
+    return Panel(raster, f"{name}, {width // tile * (height // tile):,} tokens")
 
 
 def _share(mask: Mask) -> str:

@@ -33,14 +33,14 @@ class Panel:
 
 
 def sheet(panels: Sequence[Panel]) -> Image.Image:
-    """All panels, up to three in a row, more as near to a square as they go.
+    """All panels, up to three in a row, more as near to a square as they go, with few gaps.
 
     Args:
         panels: pictures of one size.
     """
     height, width = panels[0].pixels.shape[:2]
     size = min(_LARGEST, max(_SMALLEST, width // _PIXELS_PER_SIZE))
-    cell = max(width, _NARROWEST if len(panels) == 1 else width)
+    cell = max(width, _NARROWEST)
     lines = [_wrapped(panel, cell, size) for panel in panels]
     below = round(size * (1.4 * max(map(len, lines)) + 0.7))
     columns = _columns(len(panels), cell / (height + below))
@@ -60,7 +60,7 @@ def sheet(panels: Sequence[Panel]) -> Image.Image:
 
 
 def _columns(number: int, shape: float) -> int:
-    """How many panels side by side: up to three, else what comes nearest to a square.
+    """How many panels side by side: up to three, else near to a square and with few gaps.
 
     Args:
         number: of panels.
@@ -70,7 +70,10 @@ def _columns(number: int, shape: float) -> int:
         return number
     return min(
         range(1, number + 1),
-        key=lambda columns: abs(math.log(columns * shape / math.ceil(number / columns))),
+        key=lambda columns: (
+            abs(math.log(columns * shape / math.ceil(number / columns)))
+            + math.log(columns * math.ceil(number / columns) / number)
+        ),
     )
 
 
@@ -100,6 +103,11 @@ def _write(out: Image.Image, place: tuple[int, int], lines: Sequence[str], size:
         draw.text(spot, line, fill=_INK, font=_font(size))
 
 
+def levels_in_words(number: int) -> str:
+    """So many of the 256 levels of a channel, in words."""
+    return f"{number} level{'s' * (number != 1)}"
+
+
 def _line(number: int, size: int) -> int:
     """How far below the picture a line of its caption begins."""
     return round(size * (0.35 + 1.4 * number))
@@ -109,7 +117,7 @@ def _draw_scale(out: Image.Image, place: tuple[int, int], width: int, size: int,
     """A bar of all colours between the numbers that they stand for."""
     draw, font = ImageDraw.Draw(out), _font(size)
     y = place[1]
-    words = f"{most} level{'s' * (most != 1)}"
+    words = levels_in_words(most)
     left = place[0] + size // 2
     draw.text((left, y), "0", fill=_INK, font=font)
     bar_left = left + round(size * 1.2)

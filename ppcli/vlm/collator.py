@@ -1,23 +1,25 @@
 """Training on pruned patches, with transformers' own Qwen3-VL classes."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ppcli.coding.methods import select
-from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice
-from ppcli.errors import MissingPartError, UsageError
+from ppcli.coding.options import coder_for_models
+from ppcli.errors import UsageError
 from ppcli.imaging.pixels import raster_of
 from ppcli.imaging.presets import Preset
 from ppcli.vlm.positions import PatchPlaces, patch_places, token_places
+from ppcli.vlm.transformers_check import check_transformers
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NO_LABEL = -100
+_MODEL = "qwen3_vl"
 Mask = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
@@ -27,14 +29,15 @@ class _Pruned:
     """One example without its pruned patches.
 
     Attributes:
-        ids, labels: int64 (S,).
+        ids: int64 (S,).
+        labels: likewise; None where none are given.
         positions: int64 (3, S).
         patches: of each image float32 (N, values).
         places: of each image.
     """
 
     ids: Integers
-    labels: Integers
+    labels: Integers | None
     positions: Integers
     patches: list[NDArray[np.float32]]
     places: list[PatchPlaces]
@@ -43,17 +46,18 @@ class _Pruned:
 class PrunedCollator:
     """Puts examples together as a batch for `Qwen3VLForConditionalGeneration`, pruned.
 
-    It stands where another collator stood (`DataLoader(collate_fn=…)`, `Trainer(data_collator=…)`
-    with `remove_unused_columns=False`), and so runs in the loader's workers. An example is what
-    transformers' processor gives for one conversation with any number of images, and labels:
+    It stands where another collator stood (`DataLoader(collate_fn=…)`, `Trainer(data_collator=…)`),
+    and so runs in the loader's workers. An example is what transformers' processor gives for one
+    conversation with any number of images, and labels:
 
     - `input_ids`, int64 (S,) or (1, S), and `attention_mask` likewise, if there is padding;
-    - `labels`, likewise; −100 where nothing is learnt;
+    - `labels`, likewise; −100 where nothing is learnt; in all examples of a batch, or in none;
     - `pixel_values`, float32 (N, values), and `image_grid_thw`, int64 (images, 3), of its images.
 
     The coder gets the RGB raster back from the pixel values, exactly. The patches and tokens of
-    pruned tiles are left out; all others keep their labels, and the places that they had in the
-    vision transformer and in M-RoPE.
+    pruned tiles are left out; all others keep the places that they had in the vision transformer
+    and in M-RoPE, and their labels, but for one right after a pruned tile: the token that would
+    have foretold it is gone.
     """
 
     def __init__(
@@ -79,10 +83,13 @@ class PrunedCollator:
             mode: anchored (bounded error) or sliding (may drift).
 
         Raises:
-            MissingPartError: when the transformers that is installed takes no places of patches.
-            UsageError: for an unknown name, or a number out of range.
+            MissingPartError: without transformers, or with one that takes no places of patches.
+            UsageError: for an unknown name, a number out of range, another kind of model, or a
+                processor that cuts other patches than the model takes.
         """
-        _check_transformers()
+        check_transformers()
+        if config.model_type != _MODEL:
+            raise UsageError(f"only {_MODEL} is trained on pruned patches, not {config.model_type}")
         images = getattr(processor, "image_processor", processor)
         self._preset = Preset(
             images.patch_size,
@@ -93,26 +100,30 @@ class PrunedCollator:
             tuple(images.image_mean),
             tuple(images.image_std),
         )
-        self._image_token = int(config.image_token_id)
-        self._side = int(config.vision_config.num_position_embeddings**0.5)
-        self._coder: CoderOptions | None = None
-        if prune:
-            self._coder = CoderOptions(
-                choice(Method, "method", method),
-                choice(Metric, "metric", metric),
-                choice(Mode, "mode", mode),
-                threshold,
+        vision = config.vision_config
+        cut = (images.patch_size, images.merge_size, images.temporal_patch_size)
+        taken = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+        if cut != taken:
+            raise UsageError(
+                f"the processor cuts patches of {cut} (pixels, patches of a tile's side, frames), "
+                f"the model takes {taken}"
             )
-            if self._coder.method is Method.RANDOM:
-                raise UsageError("method random is for experiments with the command line")
+        self._image_token = int(config.image_token_id)
+        self._side = int(vision.num_position_embeddings**0.5)
+        self._coder = coder_for_models(method, metric, threshold, mode) if prune else None
 
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> "dict[str, Tensor]":
         """One batch, texts padded on the right.
 
         Raises:
             UsageError: when an example is not what the processor makes.
         """
+        import torch
+
         pruned = [self._pruned(one) for one in examples]
+        labelled = [one.labels is not None for one in pruned]
+        if any(labelled) and not all(labelled):
+            raise UsageError("some examples of a batch have labels, and others have none")
         longest = max(one.ids.size for one in pruned)
         shape = len(pruned), longest
         filler = 0 if self._image_token != 0 else 1
@@ -122,13 +133,15 @@ class PrunedCollator:
         positions = np.zeros((3, *shape), dtype=np.int64)
         for row, one in enumerate(pruned):
             used = one.ids.size
-            ids[row, :used], labels[row, :used], mask[row, :used] = one.ids, one.labels, 1
+            ids[row, :used], mask[row, :used] = one.ids, 1
             positions[:, row, :used] = one.positions
+            if one.labels is not None:
+                labels[row, :used] = one.labels
         batch: dict[str, NDArray[Any]] = {
             "input_ids": ids,
             "attention_mask": mask,
             "position_ids": positions,
-            "labels": labels,
+            **({"labels": labels} if all(labelled) else {}),
             **self._images(pruned),
         }
         return {name: torch.from_numpy(array) for name, array in batch.items()}
@@ -140,13 +153,11 @@ class PrunedCollator:
         if not patches:
             return {}
         m = self._preset.merge_size
-        counts = [len(array) for array in patches]
         # transformers takes from the grids how many tokens each image has, and nothing else
-        grids = [(1, m, count // m) for count in counts]
+        grids = [(1, m, len(array) // m) for array in patches]
         return {
             "pixel_values": np.concatenate(patches),
             "image_grid_thw": np.array(grids, dtype=np.int64),
-            "image_cu_seqlens": np.cumsum([0, *counts], dtype=np.int32),
             "image_position_ids": np.concatenate([one.pos_hw for one in places]),
             "image_interp_indices": np.concatenate([one.interp_idx for one in places]),
             "image_interp_weights": np.concatenate([one.interp_w for one in places]),
@@ -156,13 +167,7 @@ class PrunedCollator:
         """One example without its pruned patches."""
         if example.get("pixel_values_videos") is not None:
             raise UsageError("an example holds a video; only images are pruned")
-        ids = _row(example["input_ids"])
-        labels = np.full_like(ids, _NO_LABEL)
-        if example.get("labels") is not None:
-            labels = _row(example["labels"])
-        if example.get("attention_mask") is not None:
-            there = _row(example["attention_mask"]) > 0
-            ids, labels = ids[there], labels[there]
+        ids, labels = _tokens(example)
         patches, keeps = self._kept(example)
         flat = np.concatenate([keep.ravel() for keep in keeps] or [np.zeros(0, np.bool_)])
         visual = ids == self._image_token
@@ -177,14 +182,16 @@ class PrunedCollator:
         one_each = np.ones(ids.size, dtype=np.bool_)
         one_each[visual] = np.isin(np.arange(flat.size), firsts)
         tokens = token_places(ids[one_each].tolist(), self._image_token, keeps)
+        if labels is not None:
+            labels = np.where(np.append(True, stays[:-1]), labels, _NO_LABEL)[stays]
         places = [patch_places(keep, self._preset.merge_size, self._side) for keep in keeps]
-        return _Pruned(ids[stays], labels[stays], tokens.positions, patches, places)
+        return _Pruned(ids[stays], labels, tokens.positions, patches, places)
 
     def _kept(self, example: Mapping[str, Any]) -> tuple[list[NDArray[np.float32]], list[Mask]]:
         """The kept patches of each image, and which tiles they are."""
         if example.get("pixel_values") is None:
             return [], []
-        values, grids = np.asarray(example["pixel_values"]), np.asarray(example["image_grid_thw"])
+        values, grids = _floats(example["pixel_values"]), np.asarray(example["image_grid_thw"])
         m, at = self._preset.merge_size, 0
         patches, keeps = [], []
         for _, height, width in grids.reshape(-1, 3).tolist():
@@ -196,7 +203,27 @@ class PrunedCollator:
                 keep = select(raster, self._preset.patch_size * m, self._coder)
             keeps.append(keep)
             patches.append(mine[np.repeat(keep.ravel(), m * m)])
+        if at != len(values):
+            raise UsageError(f"an example has {len(values)} patches where its grids have {at}")
         return patches, keeps
+
+
+def _tokens(example: Mapping[str, Any]) -> tuple[Integers, Integers | None]:
+    """Ids and labels without padding."""
+    ids = _row(example["input_ids"])
+    there = np.ones(ids.size, dtype=np.bool_)
+    if example.get("attention_mask") is not None:
+        there = _row(example["attention_mask"]) > 0
+    labels = None if example.get("labels") is None else _row(example["labels"])
+    for name, row in (("attention mask", there), ("labels", labels)):
+        if row is not None and row.size != ids.size:
+            raise UsageError(f"an example has {ids.size} tokens, and {row.size} of its {name}")
+    return ids[there], None if labels is None else labels[there]
+
+
+def _floats(given: Any) -> NDArray[np.float32]:  # noqa: ANN401
+    """Pixel values in float32, also those that were rounded to a type that NumPy lacks."""
+    return np.asarray(given.float() if hasattr(given, "float") else given, dtype=np.float32)
 
 
 def _row(given: Any) -> Integers:  # noqa: ANN401
@@ -205,28 +232,3 @@ def _row(given: Any) -> Integers:  # noqa: ANN401
     if row.size != row.shape[-1]:
         raise UsageError(f"an example holds one conversation, not {row.shape}")
     return row.reshape(-1)
-
-
-def _check_transformers() -> None:
-    """Raises MissingPartError unless places of patches can be handed to transformers' classes."""
-    try:
-        import transformers
-        from transformers.vision_utils import (
-            get_vision_cu_seqlens,
-            get_vision_interpolation_indices_and_weights,
-            get_vision_position_ids,
-        )
-    except ImportError as error:
-        raise MissingPartError(
-            f'training needs pip install "pixelprune[train]": {error}'
-        ) from error
-    for helper in (
-        get_vision_cu_seqlens,
-        get_vision_interpolation_indices_and_weights,
-        get_vision_position_ids,
-    ):
-        if "kwargs" not in inspect.signature(helper).parameters:
-            raise MissingPartError(
-                f"transformers {transformers.__version__} does not take the places of patches; "
-                'pip install "pixelprune[train]"'
-            )

@@ -3,10 +3,13 @@
 import os
 from dataclasses import dataclass
 
+import xxhash
+
 from ppcli.errors import UsageError
 from ppcli.vlm.choices import ModelSize
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.operations import decoder_operations, vision_operations
+from ppcli.vlm.processor import PREPROCESSOR, image_preset
 
 _BYTES_OF_VALUE = 2  # keys and values in float16 or bfloat16
 
@@ -33,14 +36,16 @@ class NamedModel:
     Attributes:
         name: as the user calls it.
         config: its sizes.
+        limits: least and most pixels of its images, where its folder tells.
     """
 
     name: str
     config: ModelConfig
+    limits: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, name: str) -> "NamedModel":
-        """A published size, or a folder with a `config.json`.
+        """A published size, or a folder with a `config.json` and the settings of its images.
 
         Raises:
             UsageError: for a name that is neither.
@@ -53,12 +58,47 @@ class NamedModel:
         if not os.path.isdir(name):
             known = ", ".join(ModelSize)
             raise UsageError(f"{name} is neither a model directory nor one of {known}")
-        return cls(name, ModelConfig.read(name))
+        config = ModelConfig.read(name)
+        if not os.path.exists(os.path.join(name, PREPROCESSOR)):
+            return cls(name, config)
+        preset = image_preset(name, config.vision)
+        return cls(name, config, (preset.min_pixels, preset.max_pixels))
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other models: of a folder its last name and a digest of the sizes."""
+        if self.name in list(ModelSize):
+            return self.name
+        sizes = repr((self.config.vision, self.config.text))
+        folder = os.path.basename(os.path.abspath(self.name))
+        return f"{folder} {xxhash.xxh3_64_hexdigest(sizes.encode())}"
 
     @property
     def tile(self) -> int:
         """Side of a tile in pixels."""
         return self.config.vision.patch_size * self.config.vision.merge_size
+
+    def check_fit(self, tile: int, limits: tuple[int, int] | None) -> None:
+        """See that it would be given the images as they are fitted.
+
+        Args:
+            tile: side of their tiles in pixels.
+            limits: least and most pixels that they are resampled to; None where they are padded.
+
+        Raises:
+            UsageError: with what makes them fit.
+        """
+        if self.tile != tile:
+            raise UsageError(
+                f"{self.name} has tiles of {self.tile} pixels, and the images are cut into {tile}; "
+                "analyze them with the --preset of the model"
+            )
+        if limits is not None and self.limits is not None and limits != self.limits:
+            least, most = self.limits
+            raise UsageError(
+                f"{self.name} sees its images in other sizes; analyze them with "
+                f"--min-pixels {least} --max-pixels {most}"
+            )
 
     def costs(self, tokens: int) -> Costs:
         """Of an image with so many tokens, pruned ones left out."""

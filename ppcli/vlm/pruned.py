@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding.methods import select
-from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice
+from ppcli.coding.options import CoderOptions, coder_for_models
 from ppcli.coding.patchset import KeptTiles, cut
 from ppcli.errors import UsageError
 from ppcli.imaging.decode import pillow_limits
@@ -95,14 +95,7 @@ def pruned_inputs(
     folder = os.fspath(model)
     config = ModelConfig.read(folder)
     preset = image_preset(folder, config.vision)
-    options = CoderOptions(
-        choice(Method, "method", method),
-        choice(Metric, "metric", metric),
-        choice(Mode, "mode", mode),
-        threshold,
-    )
-    if options.method is Method.RANDOM:
-        raise UsageError("method random is for experiments with the command line")
+    options = coder_for_models(method, metric, threshold, mode)
     kept = [_kept(page, preset, options) for image in images for page in _pages(image)]
     side = config.vision.positions_per_side
     patches = [image_patches(one, preset, side) for one in kept]

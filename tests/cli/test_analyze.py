@@ -3,6 +3,8 @@ import io
 import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -15,6 +17,7 @@ from PIL import Image
 
 from ppcli.errors import DamagedError, ErrorCode
 from ppcli.store.reader import read_rows
+from ppcli.vlm.directory import SMALL_MODEL
 from ppcli.vlm.estimate import NamedModel
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
@@ -246,6 +249,35 @@ def test_estimate(folder: Path, tmp_path: Path) -> None:
     wrong = pixelprune(*args, "--estimate", "qwen3-vl-2b", "--preset", "qwen2.5-vl")
     assert wrong.returncode == 2
     assert b"qwen3-vl-2b has tiles of 32 pixels" in wrong.stderr
+
+
+def test_an_estimate_is_of_images_as_the_model_sees_them(folder: Path, tmp_path: Path) -> None:
+    args = ("analyze", folder, "-o", "-", "--estimate", f"{SMALL_MODEL}/")
+    wrong = pixelprune(*args)
+    assert wrong.returncode == 2
+    [advice] = re.findall(r"analyze them with (.*)", wrong.stderr.decode())
+    rows = [json.loads(line) for line in pixelprune(*args, *advice.split()).stdout.splitlines()]
+    asked = pixelprune("infer", folder, "--prompt", "x", "--max-new-tokens", "1", "-o", "-")
+    seen = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert [row["kept"] for row in rows] == [row["kept"] for row in seen]
+    assert [row["vision_flops"] is None for row in rows] == [row["status"] != "ok" for row in rows]
+    assert pixelprune(*args, "--fit", "pad").returncode == 3
+
+
+def test_a_model_is_the_same_however_its_folder_is_spelt(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    copy.mkdir()
+    shutil.copy(f"{SMALL_MODEL}/config.json", copy)
+    args = ("analyze", folder, "-o", tmp_path / "out", "--no-patches", "--estimate")
+    assert pixelprune(*args, copy).returncode == 3
+    again = pixelprune(*args, f"{copy}/")
+    assert b"done by an earlier run" in again.stderr
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] += 1
+    (copy / "config.json").write_text(json.dumps(config))
+    other = pixelprune(*args, copy)
+    assert other.returncode == 5
+    assert b"estimate" in other.stderr
 
 
 def test_a_dataset_from_before_a_column_is_read(folder: Path, tmp_path: Path) -> None:

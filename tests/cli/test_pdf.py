@@ -13,6 +13,7 @@ from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 from ppcli import keep_mask
+from ppcli.vlm.estimate import NamedModel
 from tests.command import pixelprune
 from tests.imaging.pdfs import Page, pdf
 
@@ -126,6 +127,50 @@ def test_a_dataset_of_pages_is_resumed(
     other = pixelprune(*args, "--dpi", "100")
     assert other.returncode == 5
     assert b"dpi" in other.stderr
+
+
+def test_a_dataset_of_later_pages_is_asked_file_by_file(
+    papers: Path, tmp_path: Path, model: Path
+) -> None:
+    """Of no file is the first page there."""
+    least, most = NamedModel.of(str(model)).limits
+    limits = ("--min-pixels", str(least), "--max-pixels", str(most))
+    ds, out = tmp_path / "ds", tmp_path / "answers"
+    files = [papers / "a.pdf", papers / "b.pdf", papers / "a.pdf"]
+    pages = ("--pages", "2,5-6", "--dpi", "36")
+    assert pixelprune("analyze", *files, *pages, *limits, "-o", ds).returncode == 0
+    ask = ("infer", ds, "--model", model, "--prompt", "x", "--max-new-tokens", "1")
+    ask += ("--device", "cpu")
+    done = pixelprune(*ask, "--limit", "1", "-o", "-")
+    assert done.returncode == 0, done.stderr.decode()
+    assert [json.loads(line)["page"] for line in done.stdout.splitlines()] == [2, 5, 6]
+    for said in (b"", b"done by an earlier run"):
+        done = pixelprune(*ask, "-o", out)
+        assert done.returncode == 0, done.stderr.decode()
+        assert said in done.stderr
+
+
+def test_a_page_count_that_no_file_of_its_size_has(papers: Path) -> None:
+    lying = pdf([]).replace(b"/Count 0", b"/Count 1000000")
+    (papers / "a.pdf").write_bytes(lying)
+    rows = analyzed(papers / "a.pdf", papers / "e.png", code=3)
+    assert [row["error_code"] for row in rows] == ["corrupt", None]
+    assert "1,000,000 pages, in" in rows[0]["error_message"]
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_reason_is_not_that_of_the_file_before(papers: Path, workers: str) -> None:
+    (papers / "d.pdf").write_bytes(pdf([]))
+    (papers / "f.pdf").write_text("<html>404</html>")
+    files = [papers / f"{name}.pdf" for name in "cdf"]
+    rows = analyzed(*files, "--workers", workers, code=3)
+    assert [row["error_code"] for row in rows] == ["encrypted", "corrupt", "not_an_image"]
+
+
+def test_resolutions_that_no_page_has(papers: Path) -> None:
+    for dpi in ("inf", "nan", "0", "9601"):
+        done = pixelprune("analyze", papers / "a.pdf", "--dpi", dpi, "-o", "-")
+        assert done.returncode == 2, dpi
 
 
 def test_answers_about_the_own_pixels_of_scans(tmp_path: Path) -> None:

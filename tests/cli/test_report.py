@@ -3,14 +3,17 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pypdfium2
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ppcli.store.manifest import Manifest
 from ppcli.vlm.estimate import NamedModel
 from tests.command import pixelprune
 
@@ -78,7 +81,7 @@ def number(text: str | None) -> float:
 
 
 def column(page: Page, table: str, place: int) -> list[str]:
-    return page.locator(f"{table} tbody tr td:nth-child({place})").all_text_contents()
+    return page.locator(table).locator(f"tbody tr > :nth-child({place})").all_text_contents()
 
 
 def test_numbers_are_those_of_the_parquet(opened: Page, dataset: Path) -> None:
@@ -91,15 +94,59 @@ def test_numbers_are_those_of_the_parquet(opened: Page, dataset: Path) -> None:
     shown = [number(opened.locator(f"#{name}").text_content()) for name in names]
     assert shown == pytest.approx(expected, abs=5e-4)
     for table, by in (
-        ("table:has(th:has-text('format')) >> nth=0", "format"),
-        ("table:has(th:has-text('folder'))", "regexp_replace(image_id, '/?[^/]*$', '')"),
+        ("table:has(caption:text-is('Images by format'))", "format"),
+        (
+            "table:has(caption:text-is('Images by folder'))",
+            "regexp_replace(image_id, '/?[^/]*$', '')",
+        ),
     ):
-        query = f"""select {by} name, count(*), sum(tokens), sum(kept) from {stats}
-            where status = 'ok' group by 1 order by 2 desc, 1"""
-        for place, values in enumerate(zip(*duckdb.sql(query).fetchall(), strict=True), 1):
-            cells = opened.locator(table).locator(f"tbody tr td:nth-child({place})")
-            texts = cells.all_text_contents()
-            assert [text.replace(",", "") for text in texts] == [str(value) for value in values]
+        query = f"""select {by} name, count(*), sum(tokens), sum(kept), median(keep_ratio),
+            median(unique_ratio) from {stats} where status = 'ok' group by 1 order by 2 desc, 1"""
+        names, *numbers = zip(*duckdb.sql(query).fetchall(), strict=True)
+        assert len(names) > 2
+        assert column(opened, table, 1) == list(names)
+        for place, values in enumerate(numbers, 2):
+            assert [number(one) for one in column(opened, table, place)] == pytest.approx(
+                values, abs=5e-4
+            )
+
+
+def test_histograms_and_rows_are_those_of_the_parquet(opened: Page, dataset: Path) -> None:
+    good = f"from '{dataset}/stats/*.parquet' where status = 'ok'"
+    for place, name in ((2, "keep_ratio"), (3, "unique_ratio")):
+        query = f"select least(floor(20 * {name}), 19)::int, count(*) {good} group by 1"
+        expected = dict(duckdb.sql(query).fetchall())
+        shown = [int(number(one)) for one in column(opened, "#histograms", place)]
+        assert shown == [expected.get(part, 0) for part in range(20)]
+        assert sum(map(bool, shown)) > 3
+    query = f"select image_id, format, tokens, kept, keep_ratio, unique_ratio {good}"
+    expected_rows = {row[0]: row[1:] for row in duckdb.sql(query).fetchall()}
+    table = "table:has(caption:text-is('All images'))"
+    shown_rows = zip(*(column(opened, table, place) for place in range(1, 7)), strict=True)
+    for name, kind, *numbers in shown_rows:
+        expected_kind, *values = expected_rows.pop(name)
+        assert kind == expected_kind
+        assert [number(one) for one in numbers] == pytest.approx(values, abs=5e-4)
+    assert expected_rows == {}
+
+
+def test_printed_nothing_is_closed(opened: Page, tmp_path: Path) -> None:
+    opened.pdf(path=tmp_path / "r.pdf")
+    document = pypdfium2.PdfDocument(tmp_path / "r.pdf")
+    text = " ".join(page.get_textpage().get_text_bounded() for page in document)
+    assert "half.png" in text
+    assert "KV cache: 2" in text
+
+
+def test_identifiers_in_charts_are_their_own(opened: Page) -> None:
+    own = opened.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert len(set(own)) == len(own) > 100
+    wanted = """[...document.querySelectorAll('use')].map((one) => one.href.baseVal.slice(1))"""
+    used = opened.evaluate(wanted)
+    assert set(used) < set(own)
+    assert used
+    clips = opened.evaluate("document.documentElement.outerHTML.match(/url[(]#[^)]+/g)")
+    assert {clip.removeprefix("url(#") for clip in clips} < set(own)
 
 
 def test_savings_are_the_sums_of_the_images(opened: Page, dataset: Path) -> None:
@@ -109,11 +156,9 @@ def test_savings_are_the_sums_of_the_images(opened: Page, dataset: Path) -> None
     assert len(shown) == 3
     for line, name in zip(shown, ("qwen3-vl-2b", "qwen3-vl-4b", "qwen3-vl-8b"), strict=True):
         model = NamedModel.of(name)
+        assert line.locator("th").text_content() == name
         cells = line.locator("td").all_text_contents()
-        assert cells[0] == name
-        for cell, cost in zip(
-            cells[1:], ("vision_flops", "prefill_flops", "kv_bytes"), strict=True
-        ):
+        for cell, cost in zip(cells, ("vision_flops", "prefill_flops", "kv_bytes"), strict=True):
             full, pruned = (
                 sum(getattr(model.costs(row[side]), cost) for row in good)
                 for side in ("tokens", "kept")
@@ -195,6 +240,63 @@ def test_answers_stand_under_their_pictures(dataset: Path, tmp_path: Path, model
     text = report(dataset, tmp_path / "r.html", "--answers", tmp_path / "answers")
     assert text.count("What is &lt;b&gt;this&lt;/b&gt;?") == 22
     assert text.count("<blockquote>") == 22
+    assert "no answer" not in text
+
+
+def test_answers_that_failed_or_are_about_other_images(
+    dataset: Path, tmp_path: Path, model: Path
+) -> None:
+    images = tmp_path / "in"
+    shutil.copytree(dataset.with_name("in"), images)
+    (images / "png" / "form.png").write_bytes(b"no image")
+    asked = ("--model", model, "--prompt", "What?", "--max-new-tokens", "1", "--device", "cpu")
+    folder = tmp_path / "answers"
+    assert pixelprune("infer", images, *asked, "-o", folder).returncode == 3
+    text = report(dataset, tmp_path / "r.html", "--answers", folder)
+    assert text.count("<blockquote>") == 22
+    assert text.count("no answer: png/form.png: ") == 1
+    others = tmp_path / "others"
+    done = pixelprune("infer", images / "png" / "dialog.png", *asked, "-o", others)
+    assert done.returncode == 0, done.stderr.decode()
+    done = pixelprune("report", dataset, "-o", tmp_path / "s.html", "--answers", others)
+    assert done.returncode == 2
+    assert b"no answer in" in done.stderr
+
+
+def test_names_that_are_no_mathematics(tmp_path: Path) -> None:
+    for name in (r"a$\frac$", "$5 and $6", "請求書", "a_b^c"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        shutil.copy(SAMPLES / "dialog.png", tmp_path / "in" / name)
+    assert pixelprune("analyze", tmp_path / "in", "-o", tmp_path / "out").returncode == 0
+    done = pixelprune("report", tmp_path / "out", "-o", tmp_path / "r.html")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr.decode() == f"written to {tmp_path / 'r.html'}\n"
+    chart = (tmp_path / "r.html").read_text(encoding="utf-8").split("by folder; the table")[1]
+    for name in (r"a$\frac$ (1)", "$5 and $6 (1)", "請求書 (1)", "a_b^c (1)"):
+        assert name in chart.partition("</svg>")[0]
+
+
+def test_a_run_that_has_not_come_to_its_end(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(dataset, out)
+    manifest = Manifest.read(str(out))
+    assert "has not come to its end" not in report(out, tmp_path / "a.html")
+    replace(manifest, finished=False).write(str(out))
+    assert "has not come to its end" in report(out, tmp_path / "b.html")
+    replace(manifest, finished=False, shards=[]).write(str(out))
+    for command in ("report", "view"):
+        done = pixelprune(command, out, cwd=tmp_path)
+        assert done.returncode == 4
+        assert b"holds no rows yet" in done.stderr
+
+
+def test_models_with_other_tiles(tmp_path: Path) -> None:
+    other = ("--preset", "qwen2.5-vl", "-o", tmp_path / "out")
+    assert pixelprune("analyze", SAMPLES / "dialog.png", *other).returncode == 0
+    assert "What a model saves" not in report(tmp_path / "out", tmp_path / "r.html")
+    done = pixelprune("report", tmp_path / "out", "-o", "s.html", "--model", "qwen3-vl-2b")
+    assert done.returncode == 2
+    assert b"has tiles of 32 pixels, and the images are cut into 28" in done.stderr
 
 
 def test_ten_thousand_images_are_a_small_file(dataset: Path, tmp_path: Path) -> None:
@@ -204,10 +306,12 @@ def test_ten_thousand_images_are_a_small_file(dataset: Path, tmp_path: Path) -> 
     table = pq.read_table(path)
     place = table.schema.get_field_index("image_id")
     names = table["image_id"].to_pylist()
+    ratio = table.schema.get_field_index("keep_ratio")
+    middle = pa.array([0.6] * len(names))  # the pictures of the others are drawn
     copies = [
         table.set_column(
             place, table.field(place), pa.array([f"{copy:04}/{name}" for name in names])
-        )
+        ).set_column(ratio, table.field(ratio), middle)
         for copy in range(11_000 // len(names))
     ]
     pq.write_table(pa.concat_tables([table, *copies]).cast(table.schema), path)
@@ -215,8 +319,9 @@ def test_ten_thousand_images_are_a_small_file(dataset: Path, tmp_path: Path) -> 
     assert (
         duckdb.sql(f"select count(*) from '{path}' where status = 'ok'").fetchall()[0][0] > 10_000
     )
-    assert len(text) < 5_000_000
-    assert "smaller folders are not shown" in text
+    assert len(text.encode()) < 5_000_000
+    assert text.count("<img") >= 20
+    assert "more folders are not shown" in text
     assert "2,000 of 1" in text
 
 
@@ -233,16 +338,19 @@ def test_datasets_with_little_in_them(folder: Path, tmp_path: Path, options) -> 
 
 def test_what_cannot_be_reported(dataset: Path, tmp_path: Path, model: Path) -> None:
     cases = [
-        ((tmp_path,), 2, "there is no dataset here"),
+        ((tmp_path,), 2, "is no dataset, a folder that analyze wrote"),
         ((dataset, "--model", "qwen"), 2, "neither a model directory nor one of"),
         ((dataset, "--answers", dataset), 2, "not one of infer"),
-        ((dataset, "-o", dataset), 5, "exists"),
-        ((dataset, "-o", tmp_path / "no" / "r.html"), 5, "cannot be written"),
+        ((dataset, "-o", "-"), 2, "a report is an .html file"),
+        ((dataset, "-o", "there.html"), 5, "exists"),
+        ((dataset, "-o", tmp_path / "there.html" / "r.html"), 5, "cannot be written"),
     ]
+    (tmp_path / "there.html").touch()
     for args, code, words in cases:
         done = pixelprune("report", *args, cwd=tmp_path)
         assert (done.returncode, words in done.stderr.decode()) == (code, True), args
-    assert not list(tmp_path.glob("*.html"))
+    assert [path.name for path in tmp_path.iterdir()] == ["there.html"]
+    assert (tmp_path / "there.html").stat().st_size == 0
 
 
 def test_without_matplotlib(dataset: Path, tmp_path: Path) -> None:

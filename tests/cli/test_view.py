@@ -1,6 +1,7 @@
 """`view` as a user runs it."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -64,11 +65,29 @@ def test_one_image_to_one_file(folder: Path, tmp_path: Path) -> None:
     assert out.read_bytes() != before
 
 
+def test_outputs_that_are_no_pictures(folder: Path, tmp_path: Path) -> None:
+    for output in ("seen.jpg", "-", "seen.PDF", ""):
+        said = view(folder / "a.png", "-o", output, cwd=tmp_path, code=2)
+        assert "name a folder, or a .png file" in said
+    assert not list(tmp_path.glob("*seen*"))
+
+
+def test_a_folder_with_one_image_is_one_picture(folder: Path, tmp_path: Path) -> None:
+    view(folder / "sub", "-o", tmp_path / "one.png")
+    view(f"{folder}/a.*", "--limit", "3", "-o", tmp_path / "two.png")
+    for name, path in (("one", "sub/a.png"), ("two", "a.png")):
+        raster = fitted(pixels(folder / path))
+        expected = overlay(raster, keep_mask(raster))
+        assert starts_with(pixels(tmp_path / f"{name}.png"), expected)
+    said = view(folder, "-o", tmp_path / "three.png", code=2)
+    assert "the inputs are several files" in said
+
+
 def test_several_pages_need_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(pdf([Page(size=(200, 200))] * 3))
     said = view(path, "-o", tmp_path / "a.png", code=2)
-    assert "the inputs are 3 pages" in said
+    assert "the file has 3 pages" in said
     assert not (tmp_path / "a.png").exists()
     view(path, "-o", tmp_path / "a.png", "--pages", "2")
     view(path, "-o", tmp_path / "all", "--workers", "0")
@@ -85,13 +104,23 @@ def test_an_image_of_a_dataset(folder: Path, tmp_path: Path) -> None:
     assert "3 pictures written" in said
 
 
+def test_names_that_are_not_utf8(folder: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    (folder / "a.png").rename(folder / name)
+    assert pixelprune("analyze", folder, "-o", tmp_path / "out").returncode == 3
+    for number, image_id in enumerate([name, r"\xff.png"]):
+        view(tmp_path / "out", "--image-id", image_id, "-o", tmp_path / f"{number}.png")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--image-id", "gone.png"), "has no patch set of gone.png"),
         (("--image-id", "broken.png"), "has no patch set of broken.png"),
-        (("--threshold", "0.1"), "pruned already"),
-        (("--compare", "raster"), "pruned already"),
+        (("--threshold", "0.1"), "leave out --threshold"),
+        (("--compare", "raster", "--limit", "1"), "leave out --compare, --limit"),
+        (("--pages", "2", "--dpi", "150"), "leave out --pages, --dpi"),
+        (("--image-id", os.fsdecode(b"\xff.png")), "has no patch set of \\xff.png"),
         (("-o", "one.png"), "--image-id"),
     ],
 )
@@ -151,6 +180,21 @@ def test_an_interrupt_keeps_what_is_drawn(tmp_path: Path) -> None:
     drawn = list(out.glob("*"))
     assert 0 < len(drawn) < 60
     assert all(pixels(path).shape[1] > 1800 for path in drawn)
+
+
+def test_an_interrupt_does_not_wait_for_the_last_page(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "long.pdf").write_bytes(pdf([Page(size=(900, 900))] * 200))
+    run = subprocess.Popen(
+        command_line(["view", tmp_path / "long.pdf", "-o", out, "--workers", "1"]),
+        stderr=subprocess.PIPE,
+    )
+    while not list(out.rglob("*.png")) and run.poll() is None:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert 0 < len(list(out.rglob("*.png"))) < 100
 
 
 def test_real_images(corpus: Path, tmp_path: Path) -> None:

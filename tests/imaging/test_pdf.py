@@ -132,6 +132,20 @@ def test_good_pages_of_a_broken_file(tmp_path: Path) -> None:
     source.close()
 
 
+def test_a_long_file_is_opened_anew_and_its_pages_stay_the_same(
+    tmp_path: Path, monkeypatch
+) -> None:
+    path = tmp_path / "long.pdf"
+    path.write_bytes(pdf([Page(f"{n} 0 0 rg {n} 4 9 9 re f") for n in range(12)]))
+    before = pages(path)
+    opened = []
+    stock = pypdfium2.PdfDocument
+    monkeypatch.setattr(pypdfium2, "PdfDocument", lambda file: opened.append(1) or stock(file))
+    monkeypatch.setattr("ppcli.imaging.pdf._BYTES_HELD", path.stat().st_size // 4)
+    assert all(map(np.array_equal, before, pages(path)))
+    assert 4 <= len(opened) <= 6
+
+
 def test_a_page_that_is_too_large_is_not_drawn(written) -> None:
     huge = Page(size=(14_400, 14_400))
     path = written(Page(), huge)
@@ -182,6 +196,7 @@ def test_own_pixels_stand_as_the_page_shows_them(written, turn: int, place: str)
         (Page("q 144 0 0 72 0 0 cm /Im Do Q", image=SCAN), False),
         (Page("0 0 20 20 re W n " + WHOLE, image=SCAN), False),
         (Page(WHOLE, image=SCAN, of_image="/SMask 6 0 R"), False),
+        (Page(WHOLE, image=SCAN, of_image="/Width 0"), False),
         (Page(), False),
     ],
     ids=lambda value: value.content[:24] if isinstance(value, Page) else "",
@@ -199,6 +214,7 @@ def test_own_pixels_are_limited_before_they_are_decoded(written) -> None:
     reading = Reading(pdf_images=PdfImages.NATIVE, max_image_pixels=96 * 192 - 1)
     error = fails(written(Page(WHOLE, image=SCAN)), reading)
     assert error.code is ErrorCode.TOO_LARGE
+    assert "without --pdf-images native" in error.message
 
 
 def test_own_pixels_have_the_colours_that_show(written) -> None:

@@ -9,7 +9,7 @@ from ppcli.imaging.choices import Fit, Frames
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.presets import PRESETS
-from ppcli.imaging.reading import Reading
+from ppcli.imaging.reading import PageRanges, Reading
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
 from ppcli.store.codec import unpack
@@ -144,3 +144,26 @@ def test_patch_sets_of_what_cannot_be_decoded_are_refused(coder: CoderOptions) -
     with pytest.raises(UsageError, match="--no-patches"):
         AnalysisOptions(coder, PAD)
     AnalysisOptions(coder, PAD, patches=False)
+
+
+def test_slow_pages_come_one_by_one(tmp_path, monkeypatch) -> None:
+    """So that the time limit of an image is not that of many."""
+    frames = [Image.fromarray(blocks(64, 64, seed=n)) for n in range(3)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    together = rows(tmp_path / "a.tif")
+    monkeypatch.setattr("ppcli.run.analysis._SECONDS_AT_A_TIME", 0)
+    options = AnalysisOptions(CoderOptions(), PAD)
+    part = analyze_pages(ImageRef(str(tmp_path / "a.tif"), "a.tif"), options, first=2, most=2)
+    assert (len(part.pages), part.rows_of_file) == (1, 3)
+    apart = rows(tmp_path / "a.tif")
+    assert [one.row.image_id for one in apart] == [one.row.image_id for one in together]
+
+
+def test_a_file_that_has_gone_keeps_its_numbers(tmp_path) -> None:
+    """Its later pages were already under way."""
+    options = AnalysisOptions(CoderOptions(), PAD, Reading(pages=PageRanges.parse("3-")))
+    ref = ImageRef(str(tmp_path / "a.pdf"), "a.pdf")
+    [lost] = analyze_pages(ref, options, first=2, most=16).pages
+    assert (lost.row.image_id, lost.row.page) == ("a.pdf#4", 4)
+    [lost] = analyze_pages(ref, options).pages
+    assert (lost.row.image_id, lost.row.error_code) == ("a.pdf", "not_found")

@@ -71,6 +71,13 @@ def test_lines_grow_with_the_image() -> None:
     assert np.flatnonzero(line).tolist() == list(range(75 * 32, 75 * 32 + 4))
 
 
+def test_lines_do_not_cover_the_tiles_of_a_strip() -> None:
+    keep = np.zeros((1, 1200), np.bool_)
+    raster = np.full((32, 1200 * 32, 3), 255, np.uint8)
+    lined = overlay(raster, keep, grid=True)
+    assert (lined != overlay(raster, keep)).any(axis=2).mean() < 0.15
+
+
 def test_errors_are_the_largest_of_three_channels() -> None:
     source = np.zeros((2, 2, 3), np.uint8)
     rebuilt = source.copy()

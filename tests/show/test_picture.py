@@ -85,6 +85,15 @@ def test_a_patch_set_is_drawn_over_what_it_rebuilds() -> None:
     assert len(places(seen, overlay(rebuilt, patches.keep))) == 1
 
 
+@pytest.mark.parametrize(("threshold", "name"), [(0.0, "source"), (TAU, "rebuilt")])
+def test_what_is_rebuilt_is_not_called_the_source(monkeypatch, threshold: float, name: str) -> None:
+    shown = []
+    monkeypatch.setattr("ppcli.show.picture.sheet", shown.extend)
+    patches = prune(noisy(320, 192), threshold=threshold)
+    picture_of_patch_set(patches, PictureOptions((PLAIN,), side_by_side=True))
+    assert shown[0].caption == f"{name}, 60 tokens"
+
+
 def test_captions() -> None:
     keep = np.zeros((40, 30), np.bool_)
     keep[:, :3] = True
@@ -92,15 +101,18 @@ def test_captions() -> None:
     lossy = CoderOptions(Method.RASTER, Metric.MAE, Mode.SLIDING, 3 / 255)
     assert caption(keep, lossy).endswith("raster, tau = 3/255 (mae, sliding)")
     assert caption(keep, CoderOptions(threshold=0.0311)).endswith("tau = 0.0311 (max, anchored)")
-    assert caption(keep, CoderOptions(Method.RANDOM)).endswith("random, as many as pred_2d")
+    assert caption(keep, CoderOptions(Method.RANDOM)).endswith(
+        "random, as many as pred_2d, tau = 0"
+    )
 
 
+@pytest.mark.parametrize("panels", [1, 2])
 @pytest.mark.parametrize("width", [32, 64, 256, 640, 5000])
-def test_captions_stay_within_the_picture(width: int) -> None:
+def test_captions_stay_within_the_picture(width: int, panels: int) -> None:
     """There is ink in the caption, and none in its last column and row."""
-    panel = Panel(np.zeros((32, width, 3), np.uint8), "1,234 of 5,678 tokens kept " * 3, 20)
-    below = np.asarray(sheet([panel]))[33:]
-    ground = (below == below[-1, -1]).all(axis=2)
+    paper = np.full((32, width, 3), (236, 238, 242), np.uint8)
+    made = np.asarray(sheet([Panel(paper, "1,234 of 5,678 tokens kept " * 3, 20)] * panels))
+    ground = (made == paper[0, 0]).all(axis=2)
     assert not ground.all()
     assert ground[-1].all()
     assert ground[:, -1].all()
@@ -114,6 +126,12 @@ def test_sheets_are_not_stretched() -> None:
         shapes[number] = made.width / made.height
     assert all(0.6 < shapes[number] < 2.2 for number in range(4, 10))
     assert [shapes[one] < shapes[other] for one, other in pairwise((1, 2, 3))] == [True, True]
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (300, 200), (200, 200)])
+def test_four_panels_leave_no_gap(shape: tuple[int, int]) -> None:
+    made = sheet([Panel(np.zeros((*shape, 3), np.uint8), "x")] * 4)
+    assert 1.9 < made.width / max(280, shape[1]) < 2.5
 
 
 @pytest.mark.parametrize(

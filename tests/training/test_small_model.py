@@ -8,6 +8,8 @@ import pytest
 from ppcli.vlm.directory import SMALL_MODEL
 from tests.command import pixelprune
 from training.samples import Split, document
+from training.small_checkpoint import small_model
+from training.train import write_checkpoint
 
 FRESH = Split("asked by the tests")
 PICTURES = 40
@@ -54,6 +56,16 @@ def test_it_answers(asked: Path) -> None:
     of_another, _, _ = share_right(asked, "others.jsonl")
     assert min(pruned, whole) > 0.8
     assert of_another < 0.2
+
+
+def test_its_checkpoint_gives_it_back(tmp_path: Path) -> None:
+    write_checkpoint(small_model(), tmp_path / "checkpoint")
+    exported = tmp_path / "model"
+    done = pixelprune("export", tmp_path / "checkpoint", exported, "--dtype", "float16")
+    assert done.returncode == 0, done.stderr.decode()
+    for path in Path(SMALL_MODEL).iterdir():
+        if path.name not in ("MODEL_CARD.md", "pixelprune.json"):
+            assert (exported / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_it_is_whole_and_small() -> None:

@@ -4,6 +4,7 @@ With every patch kept the batch is as good as transformers' own. With pruned one
 all of them, and masks their keys in every attention, of vision and language.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.data import DataLoader
 from transformers import (
     AttentionInterface,
+    Qwen2_5_VLConfig,
     Qwen2VLImageProcessorPil,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLModel,
+    vision_utils,
 )
 
 from ppcli import PrunedCollator, keep_mask
@@ -63,14 +67,18 @@ def example(processor, before: int, answer: list[int], rasters: list[np.ndarray]
     }
 
 
+RASTERS = [blocks(w, h, levels=2, seed=n) for n, (w, h) in enumerate([(128, 96), (64, 160)])]
+IMAGES = [RASTERS, RASTERS[:1], []]  # of each example
+KEEPS = [keep_mask(raster, tile=32) for images in IMAGES for raster in images]
+
+
 @pytest.fixture(scope="module")
 def examples(processor) -> list[dict]:
     """Of different lengths, with two images, one, and none."""
-    rasters = [blocks(w, h, levels=2, seed=n) for n, (w, h) in enumerate([(128, 96), (64, 160)])]
+    answers = [[50, 51, 52], [60], [70, 71]]
     return [
-        example(processor, 2, [50, 51, 52], rasters),
-        example(processor, 5, [60], rasters[:1]),
-        example(processor, 1, [70, 71], []),
+        example(processor, before, answer, images)
+        for before, answer, images in zip((2, 5, 1), answers, IMAGES, strict=True)
     ]
 
 
@@ -125,30 +133,14 @@ def test_with_every_patch_it_is_stock_training(model, processor, examples) -> No
     assert_alike(learnt(model, ours), learnt(model, stock_batch(examples)))
 
 
-def keeps_of(examples: list[dict], processor) -> list[np.ndarray]:
-    """Masks of all images, from the rasters that they were made of."""
-    found = []
-    for one in examples:
-        values, at = one["pixel_values"], 0
-        for _, high, wide in [] if values is None else one["image_grid_thw"].tolist():
-            part = values[at : at + high * wide].numpy()
-            at += high * wide
-            part = part.reshape(high // 2, wide // 2, 2, 2, 3, 2, 16, 16)[:, :, :, :, :, 1]
-            part = part.transpose(0, 2, 5, 1, 3, 6, 4).reshape(high * 16, wide * 16, 3)
-            std, mean = np.array(processor.image_std), np.array(processor.image_mean)
-            raster = np.rint((part * std + mean) * 255).astype(np.uint8)
-            found.append(keep_mask(raster, tile=32))
-    return found
-
-
 @contextmanager
-def masked(model, keeps: list[np.ndarray]) -> Iterator[None]:
+def masked(model) -> Iterator[None]:
     """In the vision transformer no patch of a pruned tile is looked at."""
     remaining: list[torch.Tensor] = []
 
     def attend(module, query, key, value, attention_mask, scaling, **_):
         if not remaining:
-            remaining.extend(torch.from_numpy(np.repeat(keep.ravel(), 4)) for keep in keeps)
+            remaining.extend(torch.from_numpy(np.repeat(keep.ravel(), 4)) for keep in KEEPS)
         seen = remaining.pop(0)
         out = scaled_dot_product_attention(
             query, key, value, attn_mask=seen[None, None, None], scale=scaling
@@ -164,8 +156,8 @@ def masked(model, keeps: list[np.ndarray]) -> Iterator[None]:
     config._attn_implementation = before
 
 
-def masked_batch(model, examples: list[dict], keeps: list[np.ndarray]) -> dict:
-    """All tokens, those of pruned tiles never looked at."""
+def masked_batch(model, examples: list[dict]) -> dict:
+    """All tokens, those of pruned tiles never looked at; they foretell nothing either."""
     batch = stock_batch(examples)
     ids = batch["input_ids"]
     batch["position_ids"], _ = model.model.get_rope_index(
@@ -175,19 +167,33 @@ def masked_batch(model, examples: list[dict], keeps: list[np.ndarray]) -> dict:
         attention_mask=batch["attention_mask"],
     )
     seen = batch["attention_mask"].bool()
-    seen[ids == IMAGE_TOKEN] = torch.from_numpy(np.concatenate([keep.ravel() for keep in keeps]))
+    seen[ids == IMAGE_TOKEN] = torch.from_numpy(np.concatenate([keep.ravel() for keep in KEEPS]))
+    batch["labels"][~seen] = -100
+    batch["labels"][:, 1:][~seen[:, :-1]] = -100
     square = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
     itself = torch.eye(ids.shape[1], dtype=torch.bool)  # or a row had nothing to look at
     batch["attention_mask"] = ((seen[:, None, :] & square) | itself)[:, None]
     return batch
 
 
+def answers_only(example: dict) -> torch.Tensor:
+    return example["labels"]
+
+
+def all_text(example: dict) -> torch.Tensor:
+    return torch.where(example["input_ids"] == IMAGE_TOKEN, -100, example["input_ids"])
+
+
+def everything(example: dict) -> torch.Tensor:
+    return example["input_ids"]
+
+
+@pytest.mark.parametrize("labelled", [answers_only, all_text, everything])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_pruning_is_masking(model, processor, examples, checkpointing: bool) -> None:
-    collator = PrunedCollator(processor, model.config)
-    batch = collator(examples)
-    keeps = keeps_of(examples, processor)
-    kept, whole = sum(keep.sum() for keep in keeps), sum(keep.size for keep in keeps)
+def test_pruning_is_masking(model, processor, examples, checkpointing: bool, labelled) -> None:
+    examples = [one | {"labels": labelled(one)} for one in examples]
+    batch = PrunedCollator(processor, model.config)(examples)
+    kept, whole = sum(keep.sum() for keep in KEEPS), sum(keep.size for keep in KEEPS)
     assert (batch["input_ids"] == IMAGE_TOKEN).sum() == kept < 0.8 * whole
     if checkpointing:
         model.train()
@@ -195,11 +201,28 @@ def test_pruning_is_masking(model, processor, examples, checkpointing: bool) -> 
     ours = learnt(model, batch)
     model.activation_checkpointing_disable()
     model.eval()
-    with masked(model, keeps):
-        theirs = learnt(model, masked_batch(model, examples, keeps))
+    with masked(model):
+        theirs = learnt(model, masked_batch(model, examples))
     assert_alike(ours, theirs)
     stock = learnt(model, stock_batch(examples))
     assert abs(stock.loss - ours.loss) > 1e-4  # what is pruned would have made a difference
+
+
+def test_in_mixed_precision_it_is_masking_to_its_rounding(model, processor, examples) -> None:
+    batch = PrunedCollator(processor, model.config)(examples)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours = learnt(model, batch)
+        with masked(model):
+            theirs = learnt(model, masked_batch(model, examples))
+        stock = learnt(model, stock_batch(examples))
+
+    def apart(one: Learnt, other: Learnt) -> float:
+        """Share of the gradients' length."""
+        pairs = [(one.gradients[name], other.gradients[name]) for name in one.gradients]
+        missed = sum(float((a - b).square().sum()) for a, b in pairs)
+        return (missed / sum(float(b.square().sum()) for _, b in pairs)) ** 0.5
+
+    assert apart(ours, theirs) < 0.1 * apart(stock, theirs)
 
 
 def test_labels_stay_with_their_tokens(model, processor, examples) -> None:
@@ -262,11 +285,50 @@ def test_what_is_not_an_example(model, processor, examples) -> None:
         collator([one | {"input_ids": one["input_ids"][None].repeat(2, 1)}])
     with pytest.raises(UsageError, match="video"):
         collator([one | {"pixel_values_videos": one["pixel_values"]}])
+    with pytest.raises(UsageError, match="56 patches where its grids have 48"):
+        collator(
+            [one | {"pixel_values": torch.cat([one["pixel_values"], one["pixel_values"][:8]])}]
+        )
+    with pytest.raises(UsageError, match="of its labels"):
+        collator([one | {"labels": one["labels"][1:]}])
+    with pytest.raises(UsageError, match="others have none"):
+        collator([one, one | {"labels": None}])
     with pytest.raises(UsageError, match="random"):
         PrunedCollator(processor, model.config, method="random")
+    with pytest.raises(UsageError, match="not qwen2_5_vl"):
+        PrunedCollator(processor, Qwen2_5_VLConfig())
+    with pytest.raises(UsageError, match=r"cuts patches of \(14, 2, 2\).*takes \(16, 2, 2\)"):
+        PrunedCollator(Qwen2VLImageProcessorPil(patch_size=14), model.config)
 
 
-def test_another_transformers_is_refused(model, processor, monkeypatch) -> None:
-    monkeypatch.setattr("transformers.vision_utils.get_vision_position_ids", lambda grid, size: 0)
-    with pytest.raises(MissingPartError, match="does not take the places of patches"):
+def test_without_labels_there_is_no_loss(model, processor, examples) -> None:
+    batch = PrunedCollator(processor, model.config)([one | {"labels": None} for one in examples])
+    assert model(**batch).loss is None  # Trainer says so; a loss of nothing would be NaN
+
+
+@pytest.mark.parametrize("helper", ["interpolation_indices_and_weights", "position_ids"])
+def test_a_transformers_that_ignores_places_is_refused(
+    model, processor, monkeypatch, helper: str
+) -> None:
+    name = f"transformers.models.qwen3_vl.modeling_qwen3_vl.get_vision_{helper}"
+    stock = getattr(vision_utils, f"get_vision_{helper}")
+
+    def ignoring(*given, kwargs, **more):
+        return stock(*given, **more)
+
+    monkeypatch.setattr(name, ignoring)
+    with pytest.raises(MissingPartError, match="cannot be told where patches are"):
+        PrunedCollator(processor, model.config)
+
+
+def test_a_transformers_that_hands_no_places_on_is_refused(model, processor, monkeypatch) -> None:
+    undecorated = Qwen3VLModel.get_image_features.__wrapped__
+    monkeypatch.setattr(Qwen3VLModel, "get_image_features", undecorated)
+    with pytest.raises(MissingPartError, match="cannot be told where patches are"):
+        PrunedCollator(processor, model.config)
+
+
+def test_without_torch_it_says_what_to_install(monkeypatch, model, processor) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingPartError, match=r"pixelprune\[train\]"):
         PrunedCollator(processor, model.config)
