@@ -44,7 +44,7 @@ def make_pdf(folder: Path, count: int) -> None:
 
 MEASURED: tuple[tuple[str, Callable[[Path, int], None], tuple[int, ...]], ...] = (
     ("files", make_files, (200, 2_000)),
-    ("pages of one PDF", make_pdf, (50, 1_000)),
+    ("pages of one PDF", make_pdf, (200, 2_000)),
 )
 
 

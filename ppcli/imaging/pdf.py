@@ -22,7 +22,7 @@ _POINTS_PER_INCH = 72
 _TAIL_BYTES = 1024
 _END, _ENCRYPTED = b"%%EOF", b"/Encrypt"
 _LEAST_BYTES_OF_PAGE = 16  # to be told apart from other pages, however well packed
-_BYTES_HELD = 64 << 20
+_BYTES_HELD = 16 << 20
 
 
 class PdfSource:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3VLForConditionalGeneration
 
 from ppcli.vlm.checkpoint import Checkpoint
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.decoder_graph import decoder_shapes
 from ppcli.vlm.export import Export
 from ppcli.vlm.vision_graph import vision_shapes
+from training.average import main as average
 from training.batches import Batch, Stage, batch_of
 from training.samples import IMAGE_MEAN, TRAIN
 from training.train import Course, Learning, Twin, train, validation, write_checkpoint
@@ -117,3 +119,17 @@ def test_two_runs_from_one_state_see_the_same_pictures(tmp_path: Path, monkeypat
         assert rates.pop() == 0
     assert len(seen[False]) == len(seen[True]) > 1
     assert all(map(torch.equal, seen[False], seen[True]))
+
+
+def test_the_mean_of_models_is_that_of_their_weights(learnt, tmp_path: Path) -> None:
+    learning, _, _ = learnt
+    fresh = Learning.fresh(CPU)
+    for name, one in (("a", learning), ("b", fresh)):
+        (tmp_path / name).mkdir()
+        one.save(tmp_path / name / "state.pt")
+    average(tmp_path / "mean", [tmp_path / "a", tmp_path / "b"])
+    made = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path / "mean", dtype=torch.float32)
+    theirs = dict(learning.model.named_parameters()), dict(fresh.model.named_parameters())
+    for name, weight in made.named_parameters():
+        expected = (theirs[0][name] + theirs[1][name]) / 2
+        assert torch.allclose(weight, expected, rtol=1e-3, atol=1e-6), name
