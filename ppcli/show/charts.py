@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # drawn with these, which nothing else has, and then replaced by what the page's style defines
 _INK, _LINES, _KEPT, _UNIQUE = "#010203", "#010204", "#010205", "#010206"
 _STYLE_OF = {_INK: "--ink", _LINES: "--lines", _KEPT: "--kept", _UNIQUE: "--unique"}
-_HALF, _WHOLE = 4.6, 9.2  # inches: a chart beside another one, and one alone
+_WIDTH = 4.6  # inches, so that text has its size where two charts stand side by side
 _POINT = 9
 _STYLE: Any = {
     "text.parse_math": False,  # a name may hold $
@@ -96,14 +96,14 @@ def keep_against_unique(groups: Sequence[Group], by: str) -> str:
 
 def tokens_before_and_after(figures: Figures) -> str:
     """Two bars: all tokens, and those that are kept."""
-    with _Drawing("tokens", 1.2, _WHOLE) as drawing:
+    with _Drawing("tokens", 1.1) as drawing:
         axes = drawing.axes
         for place, (count, colour) in enumerate([(figures.tokens, _LINES), (figures.kept, _KEPT)]):
             axes.barh(place, count, color=colour, height=0.7)
             beside: Any = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
             axes.annotate(f"{count:,}", (count, place), **beside)
         axes.set_yticks([0, 1], ["every token", "kept"])
-        axes.set(ylim=(1.6, -0.6), xlim=(0, 1.2 * figures.tokens), xticks=[])
+        axes.set(ylim=(1.6, -0.6), xlim=(0, 1.3 * figures.tokens), xticks=[])
         axes.spines["bottom"].set_visible(False)
     return drawing.svg
 
@@ -119,14 +119,14 @@ class _Drawing:
     axes: "Axes"
     svg: str
 
-    def __init__(self, name: str, height: float, width: float = _HALF) -> None:
+    def __init__(self, name: str, height: float) -> None:
         self._name = name
         from matplotlib import rc_context
         from matplotlib.figure import Figure
 
         self._style = rc_context(_STYLE)
         self._style.__enter__()
-        self.figure = Figure(figsize=(width, height), layout="constrained")
+        self.figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         self.axes = self.figure.add_subplot()
 
     def __enter__(self) -> "_Drawing":
