@@ -2,8 +2,8 @@
 
 Usage: python -m training.average OUT RUN RUN...
 
-Models that went on from one state with different data lie so near to each other that the mean of
-their weights does at least as well as each, and at what each of them does best.
+Models that went on from one state lie so near to each other that the mean of their weights is a
+model too; `training/README.md` says how it does beside them.
 """
 
 from pathlib import Path

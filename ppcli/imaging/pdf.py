@@ -40,7 +40,7 @@ class PdfSource:
         """Read where its pages are; none is drawn yet.
 
         Raises:
-            ImageError: `encrypted`, `empty`, `truncated`, `corrupt`, or as reading the file raises.
+            ImageError: `encrypted`, `truncated`, `corrupt`, or as reading the file raises.
         """
         self._reading = reading
         self._file = file
@@ -69,8 +69,6 @@ class PdfSource:
                 ErrorCode.ENCRYPTED, "the PDF asks for a password; take that off it first"
             )
         size = self._file.seek(0, os.SEEK_END)
-        if size == 0:
-            return ImageError(ErrorCode.EMPTY, "the file has no bytes")
         self._file.seek(max(0, size - _TAIL_BYTES))
         if _END not in self._file.read():
             return ImageError(ErrorCode.TRUNCATED, "the PDF ends before its end mark")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from ppcli.errors import ErrorCode, ImageError, PixelpruneError, internal_error
+from ppcli.run.sources import close_kept_source
 from ppcli.run.worker import prepare
 
 _TRIES = 3
@@ -80,7 +81,8 @@ class SerialExecutor:
         return _Deferred(work, args)
 
     def close(self) -> None:
-        """Nothing is left behind."""
+        """Let go of the file that the last task kept open."""
+        close_kept_source()
 
 
 class _ResultSize:

@@ -59,8 +59,10 @@ def figures_of(
     folders = pc.if_else(pc.equal(folders, ""), ".", folders)
     by_folder = good.append_column("folder", folders)
     listed = _listed(good)
-    said = {} if answers is None else _answers(answers, set(good["image_id"].to_pylist()), dataset)
-    pictured = _pictured(dataset, manifest, listed, said)
+    ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
+    if answers is not None:
+        ends = _answered(ends, answers, set(good["image_id"].to_pylist()), dataset)
+    pictured = _pictured(ends, dataset, manifest)
     return Figures(
         name=dataset,
         config=_words(manifest),
@@ -179,42 +181,41 @@ def _listed(good: pa.Table) -> list[ImageFigures]:
     return [ImageFigures(**row) for row in good.take(order).select(columns).to_pylist()]
 
 
-def _pictured(
-    dataset: str,
-    manifest: Manifest,
-    listed: list[ImageFigures],
-    said: dict[str, list[Said]],
-) -> list[ImageFigures]:
-    """Those at both ends of the list, with pictures where there are patch sets, and answers."""
-    ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
-    wanted = {one.image_id for one in ends}
+def _pictured(images: list[ImageFigures], dataset: str, manifest: Manifest) -> list[ImageFigures]:
+    """With pictures, where there are patch sets."""
+    wanted = {one.image_id for one in images}
     pictures: dict[str, str] = {}
     if manifest.has_patches:
         for number in range(len(manifest.shards)):
             for row in read_patch_rows(shard_path(dataset, PATCHES, number), wanted):
                 patches = unpack(row).patch_set
                 pictures[row.image_id] = _data_uri(overlay(patches.reconstruct(), patches.keep))
-    return [
-        replace(one, picture=pictures.get(one.image_id, ""), answers=said.get(one.image_id, []))
-        for one in ends
-    ]
+    return [replace(one, picture=pictures.get(one.image_id, "")) for one in images]
 
 
-def _answers(folder: str, known: set[str], dataset: str) -> dict[str, list[Said]]:
-    """What was asked about images that are known, and answered, by image."""
-    manifest = _manifest(folder, ANSWERS, "infer")
-    found: dict[str, list[Said]] = {}
+def _answered(
+    images: list[ImageFigures], answers: str, known: set[str], dataset: str
+) -> list[ImageFigures]:
+    """With what was asked about them, and answered.
+
+    Raises:
+        UsageError: when no answer is about an image that is known.
+    """
+    manifest = _manifest(answers, ANSWERS, "infer")
+    found: dict[str | None, list[Said]] = {one.image_id: [] for one in images}
+    fits = False
     for number in range(len(manifest.shards)):
-        for row in read_rows(shard_path(folder, ANSWERS, number), ANSWERS):
-            if row.image_id in known:
+        for row in read_rows(shard_path(answers, ANSWERS, number), ANSWERS):
+            fits = fits or row.image_id in known
+            if row.image_id in found:
                 said = Said(row.prompt or "", row.answer or "", row.error_message or "")
-                found.setdefault(row.image_id, []).append(said)
-    if not found:
+                found[row.image_id].append(said)
+    if not fits:
         raise UsageError(
-            f"no answer in {folder} is about an image of {dataset}; ids must be the same, as they "
+            f"no answer in {answers} is about an image of {dataset}; ids must be the same, as they "
             f"are with pixelprune infer {dataset}"
         )
-    return found
+    return [replace(one, answers=found[one.image_id]) for one in images]
 
 
 def _data_uri(raster: NDArray[np.uint8]) -> str:

@@ -1,6 +1,5 @@
 """Image files that stay open from one task of a process to the next."""
 
-import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +50,11 @@ class _Kept:
 
 
 _kept = _Kept()
-atexit.register(_kept.close)
+
+
+def close_kept_source() -> None:
+    """Let go of the file that this process keeps open for a task which will not come."""
+    _kept.close()
 
 
 @contextmanager

@@ -120,10 +120,10 @@ class _Drawing:
     svg: str
 
     def __init__(self, name: str, height: float) -> None:
-        self._name = name
         from matplotlib import rc_context
         from matplotlib.figure import Figure
 
+        self._name = name
         self._style = rc_context(_STYLE)
         self._style.__enter__()
         self.figure = Figure(figsize=(_WIDTH, height), layout="constrained")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from pypdf import PdfReader, PdfWriter
 
 from ppcli import keep_mask
 from ppcli.vlm.estimate import NamedModel
-from tests.command import pixelprune
+from tests.command import command_line, pixelprune
 from tests.imaging.pdfs import Page, pdf
 
 SAMPLES = Path(__file__).parents[2] / "sample_data" / "questions"
@@ -165,6 +166,16 @@ def test_a_reason_is_not_that_of_the_file_before(papers: Path, workers: str) -> 
     files = [papers / f"{name}.pdf" for name in "cdf"]
     rows = analyzed(*files, "--workers", workers, code=3)
     assert [row["error_code"] for row in rows] == ["encrypted", "corrupt", "not_an_image"]
+
+
+def test_a_reader_that_leaves_early_hears_nothing(papers: Path) -> None:
+    """Although the file is open for the pages that nobody wants any more."""
+    command = command_line(["analyze", papers / "a.pdf", "-o", "-", "--workers", "0", "-q"])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == b""
+        assert run.wait() == 0
 
 
 def test_resolutions_that_no_page_has(papers: Path) -> None:

@@ -281,6 +281,8 @@ def test_what_is_not_an_example(model, processor, examples) -> None:
         collator([one | {"input_ids": one["input_ids"][:-9], "labels": one["labels"][:-9]}])
     with pytest.raises(UsageError, match="8-bit"):
         collator([one | {"pixel_values": one["pixel_values"] + 0.001}])
+    with pytest.raises(UsageError, match="8-bit"):
+        collator([one | {"pixel_values": one["pixel_values"].bfloat16()}])
     with pytest.raises(UsageError, match="one conversation"):
         collator([one | {"input_ids": one["input_ids"][None].repeat(2, 1)}])
     with pytest.raises(UsageError, match="video"):
