@@ -164,6 +164,7 @@ def _numbers(summary: InferSummary) -> dict[str, Any]:
     return {
         "requests": summary.good + summary.failed,
         "failures": dict(summary.failures),
+        "warned": summary.warned,
         "tokens": summary.tokens,
         "kept": summary.kept,
         "prompt_tokens": summary.prompt_tokens,

@@ -72,6 +72,9 @@ class _RowLog:
     def __call__(self, row: MainRow) -> None:
         named = getattr(row, "custom_id", None)
         if row.error_code is None:
+            if warning := getattr(row, "warning", None):
+                fields = {"image_id": row.image_id}
+                logger.warning("%s: %s", row.image_id, warning, extra={"fields": fields})
             tokens = "no image" if row.tokens is None else f"{row.kept} of {row.tokens} tokens kept"
             logger.debug("%s: %s", named or row.image_id, tokens)
             return

@@ -44,7 +44,7 @@ class _LineSpeaker(Speaker):
 def spoken(speaker: Speaker, _: Target) -> Iterator[RowSink]:
     """A sink for answers that a speaker writes."""
     with data_on_stdout() as speaker.stream:
-        yield RowsOnly(speaker)
+        yield RowsOnly(speaker, {})
 
 
 def spoken_by_line(target: Target) -> AbstractContextManager[RowSink]:

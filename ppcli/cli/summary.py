@@ -36,8 +36,11 @@ def show_totals(
 
 
 def failures(summary: Summary) -> list[tuple[str, str]]:
-    """A line for each kind of failure."""
-    return [(f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())]
+    """A line for each kind of failure, and one for warnings."""
+    lines = [
+        (f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())
+    ]
+    return [*lines, ("with a warning", f"{summary.warned:,}")] if summary.warned else lines
 
 
 def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
     return {
         "images": summary.good,
         "failures": dict(summary.failures),
+        "warned": summary.warned,
         "files_skipped": summary.skipped,
         "frames_left": summary.frames_left,
         "tokens": summary.tokens,

@@ -197,6 +197,8 @@ def _told(terminal: "Terminal", target: "PictureTarget", seen: "Iterable[Seen]")
         if one.error_code is None:
             drawn += 1
             logger.debug("%s", one.path)
+            if one.warning is not None:
+                logger.warning("%s: %s", one.image_id, one.warning)
             continue
         failed += 1
         fields = {"image_id": one.image_id, "error_code": one.error_code}

@@ -18,11 +18,13 @@ class PageSource(Protocol):
         format: the name of its format.
         frames: how many pages or frames it has.
         failed: whether a page failed so that nothing more can be had of it.
+        warning: what the page that was read last does not show as it is meant; None mostly.
     """
 
     format: str
     frames: int
     failed: bool
+    warning: str | None
 
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
         """One page or frame (one-based) as upright RGB, uint8 (height, width, 3)."""

@@ -13,12 +13,12 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ImageError, explained
+from ppcli.errors import ErrorCode, ImageError, explained
 from ppcli.imaging import direct
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.decode import UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
-from ppcli.imaging.reading import PDF, TIFF, Reading
+from ppcli.imaging.reading import PAGED, Reading
 from ppcli.imaging.resample import resample
 from ppcli.imaging.source import PageSource
 from ppcli.inputs.refs import ImageRef, printable
@@ -95,17 +95,33 @@ OnPage = Callable[[NDArray[np.uint8], StatsRow, AnalysisOptions, float], PageRes
 
 
 @dataclass(frozen=True, slots=True)
+class FileCount:
+    """What a whole file gives.
+
+    Attributes:
+        rows: how many.
+        frames: how many pages or frames it has.
+        format: the name of its format.
+    """
+
+    rows: int
+    frames: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
 class PagesResult:
-    """Some pages of a file.
+    """Some pages of a file, at least one.
 
     Attributes:
         pages: in order.
-        rows_of_file: how many rows the whole file gives, as far as this part of it tells; None
-            when it could not be opened.
+        count: what the whole file gives; None when it could not be opened.
+        is_end: whether nothing after these pages can be had, whatever the file declares.
     """
 
     pages: list[PageResult]
-    rows_of_file: int | None
+    count: FileCount | None
+    is_end: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -119,6 +135,7 @@ def analyze_pages(
     first: int = 1,
     most: int = 1,
     on_page: OnPage | None = None,
+    rows: int | None = None,
 ) -> PagesResult:
     """The rows of some pages of one input file, whatever is wrong with it.
 
@@ -128,25 +145,31 @@ def analyze_pages(
         first: the row of the file to begin with, from 1.
         most: how many rows at the most; fewer when their patch sets grow large, or take long.
         on_page: what is done with the pixels of a page; by default they are counted and packed.
+        rows: how many rows the file gave when its first page was read.
     """
     started = time.perf_counter()
     row = _blank_row(ref, options)
     try:
         with page_source(ref.path, options.reading) as loan:
             source = loan.source
+            count = _count(source, options.reading)
+            if rows not in (None, count.rows):
+                raise ImageError(ErrorCode.UNREADABLE, "the file has changed since it was begun")
             row = replace(row, frames=source.frames, format=source.format)
             part = slice(first - 1, first - 1 + most)
-            result = _pages_of(source, row, ref, options, part, started, on_page or _analyze_page)
-            loan.more_to_come = first + len(result.pages) <= (result.rows_of_file or 0)
+            make = on_page or _analyze_page
+            result = _pages_of(source, count, row, ref, options, part, started, make)
+            loan.more_to_come = first + len(result.pages) <= count.rows and not result.is_end
             return result
     except Exception as error:
         if first > 1:  # it has gone since its first page
             row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
-        return PagesResult([PageResult(_failed(row, explained(error)))], rows_of_file=None)
+        return PagesResult([PageResult(_failed(row, explained(error)))], count=None)
 
 
 def _pages_of(
     source: PageSource,
+    count: FileCount,
     row: StatsRow,
     ref: ImageRef,
     options: AnalysisOptions,
@@ -167,15 +190,26 @@ def _pages_of(
         page = _row_of_page(row, ref, number, several)
         try:
             pixels = source.page(number, reading.background)
-            page = replace(page, width=pixels.shape[1], height=pixels.shape[0])
+            height, width = pixels.shape[:2]
+            page = replace(page, width=width, height=height, warning=_warning(source))
             results.append(on_page(pixels, page, options, started))
         except Exception as error:
             results.append(PageResult(_failed(page, explained(error))))
             if isinstance(error, UnreachableFrameError):
-                return PagesResult(results, rows_of_file=part.start + len(results))
+                count = replace(count, rows=part.start + len(results))
+                return PagesResult(results, count, is_end=True)
         patch_bytes += results[-1].patch_bytes
         started = time.perf_counter()
-    return PagesResult(results, len(numbers))
+    return PagesResult(results, count)
+
+
+def _warning(source: PageSource) -> str | None:
+    return None if source.warning is None else printable(source.warning)
+
+
+def _count(source: PageSource, reading: Reading) -> FileCount:
+    rows = len(reading.numbers(source.format, source.frames))
+    return FileCount(rows, source.frames, source.format)
 
 
 def load_kernels(options: AnalysisOptions) -> None:
@@ -188,23 +222,26 @@ def load_kernels(options: AnalysisOptions) -> None:
     _analyze_page(raster, row, options, 0.0)
 
 
-def count_rows(ref: ImageRef, options: AnalysisOptions) -> int:
-    """How many rows a file gives, judged without decoding anything; 1 when it cannot be opened."""
+def count_rows(ref: ImageRef, options: AnalysisOptions) -> FileCount | None:
+    """What a file gives, judged without decoding anything; None when it cannot be opened."""
     try:
         with page_source(ref.path, options.reading) as loan:
-            return len(options.reading.numbers(loan.source.format, loan.source.frames))
+            return _count(loan.source, options.reading)
     except ImageError:
-        return 1
+        return None
 
 
 def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
     """Whether the first bytes of a file leave it possible that it gives more than one row."""
-    kind = sniff_pages(ref.path)
-    return kind in (PDF, TIFF) or (kind is not None and options.reading.frames is Frames.ALL)
+    return sniff_pages(ref.path) in PAGED or options.reading.frames is Frames.ALL
 
 
 def lost_page(
-    ref: ImageRef, options: AnalysisOptions, row_of_file: int, rows_of_file: int, error: ImageError
+    ref: ImageRef,
+    options: AnalysisOptions,
+    row_of_file: int,
+    counted: FileCount | None,
+    error: ImageError,
 ) -> PageResult:
     """The row of a page that took its worker with it.
 
@@ -212,13 +249,17 @@ def lost_page(
         ref: the file.
         options: what the rows depend on.
         row_of_file: which of its rows it is, from 1.
-        rows_of_file: how many there are.
+        counted: what is known of the file.
         error: what happened.
     """
-    kind = sniff_pages(ref.path)
+    row = _blank_row(ref, options)
+    kind, frames = sniff_pages(ref.path), 1
+    if counted is not None:
+        kind, frames = counted.format, counted.frames
+        row = replace(row, format=kind, frames=frames)
     number = options.reading.number(kind, row_of_file)
-    several = options.reading.gives_several(kind, rows_of_file)
-    return PageResult(_failed(_row_of_page(_blank_row(ref, options), ref, number, several), error))
+    several = options.reading.gives_several(kind, frames)
+    return PageResult(_failed(_row_of_page(row, ref, number, several), error))
 
 
 def _row_of_page(row: StatsRow, ref: ImageRef, number: int, several: bool) -> StatsRow:

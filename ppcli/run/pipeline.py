@@ -8,6 +8,7 @@ from ppcli.errors import ImageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import (
     AnalysisOptions,
+    FileCount,
     OnPage,
     PageResult,
     PagesResult,
@@ -26,21 +27,44 @@ _LOOK_UP_SECONDS = 0.1
 
 @dataclass(slots=True)
 class _Span:
-    """Some pages of a file, and the task that is at them once there is room for one."""
+    """Some rows of a file, and the task that is at them once there is room for one."""
 
     first: int
     most: int
     task: Task | None = None
     again: bool = False
 
+    @property
+    def last(self) -> int:
+        """The last of its rows."""
+        return self.first + self.most - 1
+
 
 @dataclass(slots=True)
 class _File:
-    """A file under way: its first page tells how many there are, then the others follow."""
+    """A file under way: its first page tells how many rows there are, then the others follow.
+
+    Attributes:
+        ref: the file.
+        spans: what is to come, in order and without gaps, from the next row on.
+        given: rows that have been given away; the file is done when they are all its rows.
+        counted: what is known of the file, once its first page has told.
+    """
 
     ref: ImageRef
     spans: deque[_Span] = field(default_factory=lambda: deque([_Span(1, 1)]))
-    rows: int = 1
+    given: int = 0
+    counted: FileCount | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows it gives, as far as is known."""
+        return self.counted.rows if self.counted is not None else 1
+
+    @property
+    def planned(self) -> int:
+        """The last row that a span covers."""
+        return self.spans[-1].last if self.spans else self.given
 
 
 class Pipeline:
@@ -76,8 +100,7 @@ class Pipeline:
         between two files: the rows of a file that has begun come to their end.
         """
         while not self._stop():
-            room = self._under_way < self._executor.capacity
-            if room and refs.known(0 if self._files else _LOOK_UP_SECONDS):
+            if self._has_room and refs.known(0 if self._files else _LOOK_UP_SECONDS):
                 ref = next(refs, None)
                 if ref is not None:
                     self._files.append(_File(ref.as_seen()))
@@ -93,12 +116,21 @@ class Pipeline:
     def _submit_what_fits(self, file: _File) -> None:
         """Give tasks to the spans of a file, in order; its first one gets one in any case."""
         for span in file.spans:
-            full = self._under_way >= self._executor.capacity
-            if span.task is None and (not full or span is file.spans[0]):
+            if span.task is None and (self._has_room or span is file.spans[0]):
                 span.task = self._executor.submit(
-                    analyze_pages, file.ref, self._options, span.first, span.most, self._on_page
+                    analyze_pages,
+                    file.ref,
+                    self._options,
+                    span.first,
+                    span.most,
+                    self._on_page,
+                    file.counted.rows if file.counted is not None else None,
                 )
                 self._under_way += 1
+
+    @property
+    def _has_room(self) -> bool:
+        return self._under_way < self._executor.capacity
 
     def _first_is_done(self) -> bool:
         """Wait a little for the first result of the first file."""
@@ -106,55 +138,59 @@ class Pipeline:
         return task is None or task.done(_LOOK_UP_SECONDS)
 
     def _rows(self, file: _File) -> Iterator[PageResult]:
-        while file.spans:
-            self._submit_what_fits(file)
+        """As many rows as the file has, however little room there is for the work on them."""
+        while file.given < file.rows:
+            self._plan(file)
             span = file.spans.popleft()
             assert span.task is not None
             self._under_way -= 1
             while not span.task.done(_LOOK_UP_SECONDS):
                 pass
-            yield from self._rows_of_span(file, span, span.task)
-            last = file.spans[-1].first + file.spans[-1].most - 1 if file.spans else 0
-            last = max(last, span.first + span.most - 1)
-            while last < file.rows and self._under_way < self._executor.capacity:
-                most = min(_PAGES_AT_A_TIME, file.rows - last)
-                file.spans.append(_Span(last + 1, most))
-                self._submit_what_fits(file)
-                last += most
+            for page in self._rows_of_span(file, span, span.task):
+                file.given += 1
+                yield page
+        self._under_way -= sum(span.task is not None for span in file.spans)
+        file.spans.clear()
+
+    def _plan(self, file: _File) -> None:
+        """Cut the rows that are left into spans: while there is room, and always the next one."""
+        while file.planned < file.rows and (self._has_room or not file.spans):
+            most = min(_PAGES_AT_A_TIME, file.rows - file.planned)
+            file.spans.append(_Span(file.planned + 1, most))
+            self._submit_what_fits(file)
+        self._submit_what_fits(file)
 
     def _rows_of_span(self, file: _File, span: _Span, task: Task) -> Iterator[PageResult]:
+        """What a task has made of its span; what it left out is planned again."""
         try:
             result: PagesResult = task.result()
         except ImageError as error:
             if span.most > 1:  # one of them; each by itself shows which
-                singles = range(span.first, span.first + span.most)
+                singles = range(span.first, span.last + 1)
                 file.spans.extendleft(_Span(page, 1) for page in reversed(singles))
-                return
-            if self._stop() and not span.again:  # the workers may have been told to stop too
+            elif self._stop() and not span.again:  # the workers may have been told to stop too
                 file.spans.appendleft(_Span(span.first, 1, again=True))
-                return
-            if span.first == 1:
-                file.rows = self._count_rows(file.ref)
-            yield lost_page(file.ref, self._options, span.first, file.rows, error)
+            else:
+                if span.first == 1:
+                    file.counted = self._count(file.ref)
+                yield lost_page(file.ref, self._options, span.first, file.counted, error)
             return
-        file.rows = result.rows_of_file or file.rows
-        yield from result.pages
+        if span.first == 1 or result.is_end:
+            file.counted = result.count or file.counted
         last = span.first + len(result.pages) - 1
-        missing = span.first + span.most - 1 - last
-        if last >= file.rows:
-            self._under_way -= sum(span.task is not None for span in file.spans)
-            file.spans.clear()
-        elif missing:  # they were large, or took long
-            file.spans.appendleft(_Span(last + 1, missing))
+        if last < min(span.last, file.rows):  # they were large, or took long
+            file.spans.appendleft(_Span(last + 1, span.last - last))
+        yield from result.pages
 
-    def _count_rows(self, ref: ImageRef) -> int:
-        """How many rows a file gives whose first page took its worker with it."""
+    def _count(self, ref: ImageRef) -> FileCount | None:
+        """What a file gives whose first page took its worker with it, if that can be told."""
         if not may_give_several(ref, self._options):
-            return 1
+            return None
         task = self._executor.submit(count_rows, ref, self._options)
         while not task.done(_LOOK_UP_SECONDS):
             pass
         try:
-            return int(task.result())
+            counted: FileCount | None = task.result()
         except ImageError:
-            return 1
+            return None
+        return counted

@@ -96,6 +96,7 @@ def asked_of(result: PageResult, ask: Ask) -> Prepared:
         status=stats.status,
         error_code=stats.error_code,
         error_message=stats.error_message,
+        warning=stats.warning,
     )
     return Prepared(row, ask, [result.patches] if result.patches is not None else [])
 
@@ -148,7 +149,13 @@ class RequestSource:
             return Prepared(failed(row, ImageError(ErrorCode.BAD_REQUEST, str(error))))
         except ImageError as error:
             return Prepared(failed(row, error))
-        row = replace(row, tokens=pages.tokens, kept=pages.kept, select_ms=pages.select_ms)
+        row = replace(
+            row,
+            tokens=pages.tokens,
+            kept=pages.kept,
+            select_ms=pages.select_ms,
+            warning="; ".join(pages.warnings) or None,
+        )
         return Prepared(row, ask, pages.images)
 
     def close(self) -> None:
@@ -203,6 +210,7 @@ class PreparedImages:
     tokens: int | None = None
     kept: int | None = None
     select_ms: float = 0.0
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
@@ -226,6 +234,8 @@ def prepare_request(request: Request, options: AnalysisOptions) -> PreparedImage
             made.tokens = (made.tokens or 0) + (row.tokens or 0)
             made.kept = (made.kept or 0) + (row.kept or 0)
             made.select_ms += row.code_ms or 0.0
+            if row.warning is not None:
+                made.warnings.append(f"{row.image_id}: {row.warning}")
     return made
 
 
@@ -235,4 +245,4 @@ def pages_of(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
     while first <= rows:
         result = analyze_pages(ref, options, first, _PAGES_AT_A_TIME)
         yield from result.pages
-        first, rows = first + len(result.pages), result.rows_of_file or 0
+        first, rows = first + len(result.pages), result.count.rows if result.count else 0

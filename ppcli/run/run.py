@@ -1,5 +1,6 @@
 """A run: every input through the work, every row into the sink, in input order."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
@@ -15,6 +16,8 @@ from ppcli.run.summary import Summary
 from ppcli.store.dataset import EarlierShard
 from ppcli.store.outputs import RowSink, RowTaker
 from ppcli.store.rows import OK, MainRow, PatchRow
+
+logger = logging.getLogger("pixelprune")
 
 
 class Result(Protocol):
@@ -169,9 +172,18 @@ class Run:
             raise StoppedError(self.stop.exit_code, f"{word} after {self.summary.files:,} inputs")
 
     def _take_over(self, shard: EarlierShard) -> None:
-        """Count what an earlier run did, after another try at its failures if that is wanted."""
-        if self.limits.retry_failed and any(one.failed for one in shard.inputs):
-            self._retry(shard)
+        """Count what an earlier run did, after another try at what it lacks.
+
+        That is missing pages, and failures if that is wanted.
+        """
+        for one in shard.inputs:
+            if one.missing:
+                logger.warning("%s is done again: %s", one.ref.image_id, one.missing)
+        again = [
+            bool(one.missing) or (self.limits.retry_failed and one.failed) for one in shard.inputs
+        ]
+        if any(again):
+            self._retry(shard, again)
             return
         for one in shard.inputs:
             for row in one.rows:
@@ -179,20 +191,20 @@ class Run:
             self._end_of_file(earlier=True)
         self.summary.patch_bytes += shard.patch_bytes
 
-    def _retry(self, shard: EarlierShard) -> None:
-        """Write a shard anew: its failed inputs worked on again, the other rows copied."""
-        failed = iter([one.ref for one in shard.inputs if one.failed])
+    def _retry(self, shard: EarlierShard, chosen: list[bool]) -> None:
+        """Write a shard anew: the chosen inputs worked on again, the rows of the others copied."""
+        refs = [one.ref for one, again in zip(shard.inputs, chosen, strict=True) if again]
         with (
-            Arrivals(failed) as inputs,
+            Arrivals(iter(refs)) as inputs,
             closing(shard.patches()) as patches,
             shard.replacement() as writer,
             closing(self.work.results(inputs, self.stop)) as again,
         ):
-            for one in shard.inputs:
+            for one, is_chosen in zip(shard.inputs, chosen, strict=True):
                 earlier = _with_patches(one.rows, patches)
-                if one.failed:
+                if is_chosen:
                     list(earlier)
-                    self._take(*self._again(again), writer)
+                    self._take(*self._next_of(again), writer)
                     continue
                 for row, of_page in earlier:
                     writer.add(row, of_page)
@@ -200,7 +212,7 @@ class Run:
                 writer.end_of_input(one.ref)
                 self._end_of_file(earlier=True)
 
-    def _again(
+    def _next_of(
         self, again: Iterator[tuple[Input, Iterator[Result]]]
     ) -> tuple[Input, Iterator[Result]]:
         """The next input that is worked on again; it is missing only after a stop."""

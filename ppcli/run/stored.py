@@ -1,6 +1,7 @@
 """The images of a dataset that `analyze` wrote, as inputs of another run."""
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +18,10 @@ from ppcli.run.stopping import Stop
 from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
+from ppcli.store.whole import PageCheck
 from ppcli.vlm.engine import Ask
+
+logger = logging.getLogger("pixelprune")
 
 
 def is_dataset(path: str) -> bool:
@@ -115,15 +119,25 @@ class StoredImages:
         return islice(self._all(), self.limit)
 
     def _all(self) -> Iterator[StoredImage]:
-        for number in range(len(Manifest.read(self.root).shards)):
+        manifest = Manifest.read(self.root)
+        check = PageCheck(manifest.config)
+        for number in range(len(manifest.shards)):
             rows: list[StatsRow] = []
             for row in read_rows(shard_path(self.root, STATS, number), STATS):
                 if rows and row.begins_input(rows[-1]):
-                    yield StoredImage(rows)
+                    yield _stored(rows, check)
                     rows = []
                 rows.append(row)
             if rows:
-                yield StoredImage(rows)
+                yield _stored(rows, check)
+
+
+def _stored(rows: list[StatsRow], check: PageCheck) -> StoredImage:
+    for row in rows:
+        check.add(row)
+    if missing := check.missing():
+        logger.warning("%s: %s; the same analyze command adds them", rows[0].image_id, missing)
+    return StoredImage(rows)
 
 
 @dataclass(frozen=True, slots=True)

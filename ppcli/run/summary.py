@@ -44,6 +44,7 @@ class Summary:
         earlier_good: those among them of an earlier run.
         failures: rows with an error, by code.
         failed_now: error rows of this run.
+        warned: rows with a warning.
         skipped: files of folders that are no images.
         tokens: tiles of all images.
         kept: tiles kept of all images.
@@ -57,6 +58,7 @@ class Summary:
     earlier_good: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     failed_now: int = 0
+    warned: int = 0
     skipped: int = 0
     tokens: int = 0
     kept: int = 0
@@ -79,6 +81,7 @@ class Summary:
             self.failures[row.error_code or ""] += 1
             return
         self.good += 1
+        self.warned += getattr(row, "warning", None) is not None
         self.earlier_good += earlier
         self.tokens += row.tokens or 0
         self.kept += row.kept or 0

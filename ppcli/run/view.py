@@ -13,7 +13,7 @@ from ppcli.imaging.fit import fit_image
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef, escape_name, printable
 from ppcli.inputs.sniff import has_image_extension
-from ppcli.run.analysis import AnalysisOptions, PageResult, count_rows
+from ppcli.run.analysis import AnalysisOptions, FileCount, PageResult, count_rows
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor
@@ -33,12 +33,14 @@ class Seen:
         image_id: of the page.
         path: where its picture is.
         error_code, error_message: why there is none.
+        warning: what it does not show as it is meant.
     """
 
     image_id: str
     path: str
     error_code: str | None = None
     error_message: str | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +153,13 @@ def _check_one(arrivals: Arrivals[ImageRef], options: AnalysisOptions, executor:
     if others:
         raise UsageError("-o is one picture, and the inputs are several files; name a folder")
     try:
-        rows = executor.submit(count_rows, ref, options).result()
+        counted: FileCount | None = executor.submit(count_rows, ref, options).result()
     except ImageError:  # drawing it will tell
         return
-    if rows > 1:
+    if counted is not None and counted.rows > 1:
         raise UsageError(
-            f"-o is one picture, and the file has {rows:,} pages; name a folder, or choose a page "
-            "with --pages"
+            f"-o is one picture, and the file has {counted.rows:,} pages; name a folder, or choose "
+            "a page with --pages"
         )
 
 
@@ -167,7 +169,7 @@ def _put(result: PageResult, folder: PictureFolder, target: PictureTarget) -> Se
         return Seen(row.image_id, "", row.error_code, row.error_message)
     path = target.path if target.is_file else folder.path_of(row.image_id)
     put_picture(path, result.png, target.overwrite)
-    return Seen(row.image_id, path)
+    return Seen(row.image_id, path, warning=row.warning)
 
 
 def view_dataset(

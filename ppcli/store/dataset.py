@@ -21,6 +21,7 @@ from ppcli.store.reader import read_patch_rows, read_rows, shard_record
 from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
 from ppcli.store.schema import Config
 from ppcli.store.shards import NEW_SUFFIX, InputsDigest, ShardWriter
+from ppcli.store.whole import PageCheck
 
 logger = logging.getLogger("pixelprune")
 
@@ -32,10 +33,17 @@ _LONGEST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class EarlierInput:
-    """An input that an earlier run finished, with its rows."""
+    """An input that an earlier run finished, with its rows.
+
+    Attributes:
+        ref: the input.
+        rows: in order.
+        missing: what they lack of all that its file gives, in words; empty when nothing.
+    """
 
     ref: Input
     rows: list[MainRow]
+    missing: str = ""
 
     @property
     def failed(self) -> bool:
@@ -253,10 +261,12 @@ class Dataset:
                 groups.append([])
             groups[-1].append(row)
         taken = list(islice(refs, shard.inputs))
-        digest = InputsDigest()
+        digest, check = InputsDigest(), PageCheck(self._manifest.config)
         inputs = []
         for ref, group in zip(taken, groups, strict=False):
-            inputs.append(EarlierInput(ref, group))
+            for row in group:
+                check.add(row)
+            inputs.append(EarlierInput(ref, group, check.missing()))
             digest.add(ref, inputs[-1].failed)
         if not len(taken) == len(groups) == shard.inputs:
             raise OutputError(

@@ -16,6 +16,7 @@ from ppcli.store.parquet import parquet_rows
 from ppcli.store.rows import MainRow, PatchRow
 from ppcli.store.schema import SCHEMAS, Config, FileMetadata
 from ppcli.store.text import ArrowStream, CsvLines, JsonLines, OpenAiLines
+from ppcli.store.whole import PageCheck, refuse_lost
 
 _BY_SUFFIX = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQUET}
 _OTHER_SUFFIXES = frozenset(
@@ -62,15 +63,22 @@ def single_file_format(target: str) -> Format | None:
 class RowsOnly:
     """One file or stream of rows, without patch sets."""
 
-    def __init__(self, writer: _RowWriter) -> None:
+    def __init__(self, writer: _RowWriter, config: Config) -> None:
         self._writer = writer
+        self._check = PageCheck(config)
 
     def add(self, row: MainRow, patches: PatchRow | None) -> None:
         """Write the row."""
+        self._check.add(row)
         self._writer.add(row)
 
     def end_of_input(self, one: Input) -> None:
-        """Nothing to do between inputs."""
+        """See that no page is missing.
+
+        Raises:
+            PixelpruneError: when one is.
+        """
+        refuse_lost(self._check.missing(), one.image_id)
 
     def earlier(self, refs: Iterator[Input]) -> Iterator[EarlierShard]:
         """Nothing is resumed."""
@@ -92,7 +100,7 @@ def file_output(
         atomic_file(target, replace=overwrite) as file,
         _row_writer(file, row_format, config) as writer,
     ):
-        yield RowsOnly(writer)
+        yield RowsOnly(writer, config)
 
 
 @contextmanager
@@ -105,7 +113,7 @@ def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Itera
     """
     counting = cast(BinaryIO, _CountingStream(stream))
     with _row_writer(counting, row_format, config) as writer:
-        yield RowsOnly(writer)
+        yield RowsOnly(writer, config)
     counting.flush()
 
 

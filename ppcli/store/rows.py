@@ -53,6 +53,7 @@ class StatsRow:
     status: str = OK
     error_code: str | None = None
     error_message: str | None = None
+    warning: str | None = None
 
     def begins_input(self, before: "MainRow | None") -> bool:
         """Whether it is the first row of its input; `before` is the row before it."""
@@ -110,6 +111,7 @@ class AnswerRow:
     status: str = OK
     error_code: str | None = None
     error_message: str | None = None
+    warning: str | None = None
 
     def begins_input(self, before: "MainRow | None") -> bool:
         """Whether it is the first row of its input; `before` is the row before it."""

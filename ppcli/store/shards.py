@@ -11,6 +11,7 @@ from ppcli.store.manifest import SHARD_KEY, FileRecord, Manifest, Shard, shard_p
 from ppcli.store.parquet import ParquetRows, parquet_rows
 from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
 from ppcli.store.schema import FileMetadata
+from ppcli.store.whole import PageCheck, refuse_lost
 
 NEW_SUFFIX = ".new"
 
@@ -39,6 +40,7 @@ class ShardWriter:
         self._number = number
         self._main_kind = manifest.main_kind
         self._inputs = InputsDigest()
+        self._check = PageCheck(manifest.config)
         self._input_failed = False
         self.within_input = False  # whether rows of an input are there that has more to come
         self._pending: dict[str, PendingFile] = {}
@@ -56,6 +58,7 @@ class ShardWriter:
     def add(self, row: MainRow, patches: PatchRow | None) -> None:
         """Take one row, and the patch set of its page when there is one."""
         self.within_input = True
+        self._check.add(row)
         failed = row.status == ERROR
         self._rows[self._main_kind].add(row)
         self.shard.rows += 1
@@ -67,7 +70,12 @@ class ShardWriter:
             self.shard.patch_bytes += patches.nbytes
 
     def end_of_input(self, one: Input) -> None:
-        """All rows of this input have been added."""
+        """All rows of this input have been added.
+
+        Raises:
+            PixelpruneError: when they are not all that its file gives.
+        """
+        refuse_lost(self._check.missing(), one.image_id)
         self._inputs.add(one, self._input_failed)
         self._input_failed = self.within_input = False
         self.shard.inputs += 1

@@ -17,6 +17,7 @@ from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_ro
 from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
 from ppcli.store.schema import Config
 from ppcli.store.shards import NEW_SUFFIX
+from ppcli.store.whole import PageCheck
 
 Columns = dict[str, Any]
 _COMPARED = ("image_id", "status", "kept", "tokens")
@@ -141,13 +142,26 @@ def _verify_rows(path: str, kind: str, config: Config | None, report: Report) ->
     """Check one file of main rows; gives back the columns that patch sets must agree with."""
     report.files += 1
     columns: Columns = {name: [] for name in _COMPARED}
+    check, before = PageCheck(metadata_of(path).config), None
     for row in read_rows(path, kind, config):
         report.rows += 1
+        if before is not None and row.begins_input(before):
+            _note_missing(path, before, check, report)
+        check.add(row)
+        before = row
         with report.noting(f"{path}, {row.image_id}"):
             _check_row(row)
         for name, values in columns.items():
             values.append(getattr(row, name))
+    if before is not None:
+        _note_missing(path, before, check, report)
     return columns
+
+
+def _note_missing(path: str, last: MainRow, check: PageCheck, report: Report) -> None:
+    if missing := check.missing():
+        advice = "the same analyze command does the file again"
+        report.damage.append(f"{path}, {last.image_id}: {missing}; {advice}")
 
 
 def _check_row(row: MainRow) -> None:

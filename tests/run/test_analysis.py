@@ -26,7 +26,7 @@ def rows(path, **changes) -> list[PageResult]:
         while True:
             part = analyze_pages(ref, options, first=len(found) + 1, most=2)
             found += part.pages
-            if len(found) >= (part.rows_of_file or 1):
+            if len(found) >= (part.count.rows if part.count else 1):
                 return found
 
 
@@ -154,7 +154,7 @@ def test_slow_pages_come_one_by_one(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("ppcli.run.analysis._SECONDS_AT_A_TIME", 0)
     options = AnalysisOptions(CoderOptions(), PAD)
     part = analyze_pages(ImageRef(str(tmp_path / "a.tif"), "a.tif"), options, first=2, most=2)
-    assert (len(part.pages), part.rows_of_file) == (1, 3)
+    assert (len(part.pages), part.count.rows) == (1, 3)
     apart = rows(tmp_path / "a.tif")
     assert [one.row.image_id for one in apart] == [one.row.image_id for one in together]
 

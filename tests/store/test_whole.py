@@ -1,0 +1,144 @@
+"""Rows of which pages are missing: refused as they come, found afterwards, and mended."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from ppcli.errors import PixelpruneError
+from ppcli.inputs.refs import ImageRef
+from ppcli.run.pipeline import Pipeline
+from ppcli.store.choices import Format
+from ppcli.store.outputs import file_output
+from ppcli.store.rows import StatsRow
+from ppcli.store.verify import verify
+from ppcli.store.whole import PageCheck
+from tests.command import pixelprune
+from tests.conftest import blocks
+from tests.store import small_run
+
+CONFIG = small_run.OPTIONS.as_config()
+ROW = StatsRow(
+    image_id="a", path="a", tile=32, fit="pad", method="pred_2d", metric="max", mode="anchored",
+    threshold=0.0,
+)  # fmt: skip
+
+
+def missing(kind: str | None, declared: int | None, *pages: int, failed: bool = False, **config):
+    check = PageCheck(CONFIG | config)
+    for page in pages:
+        check.add(replace(ROW, format=kind, frames=declared, page=page))
+    if failed:
+        check.add(replace(ROW, page=len(pages) + 1, status="error"))
+    return check.missing()
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        missing("PNG", 1, 1),
+        missing("TIFF", 3, 1, 2, 3),
+        missing("PDF", 3, 1, 2, failed=True),
+        missing("GIF", 9, 1),
+        missing("GIF", 3, 1, 2, 3, frames="all"),
+        missing("GIF", 1 << 40, 1, 2, frames="all", failed=True),
+        missing("PDF", 30, 2, 3, 29, 30, pages="2-3,29-"),
+        missing("TIFF", 3, 1, pages="7"),
+        missing(None, None, 1),
+        PageCheck(CONFIG).missing(),
+    ],
+)
+def test_what_is_whole(whole: str) -> None:
+    assert whole == ""
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        (missing("TIFF", 6, 1), "5 rows missing, from page 2 on; the file has 6 pages"),
+        (missing("PDF", 3, 1, 3), "1 row missing, from page 2 on; the file has 3 pages"),
+        (missing("PDF", 9, failed=True), ""),
+        (missing("GIF", 4, 1, 2, frames="all"), "2 rows missing, from frame 3 on"),
+        (missing("GIF", 1 << 40, 1, frames="all"), "1,099,511,627,775 rows missing"),
+        (missing("PDF", 30, 2, 3, 30, pages="2-3,29-"), "1 row missing, from page 29 on"),
+        (missing("TIFF", 2, 1, 2, 2), "it has 3 rows, and 2 are right"),
+    ],
+)
+def test_what_lacks_pages(lost: str, words: str) -> None:
+    assert lost.startswith(words)
+    assert bool(lost) == bool(words)
+
+
+def test_each_input_begins_anew() -> None:
+    check = PageCheck(CONFIG)
+    check.add(replace(ROW, format="TIFF", frames=2))
+    assert check.missing()
+    check.add(replace(ROW, format="PNG", frames=1))
+    assert not check.missing()
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """A pipeline that gives the first page of each file only, as that of 0.1.0 could."""
+    rows = Pipeline._rows
+    monkeypatch.setattr(Pipeline, "_rows", lambda self, file: islice(rows(self, file), 1))
+
+
+def test_a_run_that_loses_pages_ends_with_an_error(tmp_path, losing) -> None:
+    inputs = small_run.make_inputs(tmp_path / "in")
+    with pytest.raises(PixelpruneError, match=r"3-pages\.tif: 1 row missing, from page 2 on"):
+        small_run.run(inputs, tmp_path / "out")
+    stats, patches = small_run.rows_of(tmp_path / "out")
+    assert len(stats) == 4, "the shards before it are whole"
+    assert len(patches) == 3
+    assert verify(str(tmp_path / "out")).damage == []
+
+
+@pytest.mark.parametrize("row_format", [Format.CSV, Format.PARQUET])
+def test_single_files_are_not_put_in_place_without_all_pages(tmp_path, row_format) -> None:
+    target = tmp_path / "rows"
+    one = ImageRef("a", "a")
+    with (
+        pytest.raises(PixelpruneError, match="2 rows missing"),
+        file_output(str(target), row_format, CONFIG, overwrite=False) as sink,
+    ):
+        sink.add(replace(ROW, format="TIFF", frames=3), None)
+        sink.end_of_input(one)
+    assert not target.exists()
+
+
+@pytest.fixture
+def lossy(tmp_path, losing, monkeypatch):
+    """A dataset that lacks a page, finished as if nothing were amiss."""
+    inputs = small_run.make_inputs(tmp_path / "in")
+    with monkeypatch.context() as patched:
+        patched.setattr("ppcli.store.shards.refuse_lost", lambda *_: None)
+        small_run.run(inputs, tmp_path / "out")
+    monkeypatch.undo()
+    return inputs, tmp_path / "out"
+
+
+def test_verify_finds_lost_pages_and_resuming_adds_them(lossy, tmp_path) -> None:
+    inputs, out = lossy
+    [damage] = verify(str(out), data=True).damage
+    assert "3-pages.tif#1: 1 row missing, from page 2 on; the file has 2 pages" in damage
+    small_run.run(inputs, out)
+    assert verify(str(out), data=True).damage == []
+    small_run.run(inputs, tmp_path / "fresh")
+    assert small_run.rows_of(out) == small_run.rows_of(tmp_path / "fresh")
+
+
+def test_lost_pages_through_the_command(tmp_path) -> None:
+    """A file of statistics by itself, too."""
+    pages = [Image.fromarray(blocks(seed=seed)) for seed in range(4)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    target = tmp_path / "a.parquet"
+    assert pixelprune("analyze", tmp_path / "a.tif", "-o", target).returncode == 0
+    assert pixelprune("verify", target).returncode == 0
+    table = pq.read_table(target)
+    pq.write_table(table.slice(0, 3), target)
+    done = pixelprune("verify", target)
+    assert done.returncode == 6
+    assert b"1 row missing, from page 4 on; the file has 4 pages" in done.stderr
