@@ -30,13 +30,26 @@ _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
     """Pixels, (height, width, 3), turned as the EXIF orientation of their file says.
 
-    A broken EXIF block is ignored. Pillow turns TIFF itself while loading and then drops the tag.
+    A broken EXIF block is ignored, and so is what XMP says: viewers do not turn by it. Pillow turns
+    TIFF itself while loading and then drops the tag.
     """
-    try:  # the getexif of a PNG would decode it
-        turn = _TURNS.get(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+    try:
+        turn = _TURNS.get(_exif(image).get(ExifTags.Base.Orientation, 1))
     except Exception:
         turn = None
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """The block itself: Pillow's own `getexif` takes an orientation from XMP where it has none."""
+    exif = Image.Exif()
+    block = image.info.get("exif")
+    if block is None and "Raw profile type exif" in image.info:  # as ImageMagick puts it into PNG
+        lines = image.info["Raw profile type exif"].split("\n")
+        block = bytes.fromhex("".join(lines[3:]))
+    if block is not None:
+        exif.load(block)
+    return exif
 
 
 def to_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
@@ -48,6 +61,26 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
     Raises:
         ImageError: `unsupported_mode` for 32-bit, floating-point and CIE Lab images.
     """
+    image = _convertible(image)
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    layer = image.convert("RGBA")
+    if layer.getchannel("A").getextrema() == (255, 255):
+        return layer.convert("RGB")
+    page = Image.new("RGBA", layer.size, (*background, 255))
+    return Image.alpha_composite(page, layer).convert("RGB")
+
+
+def to_rgba(image: Image.Image) -> Image.Image:
+    """As `to_rgb`, with its transparency.
+
+    Raises:
+        ImageError: `unsupported_mode`.
+    """
+    return _convertible(image).convert("RGBA")
+
+
+def _convertible(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BITS:
         image = _high_bytes(image)
     if image.mode not in _CONVERTIBLE:
@@ -57,13 +90,7 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
         )
     if image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
-    if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    layer = image.convert("RGBA")
-    if layer.getchannel("A").getextrema() == (255, 255):
-        return layer.convert("RGB")
-    page = Image.new("RGBA", layer.size, (*background, 255))
-    return Image.alpha_composite(page, layer).convert("RGB")
+    return image
 
 
 def _high_bytes(image: Image.Image) -> Image.Image:

@@ -5,16 +5,24 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.imaging import bmp, psd
+from ppcli.imaging.apng import ApngScreen
 from ppcli.imaging.colour import Colour, to_rgb, upright
 from ppcli.imaging.direct import decode_directly, worth_reading
+from ppcli.imaging.gif import GifScreen
+from ppcli.imaging.jpeg import unsupported_jpeg, without_broken_segments
+from ppcli.imaging.jpeg2000 import decode_jpeg_2000
+from ppcli.imaging.lengths import is_whole
+from ppcli.imaging.pcx import require_palette
 from ppcli.imaging.reading import TIFF
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
@@ -22,6 +30,20 @@ from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 _REFUSED = frozenset({"EPS", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
 _NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
 _FIELD_BYTES = 4096  # up to this a decoder asks for just what it needs, above it for a block
+# Formats that Pillow identifies and does not always decode right: what is done before it is asked.
+_DECODERS: dict[str, Callable[[Image.Image, BinaryIO], Image.Image | None]] = {
+    "BMP": bmp.decode_indexed,
+    "DIB": bmp.decode_indexed,
+    "JPEG2000": decode_jpeg_2000,
+    "PCX": require_palette,
+    "PSD": psd.decode_merged,
+}
+# What tells a kind without a reader from a damaged file.
+_UNSUPPORTED: dict[str, Callable[[BinaryIO], ImageError | None]] = {
+    "BMP": bmp.unsupported,
+    "JPEG": unsupported_jpeg,
+    "PSD": psd.unsupported,
+}
 _LAYERED = "PSD"  # its frames are layers of the one picture that Pillow gives first
 
 
@@ -66,6 +88,7 @@ class ImageSource:
         format: the name of its format, as Pillow spells it.
         frames: how many pages or frames it has.
         failed: whether a page could not be decoded.
+        warning: always None.
     """
 
     def __init__(self, path: str, max_image_pixels: int) -> None:
@@ -76,6 +99,9 @@ class ImageSource:
                 `unsupported_format`, `too_large`, `truncated` or `corrupt`.
         """
         self.failed = False
+        self.warning: str | None = None
+        self.format = ""
+        self._screen: GifScreen | ApngScreen | None = None
         self._max_image_pixels = max_image_pixels
         self._file = open_regular(path)
         try:
@@ -86,15 +112,29 @@ class ImageSource:
             self._file.seek(0)
             self._file.past_end = False
             with self._explained("identify"):
-                self._image = Image.open(self._file, formats=_formats())
+                self._image = self._open()
                 self.format = self._image.format or ""
                 self._check_size()
                 self.frames = 1
                 if self.format != _LAYERED:
                     self.frames = int(getattr(self._image, "n_frames", 1))
+                if self.format == "GIF":
+                    self._screen = GifScreen(self._file, max_image_pixels)
+                elif self.format == "PNG" and self.frames > 1:
+                    self._screen = ApngScreen(self._file)
         except BaseException:
             self._file.close()
             raise
+
+    def _open(self) -> Image.Image:
+        try:
+            return Image.open(self._file, formats=_formats())
+        except UnidentifiedImageError:
+            if sniff(self._head) != "JPEG":
+                raise
+            self._file.seek(0)
+            mended = without_broken_segments(self._file.read())
+            return Image.open(io.BytesIO(mended), formats=["JPEG"])
 
     def __enter__(self) -> "ImageSource":
         return self
@@ -115,31 +155,44 @@ class ImageSource:
                 `out_of_memory` or `unreadable`.
             UnreachableFrameError: likewise, and later frames cannot be reached either.
         """
-        if self.frames > 1:
+        if self.frames > 1 or self._screen:
             self._seek(number)
         with self._explained("decode"):
             self._check_size()
             pixels = self._decode_directly(background)
-            if pixels is not None:
-                return pixels
-            self._image.load()
-            return upright(np.array(to_rgb(self._image, background)), self._image)
+            if pixels is None:
+                pixels = upright(np.array(to_rgb(self._decode(), background)), self._image)
+            return pixels
 
     def _decode_directly(self, background: Colour) -> NDArray[np.uint8] | None:
         size = os.fstat(self._file.fileno()).st_size
-        if self.frames > 1 or not worth_reading(self._image, size):
+        one_by_one = self.format == "MPO"
+        if (self.frames > 1 and not one_by_one) or not worth_reading(self._image, size):
             return None
         place, past_end = self._file.tell(), self._file.past_end
-        self._file.seek(0)
+        self._file.seek(getattr(self._image, "offset", 0) if one_by_one else 0)
         data = self._file.read()
         self._file.seek(place)
         self._file.past_end = past_end
         return decode_directly(self._image, data, background)
 
+    def _decode(self) -> Image.Image:
+        if self._screen is not None:
+            return self._screen.draw()
+        decoder = _DECODERS.get(self.format)
+        picture = decoder(self._image, self._file) if decoder else None
+        if picture is None:
+            self._image.load()
+            picture = self._image
+        return picture
+
     def _seek(self, number: int) -> None:
         try:
             with self._explained("find"):
-                self._image.seek(number - 1)
+                if self._screen is not None:
+                    self._screen.seek(number)
+                else:
+                    self._image.seek(number - 1)
         except ImageError as error:
             if self.format == TIFF:  # the list of its pages is there, whatever one of them holds
                 raise
@@ -178,12 +231,11 @@ class ImageSource:
             return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
-        if isinstance(error, EOFError):
+        if isinstance(error, EOFError) and doing == "find":
             return ImageError(ErrorCode.TRUNCATED, "the file ends before")
         if isinstance(error, UnidentifiedImageError):
             return self._unidentified()
-        reason = f"Pillow cannot {doing} it: {str(error) or type(error).__name__}"
-        return ImageError(ErrorCode.TRUNCATED if self._file.past_end else ErrorCode.CORRUPT, reason)
+        return self._unsupported() or self._cut_or_damaged(doing, error)
 
     def _unidentified(self) -> ImageError:
         kind = sniff(self._head)
@@ -194,13 +246,45 @@ class ImageSource:
         feature = _NEEDS_FEATURE.get(kind)
         if kind not in _formats() or (feature and not features.check(feature)):
             return ImageError(ErrorCode.UNSUPPORTED_FORMAT, f"it is {kind}, which is not read here")
+        unsupported = self._unsupported()
+        if unsupported is not None:
+            return unsupported
+        if self._ends_early(kind):
+            return ImageError(ErrorCode.TRUNCATED, f"it starts like {kind}, and is cut off")
         return ImageError(
-            ErrorCode.TRUNCATED if self._ends_early(kind) else ErrorCode.CORRUPT,
-            f"it starts like {kind}, and its header makes no sense",
+            ErrorCode.CORRUPT, f"it starts like {kind}, and its header makes no sense"
         )
+
+    def _unsupported(self) -> ImageError | None:
+        """What the file is, when that has no reader."""
+        judge = _UNSUPPORTED.get(self._kind)
+        past_end = self._file.past_end
+        with suppress(Exception):  # its header is damaged too
+            return judge(self._file) if judge else None
+        self._file.past_end = past_end
+        return None
+
+    @property
+    def _kind(self) -> str:
+        return self.format or sniff(self._head) or ""
+
+    def _cut_or_damaged(self, doing: str, error: BaseException) -> ImageError:
+        past_end = self._file.past_end or isinstance(error, EOFError)
+        reason = f"Pillow cannot {doing} it: {str(error) or type(error).__name__}"
+        if isinstance(error, EOFError):
+            reason = "the data of its pixels ends early"
+        whole = is_whole(self._kind, self._file)
+        if whole is None or (doing == "find" and past_end):  # whole, but for a frame it declares
+            whole = not past_end
+        if whole:
+            return ImageError(ErrorCode.CORRUPT, reason)
+        return ImageError(ErrorCode.TRUNCATED, f"the file is cut off; {reason}")
 
     def _ends_early(self, kind: str) -> bool:
         """Whether the decoder of this format alone, not all that were tried, lacks bytes."""
+        whole = is_whole(kind, self._file)
+        if whole is not None:
+            return not whole
         self._file.seek(0)
         self._file.past_end = False
         with suppress(Exception):

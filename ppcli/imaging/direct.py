@@ -1,6 +1,7 @@
 """Whole PNG and JPEG files to pixels, by decoders that are faster than Pillow's.
 
-They give the same pixels where they give any. What they cannot do or object to is left to Pillow.
+They give the same pixels where they give any. What they cannot do or object to is left to Pillow,
+but for damaged JPEG, of which Pillow would show what there is.
 Of a PNG they check the sums of its chunks, which Pillow does not, and not the sum of the deflated
 stream within them, which Pillow does: any damage to a file is noticed, a wrong sum that was
 written that way is not.
@@ -10,12 +11,12 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
-import simplejpeg
 from kornia_rs import io as kornia
 from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.imaging.colour import Colour, upright
+from ppcli.imaging.jpeg import decode_jpeg
 from ppcli.jit import jit
 
 Pixels = NDArray[np.uint8]
@@ -27,19 +28,23 @@ _COLOUR_TYPE = 25  # offset of depth and colour type: the last bytes of IHDR but
 _GREY, _RGB, _PALETTE, _RGBA = b"\x08\x00", b"\x08\x02", b"\x08\x03", b"\x08\x06"
 _PNG_KINDS = {_GREY: "mono", _RGB: "rgb", _PALETTE: "mono", _RGBA: "rgba"}
 _GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
-_SPARE_BYTES = 1 << 20
+# What a file may have beside its pixels; phones put films behind a JPEG.
+_SPARE_BYTES = {"PNG": 1 << 20, "JPEG": 1 << 26, "MPO": 1 << 26}
 
 
 def decode_directly(image: Image.Image, data: bytes, background: Colour) -> Pixels | None:
     """The pixels of a file, as they are stored, when it is one of the common kinds.
 
     Args:
-        image: the file as Pillow has opened it, of one frame and within the limit of pixels.
-        data: the whole file.
+        image: the file as Pillow has opened it, within the limit of pixels.
+        data: the whole file, or from where this picture of it begins.
         background: what shows behind transparent pixels.
 
     Returns:
         RGB uint8 (height, width, 3), upright; None when Pillow is to decode it.
+
+    Raises:
+        ImageError: `truncated` or `corrupt`, for damage that Pillow does not see.
     """
     decoder = _DECODERS.get(image.format or "")
     return None if decoder is None else decoder(image, data, background)
@@ -56,17 +61,8 @@ def load_kernels() -> None:
 def worth_reading(image: Image.Image, file_bytes: int) -> bool:
     """Whether a file is one of these, and no larger than its pixels account for."""
     width, height = image.size
-    return image.format in _DECODERS and file_bytes <= 4 * width * height + _SPARE_BYTES
-
-
-def _decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels | None:
-    if image.mode != "RGB":
-        return None
-    try:
-        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", strict=True)
-    except ValueError:
-        return None
-    return upright(pixels, image) if pixels.shape == (image.height, image.width, 3) else None
+    spare = _SPARE_BYTES.get(image.format or "")
+    return spare is not None and file_bytes <= 4 * width * height + spare
 
 
 def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels | None:
@@ -107,7 +103,8 @@ def _colours(image: Image.Image, kind: bytes) -> Words:
 
 _DECODERS: dict[str, Callable[[Image.Image, bytes, Colour], Pixels | None]] = {
     "PNG": _decode_png,
-    "JPEG": _decode_jpeg,
+    "JPEG": decode_jpeg,
+    "MPO": decode_jpeg,
 }
 
 

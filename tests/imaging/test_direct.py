@@ -100,6 +100,9 @@ TAKEN = {
     "jpeg": encoded(NOISE[..., :3], "JPEG", quality=90),
     "jpeg-subsampled": encoded(blocks(51, 33), "JPEG", quality=30, subsampling=2),
     "jpeg-progressive": encoded(NOISE[..., :3], "JPEG", progressive=True),
+    "jpeg-restarts": encoded(NOISE[..., :3], "JPEG", restart_marker_blocks=2),
+    "jpeg-grey": encoded(NOISE[..., 0], "JPEG"),
+    "jpeg-cmyk": encoded(Image.fromarray(NOISE, "CMYK"), "JPEG"),
 } | {f"jpeg-turned-{n}": encoded(NOISE[..., :3], "JPEG", exif=turned(n)) for n in range(1, 9)}
 TAKEN |= {f"png-turned-{n}": encoded(NOISE, "PNG", exif=turned(n)) for n in range(1, 9)}
 LEFT_TO_PILLOW = {
@@ -109,7 +112,6 @@ LEFT_TO_PILLOW = {
     "png-keyed": encoded(NOISE[..., :3], "PNG", transparency=(1, 2, 3)),
     "png-16": encoded(NOISE[..., 0].astype(np.uint16) * 256, "PNG"),
     "png-1": encoded(NOISE[..., 0] > 99, "PNG"),
-    "jpeg-grey": encoded(NOISE[..., 0], "JPEG"),
     "bmp": encoded(NOISE[..., :3], "BMP"),
 }
 
@@ -160,10 +162,11 @@ def test_a_file_much_larger_than_its_pixels_is_not_read_whole(tmp_path, direct_p
     assert direct_pixels == []
 
 
-def mutations(count: int) -> Iterator[bytes]:
+def mutations(count: int) -> Iterator[tuple[str, bytes]]:
     chance = random.Random(0)
     for _ in range(count):
-        content = bytearray(TAKEN[chance.choice(list(TAKEN))])
+        name = chance.choice(list(TAKEN))
+        content = bytearray(TAKEN[name])
         place = chance.randrange(len(content))
         how = chance.randrange(4)
         if how == 0:
@@ -174,16 +177,32 @@ def mutations(count: int) -> Iterator[bytes]:
             content[place:place] = chance.randbytes(chance.randrange(1, 9))
         else:
             del content[place : place + chance.randrange(1, 9)]
-        yield bytes(content)
+        yield name, bytes(content)
 
 
 def test_damaged_files_end_as_with_pillow(tmp_path, monkeypatch, direct_pixels) -> None:
+    """Or, of JPEG, in a refusal where Pillow shows pixels that are not those of the file."""
     path = tmp_path / "a"
-    whole = []
-    for content in mutations(1500):
+    pictures = {}
+    for name, content in TAKEN.items():
         path.write_bytes(content)
-        whole.append(assert_same(path, monkeypatch))
-    assert 300 < sum(whole) < 1200
+        pictures[name] = outcome(path)
+    whole, refused = 0, 0
+    for name, content in mutations(1500):
+        path.write_bytes(content)
+        ours, theirs = outcome(path), by_pillow(path, monkeypatch)
+        if (
+            name.startswith("jpeg")
+            and isinstance(ours, ErrorCode)
+            and not isinstance(theirs, ErrorCode)
+        ):
+            assert ours in (ErrorCode.TRUNCATED, ErrorCode.CORRUPT)
+            assert not np.array_equal(theirs, pictures[name])
+            refused += 1
+        else:
+            whole += assert_same(path, monkeypatch)
+    assert 300 < whole < 1200
+    assert 15 < refused < 300
     assert any(pixels is not None for pixels in direct_pixels)
     assert any(pixels is None for pixels in direct_pixels)
 

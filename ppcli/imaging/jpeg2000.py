@@ -1,0 +1,173 @@
+"""JPEG 2000 that Pillow's decoder does not make right pixels of.
+
+It rounds more than 8 bits and lets white overflow to black, leaves white dark that has fewer, and
+knows neither the order of channels nor most colour spaces.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ppcli.errors import ErrorCode, ImageError
+
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_SIZ_HEADER = ">4xHHIIIIIIIIH"
+_CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_SPACE_OF_MODE = {"L": _GREY, "LA": _GREY, "RGB": _SRGB, "RGBA": _SRGB}
+_COLOUR, _OPACITY = 0, 1  # types of a channel
+_EIGHT_BITS = 7  # as a palette writes it
+
+
+class _Component(NamedTuple):
+    bits: int
+    signed: bool
+    subsampled: bool
+
+
+class _Header(NamedTuple):
+    components: list[_Component]
+    boxes: dict[bytes, bytes]  # of the header; empty in a bare codestream
+
+    @property
+    def colour_space(self) -> int | None:
+        box = self.boxes.get(b"colr", b"")
+        return int.from_bytes(box[3:7], "big") if box[:1] == b"\x01" else None
+
+
+def decode_jpeg_2000(image: Image.Image, file: BinaryIO) -> Image.Image | None:
+    """The picture in 8 bits a channel; None where Pillow reads it right.
+
+    More bits lose their low ones, fewer are spread from black to white.
+
+    Args:
+        image: the file, as Pillow has opened it; its pixels are loaded where it reads them.
+        file: the same, to be read from.
+
+    Raises:
+        ImageError: `unsupported_mode`.
+    """
+    file.seek(0)
+    data = file.read()
+    header = _header(data)
+    depths = [component.bits for component in header.components]
+    palette = header.boxes.get(b"pclr")
+    _refuse_colours(header)
+    if palette is not None and not _is_plain_palette(palette, image.mode, depths):
+        raise _refused("this kind of palette")
+    if set(depths) == {8}:
+        return None
+    if max(depths) <= 8:
+        return _spread(image, header)
+    return _grey(data, header) if len(depths) == 1 else _deep(data, header)
+
+
+def _header(data: bytes) -> _Header:
+    boxes: dict[bytes, bytes] = {}
+    start = 0
+    if not data.startswith(_CODESTREAM):
+        for kind, place, end in _boxes(data, 0, len(data)):
+            if kind == b"jp2h":
+                for name, first, last in _boxes(data, place, end):
+                    boxes.setdefault(name, data[first:last])
+            elif kind == b"jp2c":
+                start = place
+                break
+    count = struct.unpack_from(_SIZ_HEADER, data, start)[-1]
+    sizes = data[start + struct.calcsize(_SIZ_HEADER) :][: 3 * count]
+    components = [
+        _Component((depth & 127) + 1, depth > 127, (right, down) != (1, 1))
+        for depth, right, down in struct.iter_unpack("3B", sizes)
+    ]
+    return _Header(components, boxes)
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, and first and last place, of the content of each box."""
+    while at + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", data, at)
+        start = at + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        at = at + max(8, size) if size else end
+        yield kind, start, at
+
+
+def _refuse_colours(header: _Header) -> None:
+    if header.colour_space not in (None, _CMYK, _SRGB, _GREY, _SYCC):
+        raise _refused(f"colour space {header.colour_space}")
+    listed = header.boxes.get(b"cdef")
+    if listed is None:
+        return
+    entries = sorted(struct.iter_unpack(">3H", listed[2:][: len(listed[2:]) // 6 * 6]))
+    colours = [(place, _COLOUR, place + 1) for place in range(len(entries))]
+    with_alpha = [*colours[:-1], (len(entries) - 1, _OPACITY, 0)]
+    if entries not in (colours, with_alpha):
+        raise _refused("this order of channels")
+    if entries == colours and len(entries) in (2, 4) and header.colour_space != _CMYK:
+        raise _refused("channels that are neither colour nor transparency")
+
+
+def _is_plain_palette(box: bytes, mode: str, depths: list[int]) -> bool:
+    columns = box[2]
+    return (
+        mode in ("P", "PA")
+        and set(depths) == {8}
+        and columns in (3, 4)
+        and (set(box[3 : 3 + columns]) == {_EIGHT_BITS})
+    )
+
+
+def _spread(image: Image.Image, header: _Header) -> Image.Image:
+    components = header.components
+    if header.colour_space == _SYCC or len(image.getbands()) != len(components):
+        raise _refused_depths(header)
+    image.load()
+    table: list[int] = []
+    for bits, _, _ in components:  # Pillow shifts them to the top
+        table += [(level >> 8 - bits) * 255 // ((1 << bits) - 1) for level in range(256)]
+    return image.point(table)
+
+
+def _grey(data: bytes, header: _Header) -> Image.Image:
+    """One channel, of which Pillow keeps 16 bits when it is not told of boxes around it."""
+    with Image.open(io.BytesIO(data[data.index(_CODESTREAM) :]), formats=["JPEG2000"]) as levels:
+        if levels.mode != "I;16" or header.components[0].bits > 16:
+            raise _refused_depths(header)
+        return Image.fromarray((np.asarray(levels) >> 8).astype(np.uint8))
+
+
+def _deep(data: bytes, header: _Header) -> Image.Image:
+    bits, signed, subsampled = header.components[0]
+    mode = _MODES.get(len(header.components), "")
+    plain = len(set(header.components)) == 1 and not subsampled and bits <= 16
+    if not plain or header.colour_space not in (None, _SPACE_OF_MODE.get(mode)):
+        raise _refused_depths(header)
+    try:
+        decode = import_module("imagecodecs").jpeg2k_decode
+    except ImportError:
+        advice = "install pixelprune[tiff], which brings a decoder, or "
+        raise _refused_depths(header, advice) from None
+    levels: NDArray[Any] = decode(data[data.index(_CODESTREAM) :])
+    if signed:
+        levels = levels.astype(np.int32) + (1 << bits - 1)
+    return Image.fromarray((levels >> bits - 8).astype(np.uint8), mode)
+
+
+def _refused_depths(header: _Header, advice: str = "") -> ImageError:
+    bits = " and ".join(str(bits) for bits in sorted({part.bits for part in header.components}))
+    return _refused(f"{len(header.components)} channels of {bits} bits", advice)
+
+
+def _refused(what: str, advice: str = "") -> ImageError:
+    return ImageError(
+        ErrorCode.UNSUPPORTED_MODE,
+        f"JPEG 2000 with {what} is not read here; {advice}save it as sRGB with 8 bits a channel",
+    )

@@ -1,0 +1,94 @@
+"""Whether a file is all there, where its format tells how long it is."""
+
+import os
+import struct
+from collections.abc import Callable
+from typing import BinaryIO
+
+_RIFF_HEADER = 8
+
+
+def is_whole(kind: str | None, file: BinaryIO) -> bool | None:
+    """Whether a file of this format has all its bytes; None where that cannot be told.
+
+    Args:
+        kind: the name of the format, as Pillow spells it.
+        file: the file; its place is moved.
+    """
+    tell = _TELL.get(kind or "")
+    if tell is None:
+        return None
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    try:
+        return tell(file, size)
+    except (struct.error, IndexError):
+        return False
+
+
+def _riff(file: BinaryIO, size: int) -> bool:
+    (length,) = struct.unpack_from("<I", file.read(_RIFF_HEADER), 4)
+    return bool(_RIFF_HEADER + length <= size)
+
+
+def _boxes(file: BinaryIO, size: int) -> bool | None:
+    """Of ISO base media files and of JPEG 2000: boxes that begin with their length."""
+    at = 0
+    while at < size:
+        file.seek(at)
+        (length,) = struct.unpack(">I", file.read(4))
+        if length == 0:  # to the end of the file, wherever that is
+            return None
+        if length == 1:
+            (length,) = struct.unpack(">4xQ", file.read(12))
+        if length < 8:
+            return None
+        at += length
+    return at == size
+
+
+def _jpeg_2000(file: BinaryIO, size: int) -> bool | None:
+    if file.read(1) != b"\xff":
+        return _boxes(file, size)
+    return bool(_ends_with(b"\xff\xd9")(file, size))
+
+
+def _ends_with(mark: bytes) -> Callable[[BinaryIO, int], bool | None]:
+    """Of what has a mark at its end, and perhaps other bytes behind it."""
+
+    def whole(file: BinaryIO, size: int) -> bool | None:
+        file.seek(max(0, size - len(mark)))
+        return file.read() == mark or None
+
+    return whole
+
+
+def _bitmap(file: BinaryIO, size: int) -> bool | None:
+    """By the length in its header, which some writers leave at 0."""
+    (length,) = struct.unpack_from("<I", file.read(6), 2)
+    return bool(length <= size) if length else None
+
+
+def _icons(file: BinaryIO, size: int) -> bool:
+    (count,) = struct.unpack_from("<H", file.read(6), 4)
+    entries = struct.iter_unpack("<8xII", file.read(16 * count))
+    return all(start + length <= size for length, start in entries)
+
+
+def _mac_icons(file: BinaryIO, size: int) -> bool:
+    (length,) = struct.unpack_from(">I", file.read(8), 4)
+    return bool(length <= size)
+
+
+_TELL: dict[str, Callable[[BinaryIO, int], bool | None]] = {
+    "WEBP": _riff,
+    "AVIF": _boxes,
+    "JPEG2000": _jpeg_2000,
+    "BMP": _bitmap,
+    "ICO": _icons,
+    "CUR": _icons,
+    "ICNS": _mac_icons,
+    "PNG": _ends_with(b"\0\0\0\0IEND\xaeB`\x82"),
+    "GIF": _ends_with(b";"),
+    "JPEG": _ends_with(b"\xff\xd9"),
+}
