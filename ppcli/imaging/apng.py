@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.imaging.colour import to_rgba
+from ppcli.imaging.png import decode_keyed
 
 Pixels = NDArray[np.uint8]
 
@@ -132,7 +133,7 @@ class ApngScreen:
         chunks = [(b"IHDR", header), *self._colours, (b"IDAT", frame.data), (b"IEND", b"")]
         file = io.BytesIO(_SIGNATURE + b"".join(_written(*chunk) for chunk in chunks))
         with Image.open(file, formats=["PNG"]) as image:
-            return to_rgba(image)
+            return to_rgba(decode_keyed(image, file) or image)
 
 
 def _chunk(file: BinaryIO, place: int) -> tuple[bytes, bytes, int]:

@@ -23,6 +23,7 @@ from ppcli.imaging.jpeg import unsupported_jpeg, without_broken_segments
 from ppcli.imaging.jpeg2000 import decode_jpeg_2000
 from ppcli.imaging.lengths import is_whole
 from ppcli.imaging.pcx import require_palette
+from ppcli.imaging.png import decode_keyed
 from ppcli.imaging.reading import TIFF
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
@@ -36,6 +37,7 @@ _DECODERS: dict[str, Callable[[Image.Image, BinaryIO], Image.Image | None]] = {
     "DIB": bmp.decode_indexed,
     "JPEG2000": decode_jpeg_2000,
     "PCX": require_palette,
+    "PNG": decode_keyed,
     "PSD": psd.decode_merged,
 }
 # What tells a kind without a reader from a damaged file.

@@ -1,0 +1,29 @@
+"""What the tests of single formats ask: the pixels of some bytes, or the code of their error."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.imaging.decode import ImageSource, pillow_limits
+
+BACKGROUND = (20, 150, 240)
+LIMIT = 1 << 26
+
+
+def frames_of(path: Path, data: bytes) -> list[np.ndarray]:
+    """All frames of a file of these bytes."""
+    path.write_bytes(data)
+    with pillow_limits(LIMIT), ImageSource(str(path), LIMIT) as source:
+        return [source.page(number, BACKGROUND) for number in range(1, source.frames + 1)]
+
+
+def outcome_of(path: Path, data: bytes | None = None, page: int = 1) -> np.ndarray | ErrorCode:
+    """The pixels of one page, or what is said of it."""
+    if data is not None:
+        path.write_bytes(data)
+    try:
+        with pillow_limits(LIMIT), ImageSource(str(path), LIMIT) as source:
+            return source.page(page, BACKGROUND)
+    except ImageError as error:
+        return error.code
