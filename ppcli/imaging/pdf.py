@@ -1,13 +1,13 @@
 """PDF files, one page at a time."""
 
-import math
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import BinaryIO
 
 import numpy as np
+import pikepdf
 import pypdfium2
 import pypdfium2.raw as pdfium
 from numpy.typing import NDArray
@@ -15,14 +15,26 @@ from numpy.typing import NDArray
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.choices import PdfImages
 from ppcli.imaging.colour import Colour
-from ppcli.imaging.pdf_images import own_pixels
+from ppcli.imaging.pdf_damage import DamageCheck
+from ppcli.imaging.pdf_draw import drawn, drawn_around, sides_at
+from ppcli.imaging.pdf_fonts import (
+    Lost,
+    Supply,
+    Things,
+    annotations_want_fonts,
+    described,
+    lost_characters,
+    standing_in,
+)
+from ppcli.imaging.pdf_images import own_pixels, scan_of
+from ppcli.imaging.pdf_structure import Structure, user_unit
 from ppcli.imaging.reading import PDF, Reading
 
-_POINTS_PER_INCH = 72
 _TAIL_BYTES = 1024
 _END, _ENCRYPTED = b"%%EOF", b"/Encrypt"
-_LEAST_BYTES_OF_PAGE = 16  # to be told apart from other pages, however well packed
+_USUAL_BYTES_OF_PAGE = 256  # a file with fewer may claim pages that it does not have
 _BYTES_HELD = 16 << 20
+_DEEPEST = 8  # forms within forms that are looked into
 
 
 class PdfSource:
@@ -32,6 +44,7 @@ class PdfSource:
         format: PDF.
         frames: how many pages it has.
         failed: always False: a page that fails says nothing of the others.
+        warning: what may be wrong with the page that was given last, or None.
     """
 
     format, failed = PDF, False
@@ -42,15 +55,20 @@ class PdfSource:
         Raises:
             ImageError: `encrypted`, `truncated`, `corrupt`, or as reading the file raises.
         """
+        self.warning: str | None = None
         self._reading = reading
         self._file = file
         size = file.seek(0, os.SEEK_END)
         self._document = self._opened()
         self.frames = len(self._document)
-        if self.frames * _LEAST_BYTES_OF_PAGE > size or self.frames == 0:
-            self._document.close()
+        self._structure = self._structured()
+        if self.frames == 0 or (
+            self.frames * _USUAL_BYTES_OF_PAGE > size and self._structure is None
+        ):
+            self.close()
             message = f"the PDF says that it has {self.frames:,} pages, in {size:,} bytes"
             raise ImageError(ErrorCode.CORRUPT, message)
+        self._damage = DamageCheck()
         self._bytes_of_page = size / self.frames
         self._bytes_held = 0.0
 
@@ -61,6 +79,17 @@ class PdfSource:
         except pypdfium2.PdfiumError as error:
             raise self._explained(error) from error
         return document
+
+    def _structured(self) -> Structure | None:
+        """The pages as qpdf sees them, where it sees as many different ones."""
+        try:
+            structure = Structure(self._file)
+        except pikepdf.PdfError:  # PDFium mends more
+            return None
+        if structure.pages == self.frames:
+            return structure
+        structure.close()
+        return None
 
     def _explained(self, error: pypdfium2.PdfiumError) -> ImageError:
         locked = error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
@@ -80,11 +109,15 @@ class PdfSource:
 
     def close(self) -> None:
         """Let go of the file."""
+        if self._structure is not None:
+            self._structure.close()
         self._document.close()
         self._file.close()
 
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
         """Draw one page (one-based), or take its own pixels, as `Reading.pdf_images` has it.
+
+        `warning` says afterwards what may be wrong with it.
 
         Returns:
             upright RGB, uint8 (height, width, 3).
@@ -92,17 +125,74 @@ class PdfSource:
         Raises:
             ImageError: `too_large` or `corrupt`.
         """
+        self.warning = None
         self._let_go_of_read_pages()
-        with self._loaded(number) as page:
-            if self._reading.pdf_images is PdfImages.NATIVE:
-                pixels = own_pixels(page, self._check_own_size)
-                if pixels is not None:
-                    return pixels
-            scale = self._reading.dpi / _POINTS_PER_INCH
-            width, height = (math.ceil(side * scale) for side in page.get_size())
-            self._check_size(width, height)
-            drawn = page.render(scale=scale, fill_color=(*background, 255), rev_byteorder=True)
-            return np.array(drawn.to_numpy())
+        doubts: list[str] = []
+        dpi = self._reading.dpi
+        if self._structure is not None:
+            entries = self._structure.page(number)
+            doubts += self._damage.doubts_about(entries)
+            dpi *= user_unit(entries)
+        with _loaded(self._document, number) as page:
+            things = _things(page)
+            lost = self._lost(page, things, number)
+            if not lost:
+                pixels = self._pixels(page, things, dpi, background)
+        if lost:
+            pixels, lost = self._with_other_fonts(number, lost, dpi, background)
+        if lost:
+            doubts.append(described(lost))
+        self.warning = "; ".join(doubts) or None
+        return pixels
+
+    def _pixels(
+        self, page: pypdfium2.PdfPage, things: Things, dpi: float, background: Colour
+    ) -> NDArray[np.uint8]:
+        if self._reading.pdf_images is PdfImages.NATIVE:
+            pixels = own_pixels(page, things, self._check_own_size)
+            if pixels is not None:
+                return pixels
+        sides = sides_at(page, dpi)
+        scan = scan_of(page, things, sides)
+        if scan is not None:
+            self._check_size(*scan.size)
+            return drawn_around(page, scan.corners, scan.size, background)
+        size = sides[0].pixels, sides[1].pixels
+        self._check_size(*size)
+        return drawn(page, size, background)
+
+    def _lost(self, page: pypdfium2.PdfPage, things: Things, number: int) -> Lost:
+        """The characters of a page and its annotations that do not show."""
+        if not annotations_want_fonts(page):
+            return lost_characters(page, things)
+        with closing(self._opened()) as document:  # since what follows changes it
+            with _loaded(document, number) as own:
+                pdfium.FPDFPage_Flatten(own, pdfium.FLAT_NORMALDISPLAY)
+            with _loaded(document, number) as flat:
+                return lost_characters(flat, _things(flat))
+
+    def _with_other_fonts(
+        self, number: int, lost: Lost, dpi: float, background: Colour
+    ) -> tuple[NDArray[np.uint8], Lost]:
+        """A page drawn with the fonts that lose least, and what is lost all the same."""
+        left = {Supply.NOTHING: lost}
+        for supply in (Supply.GLYPHS, Supply.FONTS):
+            with self._supplied(supply, lost, number) as page:
+                things = _things(page)
+                left[supply] = self._lost(page, things, number)
+        best = min(left, key=lambda supply: left[supply].total())
+        with self._supplied(best, lost, number) as page:
+            things = _things(page)
+            return self._pixels(page, things, dpi, background), left[best]
+
+    @contextmanager
+    def _supplied(self, supply: Supply, lost: Lost, number: int) -> Iterator[pypdfium2.PdfPage]:
+        """A page of the document opened anew, which holds no fonts yet."""
+        with (
+            closing(self._opened()) as document,
+            standing_in(supply, lost, _loaded(document, number)) as page,
+        ):
+            yield page
 
     def _let_go_of_read_pages(self) -> None:
         """PDFium holds what it has read of a document until that is closed; begin anew in time."""
@@ -110,19 +200,9 @@ class PdfSource:
         if self._bytes_held > _BYTES_HELD:
             self._document.close()
             self._document = self._opened()
+            if self._structure is not None:
+                self._structure.let_go_of_read_objects()
             self._bytes_held = self._bytes_of_page
-
-    @contextmanager
-    def _loaded(self, number: int) -> Iterator[pypdfium2.PdfPage]:
-        try:
-            page = self._document[number - 1]
-        except pypdfium2.PdfiumError as error:
-            message = f"PDFium cannot read page {number:,}"
-            raise ImageError(ErrorCode.CORRUPT, message) from error
-        try:
-            yield page
-        finally:
-            page.close()
 
     def _check_size(
         self, width: int, height: int, advice: str = "; a lower --dpi gives fewer"
@@ -139,3 +219,20 @@ class PdfSource:
 
     def _check_own_size(self, width: int, height: int) -> None:
         self._check_size(width, height, advice="; without --pdf-images native, --dpi decides")
+
+
+def _things(page: pypdfium2.PdfPage) -> Things:
+    return list(page.get_objects(max_depth=_DEEPEST))
+
+
+@contextmanager
+def _loaded(document: pypdfium2.PdfDocument, number: int) -> Iterator[pypdfium2.PdfPage]:
+    try:
+        page = document[number - 1]
+    except pypdfium2.PdfiumError as error:
+        message = f"PDFium cannot read page {number:,}"
+        raise ImageError(ErrorCode.CORRUPT, message) from error
+    try:
+        yield page
+    finally:
+        page.close()

@@ -1,56 +1,101 @@
-"""The pixels of a PDF page that is one embedded image, such as a scan."""
+"""Pages of a PDF that are one embedded image, such as scans."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
-from numpy.typing import NDArray
-from PIL import Image
 
-_LOOK_PIXELS = 512  # the longer side of the drawn page that the image is compared with
-_LOOK_BLOCKS = 32  # along each side, compared by their means, which smoothing leaves alone
-_UNLIKE = 40  # levels between two blocks; half a pixel at an edge gives 8
+from ppcli.imaging.colour import WHITE
+from ppcli.imaging.pdf_draw import Pairs, Raster, Side, drawn_around
+from ppcli.imaging.pdf_fonts import Things
+
 _ASKEW = 1e-3  # of the image's own side
-_DEEPEST = 8
-Raster = NDArray[np.uint8]
-Pairs = NDArray[np.float64]
+_MARGIN = 0.5  # pixels of a page that a scan of it may leave free, or go beyond
+_OUTSIDE = 1e-3  # shares of the page
 
 
-def own_pixels(page: pypdfium2.PdfPage, check_size: Callable[[int, int], None]) -> Raster | None:
-    """The pixels of the page's only image, turned as the page shows it.
+@dataclass(frozen=True)
+class Placed:
+    """An image whose sides go along the page's.
 
-    None where there is more on the page, or where it shows the image otherwise than it is stored:
-    askew, cut off, through a mask. That is seen by drawing the page small, and comparing.
+    Attributes:
+        image: as PDFium has it.
+        size: its width and height in pixels, as the page shows it.
+        corner: float (2,): where its own upper left corner lies.
+        sides: float (2, 2): its own upper and left side. All are (right, down), in shares of the
+            page as it is shown.
+    """
+
+    image: pypdfium2.PdfImage
+    size: tuple[int, int]
+    corner: Pairs
+    sides: Pairs
+
+    @property
+    def corners(self) -> Pairs:
+        """The upper left and the lower right corner as they are shown, float (2, 2)."""
+        ends = np.stack([self.corner, self.corner + self.sides.sum(axis=0)])
+        return np.stack([ends.min(axis=0), ends.max(axis=0)])
+
+
+def scan_of(page: pypdfium2.PdfPage, things: Things, sides: tuple[Side, Side]) -> Placed | None:
+    """The image that covers a page, if it has just the pixels that the page should have.
 
     Args:
         page: of a PDF.
+        things: all objects of the page.
+        sides: of the page, in pixels.
+    """
+    lengths = np.array([side.exact for side in sides])
+    for thing in things:
+        placed = _placed(thing, page) if isinstance(thing, pypdfium2.PdfImage) else None
+        if placed is None or not all(
+            side.is_nearly(pixels) for side, pixels in zip(sides, placed.size, strict=True)
+        ):
+            continue
+        if (np.abs(placed.corners - [[0, 0], [1, 1]]) * lengths <= _MARGIN).all():
+            return placed
+    return None
+
+
+def own_pixels(
+    page: pypdfium2.PdfPage, things: Things, check_size: Callable[[int, int], None]
+) -> Raster | None:
+    """The pixels of the page's only image, turned as the page shows it.
+
+    None where there is more on the page, or where it shows the image otherwise than it is stored:
+    askew, cut off, through a mask, in other colours. That is seen by drawing it pixel by pixel.
+
+    Args:
+        page: of a PDF.
+        things: all objects of the page.
         check_size: called with width and height before the image is decoded; may raise.
 
     Returns:
         RGB, uint8 (height, width, 3).
     """
-    image = _only_image(page)
-    if image is None:
+    image = _only_image(page, things)
+    placed = None if image is None else _placed(image, page)
+    if placed is None or _goes_outside(placed.corners):
         return None
-    sides, size = _sides_on_page(image, page), image.get_px_size()
-    if sides is None or min(size) < 1:
-        return None
-    check_size(*size)
+    check_size(*placed.size)
     try:
-        pixels = _rgb(image.get_bitmap())
+        stored = _rgb(placed.image.get_bitmap())
     except pypdfium2.PdfiumError:  # some encodings cannot be had raw
         return None
-    pixels = _turned(pixels, sides[1:])
-    return pixels if _looks_like(pixels, page, sides) else None
+    pixels = _turned(stored, placed.sides)
+    shown = drawn_around(page, placed.corners, placed.size, WHITE)
+    return pixels if np.array_equal(pixels, shown) else None
 
 
-def _only_image(page: pypdfium2.PdfPage) -> pypdfium2.PdfImage | None:
+def _only_image(page: pypdfium2.PdfPage, things: Things) -> pypdfium2.PdfImage | None:
     """The one thing on a page that shows, if it is an image; hidden text under it does not."""
     if pdfium.FPDFPage_GetAnnotCount(page):
         return None
     found = None
-    for thing in page.get_objects(max_depth=_DEEPEST):
+    for thing in things:
         if thing.type == pdfium.FPDF_PAGEOBJ_FORM or _is_hidden_text(thing):
             continue
         if found is not None or not isinstance(thing, pypdfium2.PdfImage):
@@ -65,13 +110,8 @@ def _is_hidden_text(thing: pypdfium2.PdfObject) -> bool:
     return bool(pdfium.FPDFTextObj_GetTextRenderMode(thing) == pdfium.FPDF_TEXTRENDERMODE_INVISIBLE)
 
 
-def _sides_on_page(image: pypdfium2.PdfImage, page: pypdfium2.PdfPage) -> Pairs | None:
-    """Where an image lies on the page as it is shown.
-
-    Returns:
-        float (3, 2): its upper left corner, its upper and its left side, as (right, down) in shares
-        of the page; None when no side of it goes along the page's.
-    """
+def _placed(image: pypdfium2.PdfImage, page: pypdfium2.PdfPage) -> Placed | None:
+    """Where an image lies on the page as it is shown; None if it is askew, or has no pixels."""
     corners = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])  # y goes up
     thing: pypdfium2.PdfObject | None = image
     while thing is not None:
@@ -83,10 +123,21 @@ def _sides_on_page(image: pypdfium2.PdfImage, page: pypdfium2.PdfPage) -> Pairs 
     for _ in range(page.get_rotation() // 90):
         x, y = 1 - y, x
     shown = np.stack([x, y], axis=1)
-    shown[1:] -= shown[0]
-    lengths = np.abs(shown[1:]).max(axis=1)
-    off = np.abs(shown[1:]).min(axis=1)
-    return shown if (lengths > 0).all() and (off <= _ASKEW * lengths).all() else None
+    sides = shown[1:] - shown[0]
+    lengths, off = np.abs(sides).max(axis=1), np.abs(sides).min(axis=1)
+    width, height = image.get_px_size()
+    if min(width, height) < 1 or not (lengths > 0).all() or (off > _ASKEW * lengths).any():
+        return None
+    size = (height, width) if _lies_on_its_side(sides) else (width, height)
+    return Placed(image, size, shown[0], sides)
+
+
+def _lies_on_its_side(sides: Pairs) -> bool:
+    return bool(abs(sides[0, 0]) < abs(sides[0, 1]))
+
+
+def _goes_outside(corners: Pairs) -> bool:
+    return bool((corners < -_OUTSIDE).any() or (corners > 1 + _OUTSIDE).any())
 
 
 def _rgb(bitmap: pypdfium2.PdfBitmap) -> Raster:
@@ -105,33 +156,10 @@ def _turned(pixels: Raster, sides: Pairs) -> Raster:
         sides: where the upper and the left side go, (right, down).
     """
     upper, left = sides
-    if abs(upper[0]) < abs(upper[1]):
+    if _lies_on_its_side(sides):
         pixels, upper, left = pixels.transpose(1, 0, 2), left, upper
     if upper[0] < 0:
         pixels = pixels[:, ::-1]
     if left[1] < 0:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _looks_like(pixels: Raster, page: pypdfium2.PdfPage, sides: Pairs) -> bool:
-    """Whether the page, drawn small, shows just these pixels."""
-    scale = _LOOK_PIXELS / max(page.get_size())
-    drawn = np.array(page.render(scale=scale, rev_byteorder=True).to_numpy())
-    height, width = drawn.shape[:2]
-    ends = np.stack([sides[0], sides[0] + sides[1] + sides[2]]) * (width, height)
-    (left, upper), (right, lower) = np.round([ends.min(axis=0), ends.max(axis=0)]).astype(int)
-    if left < -1 or upper < -1 or right > width + 1 or lower > height + 1:
-        return False  # a part of it lies outside the page
-    left, upper = max(0, left), max(0, upper)
-    shown = drawn[upper:lower, left:right]
-    if not shown.size:
-        return False
-    return bool(np.abs(_blocks(pixels) - _blocks(shown)).max() < _UNLIKE)
-
-
-def _blocks(pixels: Raster) -> NDArray[np.int64]:
-    """The mean colours of blocks, (32, 32, 3)."""
-    size = (_LOOK_BLOCKS, _LOOK_BLOCKS)
-    means = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
-    return np.asarray(means).astype(np.int64)

@@ -16,6 +16,7 @@ class Page:
         image: uint8 (height, width, 3), stored as it is.
         of_image: more entries of the image's dictionary.
         of_page: likewise of the page's.
+        content_object, image_object: what is written instead of the stream; b"" for no object.
     """
 
     content: str = "0 0 1 rg 10 10 30 30 re f"
@@ -23,6 +24,8 @@ class Page:
     image: np.ndarray | None = None
     of_image: str = ""
     of_page: str = ""
+    content_object: bytes | None = None
+    image_object: bytes | None = None
 
 
 def pdf(pages: Sequence[Page], of_catalog: str = "", more: Sequence[bytes] = ()) -> bytes:
@@ -45,20 +48,25 @@ def pdf(pages: Sequence[Page], of_catalog: str = "", more: Sequence[bytes] = ())
         objects += [
             f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {width} {height}]/Contents {own + 1} 0 R"
             f"/Resources<</XObject<</Im {own + 2} 0 R>>{fonts}>>{page.of_page}>>".encode(),
-            stream("", page.content.encode()),
-            _image(page),
+            _or(page.content_object, stream("", page.content.encode())),
+            _or(page.image_object, _image(page)),
         ]
     objects += more
     out = bytearray(b"%PDF-1.7\n")
     places = []
     for number, one in enumerate(objects, 1):
         places.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+        if one:
+            out += b"%d 0 obj\n%s\nendobj\n" % (number, one)
     table = len(out)
     out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     out += b"".join(b"%010d 00000 n \n" % place for place in places)
     out += b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n" % (len(objects) + 1)
     return bytes(out + b"%d\n%%%%EOF\n" % table)
+
+
+def _or(given: bytes | None, usual: bytes) -> bytes:
+    return usual if given is None else given
 
 
 def _image(page: Page) -> bytes:

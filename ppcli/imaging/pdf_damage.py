@@ -1,0 +1,140 @@
+"""What a PDF page draws and cannot be read: without this check it would be white, and sound."""
+
+import re
+from collections.abc import Iterator
+
+import pikepdf
+
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.imaging.pdf_codecs import check_image
+from ppcli.imaging.pdf_streams import GENERAL, UnreadableError, packed, unpacked
+from ppcli.imaging.pdf_structure import Value, entry
+
+_DRAWS = re.compile(rb"/([^\s/<>\[\](){}%]+)\s+Do\b")
+_ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
+_DEEPEST = 12
+_MOST_BYTES = 256 << 20  # of what one stream draws
+_HIDDEN = 2 | 32  # flags of annotations
+
+
+class DamageCheck:
+    """Looks at what the pages of a document draw, and only once at what several of them draw."""
+
+    def __init__(self) -> None:
+        self._sound: set[tuple[int, int]] = set()
+        self._doubts: list[str] = []
+
+    def doubts_about(self, page: Value) -> list[str]:
+        """What may be wrong with what a page draws, although it can be read.
+
+        Raises:
+            ImageError: `corrupt`, when something that it draws is missing, damaged or cut off.
+        """
+        self._doubts = []
+        resources = _inherited(page, "/Resources")
+        try:
+            content = b"\n".join(self._content(one, "its content") for one in _contents(page))
+            self._check_drawing(content, resources, 0)
+            for look in _looks(page):
+                self._check_form(look, "/AP", resources, 0)
+        except UnreadableError as error:
+            raise ImageError(ErrorCode.CORRUPT, f"the page cannot be drawn: {error}") from error
+        return self._doubts
+
+    def _check_drawing(self, content: bytes, resources: Value, deep: int) -> None:
+        things = entry(resources, "/XObject")
+        for written in sorted(set(_DRAWS.findall(content))):
+            name = "/" + _ESCAPED.sub(_unescaped, written).decode("utf-8", "surrogateescape")
+            try:
+                self._check_thing(entry(things, name), name, resources, deep)
+            except UnreadableError:
+                if _really_draws(content, name):
+                    raise
+
+    def _check_thing(self, thing: Value, name: str, resources: Value, deep: int) -> None:
+        if not isinstance(thing, pikepdf.Stream):
+            raise UnreadableError(f"{name}, which it draws, is missing")
+        if thing.objgen in self._sound:
+            return
+        doubts = len(self._doubts)
+        if entry(thing, "/Subtype") == "/Form":
+            self._check_form(thing, name, resources, deep)
+        elif entry(thing, "/Subtype") == "/Image":
+            self._check_image(thing, name)
+        if len(self._doubts) == doubts:
+            self._sound.add(thing.objgen)
+
+    def _check_form(self, form: Value, name: str, resources: Value, deep: int) -> None:
+        if deep < _DEEPEST:  # what PDFium draws is not deeper
+            content = self._content(form, f"the content of {name}")
+            own = entry(form, "/Resources")
+            self._check_drawing(content, resources if own is None else own, deep + 1)
+
+    def _check_image(self, image: Value, name: str) -> None:
+        for part, said in ((image, "the image"), (entry(image, "/SMask"), "the mask of")):
+            if not isinstance(part, pikepdf.Stream):
+                continue
+            try:
+                right = check_image(part)
+            except UnreadableError as error:
+                raise UnreadableError(f"{said} {name} {error}") from error
+            if not right:
+                self._doubt(f"{said} {name}")
+
+    def _content(self, stream: Value, said: str) -> bytes:
+        if not isinstance(stream, pikepdf.Stream):
+            raise UnreadableError(f"{said} is missing")
+        try:
+            source = packed(stream)
+            if source.by is not None and source.by not in GENERAL:
+                raise UnreadableError(f"is packed by {source.by}")
+            content, right = unpacked(source, _MOST_BYTES)
+        except UnreadableError as error:
+            raise UnreadableError(f"{said} {error}") from error
+        if not right:
+            self._doubt(said)
+        return content
+
+    def _doubt(self, said: str) -> None:
+        self._doubts.append(f"the checksum of {said} is wrong; it may be damaged")
+
+
+def _contents(page: Value) -> list[Value]:
+    for key, content in page.items():  # where the key alone tells that there should be something
+        if key == "/Contents":
+            return list(content) if isinstance(content, pikepdf.Array) else [content]
+    return []
+
+
+def _looks(page: Value) -> Iterator[Value]:
+    """How the annotations of a page look, those that show."""
+    annotations = entry(page, "/Annots")
+    for one in annotations if isinstance(annotations, pikepdf.Array) else ():
+        flags, state = entry(one, "/F"), entry(one, "/AS")
+        look = entry(entry(one, "/AP"), "/N")
+        if isinstance(look, pikepdf.Dictionary) and isinstance(state, pikepdf.Name):
+            look = entry(look, str(state))
+        if isinstance(look, pikepdf.Stream) and not (isinstance(flags, int) and flags & _HIDDEN):
+            yield look
+
+
+def _inherited(page: Value, key: str) -> Value:
+    for _ in range(_DEEPEST):
+        if (found := entry(page, key)) is not None:
+            return found
+        page = entry(page, "/Parent")
+    return None
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 16)])
+
+
+def _really_draws(content: bytes, name: str) -> bool:
+    """Whether a name stands there as an operand, and not within a text."""
+    document = pikepdf.new()
+    try:
+        drawing = pikepdf.parse_content_stream(pikepdf.Stream(document, content), "Do")
+    except pikepdf.PdfError:
+        return True
+    return any(str(operand) == name for step in drawing for operand in step.operands)
