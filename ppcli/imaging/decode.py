@@ -157,6 +157,7 @@ class ImageSource:
                 `out_of_memory` or `unreadable`.
             UnreachableFrameError: likewise, and later frames cannot be reached either.
         """
+        self._file.past_end = False  # whatever those asked that did not know the format
         if self.frames > 1 or self._screen:
             self._seek(number)
         with self._explained("decode"):
@@ -276,7 +277,9 @@ class ImageSource:
         if isinstance(error, EOFError):
             reason = "the data of its pixels ends early"
         whole = is_whole(self._kind, self._file)
-        if whole is None or (doing == "find" and past_end):  # whole, but for a frame it declares
+        if doing == "identify" and sniff(self._head):
+            whole = not self._ends_early(self._kind)
+        elif whole is None or (doing == "find" and past_end):  # but for a frame it declares
             whole = not past_end
         if whole:
             return ImageError(ErrorCode.CORRUPT, reason)

@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 
 _COLOUR_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 # Of libjpeg's warnings, by its texts: it has no other names for them. The others are harmless.
-_CUT = "remature end"
+_CUT = re.compile("[Pp]remature end|found marker 0xd9 instead of RST")
 _DAMAGE = re.compile("bad Huffman code|bad arithmetic code|instead of RST")
 _JUNK_BEFORE_RESTART = re.compile("extraneous bytes before marker 0xd[0-7]")
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
@@ -59,6 +59,8 @@ def decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels |
         return None
     if pixels.shape[:2] != (image.height, image.width):
         return None
+    if "progressive" in image.info and _lacks_scans(data):
+        raise _cut_off()
     if space == "GRAY":
         pixels = pixels.repeat(3, axis=2)
     elif space == "CMYK":  # Adobe's convention, as in Pillow
@@ -67,11 +69,34 @@ def decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels |
 
 
 def _refuse_damage(warning: str, data: bytes) -> None:
-    if _CUT in warning:
-        raise ImageError(ErrorCode.TRUNCATED, "its compressed data ends before the picture does")
+    if _CUT.search(warning):
+        raise _cut_off()
     lost_restart = _JUNK_BEFORE_RESTART.search(warning) and not _restarts_in_order(data)
     if lost_restart or _DAMAGE.search(warning):
         raise ImageError(ErrorCode.CORRUPT, f"its compressed data is damaged: {warning}")
+
+
+def _cut_off() -> ImageError:
+    return ImageError(ErrorCode.TRUNCATED, "its compressed data ends before the picture does")
+
+
+def _lacks_scans(data: bytes) -> bool:
+    """Whether a coefficient of a progressive picture was begun and its low bits never came."""
+    low_bits: dict[tuple[int, int], int] = {}  # by component and coefficient
+    at = 0
+    while segment := next((s for s in _segments(data, at) if s[0] == _SOS), None):
+        _, start, at = segment
+        header = data[start:at]
+        if not header or len(header) < 4 + 2 * header[0]:
+            break
+        count = header[0]
+        first, last, approximation = header[1 + 2 * count : 4 + 2 * count]
+        for component in header[1 : 1 + 2 * count : 2]:
+            for coefficient in range(first, last + 1):
+                low_bits[component, coefficient] = approximation & 15
+        marker = _MARKER.search(data, at)
+        at = marker.start() if marker else len(data)
+    return any(low_bits.values())
 
 
 def _restarts_in_order(data: bytes) -> bool:
@@ -128,9 +153,8 @@ def without_broken_segments(data: bytes) -> bytes:
     return bytes(mended)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, and first and last place, of the content of each segment to the first scan's."""
-    at = 2
+def _segments(data: bytes, at: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Marker, and first and last place, of the content of each segment to the next scan's."""
     while (found := _MARKER.search(data, at)) and found.end() + 2 <= len(data):
         marker, start = found[0][-1], found.end() + 2
         if marker == _EOI:

@@ -18,6 +18,7 @@ from ppcli.errors import ErrorCode, ImageError
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _SIZ_HEADER = ">4xHHIIIIIIIIH"
+_TILE_PART = 0xFF90
 _CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _SPACE_OF_MODE = {"L": _GREY, "LA": _GREY, "RGB": _SRGB, "RGBA": _SRGB}
@@ -52,6 +53,7 @@ def decode_jpeg_2000(image: Image.Image, file: BinaryIO) -> Image.Image | None:
 
     Raises:
         ImageError: `unsupported_mode`.
+        EOFError: when the file ends before its pixels do, which no decoder minds everywhere.
     """
     file.seek(0)
     data = file.read()
@@ -61,6 +63,7 @@ def decode_jpeg_2000(image: Image.Image, file: BinaryIO) -> Image.Image | None:
     _refuse_colours(header)
     if palette is not None and not _is_plain_palette(palette, image.mode, depths):
         raise _refused("this kind of palette")
+    _require_tiles(data[data.index(_CODESTREAM) :])
     if set(depths) == {8}:
         return None
     if max(depths) <= 8:
@@ -98,6 +101,26 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
             start += 8
         at = at + max(8, size) if size else end
         yield kind, start, at
+
+
+def _require_tiles(stream: bytes) -> None:
+    """See that each tile of a codestream is there, and as long as it says."""
+    _, _, *sizes, _ = struct.unpack_from(_SIZ_HEADER, stream)
+    width, height, _, _, tile_width, tile_height, left, top = sizes
+    tiles = -((left - width) // tile_width) * -((top - height) // tile_height)
+    seen = set()
+    at = len(_CODESTREAM) - 2
+    while at + 12 <= len(stream):
+        marker, length, tile, part_length = struct.unpack_from(">HHHI", stream, at)
+        if marker != _TILE_PART:
+            at += 2 + length
+            continue
+        seen.add(tile)
+        if part_length == 0:  # to the end
+            return
+        at += part_length
+    if at > len(stream) or len(seen) < tiles:
+        raise EOFError
 
 
 def _refuse_colours(header: _Header) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 _RIFF_HEADER = 8
+_PIXELS = frozenset({b"mdat", b"jp2c"})  # boxes that hold them
 
 
 def is_whole(kind: str | None, file: BinaryIO) -> bool | None:
@@ -33,18 +34,19 @@ def _riff(file: BinaryIO, size: int) -> bool:
 
 def _boxes(file: BinaryIO, size: int) -> bool | None:
     """Of ISO base media files and of JPEG 2000: boxes that begin with their length."""
-    at = 0
+    at, with_pixels = 0, False
     while at < size:
         file.seek(at)
-        (length,) = struct.unpack(">I", file.read(4))
+        length, kind = struct.unpack(">I4s", file.read(8))
+        with_pixels = with_pixels or kind in _PIXELS
         if length == 0:  # to the end of the file, wherever that is
             return None
         if length == 1:
-            (length,) = struct.unpack(">4xQ", file.read(12))
+            (length,) = struct.unpack(">Q", file.read(8))
         if length < 8:
             return None
         at += length
-    return at == size
+    return at == size and with_pixels
 
 
 def _jpeg_2000(file: BinaryIO, size: int) -> bool | None:
