@@ -31,10 +31,20 @@ from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 _REFUSED = frozenset({"EPS", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
 _NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
 _FIELD_BYTES = 4096  # up to this a decoder asks for just what it needs, above it for a block
+
+
+def _decode_icon(image: Image.Image, _: BinaryIO) -> Image.Image:
+    """The largest icon of an ICNS, which Pillow cannot make its own when it has a palette."""
+    icon: Image.Image = image.icns.getimage(image.best_size)  # type: ignore[attr-defined]
+    icon.load()
+    return icon
+
+
 # Formats that Pillow identifies and does not always decode right: what is done before it is asked.
 _DECODERS: dict[str, Callable[[Image.Image, BinaryIO], Image.Image | None]] = {
     "BMP": bmp.decode_indexed,
     "DIB": bmp.decode_indexed,
+    "ICNS": _decode_icon,
     "JPEG2000": decode_jpeg_2000,
     "PCX": require_palette,
     "PNG": decode_keyed,
@@ -64,6 +74,13 @@ class _WatchedFile(io.BufferedReader):
         if len(data) < wanted:
             self.past_end = True
         return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:  # so far before the end of a file that is not that long
+            self.past_end = self.past_end or whence == os.SEEK_END
+            raise
 
 
 @contextmanager
