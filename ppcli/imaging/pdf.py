@@ -84,7 +84,7 @@ class PdfSource:
         """The pages as qpdf sees them, where it sees as many different ones."""
         try:
             structure = Structure(self._file)
-        except pikepdf.PdfError:  # PDFium mends more
+        except pikepdf.PikepdfError:  # PDFium mends more
             return None
         if structure.pages == self.frames:
             return structure

@@ -1,5 +1,6 @@
 """Images of a PDF: whether all of their pixels can be had."""
 
+import struct
 from collections.abc import Callable
 from io import BytesIO
 
@@ -10,7 +11,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.imaging.pdf_streams import GENERAL, Packed, UnreadableError, packed, unpacked
+from ppcli.imaging.pdf_streams import GENERAL, Packed, UnreadableError, packed, size_unpacked
 from ppcli.imaging.pdf_structure import Value, entry
 
 _COMPONENTS = {
@@ -34,6 +35,11 @@ _DAMAGED_JPEG = ("corrupt jpeg", "premature end")
 _REDUCED = 3  # times that a JPEG 2000 is halved; its codestream is checked all the same
 _NOISE = np.random.default_rng(0).bytes(4096)
 _TAIL = 32  # bytes of a fax, its end mark included
+_SHORTEST_SEGMENT, _UNKNOWN_SIZE = 11, 0xFFFFFFFF  # of JBIG2
+_KINDS_OF_SEGMENTS = frozenset(
+    {0, 4, 6, 7, 16, 20, 22, 23, 36, 38, 39, 40, 42, 43, 48, 49, 50, 51, 52, 53, 62}
+)
+_LAST_SEGMENTS = frozenset({49, 51})
 Decoded = NDArray[np.uint8] | None
 
 
@@ -65,8 +71,8 @@ def _check_size(image: Value, source: Packed) -> bool:
     if needed is None:
         _check_drawing(image, source)
         return True
-    data, right = unpacked(source, needed)
-    if len(data) < needed:
+    size, right = size_unpacked(source, needed)
+    if size < needed:
         raise UnreadableError("ends too early")
     return right
 
@@ -120,21 +126,43 @@ def _check_jpeg2000(image: Value, source: Packed) -> None:
 
 
 def _check_fax(image: Value, source: Packed) -> None:
-    """Its last row must come just before its end, or something in it was lost."""
-    whole = source.data.rstrip(b"\\0")
-    pixels = _check_end(image, source)
-    other = _drawn_alone(image, source, whole[:-_TAIL] + _NOISE)
+    """A fax does not say how long it is, but its last row comes just before its end.
+
+    So more data must change nothing, and other data at the end must change something.
+    """
+    pixels = _check_drawing(image, source)
+    longer = _drawn_alone(image, source, source.data + _NOISE)
+    if longer is None or not np.array_equal(pixels, longer):
+        raise UnreadableError("ends too early (fax)")
+    other = _drawn_alone(image, source, source.data.rstrip(b"\0")[:-_TAIL] + _NOISE)
     if other is not None and np.array_equal(pixels, other):
         raise UnreadableError("is damaged (fax)")
 
 
-def _check_end(image: Value, source: Packed) -> NDArray[np.uint8]:
-    """More data must change nothing: else some were missing."""
-    pixels = _check_drawing(image, source)
-    longer = _drawn_alone(image, source, source.data + _NOISE)
-    if longer is None or not np.array_equal(pixels, longer):
-        raise UnreadableError(f"ends too early ({source.by})")
-    return pixels
+def _check_jbig2(image: Value, source: Packed) -> None:
+    """Each of its segments says how long it is."""
+    data, at = source.data, 0
+    while len(data) - at >= _SHORTEST_SEGMENT:
+        kind, at = _segment(data, at)
+        if kind not in _KINDS_OF_SEGMENTS or at > len(data):
+            raise UnreadableError("is damaged, or ends too early (JBIG2)")
+        if kind in _LAST_SEGMENTS:
+            break
+    _check_drawing(image, source)
+
+
+def _segment(data: bytes, at: int) -> tuple[int, int]:
+    """The kind of the segment that begins there, and where the next one does (T.88, 7.2)."""
+    number, flags, references = struct.unpack_from(">IBB", data, at)
+    count, head = references >> 5, 6
+    if count == 7:
+        count = int.from_bytes(data[at + 5 : at + 9], "big") & 0x1FFFFFFF
+        head = 9 + (count + 8) // 8
+    head += count * (1 if number <= 256 else 2 if number <= 65536 else 4)
+    head += 4 if flags & 64 else 1
+    size = int.from_bytes(data[at + head : at + head + 4], "big")
+    left = max(0, len(data) - at - head - 4)
+    return flags & 63, at + head + 4 + (left if size == _UNKNOWN_SIZE else size)
 
 
 def _check_drawing(image: Value, source: Packed) -> NDArray[np.uint8]:
@@ -181,5 +209,5 @@ _CHECKS: dict[str, Callable[[Value, Packed], object]] = {
     "DCTDecode": _check_jpeg,
     "JPXDecode": _check_jpeg2000,
     "CCITTFaxDecode": _check_fax,
-    "JBIG2Decode": _check_end,
+    "JBIG2Decode": _check_jbig2,
 }

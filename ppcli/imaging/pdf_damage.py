@@ -135,6 +135,6 @@ def _really_draws(content: bytes, name: str) -> bool:
     document = pikepdf.new()
     try:
         drawing = pikepdf.parse_content_stream(pikepdf.Stream(document, content), "Do")
-    except pikepdf.PdfError:
+    except pikepdf.PikepdfError:
         return True
     return any(str(operand) == name for step in drawing for operand in step.operands)

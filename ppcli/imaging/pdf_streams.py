@@ -1,6 +1,7 @@
 """Streams of a PDF: whether their data are whole, by the filters that pack them."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pikepdf
@@ -18,7 +19,7 @@ _SHORT_NAMES = {
 }
 _FLATE = "FlateDecode"
 GENERAL = frozenset({_FLATE, "LZWDecode", "ASCII85Decode", "ASCIIHexDecode", "RunLengthDecode"})
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 _HEADER, _CHECKSUM = 2, 4  # bytes that zlib puts around what is deflated
 
 
@@ -59,7 +60,7 @@ def packed(stream: Value) -> Packed:
     own = parameters[-1] if len(parameters) == len(filters) > 0 else None
     try:
         data = stream.read_raw_bytes()
-    except pikepdf.PdfError as error:
+    except pikepdf.PikepdfError as error:
         raise UnreadableError("cannot be found in the file") from error
     if len(names) > 1:
         data = _undone(data, names[:-1], parameters[:-1])
@@ -81,7 +82,7 @@ def _undone(data: bytes, names: list[str], parameters: list[Value]) -> bytes:
         if any(one is not None for one in given):
             stream.DecodeParms = pikepdf.Array(given)
         return stream.read_bytes(pikepdf.StreamDecodeLevel.specialized)
-    except (pikepdf.PdfError, pikepdf.ForeignObjectError) as error:
+    except (pikepdf.PikepdfError, UnicodeDecodeError) as error:  # the latter in its message
         raise UnreadableError(f"cannot be decoded ({', '.join(names)})") from error
 
 
@@ -97,26 +98,36 @@ def unpacked(source: Packed, most: int) -> tuple[bytes, bool]:
     """
     if source.by is None:
         return source.data, True
+    if source.by != _FLATE:
+        return _undone(source.data, [source.by], [source.parameters]), True
+    pieces: list[bytes] = []
+    _, right = _inflate(source.data, most, pieces.append)
+    return b"".join(pieces), right
+
+
+def size_unpacked(source: Packed, most: int) -> tuple[int, bool]:
+    """How many bytes `unpacked` would give, without keeping them."""
     if source.by == _FLATE:
-        return _inflated(source.data, most)
-    return _undone(source.data, [source.by], [source.parameters]), True
+        return _inflate(source.data, most, len)
+    data, right = unpacked(source, most)
+    return len(data), right
 
 
-def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
+def _inflate(data: bytes, most: int, take: Callable[[bytes], object]) -> tuple[int, bool]:
     """By hand, since zlib gives nothing of data whose checksum is wrong, and qpdf asks for none."""
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    pieces, size, checksum, ahead = [], 0, 1, data[_HEADER:]
+    size, checksum, ahead = 0, 1, data[_HEADER:]
     try:
         while not engine.eof and size <= most:
             piece = engine.decompress(ahead, _PIECE)
             ahead = engine.unconsumed_tail
             if not piece and not ahead and not engine.eof:
                 raise UnreadableError("ends too early")
-            pieces.append(piece)
+            take(piece)
             size += len(piece)
             checksum = zlib.adler32(piece, checksum)
     except zlib.error as error:
         raise UnreadableError("is damaged") from error
     stored = engine.unused_data[:_CHECKSUM]
     right = len(stored) < _CHECKSUM or int.from_bytes(stored, "big") == checksum
-    return b"".join(pieces), right
+    return size, right

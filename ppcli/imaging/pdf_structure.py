@@ -21,7 +21,7 @@ class Structure:
         """Read where the pages are.
 
         Raises:
-            pikepdf.PdfError: when qpdf finds none.
+            pikepdf.PikepdfError: when qpdf finds none.
         """
         self._file = file
         self._document = self._opened()
