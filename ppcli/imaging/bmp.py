@@ -55,7 +55,7 @@ def _refused(what: str) -> ImageError:
 
 
 def decode_indexed(image: Image.Image, file: BinaryIO) -> Image.Image | None:
-    """The picture of a bitmap with a palette, in RGB; None for one without.
+    """The picture of a bitmap with a palette; None for one without.
 
     Args:
         image: the bitmap, as Pillow has opened it.
@@ -70,18 +70,21 @@ def decode_indexed(image: Image.Image, file: BinaryIO) -> Image.Image | None:
         return None
     file.seek(header.palette_at)
     listed = file.read(header.entries * header.entry_bytes)[: 256 * header.entry_bytes]
-    entries = np.frombuffer(listed, dtype=np.uint8)
-    entries = entries[: entries.size // header.entry_bytes * header.entry_bytes]
+    count = len(listed) // header.entry_bytes
     colours = _GREYS.copy()  # Pillow's for an index beyond the palette
-    bgr = entries.reshape(-1, header.entry_bytes)[:, 2::-1]
-    colours[: len(bgr)] = bgr
+    entries = np.frombuffer(listed, dtype=np.uint8, count=count * header.entry_bytes)
+    colours[:count] = entries.reshape(count, header.entry_bytes)[:, 2::-1]
     file.seek(header.pixels_at)
     width, height = image.size
     if header.compression in (_RLE8, _RLE4):
         indices = decode_runs(file.read(), width, height, header.compression == _RLE4)
     else:
         indices = _unpacked(file, width, height, header.bits)
-    return Image.fromarray(colours[indices if header.height < 0 else indices[::-1]])
+    if header.height > 0:
+        indices = indices[::-1]
+    picture = Image.frombytes("P", (width, height), indices.tobytes())
+    picture.putpalette(colours.tobytes())
+    return picture
 
 
 def _header(file: BinaryIO) -> _Header:

@@ -9,13 +9,12 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-Pixels = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
 
-_GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
+_GREYS = bytes(level for level in range(256) for _ in range(3))
+_CLEAR = (0, 0, 0, 0)
 _HAS_PALETTE, _INTERLACED = 0x80, 0x40
 _EXTENSION, _IMAGE, _CONTROL = b"!", b",", b"\xf9"
 _TO_CLEAR, _TO_PREVIOUS = 2, 3
@@ -27,18 +26,15 @@ class _Frame(NamedTuple):
     width: int
     height: int
     flags: int
-    colours: Pixels  # uint8 (256, 3)
+    colours: bytes  # 256 times RGB
     clear_index: int  # -1 for none
     disposal: int
     data: bytes  # compressed
     end: int  # in the file
 
     @property
-    def place(self) -> tuple[slice, slice]:
-        return (
-            slice(self.top, self.top + self.height),
-            slice(self.left, self.left + self.width),
-        )
+    def place(self) -> Box:
+        return self.left, self.top, self.left + self.width, self.top + self.height
 
 
 class GifScreen:
@@ -54,10 +50,10 @@ class GifScreen:
         width, height, flags, _, _ = struct.unpack("<HHBBB", _exactly(self._file, 7))
         self._colours = _palette(self._file, flags) if flags & _HAS_PALETTE else _GREYS
         self._place = self._file.tell()
-        self._screen: Pixels = np.zeros((height, width, 4), dtype=np.uint8)
+        self._screen = Image.new("RGBA", (width, height), _CLEAR)
         self._drawn = 0
         self._next: _Frame | None = None
-        self._remains: tuple[tuple[slice, slice], Pixels | int] | None = None
+        self._remains: tuple[Box, Image.Image | tuple[int, ...]] | None = None
 
     def seek(self, number: int) -> None:
         """Draw all that come before a frame (one-based), and find where it begins.
@@ -88,35 +84,32 @@ class GifScreen:
         self._draw(frame)
         self._place, self._next = frame.end, None
         self._drawn += 1
-        return Image.fromarray(self._screen)
+        return self._screen
 
     def _draw(self, frame: _Frame) -> None:
-        indices = _indices(frame)
+        picture = _picture(frame)
         if self._remains is not None:
             place, pixels = self._remains
-            self._screen[place] = pixels
+            self._screen.paste(pixels, place)
         self._grow(frame)
-        target = self._screen[frame.place]
         self._remains = None
         if frame.disposal == _TO_CLEAR:
-            self._remains = frame.place, 0
+            self._remains = frame.place, _CLEAR
         elif frame.disposal == _TO_PREVIOUS:
-            self._remains = frame.place, target.copy()
-        shown = indices != frame.clear_index
-        target[shown, :3] = frame.colours[indices[shown]]
-        target[shown, 3] = 255
+            self._remains = frame.place, self._screen.crop(frame.place)
+        self._screen.paste(picture, frame.place, picture if frame.clear_index >= 0 else None)
 
     def _grow(self, frame: _Frame) -> None:
-        height, width, _ = self._screen.shape
-        below = max(0, frame.top + frame.height - height)
-        beside = max(0, frame.left + frame.width - width)
-        if (height + below) * (width + beside) > self._max_pixels:
+        width, height = self._screen.size
+        _, _, right, bottom = frame.place
+        size = max(width, right), max(height, bottom)
+        if size[0] * size[1] > self._max_pixels:
             raise Image.DecompressionBombError
-        if below or beside:
-            self._screen = np.pad(self._screen, ((0, below), (0, beside), (0, 0)))
+        if size != (width, height):
+            self._screen = self._screen.crop((0, 0, *size))
 
 
-def _next_frame(file: BinaryIO, place: int, colours: Pixels) -> _Frame:
+def _next_frame(file: BinaryIO, place: int, colours: bytes) -> _Frame:
     """The frame that starts at or after a place; the file is left where it ends."""
     file.seek(place)
     clear_index, disposal = -1, 0
@@ -150,22 +143,24 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
         yield file.read(size[0])
 
 
-def _palette(file: BinaryIO, flags: int) -> Pixels:
-    colours = _GREYS.copy()
-    listed = np.frombuffer(_exactly(file, 6 << (flags & 7)), dtype=np.uint8).reshape(-1, 3)
-    colours[: len(listed)] = listed
-    return colours
+def _palette(file: BinaryIO, flags: int) -> bytes:
+    listed = _exactly(file, 6 << (flags & 7))
+    return listed + _GREYS[len(listed) :]
 
 
-def _indices(frame: _Frame) -> Pixels:
-    """What a frame holds, uint8 (height, width): decoded as a file of its own, without colours."""
+def _picture(frame: _Frame) -> Image.Image:
+    """What a frame holds, in RGBA: decoded as a file of its own, without colours."""
     size = frame.width, frame.height
     if not all(size):
-        return np.zeros(size[::-1], dtype=np.uint8)
+        return Image.new("RGBA", size)
     screen = struct.pack("<6sHHBBB", b"GIF87a", *size, 0, 0, 0)
     place = struct.pack("<cHHHHB", _IMAGE, 0, 0, *size, frame.flags & _INTERLACED)
     with Image.open(io.BytesIO(screen + place + frame.data), formats=["GIF"]) as image:
-        return np.array(image)
+        indices = Image.frombytes("P", size, image.tobytes())
+    indices.putpalette(frame.colours)
+    if frame.clear_index >= 0:
+        indices.info["transparency"] = frame.clear_index
+    return indices.convert("RGBA")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
