@@ -30,7 +30,7 @@ _BY_SCRIPT = (
 _OTHER_SCRIPTS = "KurintoSans"
 _BOLD = 600
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})  # of Unicode's categories
-_NO_CHARACTER = 0xFFFF
+_NO_CHARACTER, _UNKNOWN = 0xFFFF, "\N{REPLACEMENT CHARACTER}"
 _NOT_PAINTED = frozenset({pdfium.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium.FPDF_TEXTRENDERMODE_CLIP})
 _SHOWN, _LONGEST_NAME = 5, 60
 _GLYPH_SIZE = 12.0
@@ -166,7 +166,10 @@ def lost_characters(page: pypdfium2.PdfPage, things: Things) -> Lost:
             textpage = page.get_textpage()
         font = pdfium.FPDFTextObj_GetFont(thing)
         name, address = _name_of(font), ctypes.cast(font, ctypes.c_void_p).value
-        for character, times in Counter(_text_of(thing, textpage)).items():
+        text = _text_of(thing, textpage)
+        if not text and not _tells_letters_apart(font):
+            text = _UNKNOWN
+        for character, times in Counter(text).items():
             key = address, character
             if key not in has_glyph:
                 has_glyph[key] = _shows_nothing_by_itself(character) or _has_glyph(font, character)
@@ -217,6 +220,11 @@ def _has_glyph(font: _Pointer, character: str) -> bool:
     return bool(outline) and outline != _outline(font, _NO_CHARACTER)
 
 
+def _tells_letters_apart(font: _Pointer) -> bool:
+    """Whether PDFium knows which of its glyphs are which letters; else it may give no text."""
+    return _outline(font, ord("A")) != _outline(font, ord("B"))
+
+
 def _outline(font: _Pointer, code: int) -> list[tuple[float, float]]:
     path = pdfium.FPDFFont_GetGlyphPath(font, code, _GLYPH_SIZE)
     points = []
@@ -253,5 +261,5 @@ def described(lost: Lost) -> str:
     return (
         f"{number:,} character{'s' * (number > 1)} of text in fonts that are not embedded "
         f"{'have' if number > 1 else 'has'} no glyph here ({'; '.join(some)}); "
-        "install fonts for them"
+        "embed them, or install fonts for them"
     )

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from typing import BinaryIO
 
 SIGNATURE_BYTES = 32
 
@@ -44,7 +45,9 @@ _NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 # passed over like any other file.
 _NOT_IN_FOLDERS = frozenset({"EPS"})
 _PDF = ".pdf"
-_JUNK_BYTES = 1024  # that readers of PDF allow before its signature
+_JUNK_BYTES = 1024  # that readers of PDF allow before its signature, and after its end
+_LATE_PDF = re.compile(rb"%PDF-\d")
+_END_OF_PDF = re.compile(rb"startxref\s+\d+\s+%%EOF")
 
 _EXTENSIONS = frozenset(
     {
@@ -71,36 +74,40 @@ def has_image_extension(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in _EXTENSIONS
 
 
-def sniff_file(path: str) -> str | None:
-    """The format that a regular file announces, or None; also None where it cannot be read."""
-    return _sniffed(path, sniff)
-
-
-def _sniffed(
-    path: str, judge: Callable[[bytes], str | None], size: int = SIGNATURE_BYTES
-) -> str | None:
-    try:
-        if not os.path.isfile(path):  # to open a pipe would be to wait for its writer
-            return None
-        with open(path, "rb") as file:
-            return judge(file.read(size))
-    except (OSError, ValueError):
-        return None
-
-
-def _pdf_after_junk(head: bytes) -> str | None:
-    return "PDF" if b"%PDF-" in head else None
-
-
 def sniff_pages(path: str) -> str | None:
-    """The format of a regular file; PDF also where junk stands before the signature of one."""
-    found = sniff_file(path)
-    if found is None and path.lower().endswith(_PDF):
-        return _sniffed(path, _pdf_after_junk, _JUNK_BYTES)
-    return found
+    """The format of a regular file, or None; also None where it cannot be read.
+
+    PDF also where junk stands before its signature.
+    """
+    named = path.lower().endswith(_PDF)
+    return _sniffed(path, lambda head, file: sniff(head) or _late_pdf(head, file, named))
 
 
 def has_image_signature(path: str) -> bool:
     """Whether a regular file starts the way images do; False where it cannot be read."""
-    found = sniff_file(path)
+    found = _sniffed(path, lambda head, file: sniff(head) or _late_pdf(head, file, named=False))
     return found is not None and found not in _NOT_IN_FOLDERS
+
+
+def _sniffed(path: str, judge: Callable[[bytes, BinaryIO], str | None]) -> str | None:
+    try:
+        if not os.path.isfile(path):  # to open a pipe would be to wait for its writer
+            return None
+        with open(path, "rb", buffering=0) as file:
+            return judge(file.read(_JUNK_BYTES), file)
+    except (OSError, ValueError):
+        return None
+
+
+def _late_pdf(head: bytes, file: BinaryIO, named: bool) -> str | None:
+    """PDF, where its signature comes late, and either its name or its end says so too.
+
+    A text that merely mentions the signature has neither.
+    """
+    if not _LATE_PDF.search(head):
+        return None
+    if not named:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _JUNK_BYTES))
+        if not _END_OF_PDF.search(file.read(_JUNK_BYTES)):
+            return None
+    return "PDF"

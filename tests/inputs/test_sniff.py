@@ -9,7 +9,6 @@ from ppcli.inputs.sniff import (
     has_image_extension,
     has_image_signature,
     sniff,
-    sniff_file,
     sniff_pages,
 )
 
@@ -71,10 +70,53 @@ def test_a_pdf_is_known_by_its_name_where_its_signature_comes_late(tmp_path) -> 
     assert found == {"a.pdf": "PDF", "b.PDF": "PDF", "c": "PDF", "d": None, "e.pdf": "PNG"}
 
 
+JUNK = {
+    "byte order mark": b"\xef\xbb\xbf",
+    "headers of HTTP": b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n",
+    "blank lines": b"\r\n" * 20,
+    "much": b"x" * 1000,
+    "nothing": b"",
+}
+BODY = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n" + b"\x93" * 3000 + b"\nstartxref\n12\n%%EOF\n"
+
+
+@pytest.mark.parametrize("name", ["a", "a.bin", "a.txt", "a.pdf", "a.png"])
+@pytest.mark.parametrize("junk", JUNK)
+def test_a_pdf_is_known_by_its_content(tmp_path, junk: str, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(JUNK[junk] + BODY + b"</html>" * 20)
+    assert sniff_pages(str(path)) == "PDF"
+    assert has_image_signature(str(path))
+
+
+TEXTS = {
+    "a letter": b"Files that begin with %PDF-1.7 are PDFs.\n",
+    "a program": b'out = b"%PDF-1.7\\n"\nout += b"startxref\\n%d\\n%%EOF"\n',
+    "no version": b"\n" + BODY.replace(b"%PDF-1.7", b"%PDF-x"),
+    "too late": b"x" * 1100 + BODY,
+    "an end far from the end": b" " + BODY + b" " * 1100,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_that_mention_the_signature_are_no_pdf(tmp_path, text: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(TEXTS[text].replace(b"%PDF-1.7", b" %PDF-1.7"))
+    assert sniff_pages(str(path)) is None
+    assert not has_image_signature(str(path))
+
+
+def test_other_signatures_come_first(tmp_path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.gif", comment=b"%PDF-1.7")
+    with (tmp_path / "a.gif").open("ab") as file:
+        file.write(BODY)
+    assert sniff_pages(str(tmp_path / "a.gif")) == "GIF"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_pipes_are_not_waited_for(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert sniff_file(str(tmp_path / "pipe")) is None
+    assert sniff_pages(str(tmp_path / "pipe")) is None
 
 
 def test_extensions_of_either_case() -> None:
