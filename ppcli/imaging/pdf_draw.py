@@ -39,7 +39,7 @@ class Side:
 
     def is_nearly(self, pixels: int) -> bool:
         """Whether it is these pixels, rounded up or down."""
-        return self.exact - 1 - self.noise < pixels < self.exact + 1 + self.noise
+        return pixels in (self.pixels, math.floor(self.exact + self.noise))
 
 
 def sides_at(page: pypdfium2.PdfPage, dpi: float) -> tuple[Side, Side]:
