@@ -17,7 +17,8 @@ Pixels = NDArray[np.uint8]
 _FILE_HEADER = 14
 _CORE_HEADER = 12  # of OS/2: short sizes, and palettes of three bytes an entry
 _RAW, _RLE8, _RLE4, _BITFIELDS = 0, 1, 2, 3
-_OS2_HEADERS = (16, 64)  # their compressions are others
+_SHORT_HEADERS = range(13, 40)  # of OS/2 2 without its last fields
+_OS2_HEADER = 64  # its compressions are others
 _DEPTHS = (1, 4, 8, 16, 24, 32)
 _GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
 
@@ -37,9 +38,11 @@ class _Header(NamedTuple):
 def unsupported(file: BinaryIO) -> ImageError | None:
     """Why the pixels of a bitmap have no reader here, if they have none."""
     header = _header(file)
+    if header.size in _SHORT_HEADERS:
+        return _refused(f"its OS/2 header of {header.size} bytes")
     if header.bits not in _DEPTHS:
         return None  # damage rather than a kind
-    if header.size in _OS2_HEADERS and header.compression not in (_RAW, _RLE8, _RLE4):
+    if header.size == _OS2_HEADER and header.compression not in (_RAW, _RLE8, _RLE4):
         return _refused("its OS/2 compression")
     if header.compression > _BITFIELDS:
         return _refused(f"its compression {header.compression}")
@@ -89,7 +92,7 @@ def decode_indexed(image: Image.Image, file: BinaryIO) -> Image.Image | None:
 
 def _header(file: BinaryIO) -> _Header:
     file.seek(0)
-    head = file.read(_FILE_HEADER + 40)
+    head = file.read(_FILE_HEADER + 40).ljust(_FILE_HEADER + 40, b"\0")
     base = _FILE_HEADER if head[:2] == b"BM" else 0
     (size,) = struct.unpack_from("<I", head, base)
     if size == _CORE_HEADER:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging import bmp, psd
+from ppcli.imaging import bmp, ppm, psd
 from ppcli.imaging.apng import ApngScreen
 from ppcli.imaging.colour import Colour, to_rgb, upright
 from ppcli.imaging.direct import decode_directly, worth_reading
@@ -54,6 +54,7 @@ _DECODERS: dict[str, Callable[[Image.Image, BinaryIO], Image.Image | None]] = {
 _UNSUPPORTED: dict[str, Callable[[BinaryIO], ImageError | None]] = {
     "BMP": bmp.unsupported,
     "JPEG": unsupported_jpeg,
+    "PPM": ppm.unsupported,
     "PSD": psd.unsupported,
 }
 _LAYERED = "PSD"  # its frames are layers of the one picture that Pillow gives first
@@ -251,10 +252,15 @@ class ImageSource:
             return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
+        return self._explain_content(doing, error)
+
+    def _explain_content(self, doing: str, error: BaseException) -> ImageError:
         if isinstance(error, EOFError) and doing == "find":
             return ImageError(ErrorCode.TRUNCATED, "the file ends before")
         if isinstance(error, UnidentifiedImageError):
             return self._unidentified()
+        if isinstance(error, NotImplementedError):
+            return ImageError(ErrorCode.UNSUPPORTED_MODE, f"{error}; convert the image first")
         return self._unsupported() or self._cut_or_damaged(doing, error)
 
     def _unidentified(self) -> ImageError:

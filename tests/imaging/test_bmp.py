@@ -109,6 +109,8 @@ def test_what_is_not_read_is_named(tmp_path) -> None:
         "RLE24 of OS/2": bmp(4, 4, 24, rows, None, 4, 64),
         "4-bit fields": bmp(4, 4, 16, rows, None, BITFIELDS, 56, (0xF00, 0xF0, 0xF, 0xF000)),
     }
+    short = struct.pack("<2sIHHI4I", b"BM", 94, 0, 0, 30, 16, 4, 4, 1 | 24 << 16) + rows
+    kinds["OS/2 header of 16 bytes"] = short
     for name, data in kinds.items():
         assert outcome_of(tmp_path / "a", data) is ErrorCode.UNSUPPORTED_MODE, name
     odd_depth = bytearray(bmp(4, 4, 24, rows))

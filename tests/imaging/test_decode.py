@@ -1,5 +1,6 @@
 import io
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -126,6 +127,21 @@ def test_what_is_not_an_image(tmp_path) -> None:
     assert code_of(path) is ErrorCode.UNSUPPORTED_FORMAT
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     assert code_of(path) is ErrorCode.UNSUPPORTED_FORMAT
+
+
+def test_kinds_without_a_reader_are_named(tmp_path) -> None:
+    floats = np.linspace(0, 1, 64, dtype="<f4").tobytes()
+    path = tmp_path / "a"
+    path.write_bytes(b"PF\n4 5\n-1.0\n" + floats)
+    assert code_of(path) is ErrorCode.UNSUPPORTED_MODE
+    path.write_bytes(b"Pf\n8 8\n-1.0\n" + floats)
+    assert code_of(path) is ErrorCode.UNSUPPORTED_MODE
+    path.write_bytes(b"P7\nWIDTH 4\nHEIGHT 4\nDEPTH 4\nMAXVAL 255\nENDHDR\n" + floats)
+    assert code_of(path) is ErrorCode.UNSUPPORTED_FORMAT
+    texture = struct.pack("<4s7I44x", b"DDS ", 124, 0x1007, 4, 4, 0, 0, 0)
+    half_floats = struct.pack("<4I20x4I4x", 32, 4, 113, 0, 0x1000, 0, 0, 0)
+    path.write_bytes(texture + half_floats + floats)
+    assert code_of(path) is ErrorCode.UNSUPPORTED_MODE
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "GIF", "BMP", "PPM"])
