@@ -261,7 +261,8 @@ class ImageSource:
             return self._unidentified()
         if isinstance(error, NotImplementedError):
             return ImageError(ErrorCode.UNSUPPORTED_MODE, f"{error}; convert the image first")
-        return self._unsupported() or self._cut_or_damaged(doing, error)
+        asked = doing == "identify" or not self._file.past_end
+        return (self._unsupported() if asked else None) or self._cut_or_damaged(doing, error)
 
     def _unidentified(self) -> ImageError:
         kind = sniff(self._head)
@@ -285,10 +286,11 @@ class ImageSource:
         """What the file is, when that has no reader."""
         judge = _UNSUPPORTED.get(self._kind)
         past_end = self._file.past_end
+        refusal = None
         with suppress(Exception):  # its header is damaged too
-            return judge(self._file) if judge else None
+            refusal = judge(self._file) if judge else None
         self._file.past_end = past_end
-        return None
+        return refusal
 
     @property
     def _kind(self) -> str:

@@ -101,6 +101,14 @@ def test_cut_rows_are_truncated(tmp_path, bits: int) -> None:
         assert outcome_of(tmp_path / "a", whole[:-size]) is ErrorCode.TRUNCATED
 
 
+@pytest.mark.parametrize("size", [1, 40, 100])
+def test_cut_bit_fields_are_truncated(tmp_path, size: int) -> None:
+    rows = np.random.default_rng(0).integers(0, 256, 16 * 16 * 2, dtype=np.uint8).tobytes()
+    whole = bmp(16, 16, 16, rows, None, BITFIELDS, 56, (0xF800, 0x7E0, 0x1F, 0))
+    assert isinstance(outcome_of(tmp_path / "a", whole), np.ndarray)
+    assert outcome_of(tmp_path / "a", whole[:-size]) is ErrorCode.TRUNCATED
+
+
 def test_what_is_not_read_is_named(tmp_path) -> None:
     rows = bytes(64)
     kinds = {
