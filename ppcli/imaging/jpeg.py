@@ -127,9 +127,7 @@ def _kind_without_reader(marker: int, bits: int, channels: int) -> str | None:
         return f"with {channels} channels"
     if marker & 3 == 3:
         return "without loss"
-    if marker & 4:
-        return "in a hierarchy"
-    return "with arithmetic coding" if marker & 8 else None
+    return "in a hierarchy" if marker & 4 else None
 
 
 def _refused(kind: str) -> ImageError:

@@ -6,6 +6,7 @@
 import itertools
 import sys
 import tempfile
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,24 @@ HEIGHT, WIDTH = 13, 21
 BACKGROUND = (20, 150, 240)
 LIMIT = 1 << 26
 REFUSALS = (ErrorCode.UNSUPPORTED_MODE, ErrorCode.UNSUPPORTED_FORMAT)
+
+# With arithmetic coding, which nothing here writes: a ramp of grey, and progressive colours.
+ARITHMETIC = {
+    "L": (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsL"
+        "EBYQERMUFRUVDA8XGBYUGBIUFRT/yQALCAAQABgBAREA/8wABgAQEAX/2gAIAQEAAD8A/wDkS3wYw3QL6S99WscsNPDH"
+        "hw77mPAPdb+L1tOg/9k="
+    ),
+    "RGB": (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsL"
+        "EBYQERMUFRUVDA8XGBYUGBIUFRT/2wBDAQMEBAUEBQkFBQkUDQsNFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU"
+        "FBQUFBQUFBQUFBQUFBQUFBQUFBT/ygARCAAQABgDASIAAhEBAxEB/8wABgAQARD/2gAMAwEAAhADEAAAAf8Aut+DOmqR"
+        "VxqcwkCmV9iKDP/MAAQQBf/aAAgBAQABBQIa5nmQhn1z+SYRgP/MAAQRBf/aAAgBAwEBPwEWXMU1y9AvfloQ/8wABBEF"
+        "/9oACAECAQE/ATsDDmdrTSyiwID/zAAEEAX/2gAIAQEABj8CXhPy/8wABBAF/9oACAEBAAE/IUzUWP/MAAL/2gAMAwEA"
+        "AgADAAAAEB4Q/8wABBEF/9oACAEDAQE/EKlgYP/MAAQRBf/aAAgBAgEBPxCpCMD/zAAEEAX/2gAIAQEAAT8Qqhxg7dsA"
+        "yS3/2Q=="
+    ),
+}
 
 
 class Case(NamedTuple):
@@ -117,6 +136,10 @@ def jpeg_cases() -> Iterator[Case]:
         start = data.index(b"\xff\xee")
         bare = data[:start] + data[start + 16 :]
         yield from _jpeg(f"{space}, without Adobe", bare, "CMYK")
+    for mode, text in ARITHMETIC.items():
+        yield from _jpeg(f"arithmetic, {mode}", b64decode(text), mode)
+    ramp = np.broadcast_to(np.arange(24)[:, None] * 10, (16, 24, 1))
+    yield Case("arithmetic, by its pixels", b64decode(ARITHMETIC["L"]), shown(ramp), 6)
     yield Case("lossless", imagecodecs.jpeg_encode(smooth(3), lossless=True), smooth(3))
     deep, levels = smooth(1)[..., 0].astype(np.uint16) << 4, shown(smooth(1))
     for lossless in (False, True):
@@ -161,7 +184,9 @@ def avif_cases() -> Iterator[Case]:
             decoded = imagecodecs.avif_decode(data).reshape(*made.shape[:2], -1)
             name = f"{channels} channels, {bits} bits, {layout}, {level}"
             # decoders differ in how they spread colour that is stored for several pixels
-            yield Case(name, data, shown(decoded >> bits - 8), 10 if layout in ("422", "420") else 3)
+            yield Case(
+                name, data, shown(decoded >> bits - 8), 10 if layout in ("422", "420") else 3
+            )
 
 
 def jpeg_2000_cases() -> Iterator[Case]:
