@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.imaging.pdf_streams import GENERAL, Packed, UnreadableError, packed, size_unpacked
-from ppcli.imaging.pdf_structure import Value, entry
+from ppcli.imaging.pdf_structure import Value, entry, spelled
 
 _COMPONENTS = {
-    "/DeviceGray": 1,
-    "/CalGray": 1,
-    "/G": 1,
-    "/Indexed": 1,
-    "/I": 1,
-    "/Separation": 1,
-    "/DeviceRGB": 3,
-    "/CalRGB": 3,
-    "/RGB": 3,
-    "/Lab": 3,
-    "/DeviceCMYK": 4,
-    "/CMYK": 4,
+    "DeviceGray": 1,
+    "CalGray": 1,
+    "G": 1,
+    "Indexed": 1,
+    "I": 1,
+    "Separation": 1,
+    "DeviceRGB": 3,
+    "CalRGB": 3,
+    "RGB": 3,
+    "Lab": 3,
+    "DeviceCMYK": 4,
+    "CMYK": 4,
 }
 _NOT_ITS_OWN = ("/SMask", "/Mask", "/Metadata", "/Alternates", "/OPI", "/OC", "/StructParent")
 _BITS = frozenset({1, 2, 4, 8, 16})
@@ -83,22 +83,24 @@ def _bytes_needed(image: Value, source: Packed) -> int | None:
     components = _components(entry(image, "/ColorSpace"))
     if entry(image, "/ImageMask") is True:
         bits, components = 1, 1
-    if components is None or bits not in _BITS or not isinstance(width, int):
+    if components is None or not all(isinstance(one, int) for one in (width, height, bits)):
+        return None
+    if bits not in _BITS:
         return None
     row = -(-width * bits * components // 8) + (source.by == "FlateDecode" and source.has_predictor)
-    return row * height if isinstance(height, int) else None
+    return int(row * height)
 
 
 def _components(space: Value) -> int | None:
     if isinstance(space, pikepdf.Name):
-        return _COMPONENTS.get(str(space))
+        return _COMPONENTS.get(spelled(space))
     if not isinstance(space, pikepdf.Array) or None in (parts := list(space)) or not parts:
         return None
-    kind = str(parts[0])
-    if kind == "/ICCBased" and len(parts) > 1:
+    kind = spelled(parts[0])
+    if kind == "ICCBased" and len(parts) > 1:
         number = entry(parts[1], "/N")
         return number if isinstance(number, int) else None
-    if kind == "/DeviceN" and len(parts) > 1 and isinstance(parts[1], pikepdf.Array):
+    if kind == "DeviceN" and len(parts) > 1 and isinstance(parts[1], pikepdf.Array):
         return len(parts[1])
     return _COMPONENTS.get(kind)
 

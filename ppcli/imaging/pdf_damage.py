@@ -1,6 +1,7 @@
 """What a PDF page draws and cannot be read: without this check it would be white, and sound."""
 
 import re
+import warnings
 from collections.abc import Iterator
 
 import pikepdf
@@ -8,10 +9,10 @@ import pikepdf
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.pdf_codecs import check_image
 from ppcli.imaging.pdf_streams import GENERAL, UnreadableError, packed, unpacked
-from ppcli.imaging.pdf_structure import Value, entry
+from ppcli.imaging.pdf_structure import Value, entry, spelled
 
 _DRAWS = re.compile(rb"/([^\s/<>\[\](){}%]+)\s+Do\b")
-_ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
+_NOT_ASCII = re.compile(rb"[^!-~]")
 _DEEPEST = 12
 _MOST_BYTES = 256 << 20  # of what one stream draws
 _HIDDEN = 2 | 32  # flags of annotations
@@ -44,11 +45,14 @@ class DamageCheck:
     def _check_drawing(self, content: bytes, resources: Value, deep: int) -> None:
         things = entry(resources, "/XObject")
         for written in sorted(set(_DRAWS.findall(content))):
-            name = "/" + _ESCAPED.sub(_unescaped, written).decode("utf-8", "surrogateescape")
+            name = "/" + written.decode("ascii", "backslashreplace")
+            key = _as_key(written)
+            if key is None:
+                continue
             try:
-                self._check_thing(entry(things, name), name, resources, deep)
+                self._check_thing(entry(things, key), name, resources, deep)
             except UnreadableError:
-                if _really_draws(content, name):
+                if _really_draws(content, key):
                     raise
 
     def _check_thing(self, thing: Value, name: str, resources: Value, deep: int) -> None:
@@ -57,9 +61,9 @@ class DamageCheck:
         if thing.objgen in self._sound:
             return
         doubts = len(self._doubts)
-        if entry(thing, "/Subtype") == "/Form":
+        if spelled(entry(thing, "/Subtype")) == "Form":
             self._check_form(thing, name, resources, deep)
-        elif entry(thing, "/Subtype") == "/Image":
+        elif spelled(entry(thing, "/Subtype")) == "Image":
             self._check_image(thing, name)
         if len(self._doubts) == doubts:
             self._sound.add(thing.objgen)
@@ -100,10 +104,18 @@ class DamageCheck:
 
 
 def _contents(page: Value) -> list[Value]:
-    for key, content in page.items():  # where the key alone tells that there should be something
-        if key == "/Contents":
-            return list(content) if isinstance(content, pikepdf.Array) else [content]
-    return []
+    content = entry(page, "/Contents")
+    if content is None and not _has_key(page, "/Contents"):
+        return []
+    return list(content) if isinstance(content, pikepdf.Array) else [content]
+
+
+def _has_key(of: Value, key: str) -> bool:
+    """Whether there is such a key, although what it leads to is missing."""
+    try:
+        return any(one == key for one, _ in of.items())
+    except UnicodeDecodeError:  # of another key
+        return False
 
 
 def _looks(page: Value) -> Iterator[Value]:
@@ -113,7 +125,7 @@ def _looks(page: Value) -> Iterator[Value]:
         flags, state = entry(one, "/F"), entry(one, "/AS")
         look = entry(entry(one, "/AP"), "/N")
         if isinstance(look, pikepdf.Dictionary) and isinstance(state, pikepdf.Name):
-            look = entry(look, str(state))
+            look = entry(look, state)
         if isinstance(look, pikepdf.Stream) and not (isinstance(flags, int) and flags & _HIDDEN):
             yield look
 
@@ -126,15 +138,22 @@ def _inherited(page: Value, key: str) -> Value:
     return None
 
 
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    return bytes([int(found[1], 16)])
+def _as_key(written: bytes) -> Value:
+    """A name as it is written in a content; None where it has escapes that are none."""
+    escaped = _NOT_ASCII.sub(lambda found: b"#%02x" % found[0][0], written)
+    try:
+        return pikepdf.Object.parse(b"/" + escaped)
+    except pikepdf.PikepdfError:
+        return None
 
 
-def _really_draws(content: bytes, name: str) -> bool:
+def _really_draws(content: bytes, name: Value) -> bool:
     """Whether a name stands there as an operand, and not within a text."""
     document = pikepdf.new()
     try:
-        drawing = pikepdf.parse_content_stream(pikepdf.Stream(document, content), "Do")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a content that is not as it should be
+            drawing = pikepdf.parse_content_stream(pikepdf.Stream(document, content), "Do")
     except pikepdf.PikepdfError:
         return True
-    return any(str(operand) == name for step in drawing for operand in step.operands)
+    return any(operand == name for step in drawing for operand in step.operands)

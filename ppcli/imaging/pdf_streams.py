@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pikepdf
 
-from ppcli.imaging.pdf_structure import Value, entry
+from ppcli.imaging.pdf_structure import Value, entry, spelled
 
 _SHORT_NAMES = {
     "AHx": "ASCIIHexDecode",
@@ -56,7 +56,7 @@ def packed(stream: Value) -> Packed:
     """
     filters = _listed(entry(stream, "/Filter"))
     parameters = _listed(entry(stream, "/DecodeParms"))
-    names = [_SHORT_NAMES.get(name, name) for name in (str(one)[1:] for one in filters)]
+    names = [_SHORT_NAMES.get(name, name) for name in map(spelled, filters)]
     own = parameters[-1] if len(parameters) == len(filters) > 0 else None
     try:
         data = stream.read_raw_bytes()

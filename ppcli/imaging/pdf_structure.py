@@ -1,5 +1,6 @@
 """What a PDF file is made of: its pages as dictionaries, which PDFium does not show."""
 
+import logging
 import math
 from collections.abc import Iterator
 from decimal import Decimal
@@ -7,6 +8,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import pikepdf
 
+logging.getLogger("pikepdf").addHandler(logging.NullHandler())  # what counts becomes a row
 Value: TypeAlias = Any  # of an entry: any file may have any kind of value anywhere
 
 
@@ -65,9 +67,14 @@ def _places_of_pages(document: pikepdf.Pdf) -> list[tuple[int, int]]:
     return found
 
 
-def entry(of: Value, key: str) -> Value:
+def entry(of: Value, key: str | pikepdf.Name) -> Value:
     """What a dictionary, or that of a stream, has under a key; None for nothing."""
     return of.get(key) if isinstance(of, pikepdf.Dictionary | pikepdf.Stream) else None
+
+
+def spelled(name: Value) -> str:
+    """A name without its slash; "" for what is no name."""
+    return bytes(name)[1:].decode("utf-8", "replace") if isinstance(name, pikepdf.Name) else ""
 
 
 def user_unit(page: Value) -> float:

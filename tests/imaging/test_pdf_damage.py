@@ -244,6 +244,8 @@ def test_what_is_drawn_and_is_not_there(of) -> None:
     assert of([Page(DRAWN, image_object=b"")])[0] is CORRUPT
     assert of([Page(DRAWN, image_object=b"null")])[0] is CORRUPT
     assert of([Page("/#49m Do")]) == (SOUND, None)  # another way to write it
+    assert of([Page("/stray#z Do")]) == (SOUND, None)
+    assert of([Page("/é#fe Do")])[0] is CORRUPT
     assert of([Page("BT /F 8 Tf 5 5 Td (as in /Other Do, for one) Tj ET")]) == (SOUND, None)
     assert of([Page("% /Other Do\n/Im Do")]) == (SOUND, None)
 
