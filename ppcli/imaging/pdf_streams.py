@@ -115,6 +115,8 @@ def size_unpacked(source: Packed, most: int) -> tuple[int, bool]:
 
 def _inflate(data: bytes, most: int, take: Callable[[bytes], object]) -> tuple[int, bool]:
     """By hand, since zlib gives nothing of data whose checksum is wrong, and qpdf asks for none."""
+    if not data:
+        return 0, True  # so qpdf writes what is empty
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     size, checksum, ahead = 0, 1, data[_HEADER:]
     try:

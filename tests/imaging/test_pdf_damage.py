@@ -188,6 +188,7 @@ CONTENT = zlib.compress(b"0 0 1 rg 10 10 30 30 re f\n" + NOISE.bytes(99).hex().e
         (stream("/Filter/FlateDecode", CONTENT[:-4]), SOUND),  # without its checksum
         (stream("/Filter[/ASCIIHexDecode/FlateDecode]", hexed(CONTENT)), SOUND),
         (stream("", b""), SOUND),
+        (stream("/Filter/FlateDecode", b""), SOUND),
         (stream("/Filter/FlateDecode", zlib.compress(b"")), SOUND),
         (b"[]", SOUND),
         (b"", CORRUPT),
@@ -197,7 +198,6 @@ CONTENT = zlib.compress(b"0 0 1 rg 10 10 30 30 re f\n" + NOISE.bytes(99).hex().e
         (b"[99 0 R]", CORRUPT),
         (stream("/Filter/FlateDecode", CONTENT[:40]), CORRUPT),
         (stream("/Filter/FlateDecode", CONTENT[:-5]), CORRUPT),
-        (stream("/Filter/FlateDecode", b""), CORRUPT),
         (stream("/Filter/FlateDecode", b"\x93" * 90), CORRUPT),
         (stream("/Filter[/ASCIIHexDecode/FlateDecode]", hexed(CONTENT[:40])), CORRUPT),
         (stream("/Filter/ASCII85Decode", b"\xff\xfe!!zz~>"), CORRUPT),
