@@ -34,9 +34,15 @@ def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
     TIFF itself while loading and then drops the tag.
     """
     try:
-        turn = _TURNS.get(_exif(image).get(ExifTags.Base.Orientation, 1))
+        orientation = _exif(image).get(ExifTags.Base.Orientation, 1)
     except Exception:
-        turn = None
+        orientation = 1
+    return turned(pixels, orientation)
+
+
+def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Pixels, (height, width, 3), upright, of which EXIF has this orientation."""
+    turn = _TURNS.get(orientation)
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 

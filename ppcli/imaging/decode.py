@@ -24,11 +24,11 @@ from ppcli.imaging.jpeg2000 import decode_jpeg_2000
 from ppcli.imaging.lengths import is_whole
 from ppcli.imaging.pcx import require_palette
 from ppcli.imaging.png import decode_keyed
-from ppcli.imaging.reading import TIFF
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
-# EPS starts a program of the system to draw itself, and the others are names without a decoder.
-_REFUSED = frozenset({"EPS", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
+# EPS starts a program of the system to draw itself, TIFF has a reader of its own here, and the
+# others are names without a decoder.
+_REFUSED = frozenset({"EPS", "TIFF", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
 _NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
 _FIELD_BYTES = 4096  # up to this a decoder asks for just what it needs, above it for a block
 
@@ -215,8 +215,6 @@ class ImageSource:
                 else:
                     self._image.seek(number - 1)
         except ImageError as error:
-            if self.format == TIFF:  # the list of its pages is there, whatever one of them holds
-                raise
             last = f" and all to {self.frames:,}" if number < self.frames else ""
             message = f"frame {number:,}{last} cannot be reached: {error.message}"
             raise UnreachableFrameError(error.code, message) from error

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppcli.imaging.colour import Colour
 from ppcli.imaging.decode import ImageSource, open_regular
-from ppcli.imaging.reading import PDF, Reading
+from ppcli.imaging.reading import PAGED, TIFF, Reading
 from ppcli.inputs.sniff import sniff_pages
 
 
@@ -39,12 +39,17 @@ def open_source(path: str, reading: Reading) -> PageSource:
     Raises:
         ImageError: when it cannot be read, or is nothing that is read here.
     """
-    if sniff_pages(path) != PDF:
+    kind = sniff_pages(path)
+    if kind not in PAGED:
         return ImageSource(path, reading.max_image_pixels)
-    from ppcli.imaging.pdf import PdfSource  # PDFium takes a while to load
-
     file = open_regular(path)
     try:
+        if kind == TIFF:
+            from ppcli.imaging.tiff import TiffSource
+
+            return TiffSource(file, reading.max_image_pixels)
+        from ppcli.imaging.pdf import PdfSource  # PDFium takes a while to load
+
         return PdfSource(file, reading)
     except BaseException:
         file.close()

@@ -44,8 +44,17 @@ def hostile(*pages: str, known: bool = False) -> bytes:
 
 
 def sabotaged(tiff: bytes, *pages: str) -> bytes:
-    """A TIFF file with a verb for each page behind its end, where no other reader looks."""
-    text = _SIGNATURE + b" " + " ".join(pages).encode()
+    """A little-endian TIFF file with a verb for each page behind its end, where no reader looks.
+
+    A page is known by the place of its directory, since it may be opened as the only one.
+    """
+    (place,) = struct.unpack_from("<I", tiff, 4)
+    verbs = []
+    for verb in pages:
+        verbs.append(f"{place}:{verb}")
+        (entries,) = struct.unpack_from("<H", tiff, place)
+        (place,) = struct.unpack_from("<I", tiff, place + 2 + 12 * entries)
+    text = _SIGNATURE + b" " + " ".join(verbs).encode()
     return tiff + text + struct.pack("<I", len(text))
 
 
@@ -148,12 +157,11 @@ class SabotagedTiff(TiffImageFile):
         self._verbs = _verbs_behind(self.fp)
 
     def load(self) -> object:
-        if self._verbs:
-            _do(self._verbs[self.tell()])
+        _do(self._verbs.get(self._frame_pos[self.tell()], "ok"))
         return super().load()
 
 
-def _verbs_behind(file: BinaryIO) -> list[str]:
+def _verbs_behind(file: BinaryIO) -> dict[int, str]:
     position = file.tell()
     file.seek(0, os.SEEK_END)
     file.seek(-min(file.tell(), _TRAILER_BYTES), os.SEEK_CUR)
@@ -161,7 +169,8 @@ def _verbs_behind(file: BinaryIO) -> list[str]:
     file.seek(position)
     (length,) = struct.unpack("<I", end[-4:])
     text = end[-4 - length : -4]
-    return text.decode().split()[1:] if text.startswith(_SIGNATURE) else []
+    words = text.decode().split()[1:] if text.startswith(_SIGNATURE) else []
+    return {int(place): verb for place, _, verb in (word.partition(":") for word in words)}
 
 
 def _accept(prefix: bytes) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ppcli.errors import ImageError
-from ppcli.imaging import decode
+from ppcli.imaging import decode, source
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.reading import Reading
 from ppcli.inputs.refs import ImageRef
@@ -27,6 +27,7 @@ def opened(monkeypatch) -> Iterator[list[str]]:
         return files[-1]
 
     monkeypatch.setattr(decode, "open_regular", watched)
+    monkeypatch.setattr(source, "open_regular", watched)
     yield paths
     assert all(file.closed for file in files)
 

@@ -1,0 +1,276 @@
+"""TIFF files, one page at a time: each page is opened as if it were the only one.
+
+So no page sees what another one left behind in a decoder, and one that is odd costs itself only.
+"""
+
+import errno
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.imaging.colour import Colour
+from ppcli.imaging.reading import TIFF
+from ppcli.imaging.tiff_pixels import check_kind, pixels_of
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it has to say becomes a row
+
+# Orientation and XMP are not for Pillow, which turns by both; viewers turn by the first, as we do.
+_HIDDEN, _NO_TAG = (274, 700), b"\xff\xff"
+# What pixels depend on beside the strips themselves: sizes, bits, where they are, palette, tables.
+_NEEDED = frozenset({258, 273, 279, 320, 324, 325, 338, 339, 347, 530})
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 16: 8}
+_BIG = 43  # the version of BigTIFF; 42 otherwise
+_SPARSE_ADVICE = "write it anew with all its data, as gdal_translate -co SPARSE_OK=FALSE does"
+
+
+class TiffSource:
+    """An open TIFF file.
+
+    Attributes:
+        format: TIFF.
+        frames: how many pages it has; one whose directory is cut off counts.
+        failed: always False: a page that fails says nothing of the others.
+        warning: always None.
+    """
+
+    format, failed = TIFF, False
+    warning: str | None = None
+
+    def __init__(self, file: BinaryIO, max_image_pixels: int) -> None:
+        """Read where its pages are; none is decoded yet.
+
+        Raises:
+            ImageError: `truncated`, `corrupt`, or as reading the file raises.
+        """
+        self._file = file
+        self._max_image_pixels = max_image_pixels
+        with self._explained():
+            self._size = file.seek(0, os.SEEK_END)
+            self._chain = _Chain(file, self._size)
+            self._offsets = self._chain.offsets()
+        self.frames = len(self._offsets)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
+        """Decode one page (one-based) to upright RGB, uint8 (height, width, 3).
+
+        Raises:
+            ImageError: `truncated`, `corrupt`, `too_large`, `unsupported_mode`,
+                `out_of_memory` or `unreadable`.
+        """
+        offset = self._offsets[number - 1]
+        with self._explained():
+            self._check_directory(offset)
+            file = _PageFile(self._file, self._chain.header_to(offset))
+            with tifffile.TiffFile(cast(BinaryIO, file), name="page") as structure:
+                page = structure.pages.first
+                self._check_size(page)
+                check_kind(page)
+                self._check_data(page)
+                for tag in _HIDDEN:
+                    if tag in page.tags:
+                        file.hide(page.tags[tag])
+                return pixels_of(page, cast(BinaryIO, file), background)
+
+    def _check_directory(self, offset: int) -> None:
+        if not self._chain.is_whole(offset):
+            raise ImageError(
+                ErrorCode.TRUNCATED, "the file ends before the directory of this page does"
+            )
+
+    def _check_size(self, page: tifffile.TiffPage) -> None:
+        width, height = page.imagewidth, page.imagelength
+        if width < 1 or height < 1:
+            raise ImageError(ErrorCode.CORRUPT, f"the page has {width}×{height} pixels")
+        if width * height > self._max_image_pixels:
+            raise ImageError(
+                ErrorCode.TOO_LARGE,
+                f"{width}×{height} pixels are above the limit of {self._max_image_pixels:,} "
+                "(--max-image-pixels)",
+            )
+
+    def _check_data(self, page: tifffile.TiffPage) -> None:
+        """See that all strips or tiles are there, which decoders leave black where they are not."""
+        wanted = int(np.prod(page.chunked))
+        offsets, counts = page.dataoffsets[:wanted], page.databytecounts[:wanted]
+        if len(offsets) < wanted:
+            message = f"the page has {len(offsets):,} of its {wanted:,} strips or tiles"
+            raise ImageError(ErrorCode.CORRUPT, message)
+        if not all(offsets) or (counts and not all(counts)):
+            message = f"the page has strips or tiles without data; {_SPARSE_ADVICE}"
+            raise ImageError(ErrorCode.CORRUPT, message)
+        rows = _bytes_of_strips(page)
+        for place, (offset, count) in enumerate(zip(offsets, counts, strict=False)):
+            needed = min(count, rows[place]) if rows else count
+            if offset + needed > self._size:
+                raise ImageError(
+                    ErrorCode.TRUNCATED,
+                    f"the file ends before the data of this page, at {self._size:,} of "
+                    f"{offset + needed:,} bytes",
+                )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn whatever a decoder raises into an `ImageError`."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ImageError):
+                raise
+            raise self._explain(error) from error
+
+    def _explain(self, error: BaseException) -> ImageError:
+        if isinstance(error, Image.DecompressionBombError):
+            return ImageError(
+                ErrorCode.TOO_LARGE,
+                f"it declares more pixels than the limit of {self._max_image_pixels:,} "
+                "(--max-image-pixels)",
+            )
+        if isinstance(error, MemoryError):
+            return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return ImageError(ErrorCode.CORRUPT, f"the page cannot be decoded: {reason:.200}")
+
+
+def _bytes_of_strips(page: tifffile.TiffPage) -> list[int]:
+    """The bytes that strips without compression take, whatever the file says; else empty.
+
+    Writers may give all strips the size of a whole one, though the last one is shorter.
+    """
+    if page.compression != 1 or page.is_tiled or not isinstance(page.bitspersample, int):
+        return []
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    row = -(-page.imagewidth * page.bitspersample * page.samplesperpixel // planes // 8)
+    starts = range(0, page.imagelength, page.rowsperstrip)
+    return [min(page.rowsperstrip, page.imagelength - y) * row for y in starts] * planes
+
+
+class _Chain:
+    """The directories of a file, each of which leads to the next."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        file.seek(0)
+        self._file, self._size, self._header = file, size, file.read(16)
+        self._order = "<" if self._header[:2] == b"II" else ">"
+        version = self._unpack("H", self._header[2:4])
+        self._big = version == _BIG
+        self._count, self._entry_bytes, self._place = (
+            ("Q", 20, "Q") if self._big else ("H", 12, "I")
+        )
+        self._width = struct.calcsize(self._place)  # of a place, and of values within an entry
+
+    def _unpack(self, kind: str, raw: bytes) -> int:
+        if len(raw) < struct.calcsize(kind):
+            raise ImageError(ErrorCode.TRUNCATED, "the file ends within its header")
+        return int(struct.unpack(self._order + kind, raw)[0])
+
+    def _read(self, kind: str, place: int) -> int | None:
+        """The number at a place of the file; None beyond its end."""
+        size = struct.calcsize(kind)
+        if place + size > self._size:
+            return None
+        self._file.seek(place)
+        return self._unpack(kind, self._file.read(size))
+
+    def _end(self, offset: int) -> int | None:
+        """Where the entries of a directory end; None beyond the end of the file."""
+        entries = self._read(self._count, offset)
+        if entries is None:
+            return None
+        end = offset + struct.calcsize(self._count) + entries * self._entry_bytes
+        return end if end <= self._size else None
+
+    def is_whole(self, offset: int) -> bool:
+        """Whether all entries of a directory are in the file, and what those lead to."""
+        end = self._end(offset)
+        if end is None:
+            return False
+        start = offset + struct.calcsize(self._count)
+        return all(self._leads_into(place) for place in range(start, end, self._entry_bytes))
+
+    def _leads_into(self, entry: int) -> bool:
+        """Whether the values of an entry are in the file, if they are needed."""
+        tag, kind = self._read("H", entry), self._read("H", entry + 2)
+        count, place = self._read(self._place, entry + 4), self._entry_bytes - self._width
+        size = (count or 0) * _TYPE_BYTES.get(kind or 0, 0)
+        if tag not in _NEEDED or size <= self._width:
+            return True
+        return (self._read(self._place, entry + place) or 0) + size <= self._size
+
+    def offsets(self) -> list[int]:
+        """Where they are; the last one may be cut off, or lie beyond the end of the file.
+
+        A chain that comes back to itself ends there.
+
+        Raises:
+            ImageError: `corrupt` when there is none.
+        """
+        offset = self._unpack(self._place, self._header[8:] if self._big else self._header[4:8])
+        found: dict[int, None] = {}
+        while offset and offset not in found:
+            found[offset] = None
+            end = self._end(offset)
+            offset = (end is not None and self._read(self._place, end)) or 0
+        if not found:
+            raise ImageError(ErrorCode.CORRUPT, "the file has no pages")
+        return list(found)
+
+    def header_to(self, offset: int) -> bytes:
+        """The header of the file if this directory were its first."""
+        place = struct.pack(self._order + self._place, offset)
+        return self._header[:8] + place if self._big else self._header[:4] + place
+
+
+class _PageFile:
+    """A TIFF file whose header leads to one of its pages.
+
+    Args of the constructor:
+        file: the file itself, which stays open for its other pages.
+        header: that takes the place of its own.
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO, header: bytes) -> None:
+        self._file = file
+        self._changes = [(0, header)]
+        file.seek(0)
+        self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
+
+    def hide(self, tag: tifffile.TiffTag) -> None:
+        """Give a tag a number that stands for nothing."""
+        self._changes.append((tag.offset, _NO_TAG))
+
+    def read(self, size: int = -1) -> bytes:
+        """As files do."""
+        start = self._file.tell()
+        data = bytearray(self._file.read(size))
+        for place, change in self._changes:
+            first, end = max(place, start), min(place + len(change), start + len(data))
+            if first < end:
+                data[first - start : end - start] = change[first - place : end - place]
+        return bytes(data)
+
+    def readinto(self, buffer: bytearray) -> int:
+        """As files do."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Nothing: the file stays open."""
