@@ -2,18 +2,18 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import BinaryIO
 
 from ppcli.errors import UsageError
-from ppcli.inputs.refs import ImageRef, identity
+from ppcli.inputs.names import is_walk, matches, names_in, path_of
+from ppcli.inputs.refs import ImageRef, escape_name, identity
 from ppcli.inputs.sniff import has_image_extension, has_image_signature
 
 STDIN = "-"
-_READ_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
@@ -45,24 +45,26 @@ class Listing:
     @property
     def is_one_file(self) -> bool:
         """Whether a single file is named, and nothing else."""
-        return len(self.inputs) == 1 and self.files0_from is None and os.path.isfile(self.inputs[0])
+        one = len(self.inputs) == 1 and self.files0_from is None
+        return one and os.path.isfile(path_of(self.inputs[0]))
 
     def check(self) -> None:
         """Refuse what cannot be meant, before anything runs.
 
         Raises:
-            UsageError: for no inputs at all, a missing path, a glob without matches, or
-                standard input named twice.
+            UsageError: for no inputs at all, a missing path, a glob without matches, a URL of
+                another machine, or standard input named twice.
         """
         if not self.inputs and self.files0_from is None:
             raise UsageError("no inputs: name files, folders, globs, or - for a list")
         if [*self.inputs, self.files0_from].count(STDIN) > 1:
             raise UsageError("standard input can be read only once, and - is given twice")
         for given in self.inputs:
-            if given != STDIN and not os.path.lexists(given):
-                if not glob.has_magic(given):
+            path = path_of(given)
+            if path != STDIN and not os.path.lexists(path):
+                if not glob.has_magic(path):
                     raise UsageError(f"{given}: no such file or folder")
-                if next(glob.iglob(given, recursive=True), None) is None:
+                if next(matches(path), None) is None:
                     raise UsageError(f"{given}: nothing matches this pattern")
         if self.files0_from not in (None, STDIN):
             if not os.path.exists(self.files0_from):
@@ -87,30 +89,72 @@ class Listing:
         return islice(self._all(), self.limit)
 
     def _all(self) -> Iterator[ImageRef]:
-        if len(self.inputs) == 1 and self.files0_from is None and os.path.isdir(self.inputs[0]):
-            yield from self._walk(self.inputs[0], prefix="")
-            return
+        if len(self.inputs) == 1 and self.files0_from is None:
+            only = path_of(self.inputs[0])
+            if os.path.isdir(only):
+                yield from self._walk(only, prefix="")
+                return
         for given in self.inputs:
             if given == STDIN:
-                for path in self._paths_on_stdin(b"\n"):
-                    yield from self._named(path)
-            elif os.path.lexists(given) or not glob.has_magic(given):
-                yield from self._named(given)
+                yield from self._listed(self.stdin, b"\n")
             else:
-                for match in sorted(glob.glob(given, recursive=True), key=os.fsencode):
-                    yield from self._named(match)
+                yield from self._given(path_of(given))
         if self.files0_from == STDIN:
-            for path in self._paths_on_stdin(b"\0"):
-                yield from self._named(path)
+            yield from self._listed(self.stdin, b"\0")
         elif self.files0_from is not None:
             with _open_list(self.files0_from) as file:
-                for path in _split(file, b"\0"):
-                    yield from self._named(path)
+                yield from self._listed(file, b"\0")
 
-    def _paths_on_stdin(self, separator: bytes) -> Iterator[str]:
-        if self.stdin is None:
+    def _listed(self, file: BinaryIO | None, separator: bytes) -> Iterator[ImageRef]:
+        if file is None:
             raise UsageError("standard input is not available, and - names it")
-        return _split(self.stdin, separator)
+        for name in names_in(file, separator):
+            try:
+                path = path_of(name)
+            except UsageError:  # its row tells that it is not there
+                path = name
+            yield from self._named(path)
+
+    def _given(self, path: str) -> Iterator[ImageRef]:
+        """A path or a pattern."""
+        if os.path.lexists(path) or not glob.has_magic(path):
+            yield from self._named(path)
+        elif is_walk(path):
+            yield from self._walked(list(matches(path)), path.partition("**")[0])
+        else:
+            for match in matches(path):
+                yield from self._named(match)
+
+    def _walked(self, paths: list[str], start: str) -> Iterator[ImageRef]:
+        """What `**` matches, each file once: folders are walked, and hold what is below them.
+
+        Args:
+            paths: in order.
+            start: with which all of them begin, before what `**` stands for.
+        """
+        folders = {os.path.join(path, "") for path in paths if os.path.isdir(path)}
+        for path in paths:
+            inside = os.path.join(path, "")
+            above = (inside[: end + 1] for end in range(len(inside) - 1) if inside[end] == os.sep)
+            if any(folder in folders for folder in above) or self._is_shut_out(path, start):
+                continue
+            below = path.removeprefix(start)
+            if inside in folders:
+                yield from self._walk(path, start, below)
+            elif (not self.include or _matches(below, self.include)) and self._is_image(path):
+                yield ImageRef(path, identity(path))
+
+    def _is_shut_out(self, path: str, start: str) -> bool:
+        """Whether a walk would not come to a path, for what it or a folder on the way is."""
+        parts = path.removeprefix(start).rstrip("/").split("/")
+        ways = ["/".join(parts[: end + 1]) for end in range(len(parts))]
+        return any(self._excluded(way) or self._to_avoid(start + way) for way in ways if way)
+
+    def _is_image(self, path: str) -> bool:
+        """Whether a file of a folder is taken; counted where not."""
+        taken = has_image_extension(path) or has_image_signature(path)
+        self.skipped += not taken
+        return taken
 
     def _named(self, path: str) -> Iterator[ImageRef]:
         if os.path.isdir(path):
@@ -118,9 +162,15 @@ class Listing:
         else:
             yield ImageRef(path, identity(path))
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[ImageRef]:
-        """The images below a folder, entries in bytewise order, folder by folder."""
-        pending = [_entries(folder, "")]
+    def _walk(self, folder: str, prefix: str, below: str = "") -> Iterator[ImageRef]:
+        """The images below a folder, entries in bytewise order, folder by folder.
+
+        Args:
+            folder: that is walked.
+            prefix: what identities begin with.
+            below: what they go on with; patterns are matched with it and what follows.
+        """
+        pending = [_entries(folder, below)]
         while pending:
             entry = next(pending[-1], None)
             if entry is None:
@@ -136,10 +186,8 @@ class Listing:
                     pending.append(_entries(path, below))
             elif self.include and not _matches(below, self.include):
                 continue
-            elif has_image_extension(path) or has_image_signature(path):
+            elif self._is_image(path):
                 yield ImageRef(path, identity(os.path.join(prefix, below)))
-            else:
-                self.skipped += 1
 
     def _to_avoid(self, folder: str) -> bool:
         try:
@@ -152,9 +200,14 @@ class Listing:
 
 
 def _matches(below: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a pattern matches a path below a folder, or is that very path."""
     name = os.path.basename(below)
-    path = identity(below)
-    return any(fnmatchcase(path if "/" in one else name, one) for one in patterns)
+    path = escape_name(below.replace(os.sep, "/"))
+    return any(
+        part == one or fnmatchcase(part, one)
+        for one in patterns
+        for part in (path if "/" in one else name,)
+    )
 
 
 def _entries(folder: str, below: str) -> Iterator[tuple[str, str, bool, bool]]:
@@ -190,22 +243,3 @@ def _open_list(path: str) -> BinaryIO:
         return open(path, "rb")
     except OSError as error:
         raise UsageError(f"{path}: the list of paths cannot be read: {error.strerror}") from error
-
-
-def _split(file: BinaryIO, separator: bytes) -> Iterator[str]:
-    """The non-empty names in a file, without reading it whole."""
-    rest = b""
-    while block := _read_some(file):
-        *names, rest = (rest + block).split(separator)
-        yield from (os.fsdecode(name) for name in names if name)
-    if rest:
-        yield os.fsdecode(rest)
-
-
-def _read_some(file: BinaryIO) -> bytes:
-    """What is there already, without waiting for a whole block of a pipe."""
-    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    try:
-        return read(_READ_BYTES)
-    except OSError as error:
-        raise UsageError(f"the list of paths cannot be read: {error.strerror}") from error

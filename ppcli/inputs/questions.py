@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ppcli.errors import UsageError
+from ppcli.inputs.names import path_of
 from ppcli.inputs.refs import ImageRef, identity
 
 _COLUMNS = ("image", "question", "answers")
@@ -175,7 +176,7 @@ class QuestionFile:
             return ImageRef(file, _text(path, "image") if named else digest)
         if path is None or path == "":
             raise ValueError("it has no image")
-        name = _text(path, "image")
+        name = path_of(_text(path, "image"))
         return ImageRef(os.path.join(os.path.dirname(self.path), name), identity(name))
 
 

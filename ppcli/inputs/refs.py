@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 _LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
+_LOOKS_LIKE_A_PAGE = re.compile(r"#[0-9]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -86,21 +87,30 @@ def escape_name(name: str) -> str:
     In an escaped name a backslash stands doubled, so that the bytes can be read back. A name
     that looks like an escaped one is escaped too: no two names become the same text.
     """
-    raw = name.encode("utf-8", "surrogateescape")
     try:
-        raw.decode()
-        if not _LOOKS_ESCAPED.search(name):
-            return name
-    except UnicodeDecodeError:
-        pass
+        name.encode()
+    except UnicodeEncodeError:
+        return _escaped(name)
+    return _escaped(name) if _LOOKS_ESCAPED.search(name) else name
+
+
+def _escaped(name: str) -> str:
+    raw = name.encode("utf-8", "surrogateescape")
     return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def identity(path: str) -> str:
-    """The image_id of a path: valid text with `/` between folders on every system."""
+    r"""The image_id of a path: valid text with `/` between folders on every system.
+
+    Pages have `#` and a number at the end of theirs. A file whose name ends so is escaped, with
+    `\x23` for that `#`: it is no page of another file.
+    """
     if os.sep != "/":
         path = path.replace(os.sep, "/")
-    return escape_name(path)
+    if not _LOOKS_LIKE_A_PAGE.search(path):
+        return escape_name(path)
+    name, _, number = _escaped(path).rpartition("#")
+    return f"{name}\\x23{number}"
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from ppcli.errors import UsageError
+from ppcli.inputs.names import path_of
 from ppcli.inputs.refs import ImageRef, identity
 
 STDIN = "-"
@@ -179,6 +180,7 @@ def _request(text: dict[str, Any], name: str, folder: str) -> Request:
     if not isinstance(paths, list) or not all(isinstance(path, str) and path for path in paths):
         raise ValueError("its images are not a list of paths")
     settings = {key: _setting(key, text[key]) for key in _SETTINGS if text.get(key) is not None}
+    paths = [path_of(path) for path in paths]
     images = tuple(ImageRef(os.path.join(folder, path), identity(path)) for path in paths)
     return Request(name, images, _text(prompt, "prompt"), settings)
 
