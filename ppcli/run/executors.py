@@ -13,11 +13,19 @@ from typing import Any, Protocol
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
-from ppcli.errors import ErrorCode, ImageError, PixelpruneError, internal_error
+from ppcli.errors import (
+    ErrorCode,
+    ExitCode,
+    ImageError,
+    PixelpruneError,
+    StoppedError,
+    internal_error,
+)
 from ppcli.run.sources import close_kept_source
+from ppcli.run.starts import StartWatch
 from ppcli.run.worker import prepare
 
-_TRIES = 3
+_LOOK_UP_SECONDS = 0.1
 _LOCK_SECONDS = 2.0
 _TASKS_PER_WORKER = 64
 _HELD_BYTES = 256 << 20
@@ -27,13 +35,18 @@ class Task(Protocol):
     """Work that was submitted."""
 
     def done(self, seconds: float) -> bool:
-        """Wait so long at the most; whether there is a result."""
+        """Wait so long at the most; whether there is a result.
+
+        Raises:
+            StoppedError: when nobody can be found to do the work.
+        """
 
     def result(self) -> Any:  # noqa: ANN401
-        """What the work gave, once it is done.
+        """What the work gave; waits for it.
 
         Raises:
             ImageError: `timeout` or `worker_died` when the work did not come to its end.
+            StoppedError: when nobody can be found to do the work.
         """
 
 
@@ -91,10 +104,8 @@ class _ResultSize:
     def __init__(self, first_guess: float) -> None:
         self.typical = first_guess
 
-    def note(self, future: "Future[Any]") -> None:
-        """Called in a thread of the pool when a future is done."""
-        failed = future.cancelled() or future.exception() is not None
-        size = 0 if failed else getattr(future.result(), "nbytes", 0)
+    def note(self, size: int) -> None:
+        """Told of each result."""
         self.typical = max(size, 0.9 * self.typical)
 
 
@@ -118,10 +129,13 @@ class ProcessExecutor:
     keep_stderr: bool = False
     setup: Callable[[], None] | None = None
     _pool: ProcessPool | None = field(default=None, init=False)
+    _under_way: dict["Future[Any]", None] = field(default_factory=dict, init=False)
     _size: _ResultSize = field(init=False)
+    _watch: StartWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self._size = _ResultSize(_HELD_BYTES / (4 * self.workers))
+        self._watch = StartWatch(self.workers)
 
     @property
     def capacity(self) -> int:
@@ -135,51 +149,100 @@ class ProcessExecutor:
     def expect(self, tasks: int) -> None:
         """Start no more workers than there is work for."""
         self.workers = max(1, min(self.workers, tasks))
+        self._watch = StartWatch(self.workers)
 
     def submit(self, work: Callable[..., Any], *args: object) -> "PooledTask":
         """Queue the work."""
         return PooledTask(self, work, args)
 
     def schedule(self, work: Callable[..., Any], args: tuple[object, ...]) -> "Future[Any]":
-        """Hand work to the pool, a new one when the old is broken."""
-        if self._pool is None or not self._pool.active:
-            self.close()
-            try:
-                with _interrupts_held():
-                    return self._schedule_in_new_pool(work, args)
-            except OSError as error:  # semaphores, pipes, processes: any may be at its limit
-                raise PixelpruneError(
-                    f"the worker processes cannot be started ({error.strerror}); "
-                    "--workers 0 does without them"
-                ) from error
-        return self._scheduled(self._pool, work, args)
+        """Hand work to the pool, a new one when the old is broken.
 
-    def _schedule_in_new_pool(
-        self, work: Callable[..., Any], args: tuple[object, ...]
-    ) -> "Future[Any]":
+        Raises:
+            StoppedError: when no worker can be started.
+        """
+        if self._pool is not None and not self._pool.active:
+            self.close()
+        pool = self._pool or self._new_pool()
+        try:
+            future: Future[Any] = pool.schedule(work, args=args, timeout=self.timeout)
+        except RuntimeError:  # it broke this moment
+            return Future()  # which is not under way, so it is lost
+        self._under_way[future] = None
+        future.add_done_callback(self._note)
+        return future
+
+    def _new_pool(self) -> ProcessPool:
+        if self._watch.in_vain(self.workers):
+            raise self._cannot_start()
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise PixelpruneError(
+                "a worker process imports the program that started it, and must not start workers "
+                'itself: put what begins the work below `if __name__ == "__main__":`'
+            )
         self._pool = ProcessPool(
             max_workers=self.workers,
             initializer=prepare,
             initargs=(self.max_image_pixels, self.memory_limit, self.keep_stderr, self.setup),
-            context=multiprocessing.get_context("spawn"),
+            context=self._watch.context,
         )
-        return self._scheduled(self._pool, work, args)
+        try:
+            with _interrupts_held():
+                if not self._pool.active:  # it starts when it is asked
+                    raise BrokenProcessPool
+        except (OSError, RuntimeError, ImportError, BrokenProcessPool) as error:
+            # semaphores, pipes, threads, processes: any may be at its limit
+            raise self._cannot_start(_reason(error)) from error
+        return self._pool
 
-    def _scheduled(
-        self, pool: ProcessPool, work: Callable[..., Any], args: tuple[object, ...]
-    ) -> "Future[Any]":
-        future: Future[Any] = pool.schedule(work, args=args, timeout=self.timeout)
-        future.add_done_callback(self._size.note)
-        return future
+    def _note(self, future: "Future[Any]") -> None:
+        """Called in a thread of the pool when a future is done."""
+        self._under_way.pop(future, None)
+        if future.cancelled() or isinstance(future.exception(), BrokenProcessPool):
+            return
+        self._watch.work_finished()
+        failed = future.exception() is not None
+        self._size.note(0 if failed else getattr(future.result(), "nbytes", 0))
+
+    def has_lost(self, future: "Future[Any]") -> bool:
+        """Whether nobody works on it any more, nor will: its pool broke.
+
+        Raises:
+            StoppedError: when workers start and start, or do not get ready, and finish nothing.
+        """
+        if future.done():
+            return isinstance(future.exception(), BrokenProcessPool)
+        if self._pool is not None:
+            if self._watch.in_vain():
+                raise self._cannot_start()
+            stands_still = self._watch.stands_still(list(self._under_way))
+            if stands_still and self._watch.nothing_finished:
+                raise self._cannot_start("they do not get ready, and do nothing")
+            if stands_still or not self._pool.active:
+                self.close()
+        return future not in self._under_way and not future.done()
+
+    def _cannot_start(self, reason: str | None = None) -> StoppedError:
+        self._watch.note_ends()
+        if reason is None and self._watch.exit_code is not None:
+            reason = f"one {_how_it_ended(self._watch.exit_code)}"
+        more = "with --worker-memory, allow them more; " if self.memory_limit else ""
+        return StoppedError(
+            ExitCode.UNEXPECTED,
+            f"the worker processes cannot be started; {more}--workers 0 does without them, or "
+            f"shows the reason{f' ({reason})' if reason else ''}",
+        )
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""
         if self._pool is not None:
+            self._watch.note_ends()
             # a worker that was killed may hold the lock that stopping the others waits for
             CONSTS.channel_lock_timeout = _LOCK_SECONDS
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
+            self._under_way.clear()
 
 
 @contextmanager
@@ -205,26 +268,29 @@ class PooledTask:
         self._executor = executor
         self._work = work
         self._args = args
-        self._tries = 1
         self._future = executor.schedule(work, args)
 
     def done(self, seconds: float) -> bool:
-        """Wait so long at the most; whether there is a result."""
-        if not wait([self._future], seconds).done:
-            return False
-        if isinstance(self._future.exception(), BrokenProcessPool) and self._tries < _TRIES:
-            self._tries += 1
+        """Wait so long at the most; whether there is a result.
+
+        Raises:
+            StoppedError: when no worker can be started.
+        """
+        finished = self._future in wait([self._future], seconds).done
+        if self._executor.has_lost(self._future):
             self._future = self._executor.schedule(self._work, self._args)
             return False
-        return True
+        return finished
 
     def result(self) -> Any:  # noqa: ANN401
-        """What the work gave.
+        """What the work gave; waits for it.
 
         Raises:
             ImageError: `timeout` or `worker_died`.
-            PixelpruneError: when workers cannot even start.
+            StoppedError: when no worker can be started.
         """
+        while not self.done(_LOOK_UP_SECONDS):
+            pass
         try:
             return self._future.result()
         except TimeoutError:
@@ -232,23 +298,24 @@ class PooledTask:
                 ErrorCode.TIMEOUT, f"not done after {self._executor.timeout:g} seconds (--timeout)"
             ) from None
         except ProcessExpired as error:
-            raise ImageError(ErrorCode.WORKER_DIED, _how_it_died(error.exitcode)) from None
-        except BrokenProcessPool as error:
-            raise PixelpruneError(
-                "the worker processes cannot be started; with --worker-memory, allow them more, "
-                "or use --workers 0 to see the reason"
-            ) from error
+            how = f"the worker that had it {_how_it_ended(error.exitcode)}"
+            raise ImageError(ErrorCode.WORKER_DIED, how) from None
         except PixelpruneError:
             raise
         except Exception as error:  # of the way to the worker and back, or of its memory limit
             raise internal_error(error) from error
 
 
-def _how_it_died(exitcode: int | None) -> str:
+def _how_it_ended(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
-        name = _signal_name(-exitcode)
-        return f"the worker that had it was ended by {name}"
-    return f"the worker that had it ended with exit code {exitcode}"
+        return f"was ended by {_signal_name(-exitcode)}"
+    return f"ended with exit code {exitcode}"
+
+
+def _reason(error: BaseException) -> str:
+    """Why the system refused a worker, which may stand behind the error that is seen."""
+    cause = error.__cause__ or error
+    return getattr(cause, "strerror", None) or str(cause)
 
 
 def _signal_name(number: int) -> str:

@@ -12,8 +12,9 @@ from PIL import Image
 from ppcli.cli.values import parse_size
 from ppcli.errors import ErrorCode, ExitCode
 from ppcli.store.verify import verify
-from tests.command import pixelprune
+from tests.command import command_line, pixelprune
 from tests.conftest import blocks
+from tests.processes import alive, eventually
 from tests.run import hostile_decoder
 from tests.run.hostile_decoder import hostile
 
@@ -269,3 +270,93 @@ def test_what_goes_wrong_with_a_worker_is_a_row_and_a_line(tmp_path: Path) -> No
     rows = dataset_rows(tmp_path / "out")
     assert [(row["image_id"], row["status"]) for row in rows] == [(f"{n}.png", "ok") for n in verbs]
     assert pixelprune("verify", tmp_path / "out", "--data").returncode == ExitCode.OK
+
+
+BAD_START = """
+import os, signal, sys
+from pathlib import Path
+
+if "--multiprocessing-fork" in sys.orig_argv and "TAME" not in os.environ:
+    marks = Path(os.environ["START_MARKS"])
+    (marks / str(os.getpid())).touch()
+    if len(list(marks.iterdir())) > int(os.environ["GOOD_STARTS"]):
+        {end}
+"""
+
+
+def bad_starts(tmp_path: Path, end: str, good: int) -> dict[str, str]:
+    """What lets so many workers start and ends the others; each leaves its number."""
+    for name in ("bad-site", "starts"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bad-site" / "sitecustomize.py").write_text(BAD_START.format(end=end))
+    return {
+        "PYTHONPATH": hostile_decoder.first_on_path(tmp_path / "bad-site"),
+        "START_MARKS": str(tmp_path / "starts"),
+        "GOOD_STARTS": str(good),
+    }
+
+
+def started(args: list[str | Path], surroundings: dict) -> subprocess.CompletedProcess[bytes]:
+    """As `pixelprune`, and not for ever."""
+    args, env = command_line(args), os.environ | surroundings
+    return subprocess.run(args, check=False, capture_output=True, env=env, timeout=300)
+
+
+def none_is_left(tmp_path: Path) -> bool:
+    pids = [int(path.name) for path in (tmp_path / "starts").iterdir()]
+    return bool(pids) and eventually(lambda: not any(map(alive, pids)))
+
+
+@posix
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        ("os._exit(0)", "ended with exit code 0"),
+        ("raise SystemExit(9)", "ended with exit code 9"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
+    ],
+)
+def test_workers_that_end_before_they_work_are_an_error(folder: Path, end: str, how: str) -> None:
+    root = folder.parent
+    surroundings = bad_starts(root, end, good=0)
+    args = ["analyze", folder, "-o", root / "out", "--workers", "2"]
+    done = started(args, surroundings)
+    assert done.returncode == ExitCode.UNEXPECTED
+    said = sentence(done)
+    assert "the worker processes cannot be started; --workers 0 does without them" in said
+    assert how in said
+    assert "the same command goes on from here" in said
+    assert b"Traceback" not in done.stderr
+    assert none_is_left(root)
+    assert pixelprune(*args, **surroundings, TAME="1").returncode == ExitCode.INPUTS_FAILED
+
+
+@posix
+@pytest.mark.parametrize("end", ["os._exit(0)", "os._exit(1)"])
+def test_workers_that_cannot_be_replaced_cost_nothing_finished(mixed: Path, end: str) -> None:
+    """Both workers die of an image, and no other one starts."""
+    root = mixed.parent
+    (root / "site").mkdir()
+    surroundings = hostile_decoder.environment(root / "site")
+    bad = bad_starts(root, end, good=2)
+    path = os.pathsep.join([bad["PYTHONPATH"], surroundings["PYTHONPATH"]])
+    with open(root / "bad-site" / "sitecustomize.py", "a") as site:
+        site.write((root / "site" / "sitecustomize.py").read_text())
+    surroundings |= bad | {"PYTHONPATH": path}
+    for name in ("06.png", "07.png"):
+        (mixed / name).write_bytes(hostile("crash"))
+    args = ["analyze", mixed, "-o", root / "out", "--workers", "2", "--rows-per-shard", "2"]
+    done = started(args, surroundings)
+    assert done.returncode == ExitCode.UNEXPECTED
+    assert "the worker processes cannot be started" in sentence(done)
+    assert none_is_left(root)
+    assert damage(root / "out") == []
+    codes = [row["error_code"] for row in dataset_rows(root / "out")]
+    assert codes[:6] == [None, None, "truncated"] * 2
+    assert set(codes[6:]) <= {"worker_died"}
+
+    again = pixelprune(*args, **surroundings, TAME="1")
+    assert again.returncode == ExitCode.INPUTS_FAILED
+    codes = [row["error_code"] for row in dataset_rows(root / "out")]
+    assert codes[6:] == ["worker_died", "worker_died", "truncated", None, None, "truncated"]
+    assert damage(root / "out") == []

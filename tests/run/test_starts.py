@@ -1,0 +1,101 @@
+"""Workers that do not come to work, and those that only take long."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ppcli.errors import StoppedError
+from ppcli.run import starts
+from tests.processes import eventually
+from tests.run import batches
+
+SCRIPT = """
+import os
+from ppcli.run.executors import ProcessExecutor
+executor = ProcessExecutor(1, 60.0, 1 << 28)
+print(executor.submit(abs, -3).result())
+executor.close()
+"""
+GUARD = 'if __name__ == "__main__":'
+
+
+class EndsOnArrival:
+    """The first worker that unpacks it ends, before anybody knows which worker that was."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return _end_once, (self._mark,)
+
+
+def _end_once(mark: str) -> str:
+    try:
+        Path(mark).touch(exist_ok=False)
+    except FileExistsError:
+        return "arrived"
+    os._exit(0)
+
+
+def use_the_processor() -> None:
+    deadline = time.monotonic() + 3.0
+    while time.monotonic() < deadline:
+        pass
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_workers_that_end_as_they_start_end_the_run(code: int) -> None:
+    """The tasks are larger than a pipe: some do not even reach what the pool knows of."""
+    executor = batches.workers(setup=partial(os._exit, code))
+    try:
+        tasks = [executor.submit(len, bytes(200_000)) for _ in range(4)]
+        with pytest.raises(StoppedError, match=f"cannot be started.*ended with exit code {code}"):
+            assert eventually(lambda: tasks[-1].done(0.1))
+    finally:
+        executor.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_that_hang_as_they_start_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starts, "_STILL_SECONDS", 2.0)
+    with closing(batches.workers(setup=partial(time.sleep, 600))) as executor:
+        task = executor.submit(os.getpid)
+        with pytest.raises(StoppedError, match=r"cannot be started.*they do not get ready"):
+            assert eventually(lambda: task.done(0.1))
+    assert multiprocessing.active_children() == []
+
+
+def test_to_work_long_is_not_to_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither at a task that only waits, nor at a start that takes long."""
+    monkeypatch.setattr(starts, "_STILL_SECONDS", 1.0)
+    with closing(batches.workers(1, setup=use_the_processor)) as executor:
+        tasks = [executor.submit(time.sleep, 3.0), executor.submit(os.getpid)]
+        tasks[0].result()
+        assert tasks[1].result() == multiprocessing.active_children()[0].pid
+
+
+def test_a_task_that_was_lost_on_its_way_is_given_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(starts, "_STILL_SECONDS", 2.0)
+    with closing(batches.workers(2)) as executor:
+        executor.submit(os.getpid).result()
+        task = executor.submit(str, EndsOnArrival(str(tmp_path / "mark")))
+        assert eventually(lambda: task.done(0.1))
+        assert task.result() == "arrived"
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_worker_does_not_start_workers_as_it_starts(tmp_path: Path, guarded: bool) -> None:
+    """A script without the guard is run again by each worker that it starts."""
+    text = GUARD + SCRIPT.replace("\n", "\n    ") if guarded else SCRIPT
+    (tmp_path / "script.py").write_text(text)
+    args = [sys.executable, tmp_path / "script.py"]
+    done = subprocess.run(args, check=False, capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout) == ((0, b"3\n") if guarded else (1, b""))
+    assert (f"put what begins the work below `{GUARD}`" in done.stderr.decode()) != guarded
