@@ -176,7 +176,7 @@ def _deep(data: bytes, header: _Header) -> Image.Image:
     try:
         decode = import_module("imagecodecs").jpeg2k_decode
     except ImportError:
-        advice = "install pixelprune[tiff], which brings a decoder, or "
+        advice = "install pixelprune[codecs], which brings a decoder, or "
         raise _refused_depths(header, advice) from None
     levels: NDArray[Any] = decode(data[data.index(_CODESTREAM) :])
     if signed:

@@ -174,7 +174,7 @@ def _samples(page: tifffile.TiffPage) -> Samples:
             raise ImageError(
                 ErrorCode.UNSUPPORTED_MODE,
                 f"pages like this, of {_bits(page)} bits and compression {name}, need imagecodecs: "
-                'pip install "pixelprune[tiff]"',
+                'pip install "pixelprune[codecs]"',
             ) from error
         raise
     if page.planarconfig == _SEPARATE and page.samplesperpixel > 1:

@@ -97,7 +97,7 @@ def test_without_imagecodecs_nothing_is_wrong_either() -> None:
     total, right, refused = map(int, counts.split())
     assert total == right + refused == sum(number for number, _ in EXPECTED.values())
     assert 1000 < right < sum(number for _, number in EXPECTED.values())
-    assert 'pip install "pixelprune[tiff]"' in message
+    assert 'pip install "pixelprune[codecs]"' in message
 
 
 def test_a_control_that_the_comparison_sees_what_is_wrong() -> None:
