@@ -38,6 +38,7 @@ from ppcli.imaging.colour import WHITE
 from ppcli.imaging.decode import ImageSource, pillow_limits
 from ppcli.imaging.fit import FitOptions, fit_image, smart_resize
 from ppcli.imaging.presets import PRESETS
+from ppcli.imaging.reading import Reading
 from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
@@ -168,7 +169,7 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
     options = AnalysisOptions(
         CoderOptions(),
         FitOptions.of_preset(PRESET, fit),
-        max_image_pixels=MAX_PIXELS,
+        Reading(max_image_pixels=MAX_PIXELS),
         patches=patches,
     )
     executor = ProcessExecutor(workers, 600, MAX_PIXELS, setup=partial(load_kernels, options))
