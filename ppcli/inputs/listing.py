@@ -1,6 +1,5 @@
 """From what the user named to a stream of files, in a fixed order and without holding them all."""
 
-import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,9 +8,11 @@ from itertools import islice
 from typing import BinaryIO
 
 from ppcli.errors import UsageError
-from ppcli.inputs.names import is_walk, matches, names_in, path_of
-from ppcli.inputs.refs import ImageRef, escape_name, identity
+from ppcli.inputs.globs import is_pattern, matches
+from ppcli.inputs.names import names_in, path_of
+from ppcli.inputs.refs import ImageRef, identity
 from ppcli.inputs.sniff import has_image_extension, has_image_signature
+from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
 
 STDIN = "-"
 
@@ -30,7 +31,8 @@ class Listing:
         avoid: a folder that no walk enters: the output of the run.
         skipped: files of walked folders, counted so far, that are no images by content or name.
 
-    A pattern without `/` is matched with the name, another with the path below the folder.
+    A pattern without `/` is matched with the name, another with the path below the folder. What
+    `**` matches is taken as what is in a folder.
     """
 
     inputs: tuple[str, ...]
@@ -61,11 +63,13 @@ class Listing:
             raise UsageError("standard input can be read only once, and - is given twice")
         for given in self.inputs:
             path = path_of(given)
-            if path != STDIN and not os.path.lexists(path):
-                if not glob.has_magic(path):
-                    raise UsageError(f"{given}: no such file or folder")
+            if path == STDIN:
+                continue
+            if is_pattern(path):
                 if next(matches(path), None) is None:
                     raise UsageError(f"{given}: nothing matches this pattern")
+            elif not os.path.lexists(path):
+                raise UsageError(f"{given}: no such file or folder")
         if self.files0_from not in (None, STDIN):
             if not os.path.exists(self.files0_from):
                 raise UsageError(f"{self.files0_from}: no such list of files")
@@ -117,44 +121,16 @@ class Listing:
 
     def _given(self, path: str) -> Iterator[ImageRef]:
         """A path or a pattern."""
-        if os.path.lexists(path) or not glob.has_magic(path):
+        if not is_pattern(path):
             yield from self._named(path)
-        elif is_walk(path):
-            yield from self._walked(list(matches(path)), path.partition("**")[0])
-        else:
-            for match in matches(path):
-                yield from self._named(match)
-
-    def _walked(self, paths: list[str], start: str) -> Iterator[ImageRef]:
-        """What `**` matches, each file once: folders are walked, and hold what is below them.
-
-        Args:
-            paths: in order.
-            start: with which all of them begin, before what `**` stands for.
-        """
-        folders = {os.path.join(path, "") for path in paths if os.path.isdir(path)}
-        for path in paths:
-            inside = os.path.join(path, "")
-            above = (inside[: end + 1] for end in range(len(inside) - 1) if inside[end] == os.sep)
-            if any(folder in folders for folder in above) or self._is_shut_out(path, start):
+            return
+        for match, search in matches(path):
+            if self._to_avoid(match):
                 continue
-            below = path.removeprefix(start)
-            if inside in folders:
-                yield from self._walk(path, start, below)
-            elif (not self.include or _matches(below, self.include)) and self._is_image(path):
-                yield ImageRef(path, identity(path))
-
-    def _is_shut_out(self, path: str, start: str) -> bool:
-        """Whether a walk would not come to a path, for what it or a folder on the way is."""
-        parts = path.removeprefix(start).rstrip("/").split("/")
-        ways = ["/".join(parts[: end + 1]) for end in range(len(parts))]
-        return any(self._excluded(way) or self._to_avoid(start + way) for way in ways if way)
-
-    def _is_image(self, path: str) -> bool:
-        """Whether a file of a folder is taken; counted where not."""
-        taken = has_image_extension(path) or has_image_signature(path)
-        self.skipped += not taken
-        return taken
+            if search is None:
+                yield from self._named(match)
+            else:
+                yield from self._walk(match, match, search)
 
     def _named(self, path: str) -> Iterator[ImageRef]:
         if os.path.isdir(path):
@@ -162,32 +138,27 @@ class Listing:
         else:
             yield ImageRef(path, identity(path))
 
-    def _walk(self, folder: str, prefix: str, below: str = "") -> Iterator[ImageRef]:
-        """The images below a folder, entries in bytewise order, folder by folder.
+    def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
+        """The images below a folder that a search takes."""
+        for entry in walk(folder, search, self._enters):
+            if not entry.readable:
+                name = os.path.join(prefix, entry.below) or entry.path
+                yield ImageRef(entry.path, identity(name))
+            elif entry.search is None and self._takes(entry):
+                yield ImageRef(entry.path, identity(os.path.join(prefix, entry.below)))
 
-        Args:
-            folder: that is walked.
-            prefix: what identities begin with.
-            below: what they go on with; patterns are matched with it and what follows.
-        """
-        pending = [_entries(folder, below)]
-        while pending:
-            entry = next(pending[-1], None)
-            if entry is None:
-                pending.pop()
-                continue
-            path, below, is_folder, readable = entry
-            if not readable:
-                yield ImageRef(path, identity(os.path.join(prefix, below) or path))
-            elif self._excluded(below):
-                continue
-            elif is_folder:
-                if not self._to_avoid(path):
-                    pending.append(_entries(path, below))
-            elif self.include and not _matches(below, self.include):
-                continue
-            elif self._is_image(path):
-                yield ImageRef(path, identity(os.path.join(prefix, below)))
+    def _enters(self, entry: Entry) -> bool:
+        return not self._excluded(entry.below) and not self._to_avoid(entry.path)
+
+    def _takes(self, entry: Entry) -> bool:
+        """Whether a file of a folder is taken; counted where it is no image."""
+        if self._excluded(entry.below):
+            return False
+        if self.include and not _matches(entry.below, self.include):
+            return False
+        is_image = has_image_extension(entry.path) or has_image_signature(entry.path)
+        self.skipped += not is_image
+        return is_image
 
     def _to_avoid(self, folder: str) -> bool:
         try:
@@ -200,42 +171,14 @@ class Listing:
 
 
 def _matches(below: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern matches a path below a folder, or is that very path."""
-    name = os.path.basename(below)
-    path = escape_name(below.replace(os.sep, "/"))
+    """Whether a pattern matches a path below a folder, also with its brackets as they stand."""
+    path = below.replace(os.sep, "/")
+    name = os.path.basename(path)
     return any(
-        part == one or fnmatchcase(part, one)
+        fnmatchcase(path if "/" in one else name, pattern)
         for one in patterns
-        for part in (path if "/" in one else name,)
+        for pattern in (one, one.replace("[", "[[]"))
     )
-
-
-def _entries(folder: str, below: str) -> Iterator[tuple[str, str, bool, bool]]:
-    """The entries of one folder that count: path, path below the root, is a folder, readable.
-
-    Hidden entries and symbolic links to folders are left out. A folder that cannot be listed
-    is its own only entry, so that it becomes an error row and does not disappear.
-    """
-    try:
-        with os.scandir(folder) as scan:
-            found = [
-                (entry.name, entry.is_dir(follow_symlinks=False))
-                for entry in scan
-                if not entry.name.startswith(".") and not _is_linked_folder(entry)
-            ]
-    except OSError:
-        yield folder, below, True, False
-        return
-    found.sort(key=lambda entry: os.fsencode(entry[0]))
-    for name, is_folder in found:
-        yield os.path.join(folder, name), os.path.join(below, name), is_folder, True
-
-
-def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_symlink() and entry.is_dir()
-    except OSError:  # it leads nowhere; like any other file that cannot be opened it gets a row
-        return False
 
 
 def _open_list(path: str) -> BinaryIO:

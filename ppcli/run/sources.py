@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import PageSource, open_source
+from ppcli.inputs.names import path_of
 
 _Key = tuple[str, Reading, int, int, int]
 
@@ -68,7 +70,7 @@ def page_source(path: str, reading: Reading) -> Iterator[Loan]:
         ImageError: as `open_source`.
     """
     key = _key(path, reading)
-    loan = Loan(_kept.take(key) or open_source(path, reading))
+    loan = Loan(_kept.take(key) or _opened(path, reading))
     try:
         yield loan
     except BaseException:
@@ -78,6 +80,14 @@ def page_source(path: str, reading: Reading) -> Iterator[Loan]:
         _kept.keep(key, loan.source)
     else:
         loan.source.close()
+
+
+def _opened(path: str, reading: Reading) -> PageSource:
+    try:
+        path_of(path)
+    except UsageError as error:  # a list may hold URLs of other machines
+        raise ImageError(ErrorCode.NOT_FOUND, str(error)) from None
+    return open_source(path, reading)
 
 
 def _key(path: str, reading: Reading) -> _Key:

@@ -1,7 +1,10 @@
 """Names as people hand them over, against files that are there."""
 
+import codecs
 import io
+import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,8 +146,30 @@ def test_a_name_that_ends_in_a_carriage_return(tree: Path) -> None:
 
 
 def test_a_list_that_only_begins_like_another_encoding() -> None:
-    with pytest.raises(UsageError, match="UTF-16"):
-        listed(b"\xff\xfea\0b\0\x00\xd8x\0")
+    for data in (b"\xff\xfea\0b\0\x00\xd8x\0", b"\xff\xfea\0b"):
+        with pytest.raises(UsageError, match="UTF-16"):
+            listed(data)
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names are UTF-8 there")
+def test_a_name_may_begin_as_another_encoding_does(tree: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    (tree / name).touch()
+    assert listed(b"\xff\xfe.png\nother.png\n") == [name, "other.png"]
+    assert listed(b"\xff\xfe.png\0other.png\0", b"\0") == [name, "other.png"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_come_as_they_are_written(encoding: str) -> None:
+    """However short they are, and in whatever pieces."""
+    read, write = os.pipe()
+    with open(read, "rb", buffering=0) as file, open(write, "wb", buffering=0) as pipe:
+        names = names_in(file, b"\n")
+        encode = codecs.getincrementalencoder(encoding)().encode
+        for name in ("a", "b"):
+            for byte in encode(f"{name}\n"):
+                pipe.write(bytes([byte]))
+            assert next(names) == name
 
 
 @given(
@@ -172,6 +197,8 @@ def test_names_come_back_from_any_list(names: list[str], encoding: str, end: str
         ("file:/tmp/a.png", "/tmp/a.png"),
         ("file:///tmp/a#1.png", "/tmp/a#1.png"),
         ("file:///tmp/a?b.png", "/tmp/a?b.png"),
+        ("file:////tmp/a.png", "//tmp/a.png"),
+        ("file:a.png", "file:a.png"),
         ("/tmp/file.png", "/tmp/file.png"),
         ("https://example.org/a.png", "https://example.org/a.png"),
     ],
@@ -183,8 +210,20 @@ def test_urls_of_files(url: str, path: str) -> None:
 def test_a_url_of_another_machine(tree: Path) -> None:
     with pytest.raises(UsageError, match="another machine"):
         path_of("file://server/a.png")
-    [ref] = Listing(("-",), stdin=io.BytesIO(b"file://server/a.png\n"))
-    assert ref.path == "file://server/a.png"
+    done = pixelprune("analyze", "-", "-o", "-", stdin=b"file://server/a.png\nj[1].png\nfile://[\n")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["error_code"] for row in rows] == ["not_found", None, "not_found"]
+    assert [row["image_id"] for row in rows] == ["file://server/a.png", "j[1].png", "file://["]
+    assert "a file of server, which is another machine" in rows[0]["error_message"]
+    with pytest.raises(UsageError, match="has no path"):
+        path_of("file://")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a colon in a name")
+def test_a_file_that_is_called_like_a_url(tree: Path, monkeypatch) -> None:
+    (tree / "file:").mkdir()
+    (tree / "file:" / "a%20b.png").touch()
+    assert path_of("file:///a%20b.png") == "file:///a%20b.png"
 
 
 def test_urls_wherever_files_are_named(tree: Path) -> None:

@@ -1,0 +1,63 @@
+"""Patterns of paths, as they are meant where names exist that look like patterns."""
+
+import glob
+import os
+from collections.abc import Iterator
+
+from ppcli.inputs.walk import DEEP, Search, walk
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path is to be matched: it does not exist itself, and has `*`, `?` or `[`."""
+    return glob.has_magic(path) and not os.path.lexists(path)
+
+
+def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
+    """The paths that a pattern names, in bytewise order.
+
+    With a `**` these are the folders before it, each with what is to be searched for below it.
+    Leading folders that exist as they are written are no patterns, and where nothing is named,
+    brackets are tried as they stand.
+    """
+    name = _leading_folder(pattern)
+    rest = pattern[len(name) :]
+    for meant in dict.fromkeys((rest, rest.replace("[", "[[]"))):
+        head, search = _split(glob.escape(name) + meant)
+        found = sorted(glob.glob(head), key=os.fsencode) if head else [""]
+        if any(_has_any(path, search) for path in found):
+            yield from ((path, search) for path in found)
+            return
+
+
+def _leading_folder(pattern: str) -> str:
+    """The longest leading part of a pattern that is the name of a folder."""
+    parts = pattern.split("/")
+    names = ("/".join(parts[:number]) for number in range(len(parts) - 1, 0, -1))
+    return next(filter(os.path.isdir, names), "")
+
+
+def _split(pattern: str) -> tuple[str, Search | None]:
+    """The part before the first `**`, and the search from there on."""
+    parts = pattern.split("/")
+    if DEEP not in parts:
+        return pattern, None
+    first = parts.index(DEEP)
+    head = "/".join(parts[:first])
+    if first and not head.rstrip("/"):
+        head = "/"
+    below = [part for part in parts[first:] if part]
+    if not parts[-1]:  # only folders are named, and so what is in them
+        below.append(DEEP)
+    return head, Search(tuple(below))
+
+
+def _has_any(path: str, search: Search | None) -> bool:
+    """Whether something is named, or may be in a folder that cannot be listed."""
+    if search is None:
+        return True
+    if path and not os.path.isdir(path):
+        return False
+    found = walk(path, search, enter=lambda _: True)
+    return search.names_folder or any(
+        one.search is None or one.search.names_folder or not one.readable for one in found
+    )
