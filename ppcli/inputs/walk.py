@@ -14,6 +14,10 @@ class Search:
     Args of the constructor:
         parts: the pattern, part by part; `**` stands for any number of folders.
         places: the parts that may come next.
+
+    Attributes:
+        names_folder: whether it names the folder that has been reached, and so all that is in it.
+        names_hidden: whether it may name hidden entries.
     """
 
     def __init__(self, parts: tuple[str, ...], places: frozenset[int] = frozenset({0})) -> None:
@@ -22,12 +26,8 @@ class Search:
         for place in range(len(parts)):
             if place in self._places and parts[place] == DEEP:
                 self._places.add(place + 1)
+        self.names_folder = len(parts) in self._places
         self.names_hidden = any(part.startswith(".") for part in parts)
-
-    @property
-    def names_folder(self) -> bool:
-        """Whether the pattern names the folder that has been reached, and so all that is in it."""
-        return len(self._parts) in self._places
 
     def takes(self, name: str) -> bool:
         """Whether a file of this name in the folder is named."""
