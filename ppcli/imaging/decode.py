@@ -1,6 +1,5 @@
 """Opening image files that nobody has checked, one page or frame at a time."""
 
-import errno
 import io
 import os
 import stat
@@ -22,6 +21,7 @@ from ppcli.imaging.gif import GifScreen
 from ppcli.imaging.jpeg import unsupported_jpeg, without_broken_segments
 from ppcli.imaging.jpeg2000 import decode_jpeg_2000
 from ppcli.imaging.lengths import is_whole
+from ppcli.imaging.limits import check_pixels, fault_of_system
 from ppcli.imaging.pcx import require_palette
 from ppcli.imaging.png import decode_keyed
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
@@ -220,13 +220,7 @@ class ImageSource:
             raise UnreachableFrameError(error.code, message) from error
 
     def _check_size(self) -> None:
-        width, height = self._image.size
-        if width * height > self._max_image_pixels:
-            raise ImageError(
-                ErrorCode.TOO_LARGE,
-                f"{width}×{height} pixels are above the limit of {self._max_image_pixels:,} "
-                "(--max-image-pixels)",
-            )
+        check_pixels(*self._image.size, self._max_image_pixels)
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
@@ -240,16 +234,8 @@ class ImageSource:
             raise self._explain(doing, error) from error
 
     def _explain(self, doing: str, error: BaseException) -> ImageError:
-        if isinstance(error, Image.DecompressionBombError):
-            return ImageError(
-                ErrorCode.TOO_LARGE,
-                f"it declares more pixels than the limit of {self._max_image_pixels:,} "
-                "(--max-image-pixels)",
-            )
-        if isinstance(error, MemoryError):
-            return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
+        if fault := fault_of_system(error, self._max_image_pixels):
+            return fault
         return self._explain_content(doing, error)
 
     def _explain_content(self, doing: str, error: BaseException) -> ImageError:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.choices import PdfImages
 from ppcli.imaging.colour import Colour
+from ppcli.imaging.limits import check_pixels
 from ppcli.imaging.pdf_damage import DamageCheck
 from ppcli.imaging.pdf_draw import drawn, drawn_around, sides_at
 from ppcli.imaging.pdf_fonts import (
@@ -207,15 +208,9 @@ class PdfSource:
     def _check_size(
         self, width: int, height: int, advice: str = "; a lower --dpi gives fewer"
     ) -> None:
-        most = self._reading.max_image_pixels
         if width < 1 or height < 1:
             raise ImageError(ErrorCode.CORRUPT, f"the page has {width}×{height} pixels")
-        if width * height > most:
-            raise ImageError(
-                ErrorCode.TOO_LARGE,
-                f"{width:,}×{height:,} pixels are above the limit of {most:,} "
-                f"(--max-image-pixels{advice})",
-            )
+        check_pixels(width, height, self._reading.max_image_pixels, advice)
 
     def _check_own_size(self, width: int, height: int) -> None:
         self._check_size(width, height, advice="; without --pdf-images native, --dpi decides")

@@ -3,7 +3,6 @@
 So no page sees what another one left behind in a decoder, and one that is odd costs itself only.
 """
 
-import errno
 import logging
 import os
 import struct
@@ -14,10 +13,10 @@ from typing import BinaryIO, cast
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.colour import Colour
+from ppcli.imaging.limits import check_pixels, fault_of_system
 from ppcli.imaging.reading import TIFF
 from ppcli.imaging.tiff_pixels import check_kind, pixels_of
 
@@ -94,12 +93,7 @@ class TiffSource:
         width, height = page.imagewidth, page.imagelength
         if width < 1 or height < 1:
             raise ImageError(ErrorCode.CORRUPT, f"the page has {width}×{height} pixels")
-        if width * height > self._max_image_pixels:
-            raise ImageError(
-                ErrorCode.TOO_LARGE,
-                f"{width}×{height} pixels are above the limit of {self._max_image_pixels:,} "
-                "(--max-image-pixels)",
-            )
+        check_pixels(width, height, self._max_image_pixels)
 
     def _check_data(self, page: tifffile.TiffPage) -> None:
         """See that all strips or tiles are there, which decoders leave black where they are not."""
@@ -132,16 +126,8 @@ class TiffSource:
             raise self._explain(error) from error
 
     def _explain(self, error: BaseException) -> ImageError:
-        if isinstance(error, Image.DecompressionBombError):
-            return ImageError(
-                ErrorCode.TOO_LARGE,
-                f"it declares more pixels than the limit of {self._max_image_pixels:,} "
-                "(--max-image-pixels)",
-            )
-        if isinstance(error, MemoryError):
-            return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory to decode it")
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            return ImageError(ErrorCode.UNREADABLE, os.strerror(error.errno))
+        if fault := fault_of_system(error, self._max_image_pixels):
+            return fault
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return ImageError(ErrorCode.CORRUPT, f"the page cannot be decoded: {reason:.200}")
 
