@@ -89,6 +89,8 @@ def asked_of(result: PageResult, ask: Ask) -> Prepared:
     row = AnswerRow(
         image_id=stats.image_id,
         page=stats.page,
+        frames=stats.frames,
+        format=stats.format,
         prompt=ask.prompt,
         tokens=stats.tokens,
         kept=stats.kept,

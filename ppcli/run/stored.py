@@ -1,7 +1,6 @@
 """The images of a dataset that `analyze` wrote, as inputs of another run."""
 
 import json
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,8 +19,6 @@ from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
 from ppcli.store.whole import PageCheck
 from ppcli.vlm.engine import Ask
-
-logger = logging.getLogger("pixelprune")
 
 
 def is_dataset(path: str) -> bool:
@@ -114,7 +111,7 @@ class StoredImages:
         """The inputs.
 
         Raises:
-            DamagedError: when a file is not readable or a checksum is wrong.
+            DamagedError: when a file is not readable, a checksum is wrong, or pages are missing.
         """
         return islice(self._all(), self.limit)
 
@@ -136,7 +133,7 @@ def _stored(rows: list[StatsRow], check: PageCheck) -> StoredImage:
     for row in rows:
         check.add(row)
     if missing := check.missing():
-        logger.warning("%s: %s; the same analyze command adds them", rows[0].image_id, missing)
+        raise DamagedError(f"{rows[0].image_id}: {missing}; the same analyze command adds them")
     return StoredImage(rows)
 
 

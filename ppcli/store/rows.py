@@ -96,6 +96,8 @@ class AnswerRow:
 
     image_id: str | None = None
     page: int = 1
+    frames: int | None = None
+    format: str | None = None
     custom_id: str | None = None
     prompt: str | None = None
     answer: str | None = None

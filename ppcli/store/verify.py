@@ -160,7 +160,7 @@ def _verify_rows(path: str, kind: str, config: Config | None, report: Report) ->
 
 def _note_missing(path: str, last: MainRow, check: PageCheck, report: Report) -> None:
     if missing := check.missing():
-        advice = "the same analyze command does the file again"
+        advice = "the same command does the file again"
         report.damage.append(f"{path}, {last.image_id}: {missing}; {advice}")
 
 

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from ppcli.errors import ImageError, PixelpruneError
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.reading import PAGED, PageRanges, Reading
-from ppcli.store.rows import ERROR, MainRow, StatsRow
+from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow
 from ppcli.store.schema import Config
 
 
 class PageCheck:
     """Takes the rows of one input after another, and says of each which are missing.
 
-    What is compared are the columns `page` and `frames`. Rows of other kinds than statistics do
-    not have them and pass.
+    What is compared are the columns `page` and `frames`; rows that do not have them pass.
 
     Args of the constructor:
         config: that the rows were made with.
@@ -27,11 +26,11 @@ class PageCheck:
         )
         self._pages: list[int] = []
         self._file: tuple[str, int] | None = None  # format and frames, once a row tells
-        self._last: StatsRow | None = None
+        self._last: StatsRow | AnswerRow | None = None
 
     def add(self, row: MainRow) -> None:
         """Take the next row of the input."""
-        if not isinstance(row, StatsRow):
+        if isinstance(row, ScoreRow):  # of a question, about the first page
             return
         self._pages.append(row.page)
         self._last = row

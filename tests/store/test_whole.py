@@ -7,12 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ppcli.errors import PixelpruneError
+from ppcli.errors import DamagedError, PixelpruneError
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.pipeline import Pipeline
+from ppcli.run.stored import StoredImages
 from ppcli.store.choices import Format
 from ppcli.store.outputs import file_output
-from ppcli.store.rows import StatsRow
+from ppcli.store.rows import AnswerRow, StatsRow
 from ppcli.store.verify import verify
 from ppcli.store.whole import PageCheck
 from tests.command import pixelprune
@@ -69,6 +70,15 @@ def test_what_is_whole(whole: str) -> None:
 def test_what_lacks_pages(lost: str, words: str) -> None:
     assert lost.startswith(words)
     assert bool(lost) == bool(words)
+
+
+def test_answers_lack_pages_too() -> None:
+    check = PageCheck(CONFIG)
+    for page in (1, 3):
+        check.add(AnswerRow(image_id=f"a#{page}", page=page, frames=3, format="TIFF"))
+    assert check.missing() == "1 row missing, from page 2 on; the file has 3 pages"
+    check.add(AnswerRow(custom_id="a request", image_id="a"))
+    assert check.missing() == ""
 
 
 def test_each_input_begins_anew() -> None:
@@ -142,3 +152,9 @@ def test_lost_pages_through_the_command(tmp_path) -> None:
     done = pixelprune("verify", target)
     assert done.returncode == 6
     assert b"1 row missing, from page 4 on; the file has 4 pages" in done.stderr
+
+
+def test_what_lacks_pages_is_not_asked_about(lossy) -> None:
+    _, out = lossy
+    with pytest.raises(DamagedError, match=r"3-pages\.tif#1: 1 row missing.*same analyze command"):
+        list(StoredImages(str(out)))
