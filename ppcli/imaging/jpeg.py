@@ -24,7 +24,7 @@ _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd8]", re.DOTALL)  # of what has a length
 _EOI, _SOS, _COMMENT = 0xD9, 0xDA, 0xFE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-_JPEG_LS = 0xF7
+_JPEG_LS, _PROGRESSIVE = 0xF7, 2
 _APPLICATION = range(0xE0, 0xF0)
 # Application segments that matter, and how many bytes each needs to be read.
 _SEGMENTS = {
@@ -55,12 +55,11 @@ def decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels |
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(data, space, strict=True)
     except ValueError as error:
-        _refuse_damage(str(error), data)
+        refuse_damage(str(error), data)
         return None
     if pixels.shape[:2] != (image.height, image.width):
         return None
-    if "progressive" in image.info and _lacks_scans(data):
-        raise _cut_off()
+    refuse_missing_scans(data)
     if space == "GRAY":
         pixels = pixels.repeat(3, axis=2)
     elif space == "CMYK":  # Adobe's convention, as in Pillow
@@ -68,7 +67,16 @@ def decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels |
     return upright(pixels, image)
 
 
-def _refuse_damage(warning: str, data: bytes) -> None:
+def refuse_damage(warning: str, data: bytes) -> None:
+    """Raise where a warning of libjpeg tells of damage; the others are harmless.
+
+    Args:
+        warning: what libjpeg says.
+        data: of the picture.
+
+    Raises:
+        ImageError: `truncated` or `corrupt`.
+    """
     if _CUT.search(warning):
         raise _cut_off()
     lost_restart = _JUNK_BEFORE_RESTART.search(warning) and not _restarts_in_order(data)
@@ -80,23 +88,40 @@ def _cut_off() -> ImageError:
     return ImageError(ErrorCode.TRUNCATED, "its compressed data ends before the picture does")
 
 
-def _lacks_scans(data: bytes) -> bool:
-    """Whether a coefficient of a progressive picture was begun and its low bits never came."""
+def refuse_missing_scans(data: bytes) -> None:
+    """See that each component has its scans, where they come in several.
+
+    Raises:
+        ImageError: `truncated`, when a component has none, or low bits of its coefficients never
+            came.
+    """
+    frame = next((s for s in _segments(data) if s[0] in _FRAMES), None)
+    scan = next((s for s in _segments(data) if s[0] == _SOS), None)
+    if frame is None or scan is None or len(data) < scan[2]:
+        return
+    components = data[frame[1] + 6 : frame[2] : 3]
+    if frame[0] & 3 != _PROGRESSIVE and data[scan[1]] >= len(components):
+        return  # all come in one scan
     low_bits: dict[tuple[int, int], int] = {}  # by component and coefficient
+    for header in _scan_headers(data):
+        first, last, approximation = header[-3:]
+        for component in header[1:-3:2]:
+            for coefficient in range(first, last + 1):
+                low_bits[component, coefficient] = approximation & 15
+    if any(low_bits.values()) or not set(components) <= {component for component, _ in low_bits}:
+        raise _cut_off()
+
+
+def _scan_headers(data: bytes) -> Iterator[bytes]:
     at = 0
     while segment := next((s for s in _segments(data, at) if s[0] == _SOS), None):
         _, start, at = segment
         header = data[start:at]
-        if not header or len(header) < 4 + 2 * header[0]:
-            break
-        count = header[0]
-        first, last, approximation = header[1 + 2 * count : 4 + 2 * count]
-        for component in header[1 : 1 + 2 * count : 2]:
-            for coefficient in range(first, last + 1):
-                low_bits[component, coefficient] = approximation & 15
+        if not header or len(header) != 4 + 2 * header[0]:
+            return
+        yield header
         marker = _MARKER.search(data, at)
         at = marker.start() if marker else len(data)
-    return any(low_bits.values())
 
 
 def _restarts_in_order(data: bytes) -> bool:

@@ -90,6 +90,13 @@ class PdfSource:
         if structure.pages == self.frames:
             return structure
         structure.close()
+        if structure.pages > self.frames:
+            self._document.close()
+            raise ImageError(
+                ErrorCode.CORRUPT,
+                f"the PDF says that it has {self.frames:,} pages, and holds {structure.pages:,}; "
+                "write it anew, as qpdf does",
+            )
         return None
 
     def _explained(self, error: pypdfium2.PdfiumError) -> ImageError:
@@ -141,8 +148,8 @@ class PdfSource:
                 pixels = self._pixels(page, things, dpi, background)
         if lost:
             pixels, lost = self._with_other_fonts(number, lost, dpi, background)
-        if lost:
-            doubts.append(described(lost))
+        if certain := Lost({key: times for key, times in lost.items() if key[1]}):
+            doubts.append(described(certain))
         self.warning = "; ".join(doubts) or None
         return pixels
 

@@ -11,6 +11,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from ppcli.errors import ImageError
+from ppcli.imaging.jpeg import refuse_missing_scans
 from ppcli.imaging.pdf_streams import GENERAL, Packed, UnreadableError, packed, size_unpacked
 from ppcli.imaging.pdf_structure import Value, entry, spelled
 
@@ -115,6 +117,10 @@ def _check_jpeg(image: Value, source: Packed) -> None:
         if _STRAY_BYTES not in said and any(word in said for word in _DAMAGED_JPEG):
             raise UnreadableError("is damaged, or ends too early (JPEG)") from error
         _check_drawing(image, source)
+    try:
+        refuse_missing_scans(source.data)
+    except ImageError as error:
+        raise UnreadableError("ends too early (JPEG)") from error
 
 
 def _check_jpeg2000(image: Value, source: Packed) -> None:

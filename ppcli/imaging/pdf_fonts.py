@@ -145,12 +145,16 @@ def standing_in(
 
 
 def _name_for(lost: Lost) -> str:
-    words = {unicodedata.name(character, "").split(" ")[0] for _, character in lost}
+    known = (character for _, character in lost if character)
+    words = {unicodedata.name(character, "").split(" ")[0] for character in known}
     return next((name for script, name in _BY_SCRIPT if script in words), _OTHER_SCRIPTS)
 
 
 def lost_characters(page: pypdfium2.PdfPage, things: Things) -> Lost:
     """What is written in fonts that are not in the file, and has no glyph in those that stand in.
+
+    A text that may be blank or a letter that is lost counts as one lost "": with a font that has
+    the letter it is one.
 
     Args:
         page: of a PDF.
@@ -167,8 +171,10 @@ def lost_characters(page: pypdfium2.PdfPage, things: Things) -> Lost:
         font = pdfium.FPDFTextObj_GetFont(thing)
         name, address = _name_of(font), ctypes.cast(font, ctypes.c_void_p).value
         text = _text_of(thing, textpage)
-        if not text and not _tells_letters_apart(font):
-            text = _UNKNOWN
+        if not text:
+            # PDFium gives none of what has no extent: blanks, and a single letter without a glyph.
+            unclear = "" if _tells_letters_apart(font) else _UNKNOWN
+            lost[name, unclear] += 1
         for character, times in Counter(text).items():
             key = address, character
             if key not in has_glyph:

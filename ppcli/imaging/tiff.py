@@ -18,6 +18,7 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.colour import Colour
 from ppcli.imaging.limits import check_pixels, fault_of_system
 from ppcli.imaging.reading import TIFF
+from ppcli.imaging.tiff_damage import check_data
 from ppcli.imaging.tiff_pixels import check_kind, pixels_of
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it has to say becomes a row
@@ -27,6 +28,7 @@ _HIDDEN, _NO_TAG = (274, 700), b"\xff\xff"
 # What pixels depend on beside the strips themselves: sizes, bits, where they are, palette, tables.
 _NEEDED = frozenset({258, 273, 279, 320, 324, 325, 338, 339, 347, 530})
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 16: 8}
+_YCBCR = 6
 _BIG = 43  # the version of BigTIFF; 42 otherwise
 _SPARSE_ADVICE = "write it anew with all its data, as gdal_translate -co SPARSE_OK=FALSE does"
 
@@ -78,6 +80,7 @@ class TiffSource:
                 self._check_size(page)
                 check_kind(page)
                 self._check_data(page)
+                check_data(page, self._file)
                 for tag in _HIDDEN:
                     if tag in page.tags:
                         file.hide(page.tags[tag])
@@ -108,6 +111,9 @@ class TiffSource:
         rows = _bytes_of_strips(page)
         for place, (offset, count) in enumerate(zip(offsets, counts, strict=False)):
             needed = min(count, rows[place]) if rows else count
+            if rows and count < rows[place]:
+                message = f"a strip has {count:,} of the {rows[place]:,} bytes of its rows"
+                raise ImageError(ErrorCode.CORRUPT, message)
             if offset + needed > self._size:
                 raise ImageError(
                     ErrorCode.TRUNCATED,
@@ -137,7 +143,13 @@ def _bytes_of_strips(page: tifffile.TiffPage) -> list[int]:
 
     Writers may give all strips the size of a whole one, though the last one is shorter.
     """
-    if page.compression != 1 or page.is_tiled or not isinstance(page.bitspersample, int):
+    subsampled = page.photometric == _YCBCR
+    if (
+        page.compression != 1
+        or page.is_tiled
+        or subsampled
+        or not isinstance(page.bitspersample, int)
+    ):
         return []
     planes = page.samplesperpixel if page.planarconfig == 2 else 1
     row = -(-page.imagewidth * page.bitspersample * page.samplesperpixel // planes // 8)

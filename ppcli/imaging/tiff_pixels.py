@@ -111,7 +111,8 @@ def _pillow_is_right(page: tifffile.TiffPage) -> bool:
     """Whether Pillow is known to give the right pixels: the tests try every kind named here."""
     kind, bits = page.photometric, _bits(page)
     extra = page.samplesperpixel - _COLOURS[kind]
-    if not _pillow_takes(page) or extra > 1:
+    undeclared = bool(extra) and not page.extrasamples
+    if not _pillow_takes(page) or extra > 1 or (undeclared and page.planarconfig == _SEPARATE):
         return False
     if kind in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
         if extra:
@@ -169,6 +170,9 @@ def _samples(page: tifffile.TiffPage) -> Samples:
     try:
         samples = page.asarray()
     except (ValueError, NotImplementedError, ImportError) as error:
+        if "not supported" in str(error):
+            message = f"compression {page.compression!r} has no decoder here; convert the image"
+            raise ImageError(ErrorCode.UNSUPPORTED_MODE, message) from error
         if isinstance(error, ImportError) or "imagecodecs" in str(error):
             name = getattr(page.compression, "name", page.compression)
             raise ImageError(
@@ -201,14 +205,16 @@ def _of_samples(page: tifffile.TiffPage, samples: Samples) -> Image.Image:
     alpha = _alpha(page)
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[colours]
     if alpha is not None:
-        mode += "a" if page.extrasamples[alpha] == _ASSOCIATED else "A"
+        mode += "a" if page.extrasamples[alpha : alpha + 1] == (_ASSOCIATED,) else "A"
         shown = shown[..., [*range(colours), colours + alpha]]
     shown = np.ascontiguousarray(shown[..., : len(mode)])
     return Image.frombytes(mode, (page.imagewidth, page.imagelength), shown.tobytes())
 
 
 def _alpha(page: tifffile.TiffPage) -> int | None:
-    """Which of the extra samples is the alpha channel."""
+    """Which of the extra samples is the alpha channel; of RGB also one that is not declared."""
+    if page.photometric == _RGB and not page.extrasamples and page.samplesperpixel == 4:
+        return 0
     kinds = [kind in (_ASSOCIATED, _UNASSOCIATED) for kind in page.extrasamples]
     return kinds.index(True) if any(kinds) else None
 

@@ -158,6 +158,32 @@ def test_text_that_is_not_painted_needs_no_font(before: str) -> None:
     assert page_of(lettered("(ABC)", simple(NOBODY_HAS), before=before))[1] is None
 
 
+@pytest.mark.parametrize(
+    ("encoding", "place"),
+    [
+        ("UniJIS-UCS2-H", "1 0 0 1 5 10 Tm"),
+        ("UniJIS-UCS2-V", "1 0 0 1 30 30 Tm"),
+        ("UniJIS-UCS2-H", "0 1 -1 0 40 5 Tm"),
+    ],
+)
+def test_letters_one_by_one_show(encoding: str, place: str) -> None:
+    """Of these PDFium gives no text, as of blanks, while they have no glyph."""
+    font, more = composite("HeiseiMin-W3", encoding, "Japan1")
+    for text in ("<3053>", "<3053> Tj <3093>"):
+        raster, warning = page_of(lettered(text, font, more, before=place))
+        assert ink(raster) > 20
+        assert warning is None
+
+
+def test_one_letter_of_another_script_shows() -> None:
+    names = "/afii57664 /afii10017 /uni0E01"
+    font = simple(names).replace("/FirstChar 65/LastChar 70/Widths[" + "600 " * 6 + "]", "")
+    for letter in "ABC":
+        raster, warning = page_of(lettered(f"({letter})", font))
+        assert ink(raster) > 20
+        assert warning is None
+
+
 def test_spaces_need_no_glyph() -> None:
     assert page_of(lettered("(ABCD)", simple("/space/uni00A0/uni2003/uni200B")))[1] is None
 

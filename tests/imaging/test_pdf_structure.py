@@ -123,3 +123,11 @@ def test_a_given_file_after_a_byte_order_mark(corpus: Path) -> None:
     source = open_source(str(path), Reading(dpi=150))
     assert (source.format, source.page(1, WHITE).shape) == ("PDF", (1650, 1275, 3))
     source.close()
+
+
+def test_a_file_with_more_pages_than_it_says_is_not_read_in_part(tmp_path: Path) -> None:
+    """PDFium would give the first one only."""
+    (tmp_path / "a.pdf").write_bytes(pdf([Page()] * 3).replace(b"/Count 3", b"/Count 1"))
+    with pytest.raises(ImageError, match="1 pages, and holds 3") as caught:
+        open_source(str(tmp_path / "a.pdf"), Reading())
+    assert caught.value.code is ErrorCode.CORRUPT

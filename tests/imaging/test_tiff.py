@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
@@ -217,6 +218,62 @@ def test_a_last_strip_may_claim_the_bytes_of_a_whole_one() -> None:
     struct.pack_into("<I", data, at, 20 * tiffs.WIDTH)
     [found] = outcomes(bytes(data))
     assert np.array_equal(found, tiffs.grey(levels))
+
+
+def damaged(data: bytes, share: float) -> bytes:
+    """The file with the data of its only strip zeroed from there on."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        (start,), (count,) = page.dataoffsets, page.databytecounts
+    first = start + int(count * share)
+    return data[:first] + bytes(start + count - first) + data[start + count :]
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "tiff_adobe_deflate", "tiff_lzw"])
+def test_damage_within_a_strip_is_no_picture(compression: str) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = several(Image.fromarray(noise), compression=compression)
+    assert not isinstance(outcomes(data)[0], ErrorCode)
+    for share in (0.3, 0.6, 0.9):
+        [found] = outcomes(damaged(data, share))
+        assert found in (ErrorCode.CORRUPT, ErrorCode.TRUNCATED)
+
+
+def test_a_jpeg_of_another_width_than_its_page() -> None:
+    data = bytearray(several(Image.fromarray(blocks(64, 64)), compression="jpeg"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages[0].tags[256].valueoffset
+    struct.pack_into("<H", data, at, 80)
+    assert outcomes(bytes(data)) == [ErrorCode.CORRUPT]
+
+
+def test_a_strip_shorter_than_its_rows() -> None:
+    """What follows it in the file is no part of the page."""
+    data = bytearray(several(Image.fromarray(blocks()), compression="raw"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages[0].tags[279].valueoffset
+    struct.pack_into("<I", data, at, 100)
+    assert outcomes(bytes(data)) == [ErrorCode.CORRUPT]
+
+
+def test_an_undeclared_fourth_sample_means_one_thing() -> None:
+    """Whether the samples lie together or in planes."""
+    samples = tiffs.ramp(8, 4)
+    tags = tiffs.PLAIN_RGB | {258: (tiffs.SHORT, [8] * 4), 277: (tiffs.SHORT, [4])}
+    together = tiffs.by_hand(tags, [samples.tobytes()])
+    planes = [samples[..., channel].tobytes() for channel in range(4)]
+    apart = tiffs.by_hand(tags | {284: (tiffs.SHORT, [2])}, planes)
+    [one], [other] = outcomes(together), outcomes(apart)
+    assert np.array_equal(one, other)
+    assert np.abs(one.astype(int) - tiffs.over_white(samples[..., :3], samples[..., 3])).max() <= 1
+
+
+def test_a_compression_without_a_decoder_is_named() -> None:
+    tags: tiffs.Tags = {258: (tiffs.SHORT, [1]), 262: (tiffs.SHORT, [1])}
+    data = tiffs.by_hand(tags | {259: (tiffs.SHORT, [34661])}, [bytes(99)])
+    with pytest.raises(ImageError, match="JBIG") as caught:
+        source_of(data).page(1, WHITE)
+    assert caught.value.code is ErrorCode.UNSUPPORTED_MODE
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
