@@ -18,7 +18,7 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.colour import Colour
 from ppcli.imaging.limits import check_pixels, fault_of_system
 from ppcli.imaging.reading import TIFF
-from ppcli.imaging.tiff_damage import check_data
+from ppcli.imaging.tiff_damage import check_data, fax_damage
 from ppcli.imaging.tiff_pixels import check_kind, pixels_of
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it has to say becomes a row
@@ -40,7 +40,7 @@ class TiffSource:
         format: TIFF.
         frames: how many pages it has; one whose directory is cut off counts.
         failed: always False: a page that fails says nothing of the others.
-        warning: always None.
+        warning: of damage in the page that was given last, which readers show all the same.
     """
 
     format, failed = TIFF, False
@@ -71,6 +71,7 @@ class TiffSource:
             ImageError: `truncated`, `corrupt`, `too_large`, `unsupported_mode`,
                 `out_of_memory` or `unreadable`.
         """
+        self.warning = None
         offset = self._offsets[number - 1]
         with self._explained():
             self._check_directory(offset)
@@ -84,7 +85,11 @@ class TiffSource:
                 for tag in _HIDDEN:
                     if tag in page.tags:
                         file.hide(page.tags[tag])
-                return pixels_of(page, cast(BinaryIO, file), background)
+                with fax_damage(page, self._file) as said:
+                    pixels = pixels_of(page, cast(BinaryIO, file), background)
+        if said:
+            self.warning = f"its fax data are damaged, or end early ({len(said):,}: {said[0]})"
+        return pixels
 
     def _check_directory(self, offset: int) -> None:
         if not self._chain.is_whole(offset):

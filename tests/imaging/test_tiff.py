@@ -239,6 +239,18 @@ def test_damage_within_a_strip_is_no_picture(compression: str) -> None:
         assert found in (ErrorCode.CORRUPT, ErrorCode.TRUNCATED)
 
 
+@pytest.mark.parametrize("compression", ["group3", "group4"])
+def test_damaged_lines_of_a_fax_are_told(compression: str) -> None:
+    """They are shown as every reader shows them."""
+    noise = Image.fromarray(np.random.default_rng(2).integers(0, 2, (64, 64)) > 0)
+    data = several(noise, compression=compression)
+    whole, hurt = source_of(data), source_of(damaged(data, 0.5))
+    assert np.array_equal(whole.page(1, WHITE), np.asarray(noise.convert("RGB")))
+    assert whole.warning is None
+    assert not np.array_equal(hurt.page(1, WHITE), whole.page(1, WHITE))
+    assert "damaged" in (hurt.warning or "")
+
+
 def test_a_jpeg_of_another_width_than_its_page() -> None:
     data = bytearray(several(Image.fromarray(blocks(64, 64)), compression="jpeg"))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
