@@ -165,7 +165,8 @@ class _DecoderBuilder:
         for axis in (1, 2):
             axis_of[axis : self._text.mrope_section[axis] * 3 : 3] = axis
         steps = np.arange(0, 2 * half, 2, dtype=np.float32) / np.float32(2 * half)
-        speeds = (1.0 / np.float32(self._text.rope_theta) ** steps).astype(np.float32)
+        powers = np.float64(self._text.rope_theta) ** steps.astype(np.float64)
+        speeds = np.float32(1) / powers.astype(np.float32)  # the same on every processor
         places = g.input("position_ids", TensorProto.INT64, [3, "B", "S"])
         by_token = g.op("Transpose", g.cast(places, TensorProto.FLOAT), perm=[1, 2, 0])
         chosen = g.reshape(g.op("Gather", by_token, g.constant(axis_of), axis=2), -1, half)

@@ -130,7 +130,8 @@ class _VisionBuilder:
         """Cosines and sines, float32 (N, head/2): of the row, then of the column."""
         g, half = self._graph, self._config.head_size // 2
         steps = np.arange(0, half, 2, dtype=np.float32) / np.float32(half)
-        speeds = (1.0 / np.float32(self._config.rope_theta) ** steps).astype(np.float32)
+        powers = np.float64(self._config.rope_theta) ** steps.astype(np.float64)
+        speeds = np.float32(1) / powers.astype(np.float32)  # the same on every processor
         turned = g.op("Unsqueeze", g.cast(places, TensorProto.FLOAT), g.integers(2))
         angles = g.reshape(g.op("Mul", turned, g.constant(speeds)), 0, half)
         return g.op("Cos", angles), g.op("Sin", angles)
