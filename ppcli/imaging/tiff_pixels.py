@@ -48,28 +48,36 @@ def _unsupported(page: tifffile.TiffPage) -> str:
         return f"the colours are {_NAMES.get(kind, f'of kind {kind}')}, which is not read"
     extra = page.samplesperpixel - _COLOURS[kind]
     one_of_colour = kind in (_PALETTE, _YCBCR)
-    reasons = {
-        "the samples are not unsigned whole numbers, which have no one way to 8 bits": (
-            set(np.atleast_1d(page.sampleformat)) != {_UNSIGNED}
+    reasons = [
+        (
+            set(np.atleast_1d(page.sampleformat)) != {_UNSIGNED},
+            "the samples are not unsigned whole numbers, which have no one way to 8 bits",
         ),
-        f"the samples have {page.bitspersample} bits, not all the same number": bits is None,
-        f"the samples have {bits} bits, of which it is not known which 8 are meant": (
-            (bits or 0) > (8 if one_of_colour else _MOST_BITS)
+        (bits is None, f"the samples have {page.bitspersample} bits, not all the same number"),
+        (
+            (bits or 0) > (8 if one_of_colour else _MOST_BITS),
+            f"the samples have {bits} bits, of which it is not known which 8 are meant",
         ),
-        f"it has {page.samplesperpixel} samples a pixel, which does not suit its colours": (
-            extra < 0 or (one_of_colour and extra > 0)
+        (
+            extra < 0 or (one_of_colour and extra > 0),
+            f"it has {page.samplesperpixel} samples a pixel, which does not suit its colours",
         ),
-        "it has a sample more than its colours, and does not say what for": (
-            extra > 0 and not page.extrasamples and kind != _RGB
+        (
+            extra > 0 and not page.extrasamples and kind != _RGB,
+            "it has a sample more than its colours, and does not say what for",
         ),
-        "its CMYK colours are partly transparent": kind == _CMYK and _alpha(page) is not None,
-        "its inks are others than cyan, magenta, yellow and black": (
-            kind == _CMYK and page.tags.valueof(_INK_SET, _CMYK_INKS) != _CMYK_INKS
+        (
+            kind == _CMYK and _alpha(page) is not None,
+            "its CMYK colours are partly transparent",
         ),
-        "its palette has no colours": kind == _PALETTE and page.colormap is None,
-        "the page is a volume": page.imagedepth > 1,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+        (
+            kind == _CMYK and page.tags.valueof(_INK_SET, _CMYK_INKS) != _CMYK_INKS,
+            "its inks are others than cyan, magenta, yellow and black",
+        ),
+        (kind == _PALETTE and page.colormap is None, "its palette has no colours"),
+        (page.imagedepth > 1, "the page is a volume"),
+    ]
+    return next((reason for holds, reason in reasons if holds), "")
 
 
 def _bits(page: tifffile.TiffPage) -> int | None:

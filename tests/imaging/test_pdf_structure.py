@@ -74,7 +74,13 @@ def test_branches_of_branches() -> None:
 
 
 def test_a_tree_that_leads_back() -> None:
+    """The page is there, once; the kid that is its own parent is an error."""
     source = opened(tree("2 0 R 3 0 R", 2))
+    assert source.frames == 2
+    assert source.page(1, WHITE).shape == (18, 36, 3)
+    with pytest.raises(ImageError, match="page 2") as caught:
+        source.page(2, WHITE)
+    assert caught.value.code is ErrorCode.CORRUPT
     source.close()
 
 
