@@ -8,6 +8,7 @@ import pikepdf
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.pdf_codecs import check_image
+from ppcli.imaging.pdf_font_files import chosen_fonts, doubt_about, font_file
 from ppcli.imaging.pdf_streams import GENERAL, UnreadableError, packed, unpacked
 from ppcli.imaging.pdf_structure import Value, entry, spelled
 
@@ -43,6 +44,8 @@ class DamageCheck:
         return self._doubts
 
     def _check_drawing(self, content: bytes, resources: Value, deep: int) -> None:
+        for font in chosen_fonts(content, resources):
+            self._check_font(font)
         things = entry(resources, "/XObject")
         for written in sorted(set(_DRAWS.findall(content))):
             name = "/" + written.decode("ascii", "backslashreplace")
@@ -54,6 +57,16 @@ class DamageCheck:
             except UnreadableError:
                 if _really_draws(content, key):
                     raise
+
+    def _check_font(self, font: Value) -> None:
+        file = font_file(font)
+        if file is None or file.objgen in self._sound:
+            return
+        doubt = doubt_about(font, file)
+        if doubt is None:
+            self._sound.add(file.objgen)
+        elif doubt not in self._doubts:
+            self._doubts.append(doubt)
 
     def _check_thing(self, thing: Value, name: str, resources: Value, deep: int) -> None:
         if not isinstance(thing, pikepdf.Stream):
