@@ -119,8 +119,19 @@ class ModelConfig:
 
 
 def ids(value: Any) -> tuple[int, ...]:  # noqa: ANN401
-    """Token ids written as one number, as a list, or not at all."""
-    return () if value is None else tuple(value) if isinstance(value, list) else (int(value),)
+    """Token ids that end an answer, written as one number, as a list, or not at all.
+
+    Raises:
+        ValueError: for what is no id.
+    """
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    for one in listed:
+        if type(one) is not int or one < 0:
+            raise ValueError(
+                f"eos_token_id is {value!r}; it must be the id of a token, a number such as "
+                "151645, or a list of them"
+            )
+    return tuple(listed)
 
 
 def read_json(path: str) -> dict[str, Any] | None:

@@ -10,8 +10,9 @@ from ppcli.imaging.presets import Preset
 from ppcli.store.atomic import atomic_file, digest_of
 from ppcli.version import __version__
 from ppcli.vlm.config import ModelConfig, read_json
+from ppcli.vlm.generation import Generation, generation_of
 from ppcli.vlm.processor import image_preset
-from ppcli.vlm.prompts import Prompter, end_tokens
+from ppcli.vlm.prompts import Prompter
 
 MANIFEST = "pixelprune.json"
 VISION, DECODER = "vision.onnx", "decoder.onnx"
@@ -109,6 +110,7 @@ class ModelDirectory:
         config: of the model.
         preset: of its images.
         prompter: its tokenizer and chat template.
+        generation: what it says of its answers.
         end_tokens: ids that end an answer.
     """
 
@@ -117,6 +119,7 @@ class ModelDirectory:
     config: ModelConfig
     preset: Preset
     prompter: Prompter
+    generation: Generation
     end_tokens: frozenset[int]
 
     @classmethod
@@ -130,13 +133,15 @@ class ModelDirectory:
         for name, (size, _) in manifest.files.items():
             _check_size(os.path.join(folder, name), size)
         config = ModelConfig.read(folder)
+        generation = generation_of(folder, config.end_tokens)
         return cls(
             folder,
             manifest,
             config,
             image_preset(folder, config.vision),
             Prompter(folder),
-            end_tokens(folder, config.end_tokens),
+            generation,
+            generation.end_tokens,
         )
 
     @property

@@ -17,10 +17,10 @@ from ppcli.vlm.choices import Weights
 from ppcli.vlm.config import CONFIG, ModelConfig
 from ppcli.vlm.decoder_graph import decoder_model, decoder_shapes
 from ppcli.vlm.directory import DATA_SUFFIX, DECODER, MANIFEST, VISION, ModelManifest
+from ppcli.vlm.generation import GENERATION, generation_of
 from ppcli.vlm.graph import GraphBuilder, WeightFile
 from ppcli.vlm.processor import PREPROCESSOR, PROCESSOR, image_preset
 from ppcli.vlm.prompts import (
-    GENERATION,
     TEMPLATE,
     TEMPLATE_JSON,
     TOKENIZER,
@@ -90,6 +90,7 @@ class Export:
     def __post_init__(self) -> None:
         self.config = ModelConfig.read(self.checkpoint)
         image_preset(self.checkpoint, self.config.vision)
+        generation_of(self.checkpoint, self.config.end_tokens)
         prompter = Prompter(self.checkpoint)
         _try_template(prompter, self.checkpoint)
         if not prompter.has(self.config.image_token):

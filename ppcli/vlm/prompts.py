@@ -12,11 +12,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from ppcli.errors import ModelError, UsageError
-from ppcli.vlm.config import ids, read_json
+from ppcli.vlm.config import read_json
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE, TEMPLATE_JSON = "chat_template.jinja", "chat_template.json"
-GENERATION = "generation_config.json"
 _KEY = "chat_template"
 
 Message = dict[str, Any]
@@ -77,12 +76,6 @@ class Prompter:
     def has(self, token: int) -> bool:
         """Whether the tokenizer knows a token of this id."""
         return self._tokenizer.id_to_token(token) is not None
-
-
-def end_tokens(folder: str, of_config: tuple[int, ...]) -> frozenset[int]:
-    """Ids that end an answer: of `generation_config.json`, or else of the configuration."""
-    text = read_json(os.path.join(folder, GENERATION)) or {}
-    return frozenset(ids(text.get("eos_token_id")) or of_config)
 
 
 def _tokenizer(folder: str) -> Any:  # noqa: ANN401

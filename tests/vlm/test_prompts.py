@@ -1,6 +1,5 @@
 """Chat template and tokenisation against transformers."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from ppcli.errors import ModelError, UsageError
-from ppcli.vlm.prompts import Prompter, end_tokens, message_of
+from ppcli.vlm.prompts import Prompter, message_of
 from tests.vlm.checkpoints import TEMPLATE, write_json, write_settings
 
 PROMPTS = [
@@ -99,11 +98,3 @@ def test_a_template_may_refuse_but_not_reach_out(tmp_path) -> None:
     (tmp_path / "chat_template.jinja").write_text("{{ messages.__class__.__mro__ }}")
     with pytest.raises(UsageError, match="refuses"):
         Prompter(str(tmp_path)).text(message_of("x", 0))
-
-
-def test_end_tokens_of_the_generation_settings_win(tmp_path) -> None:
-    assert end_tokens(str(tmp_path), (2,)) == {2}
-    write_json(tmp_path / "generation_config.json", {"eos_token_id": [0, 2]})
-    assert end_tokens(str(tmp_path), (9,)) == {0, 2}
-    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 7}))
-    assert end_tokens(str(tmp_path), ()) == {7}
