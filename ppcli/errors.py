@@ -1,6 +1,13 @@
 """The error tree, the exit codes of the command line, and the codes of error rows."""
 
+import re
+import unicodedata
 from enum import IntEnum, StrEnum
+
+LONGEST_MESSAGE = 1_000
+_LONGEST_SUBJECT = 400
+_JOINERS = "\u200c\u200d"  # of words in Persian, of faces in emoji
+_SIGNS = re.compile(r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
 
 
 class ExitCode(IntEnum):
@@ -41,10 +48,69 @@ class ErrorCode(StrEnum):
     INTERNAL = "internal"
 
 
+def printable(text: str) -> str:
+    r"""The text on one line, with escapes for all that a terminal would not show as it stands.
+
+    These are control characters, marks that turn the direction of writing or are invisible, and
+    halves of characters. A byte that is no text, as `os.fsdecode` has it, becomes `\xNN`.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(one) for one in text)
+
+
+def _shown(one: str) -> str:
+    if "\udc80" <= one <= "\udcff":
+        return f"\\x{ord(one) - 0xDC00:02x}"
+    kind = unicodedata.category(one)
+    if kind not in ("Cc", "Cf", "Cs", "Zl", "Zp") or one in _JOINERS or _SIGNS.match(one):
+        return one
+    return one.encode("unicode_escape", "surrogatepass").decode()
+
+
+def bounded(text: str, limit: int = 200) -> str:
+    """Text from outside, fit to be shown: printable, and short.
+
+    Of a longer one both ends are left, and between them how many characters are not shown.
+
+    Args:
+        text: whoever wrote it.
+        limit: the most characters that come back; at least 80.
+    """
+    if len(text) <= limit and len(shown := printable(text)) <= limit:
+        return shown
+    room = (limit - len(_gap(len(text)))) // 2
+    begin, first = _as_fits(text[:room], room)
+    end, last = _as_fits(text[: -room - 1 : -1], room)
+    return "".join([*begin, _gap(len(text) - first - last), *reversed(end)])
+
+
+def _gap(characters: int) -> str:
+    return f" … ({characters:,} characters left out) … "
+
+
+def _as_fits(text: str, room: int) -> tuple[list[str], int]:
+    """The first characters, as they are shown, and how many there are."""
+    pieces: list[str] = []
+    for one in text:
+        shown = printable(one)
+        room -= len(shown)
+        if room < 0:
+            break
+        pieces.append(shown)
+    return pieces, len(pieces)
+
+
 class PixelpruneError(Exception):
-    """Base of all errors that pixelprune raises on purpose; the text is meant for people."""
+    """Base of all errors that pixelprune raises on purpose; the text is meant for people.
+
+    It is bounded, since names and values from outside are in it.
+    """
 
     exit_code = ExitCode.UNEXPECTED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bounded(message, LONGEST_MESSAGE))
 
 
 class UsageError(PixelpruneError, ValueError):
@@ -99,10 +165,16 @@ class ImageError(PixelpruneError):
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = str(self)
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[ErrorCode, str]]:
         return type(self), (self.code, self.message)
+
+
+def named(name: str, message: str) -> str:
+    """A message that begins with the name of what it is about, as rows of errors have it."""
+    begin = f"{bounded(name, _LONGEST_SUBJECT)}: "
+    return begin + bounded(message.removeprefix(begin), LONGEST_MESSAGE)
 
 
 def explained(error: Exception) -> ImageError:
@@ -118,5 +190,5 @@ def internal_error(error: BaseException) -> ImageError:
     """What nobody foresaw, as the error of the one input it happened to."""
     return ImageError(
         ErrorCode.INTERNAL,
-        f"a fault in pixelprune, please report it: {type(error).__name__}: {error}",
+        f"a fault in pixelprune, please report it: {type(error).__name__}: {bounded(str(error))}",
     )

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from ppcli.cli.options import STDOUT, logger
 from ppcli.cli.terminal import Terminal, data_on_stdout
-from ppcli.errors import OutputError, UsageError
-from ppcli.inputs.refs import printable
+from ppcli.errors import OutputError, UsageError, bounded
 from ppcli.run.measures import PHASES, BatchMeasure, BenchResult, Comparison, Failure, PageMeasure
 from ppcli.store.atomic import PendingFile
 
@@ -159,7 +158,7 @@ def _pages_table(result: BenchResult, width: int) -> Table:
     for page in result.pages:
         comparison = result.of_page(page)
         table.add_row(
-            Text(_tail(printable(page.image_id), room)),
+            Text(_tail(bounded(page.image_id), room)),
             f"{page.sizes.full.tiles:,}",
             f"{page.keep_ratio:.2f}",
             *(_factor(comparison, f"{title}_ms") for title in _OF_PAGE),

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.text import Text
 
 from ppcli.cli.options import LogFormat, logger
+from ppcli.errors import bounded
 from ppcli.inputs.listing import Listing
-from ppcli.inputs.refs import printable
+
+_LONGEST_LINE = 2_000
+_LONGEST_FIELD = 10_000
 
 
 class _Console(Console):
@@ -36,16 +39,23 @@ class _ConsoleHandler(logging.Handler):
         self.as_json = as_json
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = printable(record.getMessage())
+        message = bounded(record.getMessage(), _LONGEST_LINE)
         if self.as_json:
             line = {
                 "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
                 "level": record.levelname.lower(),
                 "message": message,
-                **getattr(record, "fields", {}),
+                **{name: _field(one) for name, one in getattr(record, "fields", {}).items()},
             }
             message = json.dumps(line)
         self._console.print(Text(message), soft_wrap=True)
+
+
+def _field(value: Any) -> Any:  # noqa: ANN401
+    """A value of a line of JSON: as it is, so that programs know it again, up to a length."""
+    if not isinstance(value, str) or len(value) <= _LONGEST_FIELD:
+        return value
+    return f"{value[:_LONGEST_FIELD]} … ({len(value) - _LONGEST_FIELD:,} characters left out)"
 
 
 class Terminal:
@@ -69,11 +79,13 @@ class Terminal:
         if self.as_json:
             logger.info("%s", sentence)
         elif not self.quiet:
-            self.console.print(Text(printable(sentence)), soft_wrap=True)
+            self.console.print(Text(bounded(sentence, _LONGEST_LINE)), soft_wrap=True)
 
 
 def last_word(message: str, trace: str | None = None) -> None:
     """Say why a command ends the way it does, whether or not its terminal was set up."""
+    if trace:
+        trace = "\n".join(bounded(line, _LONGEST_LINE) for line in trace.splitlines())
     handler = next((one for one in logger.handlers if isinstance(one, _ConsoleHandler)), None)
     if handler is not None and handler.as_json:
         logger.error("%s", message, extra={"fields": {"trace": trace} if trace else {}})
@@ -81,7 +93,7 @@ def last_word(message: str, trace: str | None = None) -> None:
     console = _Console(stderr=True, highlight=False)
     if trace:
         console.print(Text(trace), soft_wrap=True)
-    console.print(Text(f"pixelprune: {printable(message)}"), soft_wrap=True)
+    console.print(Text(f"pixelprune: {bounded(message, _LONGEST_LINE)}"), soft_wrap=True)
 
 
 def stdout_is_terminal() -> bool:

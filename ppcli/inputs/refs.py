@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 _LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
 _LOOKS_LIKE_A_PAGE = re.compile(r"#[0-9]+\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Input(Protocol):
@@ -111,12 +110,3 @@ def identity(path: str) -> str:
         return escape_name(path)
     name, _, number = _escaped(path).rpartition("#")
     return f"{name}\\x23{number}"
-
-
-def printable(text: str) -> str:
-    r"""The text on one line, with escapes for control characters and for bytes that are no text.
-
-    Names come from strangers.
-    """
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

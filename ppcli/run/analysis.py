@@ -13,7 +13,7 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
-from ppcli.errors import ErrorCode, ImageError, explained
+from ppcli.errors import LONGEST_MESSAGE, ErrorCode, ImageError, bounded, explained, named
 from ppcli.imaging import direct
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.decode import UnreachableFrameError
@@ -21,7 +21,7 @@ from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
 from ppcli.imaging.reading import PAGED, Reading
 from ppcli.imaging.resample import resample
 from ppcli.imaging.source import PageSource
-from ppcli.inputs.refs import ImageRef, printable
+from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniff_pages
 from ppcli.run.sources import page_source
 from ppcli.store.codec import pack
@@ -204,7 +204,7 @@ def _pages_of(
 
 
 def _warning(source: PageSource) -> str | None:
-    return None if source.warning is None else printable(source.warning)
+    return None if source.warning is None else bounded(source.warning, LONGEST_MESSAGE)
 
 
 def _count(source: PageSource, reading: Reading) -> FileCount:
@@ -289,7 +289,7 @@ def _size_of(path: str) -> int | None:
 
 
 def _failed(row: StatsRow, error: ImageError) -> StatsRow:
-    message = printable(f"{row.image_id}: {error.message}")
+    message = named(row.image_id, error.message)
     return replace(row, status=ERROR, error_code=error.code.value, error_message=message)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ppcli.coding.patchset import KeptTiles
-from ppcli.errors import DamagedError, ErrorCode, ImageError, explained
-from ppcli.inputs.refs import Input, printable
+from ppcli.errors import DamagedError, ErrorCode, ImageError, explained, named
+from ppcli.inputs.refs import Input
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.prepare import Prepared, Source
 from ppcli.run.stopping import StopRequest
@@ -118,8 +118,7 @@ def _named(row: AnswerRow) -> AnswerRow:
     if row.status != ERROR:
         return row
     name = row.custom_id or row.image_id or ""
-    message = (row.error_message or "").removeprefix(f"{name}: ")  # of its image, of the same name
-    return replace(row, error_message=printable(f"{name}: {message}"))
+    return replace(row, error_message=named(name, row.error_message or ""))
 
 
 class _Flow:

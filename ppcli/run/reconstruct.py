@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ppcli.errors import DamagedError
-from ppcli.inputs.refs import printable
 from ppcli.store.codec import unpack
 from ppcli.store.pictures import PictureFolder, png_of, put_picture
 from ppcli.store.reader import patch_files, read_patch_rows
@@ -44,7 +43,7 @@ def reconstruct(dataset: str, folder: str, overwrite: bool = False) -> Iterator[
             try:
                 image = unpack(row).image()
             except DamagedError as error:
-                yield Rebuilt(row.image_id, path, printable(str(error)))
+                yield Rebuilt(row.image_id, path, str(error))
                 continue
             put_picture(path, png_of(Image.fromarray(image)), overwrite)
             yield Rebuilt(row.image_id, path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ppcli.errors import DamagedError, ErrorCode, ImageError, NothingToDoError, UsageError
 from ppcli.imaging.fit import fit_image
 from ppcli.inputs.listing import Listing
-from ppcli.inputs.refs import ImageRef, escape_name, printable
+from ppcli.inputs.refs import ImageRef, escape_name
 from ppcli.inputs.sniff import has_image_extension
 from ppcli.run.analysis import AnalysisOptions, FileCount, PageResult, count_rows
 from ppcli.run.analyze import AnalyzeWork
@@ -203,8 +203,7 @@ def view_dataset(
             try:
                 image = picture_of_patch_set(unpack(row).patch_set, drawing)
             except DamagedError as error:
-                message = printable(str(error))
-                yield Seen(row.image_id, "", ErrorCode.CORRUPT.value, message)
+                yield Seen(row.image_id, "", ErrorCode.CORRUPT.value, str(error))
                 continue
             put_picture(path, png_of(image), target.overwrite)
             yield Seen(row.image_id, path)

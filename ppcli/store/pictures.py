@@ -8,8 +8,7 @@ from contextlib import suppress
 import xxhash
 from PIL import Image
 
-from ppcli.errors import OutputError
-from ppcli.inputs.refs import printable
+from ppcli.errors import OutputError, bounded
 from ppcli.store.atomic import atomic_file
 
 _LONGEST_NAME = 255
@@ -45,14 +44,14 @@ def put_picture(path: str, png: bytes, overwrite: bool) -> None:
         OutputError: when the file stands there already, or cannot be written.
     """
     if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{printable(path)} exists; use --overwrite or another name")
+        raise OutputError(f"{bounded(path)} exists; use --overwrite or another name")
     try:
         with suppress(FileExistsError):
             os.makedirs(os.path.dirname(path) or ".")
         with atomic_file(path) as file:
             file.write(png)
     except OSError as error:
-        raise OutputError(f"{printable(path)} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{bounded(path)} cannot be written: {error.strerror}") from error
 
 
 def png_of(image: Image.Image) -> bytes:

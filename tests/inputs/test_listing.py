@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ppcli.errors import ExitCode, UsageError
 from ppcli.inputs.listing import Listing
-from ppcli.inputs.refs import escape_name, printable
+from ppcli.inputs.refs import escape_name
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -149,10 +149,6 @@ def test_no_two_names_become_the_same_text(names) -> None:
 def test_a_name_that_looks_escaped_is_no_other(tree) -> None:
     assert escape_name("a\\xff") == "a\\\\xff"
     assert escape_name(os.fsdecode(b"a\xff")) == "a\\xff"
-
-
-def test_names_cannot_control_the_terminal() -> None:
-    assert printable("a\x1b[31m\nb\x9b") == "a\\x1b[31m\\nb\\x9b"
 
 
 def test_the_output_is_not_walked(tree) -> None:
