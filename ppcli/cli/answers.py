@@ -118,7 +118,7 @@ class Asking:
 
     def _job(self, source: Source, inputs: RunInputs, coding: Config) -> Job:
         asked = asdict(self.ask)
-        del asked["own_seed"]
+        del asked["own_seed"], asked["messages"]  # which are of single requests
         config = coding | asked
         config |= {"rows": ANSWERS, "patches": False, "prune": self.prune}
         config |= {"model": self.model.identity, "device": self.place.device.value}

@@ -22,6 +22,7 @@ from ppcli.cli.options import (
     Quiet,
     ResumeOption,
     RetryFailedOption,
+    RootOption,
     ThreadsOption,
     TimeoutOption,
     Verbose,
@@ -47,6 +48,7 @@ def evaluate(
             rich_help_panel=INPUTS,
         ),
     ],
+    root: RootOption = None,
     limit: Limit = None,
     model: ModelOption = None,
     device: DeviceOption = Device.AUTO,
@@ -146,7 +148,7 @@ def evaluate(
     target = Target(output, row_format, overwrite, resume, ROWS_PER_SHARD)
     config = eval_config(fit, variants, max_new_tokens, directory.identity, place.device.value)
     with tempfile.TemporaryDirectory(prefix="pixelprune-") as spare_folder:
-        questions = QuestionFile(data, spare_folder, limit)
+        questions = QuestionFile(data, spare_folder, limit, root)
         questions.check()
         return carry_out(
             EvalWork(asking, variants),

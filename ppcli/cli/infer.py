@@ -36,6 +36,7 @@ from ppcli.cli.options import (
     Quiet,
     ResumeOption,
     RetryFailedOption,
+    RootOption,
     SeedOption,
     SkipRatioOption,
     ThreadsOption,
@@ -63,10 +64,12 @@ def infer(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Requests, a JSON object a line: image or images, prompt, custom_id (-: stdin).",
+            help="Requests, a JSON object a line: image or images, prompt, custom_id; or lines of "
+            "an OpenAI batch (-: stdin).",
             rich_help_panel=INPUTS,
         ),
     ] = None,
+    root: RootOption = None,
     include: Include = None,
     exclude: Exclude = None,
     limit: Limit = None,
@@ -215,7 +218,9 @@ def infer(
         others = (inputs, files0_from, include, exclude, prompt, prompt_file)
         if any(one is not None for one in others):
             raise UsageError("--requests brings its own images and prompts; leave the others out")
-        job = asking.of_requests(RequestFile(requests, limit, stdin_bytes()))
+        job = asking.of_requests(RequestFile(requests, limit, stdin_bytes(), root))
+    elif root is not None:
+        raise UsageError("--root holds the images of --requests to a folder, which are not given")
     else:
         job = asking.of_images(listing)
     if output == STDOUT and row_format is None and stdout_is_terminal():

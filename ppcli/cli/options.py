@@ -38,7 +38,8 @@ INPUTS, CODER, IMAGE, OUTPUT, RUN, MODEL = "Inputs", "Coder", "Image", "Output",
 InputsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="INPUTS", help="Files, folders, globs, or - for paths on standard input."
+        metavar="INPUTS",
+        help="Files, folders, globs, or - for standard input: paths, one a line, or one image.",
     ),
 ]
 Files0From = Annotated[
@@ -58,6 +59,14 @@ Include = Annotated[
 Exclude = Annotated[
     list[str] | None,
     typer.Option(metavar="PATTERN", help="In folders, no names like this.", rich_help_panel=INPUTS),
+]
+RootOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Read no image of a request or question outside this folder, links followed.",
+        rich_help_panel=INPUTS,
+    ),
 ]
 Limit = Annotated[
     int | None,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import BinaryIO
@@ -10,11 +10,14 @@ from typing import BinaryIO
 from ppcli.errors import UsageError
 from ppcli.inputs.globs import is_pattern, matches
 from ppcli.inputs.names import names_in, path_of
+from ppcli.inputs.piped import begin_of, image_from, is_image
 from ppcli.inputs.refs import ImageRef, identity
 from ppcli.inputs.sniff import has_image_extension, has_image_signature
+from ppcli.inputs.unique import UniqueNames
 from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
 
 STDIN = "-"
+_NO_STDIN = "standard input is not available, and - names it"
 
 
 @dataclass(slots=True)
@@ -22,7 +25,7 @@ class Listing:
     """The inputs of one run; iterating gives an `ImageRef` for each file, lazily.
 
     Attributes:
-        inputs: files, folders, globs, or `-` for paths on standard input, one a line.
+        inputs: files, folders, globs, or `-` for standard input: paths, one a line, or one image.
         files0_from: a file of NUL-separated paths, `-` for standard input.
         include: patterns of names; when given, only matching files of folders are taken.
         exclude: patterns of names of files and folders that are passed over in folders.
@@ -30,9 +33,11 @@ class Listing:
         stdin: where `-` reads from.
         avoid: a folder that no walk enters: the output of the run.
         skipped: files of walked folders, counted so far, that are no images by content or name.
+        repeated: the first name that came before, as it was changed; empty when there is none.
 
     A pattern without `/` is matched with the name, another with the path below the folder. What
-    `**` matches is taken as what is in a folder.
+    `**` matches is taken as what is in a folder. An `image_id` that came before gets `~2` and so
+    on behind it.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +48,7 @@ class Listing:
     stdin: BinaryIO | None = None
     avoid: str | None = None
     skipped: int = field(default=0, init=False)
+    repeated: str = field(default="", init=False)
 
     @property
     def is_one_file(self) -> bool:
@@ -89,8 +95,18 @@ class Listing:
         Raises:
             UsageError: when a list of paths cannot be read.
         """
-        self.skipped = 0
-        return islice(self._all(), self.limit)
+        self.skipped, self.repeated = 0, ""
+        return islice(self._named_once(), self.limit)
+
+    def _named_once(self) -> Iterator[ImageRef]:
+        if len(self.inputs) == 1 and STDIN not in self.inputs and self.files0_from is None:
+            yield from self._all()  # no folder and no pattern names a file twice
+            return
+        unique = UniqueNames()
+        for ref in self._all():
+            image_id = unique(ref.image_id)
+            self.repeated = unique.first
+            yield ref if image_id == ref.image_id else replace(ref, image_id=image_id)
 
     def _all(self) -> Iterator[ImageRef]:
         if len(self.inputs) == 1 and self.files0_from is None:
@@ -100,7 +116,7 @@ class Listing:
                 return
         for given in self.inputs:
             if given == STDIN:
-                yield from self._listed(self.stdin, b"\n")
+                yield from self._piped()
             else:
                 yield from self._given(path_of(given))
         if self.files0_from == STDIN:
@@ -109,10 +125,22 @@ class Listing:
             with _open_list(self.files0_from) as file:
                 yield from self._listed(file, b"\0")
 
-    def _listed(self, file: BinaryIO | None, separator: bytes) -> Iterator[ImageRef]:
+    def _piped(self) -> Iterator[ImageRef]:
+        """What standard input names, or is."""
+        if self.stdin is None:
+            raise UsageError(_NO_STDIN)
+        begin = begin_of(self.stdin)
+        if is_image(begin):
+            yield image_from(self.stdin, begin, STDIN)
+        else:
+            yield from self._listed(self.stdin, b"\n", begin)
+
+    def _listed(
+        self, file: BinaryIO | None, separator: bytes, begin: bytes = b""
+    ) -> Iterator[ImageRef]:
         if file is None:
-            raise UsageError("standard input is not available, and - names it")
-        for name in names_in(file, separator):
+            raise UsageError(_NO_STDIN)
+        for name in names_in(file, separator, begin):
             try:
                 path = path_of(name)
             except UsageError:  # its row tells that it is not there

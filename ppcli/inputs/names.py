@@ -38,7 +38,7 @@ def path_of(given: str) -> str:
     return path
 
 
-def names_in(file: BinaryIO, separator: bytes) -> Iterator[str]:
+def names_in(file: BinaryIO, separator: bytes, begin: bytes = b"") -> Iterator[str]:
     r"""The names in a list, without reading it whole; empty ones are left out.
 
     A byte order mark is no part of a name. Lists in UTF-16, as some shells write them, are told by
@@ -48,12 +48,13 @@ def names_in(file: BinaryIO, separator: bytes) -> Iterator[str]:
     Args:
         file: the list, open for reading.
         separator: a newline or NUL.
+        begin: what was read of it already.
 
     Raises:
         UsageError: when it cannot be read, or is no UTF-16 though it begins so.
     """
     lines = separator == b"\n"
-    for raw in _split(_plain(file, separator), separator):
+    for raw in _split(_plain(file, separator, begin), separator):
         name = os.fsdecode(raw)
         if lines and name.endswith("\r") and not os.path.lexists(name):
             name = name[:-1]
@@ -61,10 +62,10 @@ def names_in(file: BinaryIO, separator: bytes) -> Iterator[str]:
             yield name
 
 
-def _plain(file: BinaryIO, separator: bytes) -> Iterator[bytes]:
+def _plain(file: BinaryIO, separator: bytes, begin: bytes) -> Iterator[bytes]:
     """The blocks of a list in UTF-8, without a byte order mark."""
-    read = _reader(file)
-    begin = read()
+    read = reader(file)
+    begin = begin or read()
     while begin and any(mark != begin and mark.startswith(begin) for mark in _MARKS):
         if not (more := read()):
             break
@@ -90,8 +91,11 @@ def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
         raise UsageError(f"the list of paths is not the UTF-16 it begins as: {error}") from None
 
 
-def _reader(file: BinaryIO) -> Callable[[], bytes]:
-    """Reads what is there already, without waiting for a whole block of a pipe."""
+def reader(file: BinaryIO) -> Callable[[], bytes]:
+    """Reads what is there already, without waiting for a whole block of a pipe.
+
+    What it gives raises a `UsageError` when the file cannot be read.
+    """
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
 
     def some() -> bytes:

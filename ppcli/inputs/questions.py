@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -12,8 +12,19 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ppcli.errors import UsageError
-from ppcli.inputs.names import path_of
-from ppcli.inputs.refs import ImageRef, identity
+from ppcli.inputs.fields import (
+    Object,
+    is_absent,
+    name,
+    parse_object,
+    read,
+    with_values,
+    words,
+)
+from ppcli.inputs.image_fields import ImageFolder, check_root
+from ppcli.inputs.lines import TOO_LONG, numbered_lines
+from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.unique import UniqueNames
 
 _COLUMNS = ("image", "question", "answers")
 _ROWS_AT_A_TIME = 32
@@ -72,13 +83,19 @@ class QuestionFile:
         path: a file of JSON lines or Parquet. Images are named relative to its folder.
         spare_folder: where images go that lie within the Parquet file itself.
         limit: stop after so many.
+        root: a folder that all images must lie in; None where any may be read.
         skipped: nothing is.
+        repeated: the first name that came before, as it was changed; empty when there is none.
+
+    A `custom_id` that came before, given or made, gets `~2` and so on behind it.
     """
 
     path: str
     spare_folder: str
     limit: int | None = None
+    root: str | None = None
     skipped: int = 0
+    repeated: str = field(default="", init=False)
 
     @property
     def repeatable(self) -> bool:
@@ -97,6 +114,8 @@ class QuestionFile:
         """
         if not os.path.isfile(self.path):
             raise UsageError(f"{self.path}: no such file of questions")
+        if self.root is not None:
+            check_root(self.root)
         if self._is_parquet:
             try:
                 names = pq.read_schema(self.path).names
@@ -112,26 +131,32 @@ class QuestionFile:
         Raises:
             UsageError: when the file cannot be read.
         """
-        return islice(self._rows() if self._is_parquet else self._lines(), self.limit)
+        return islice(self._named(self._rows() if self._is_parquet else self._lines()), self.limit)
+
+    def _named(self, questions: Iterator[Question]) -> Iterator[Question]:
+        unique, self.repeated = UniqueNames(), ""
+        for one in questions:
+            custom_id = unique(one.custom_id)
+            self.repeated = unique.first
+            yield replace(one, custom_id=custom_id)
 
     def _lines(self) -> Iterator[Question]:
         try:
             with open(self.path, "rb") as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield self._line(line, number)
+                for number, line in numbered_lines(file):
+                    yield self._line(line, number)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be read: {error.strerror}") from error
 
-    def _line(self, line: bytes, number: int) -> Question:
+    def _line(self, line: bytes | None, number: int) -> Question:
         name, where = f"line-{number}", f"line {number}"
         try:
-            text = json.loads(line)
-        except (ValueError, RecursionError):
-            text = None
-        if not isinstance(text, dict):
-            return Question(name, ImageRef("", name), fault=f"{where}: it is not a JSON object")
-        return self._question(text, name, where)
+            if line is None:
+                raise ValueError(TOO_LONG)
+            fields = parse_object(line)
+        except ValueError as error:
+            return Question(name, ImageRef("", name), fault=f"{where}: {error}")
+        return self._question(fields, name, where)
 
     def _rows(self) -> Iterator[Question]:
         number = 0
@@ -140,25 +165,27 @@ class QuestionFile:
                 for batch in file.iter_batches(batch_size=_ROWS_AT_A_TIME):
                     for row in batch.to_pylist():
                         number += 1
-                        yield self._question(row, f"row-{number}", f"row {number}")
+                        fields = with_values(row)
+                        yield self._question(fields, f"row-{number}", f"row {number}")
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"{self.path} cannot be read: {error}") from error
 
-    def _question(self, text: dict[str, Any], name: str, where: str) -> Question:
+    def _question(self, fields: Object, custom_id: str, where: str) -> Question:
         """A line or row, whatever is wrong with it."""
         image: ImageRef | None = None
         try:
-            given = _either(text, "custom_id", "questionId")
+            given = _either(fields, "custom_id", "questionId")
             if given is not None:
-                name = _text(given, "custom_id")
-            image = self._image(text.get("image"))
-            question, answers = _text(text.get("question"), "question"), text.get("answers")
-            return Question(name, image, question, _answers(answers), _kind(text))
+                custom_id = read("custom_id", given, name)
+            image = self._image(fields.get("image"))
+            question, answers = _text(fields, "question"), fields.get("answers")
+            return Question(custom_id, image, question, _answers(answers), _kind(fields))
         except ValueError as error:
-            return Question(name, image or ImageRef("", name), fault=f"{where}: {error}")
+            blank = ImageRef("", custom_id)
+            return Question(custom_id, image or blank, fault=f"{where}: {error}")
 
     def _image(self, given: Any) -> ImageRef:  # noqa: ANN401
-        """A path, bytes, or both as data sets of Hugging Face have them.
+        """A path, a data: URL, bytes, or both as data sets of Hugging Face have them.
 
         Raises:
             ValueError: when it is none of these.
@@ -166,30 +193,34 @@ class QuestionFile:
         path, content = given, given
         if isinstance(given, dict):
             path, content = given.get("path"), given.get("bytes")
-        if isinstance(content, bytes):
-            digest = xxhash.xxh3_128_hexdigest(content)
-            file = os.path.join(self.spare_folder, digest)
-            if not os.path.exists(file):
-                with open(file, "wb") as spare:
-                    spare.write(content)
-            named = isinstance(path, str) and path
-            return ImageRef(file, _text(path, "image") if named else digest)
-        if path is None or path == "":
-            raise ValueError("it has no image")
-        name = path_of(_text(path, "image"))
-        return ImageRef(os.path.join(os.path.dirname(self.path), name), identity(name))
+        if not isinstance(content, bytes):
+            if is_absent(path) or path == "":
+                raise ValueError("it has no image")
+            folder = ImageFolder(os.path.dirname(self.path), self.root)
+            ref = folder.named(read("image", path, name))
+            if ref.content is None:
+                return ref
+            path, content = ref.image_id, ref.content
+        digest = xxhash.xxh3_128_hexdigest(content)
+        file = os.path.join(self.spare_folder, digest)
+        if not os.path.exists(file):
+            with open(file, "wb") as spare:
+                spare.write(content)
+        named = isinstance(path, str) and path
+        image_id = read("image", path, name) if named else digest
+        seen = len(content), xxhash.xxh3_64_intdigest(content)
+        return ImageRef(file, image_id, seen, is_copy=True)
 
 
-def _either(text: dict[str, Any], ours: str, of_docvqa: str) -> Any:  # noqa: ANN401
-    given = text.get(ours)
-    return text.get(of_docvqa) if given is None else given
+def _either(fields: Object, ours: str, of_docvqa: str) -> Any:  # noqa: ANN401
+    return fields.get(ours, fields.get(of_docvqa))
 
 
-def _kind(text: dict[str, Any]) -> str | None:
+def _kind(fields: Object) -> str | None:
     """Of a question; DocVQA tells several."""
-    given = _either(text, "kind", "question_types")
+    given = _either(fields, "kind", "question_types")
     several = given if isinstance(given, list) else [] if given is None else [given]
-    return ", ".join(_text(one, "kind") for one in several) or None
+    return ", ".join(read("kind", one, words) for one in several) or None
 
 
 def _answers(given: Any) -> tuple[str, ...]:  # noqa: ANN401
@@ -201,22 +232,18 @@ def _answers(given: Any) -> tuple[str, ...]:  # noqa: ANN401
     several = given if isinstance(given, list) else [] if given is None else [given]
     if not several:
         raise ValueError("it has no answers")
-    return tuple(_text(answer, "answer") for answer in several)
+    if any(map(is_absent, several)):
+        raise ValueError("it has no answer")
+    return tuple(read("answer", answer, words) for answer in several)
 
 
-def _text(given: Any, what: str) -> str:  # noqa: ANN401
-    """A text or a number as text that can be written again.
+def _text(fields: Object, what: str) -> str:
+    """A field that must be there.
 
     Raises:
-        ValueError: when it is missing, something else, or holds half a character.
+        ValueError: when it is missing or no text.
     """
-    if given is None:
+    if what not in fields:
         raise ValueError(f"it has no {what}")
-    if isinstance(given, bool) or not isinstance(given, str | int | float):
-        raise ValueError(f"its {what} is neither text nor a number")
-    text = str(given)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"its {what} holds half a character") from None
-    return text
+    found: str = read(what, fields[what], words)
+    return found

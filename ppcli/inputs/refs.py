@@ -34,17 +34,29 @@ class ImageRef:
     Attributes:
         path: as it is opened; bytes that are not UTF-8 are surrogates, as `os.fsdecode` has it.
         image_id: the identity of its rows, valid text, with `/` between folders.
-        seen: size and time (ns) when it was taken up; None before that.
+        seen: size and time (ns) when it was taken up; None before that. Where there is no file
+            that has a time, any number that tells its content from others.
+        page: the one page or frame (one-based) that is meant; None for all that a file gives.
+        content: the bytes of an image that is in no file; the path is not opened then.
+        is_copy: whether the path is a copy that we made of what is in no file.
     """
 
     path: str
     image_id: str
     seen: tuple[int, int] | None = field(default=None, compare=False)
+    page: int | None = None
+    content: bytes | None = field(default=None, compare=False, repr=False)
+    is_copy: bool = False
 
     @property
     def shown_path(self) -> str:
-        """The path as valid text, for the column `path`."""
-        return escape_name(self.path)
+        """The path as valid text, for the column `path`; of what is in no file, its identity."""
+        return self.image_id if self.is_copy else escape_name(self.path)
+
+    @property
+    def shown_id(self) -> str:
+        """The identity of what is meant: of the file, or of the one page of it."""
+        return self.image_id if self.page is None else self.page_id(self.page)
 
     def page_id(self, page: int) -> str:
         """The identity of one page (one-based) of a file that gives several rows."""
@@ -56,7 +68,7 @@ class ImageRef:
 
     def fingerprint(self, failed: bool) -> bytes:
         """Identity and path, and of a file that did not fail its size and time."""
-        return json.dumps([self.image_id, self.shown_path, *self._state(failed)]).encode()
+        return json.dumps([self.shown_id, self.shown_path, *self._state(failed)]).encode()
 
     def _state(self, failed: bool) -> tuple[int, int]:
         if self.seen is not None and not failed:

@@ -7,19 +7,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
-from ppcli.errors import UsageError
-from ppcli.inputs.names import path_of
-from ppcli.inputs.refs import ImageRef, identity
+from ppcli.errors import UsageError, bounded
+from ppcli.inputs.chat import chat_of, is_batch_line
+from ppcli.inputs.fields import SETTINGS, Object, name, parse_object, read, settings_of, text
+from ppcli.inputs.image_fields import ImageFolder, check_root, page_of
+from ppcli.inputs.lines import TOO_LONG, numbered_lines
+from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.unique import UniqueNames
 
 STDIN = "-"
-_SETTINGS = {
-    "system": str,
-    "max_new_tokens": int,
-    "temperature": float,
-    "top_p": float,
-    "seed": int,
-}
-_KNOWN = frozenset({"custom_id", "image", "images", "prompt", *_SETTINGS})
+_KNOWN = frozenset({"custom_id", "image", "images", "page", "prompt", *SETTINGS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +26,17 @@ class Request:
     Attributes:
         custom_id: the name that its answer bears.
         images: in order.
-        prompt: None in a broken line.
-        settings: what the line sets: `system`, `max_new_tokens`, `temperature`, `top_p`, `seed`.
+        prompt: None in a broken line; of a conversation the last turn of the user.
+        settings: what the line sets, by the names of `SETTINGS`.
+        messages: of a conversation, as chat templates take them; None of a plain request.
         fault: what is wrong with the line; None when nothing is.
     """
 
     custom_id: str
     images: tuple[ImageRef, ...] = ()
     prompt: str | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Object = field(default_factory=dict)
+    messages: list[Object] | None = None
     fault: str | None = None
 
     @property
@@ -48,8 +47,13 @@ class Request:
     @property
     def image_ids(self) -> str | None:
         """For the column of that name: a JSON list where there are several, null without one."""
-        names = [image.image_id for image in self.images]
+        names = [image.shown_id for image in self.images]
         return names[0] if len(names) == 1 else json.dumps(names) if names else None
+
+    @property
+    def page(self) -> int:
+        """For the column of that name: of its one image, where one page of it is asked for."""
+        return (self.images[0].page or 1) if len(self.images) == 1 else 1
 
     def fingerprint(self, failed: bool) -> bytes:
         """All that the line says, and its images; of one that failed the name alone."""
@@ -57,7 +61,8 @@ class Request:
             return json.dumps([self.custom_id]).encode()
         parts = [self.custom_id, self.prompt, sorted(self.settings.items()), self.fault]
         images = [image.fingerprint(failed).decode() for image in self.images]
-        return json.dumps([*parts, images]).encode()
+        said = [*parts, images] if self.messages is None else [*parts, images, self.messages]
+        return json.dumps(said).encode()
 
     def as_seen(self) -> "Request":
         """The same, with the sizes and times that its images have now."""
@@ -80,13 +85,19 @@ class RequestFile:
         path: of the file; `-` for standard input. Images are named relative to its folder.
         limit: stop after so many.
         stdin: where `-` reads from.
+        root: a folder that all images must lie in; None where any may be read.
         skipped: nothing is.
+        repeated: the first name that came before, as it was changed; empty when there is none.
+
+    A `custom_id` that came before, given or made, gets `~2` and so on behind it.
     """
 
     path: str
     limit: int | None = None
     stdin: BinaryIO | None = None
+    root: str | None = None
     skipped: int = 0
+    repeated: str = field(default="", init=False)
 
     def check(self) -> None:
         """Refuse what cannot be meant, before anything runs.
@@ -98,6 +109,8 @@ class RequestFile:
             raise UsageError(f"{self.path}: no such file of requests")
         if os.path.isdir(self.path):
             raise UsageError(f"{self.path} is a folder, not a file of requests")
+        if self.root is not None:
+            check_root(self.root)
 
     @property
     def repeatable(self) -> bool:
@@ -113,12 +126,15 @@ class RequestFile:
         return islice(self._all(), self.limit)
 
     def _all(self) -> Iterator[Request]:
-        folder = "" if self.path == STDIN else os.path.dirname(self.path)
+        folder = ImageFolder("" if self.path == STDIN else os.path.dirname(self.path), self.root)
+        unique, self.repeated = UniqueNames(), ""
         try:
             with self._open() as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield parse_request(line, number, folder)
+                for number, line in numbered_lines(file):
+                    request = parse_request(line, number, folder)
+                    custom_id = unique(request.custom_id)
+                    self.repeated = unique.first
+                    yield replace(request, custom_id=custom_id)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be read: {error.strerror}") from error
 
@@ -130,67 +146,56 @@ class RequestFile:
         return open(os.dup(self.stdin.fileno()), "rb")
 
 
-def parse_request(line: bytes, number: int, folder: str = "") -> Request:
+def parse_request(line: bytes | None, number: int, folder: ImageFolder) -> Request:
     """The request of one line; a broken line gives one with a fault.
 
     Args:
-        line: JSON, UTF-8.
+        line: JSON, UTF-8; None for one that is too long.
         number: of the line, one-based; names a request that has no `custom_id`.
         folder: that images are named relative to.
     """
-    name = f"line-{number}"
+    custom_id = f"line-{number}"
     try:
-        text = json.loads(line)
-        if not isinstance(text, dict):
-            raise ValueError("it is not a JSON object")
-        name = _name(text.get("custom_id"), name)
-        return _request(text, name, folder)
-    except (ValueError, OverflowError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it is beyond measure"
-        return Request(name, fault=f"line {number}: {reason}")
+        if line is None:
+            raise ValueError(TOO_LONG)
+        fields = parse_object(line)
+        if "custom_id" in fields:
+            custom_id = read("custom_id", fields["custom_id"], name)
+        make = _conversation if is_batch_line(fields) else _request
+        return make(fields, custom_id, folder)
+    except ValueError as error:
+        return Request(custom_id, fault=f"line {number}: {error}")
 
 
-def _name(given: Any, otherwise: str) -> str:  # noqa: ANN401
-    if given is None:
-        return otherwise
-    if isinstance(given, bool) or not isinstance(given, str | int):
-        raise ValueError("its custom_id is neither text nor a number")
-    return _text(str(given), "custom_id")
-
-
-def _text(text: str, what: str) -> str:
-    """Text that can be written again: JSON can spell halves of characters."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"its {what} holds half a character") from None
-    return text
-
-
-def _request(text: dict[str, Any], name: str, folder: str) -> Request:
-    unknown = sorted(set(text) - _KNOWN)
-    if unknown:
-        raise ValueError(f"unknown fields: {', '.join(unknown)}")
-    prompt = text.get("prompt")
-    if not isinstance(prompt, str):
+def _request(fields: Object, custom_id: str, folder: ImageFolder) -> Request:
+    if unknown := sorted(set(fields) - _KNOWN):
+        raise ValueError(f"unknown fields: {bounded(', '.join(unknown))}")
+    if "prompt" not in fields:
         raise ValueError("it has no prompt")
-    if "image" in text and "images" in text:
+    prompt = read("prompt", fields["prompt"], text)
+    settings = settings_of(fields)
+    return Request(custom_id, tuple(_images(fields, folder)), prompt, settings)
+
+
+def _images(fields: Object, folder: ImageFolder) -> list[ImageRef]:
+    page = page_of(fields)
+    if "images" not in fields:
+        if "image" in fields:
+            one = {"image": fields["image"], "page": page}
+            return [folder.image(fields["image"] if page is None else one)]
+        if page is not None:
+            raise ValueError("it has a page, and no image")
+        return []
+    if "image" in fields:
         raise ValueError("it has both image and images")
-    paths = text.get("images", [text["image"]] if "image" in text else [])
-    if not isinstance(paths, list) or not all(isinstance(path, str) and path for path in paths):
-        raise ValueError("its images are not a list of paths")
-    settings = {key: _setting(key, text[key]) for key in _SETTINGS if text.get(key) is not None}
-    paths = [path_of(path) for path in paths]
-    images = tuple(ImageRef(os.path.join(folder, path), identity(path)) for path in paths)
-    return Request(name, images, _text(prompt, "prompt"), settings)
+    if page is not None:
+        raise ValueError('its page is of no image; write {"image": …, "page": …} within images')
+    if not isinstance(fields["images"], list):
+        raise ValueError("its images are not a list")
+    return [folder.image(one) for one in fields["images"]]
 
 
-def _setting(key: str, value: Any) -> Any:  # noqa: ANN401
-    kind = _SETTINGS[key]
-    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    if not fits or isinstance(value, bool):
-        raise ValueError(f"its {key} is {value!r}, which is not {_NAMES[kind]}")
-    return _text(value, key) if kind is str else kind(value)
-
-
-_NAMES = {str: "text", int: "a whole number", float: "a number"}
+def _conversation(fields: Object, custom_id: str, folder: ImageFolder) -> Request:
+    chat = chat_of(fields)
+    images = tuple(folder.named(url) for url in chat.images)
+    return Request(custom_id, images, chat.asked, chat.settings, chat.messages)

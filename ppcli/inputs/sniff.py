@@ -39,6 +39,11 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 )
 # Two letters are not enough where any text may begin with them.
 _BMP = re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)
+_BEGINNINGS = (
+    *(signature for offset, signature, _ in _SIGNATURES if offset == 0),
+    *(b"RIFF", b"\0\0\0", b"BM"),
+    *(b"P%c" % kind for kind in b"1234567fF"),
+)
 _NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 
 # EPS is a program, not an image: named directly it gets its error row, but in a folder it is
@@ -67,6 +72,13 @@ def sniff(head: bytes) -> str | None:
     if _BMP.match(head):
         return "BMP"
     return "PPM" if _NETPBM.match(head) else None
+
+
+def may_become_image(head: bytes) -> bool:
+    """Whether the first bytes of a stream are too few to see that it is no image."""
+    return len(head) < SIGNATURE_BYTES and any(
+        head.startswith(one) or one.startswith(head) for one in _BEGINNINGS
+    )
 
 
 def has_image_extension(name: str) -> bool:

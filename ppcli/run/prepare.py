@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.imaging.choices import Frames
 from ppcli.inputs.refs import ImageRef, Input
 from ppcli.inputs.requests import Request
+from ppcli.inputs.spare import on_disk, spare_folder
 from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.arrivals import Arrivals
@@ -15,6 +17,7 @@ from ppcli.run.executors import Executor, Task
 from ppcli.run.stopping import Stop
 from ppcli.store.rows import AnswerRow, PatchRow
 from ppcli.vlm.engine import Ask, failed
+from ppcli.vlm.prompts import with_pages, with_system
 
 _LOOK_UP_SECONDS = 0.1
 _PAGES_AT_A_TIME = 16
@@ -94,6 +97,8 @@ def asked_of(result: PageResult, ask: Ask) -> Prepared:
         prompt=ask.prompt,
         tokens=stats.tokens,
         kept=stats.kept,
+        fitted_width=stats.fitted_width,
+        fitted_height=stats.fitted_height,
         select_ms=stats.code_ms,
         status=stats.status,
         error_code=stats.error_code,
@@ -131,11 +136,15 @@ class RequestSource:
 
     def _submitted(self, request: Request) -> tuple[Request, Task]:
         request = request.as_seen()
-        return request, self.executor.submit(prepare_request, request, self.options)
+        folder = spare_folder() if any(image.content for image in request.images) else ""
+        return request, self.executor.submit(prepare_request, request, self.options, folder)
 
     def _prepared(self, request: Request, task: Task) -> Prepared:
         row = AnswerRow(
-            image_id=request.image_ids, custom_id=request.custom_id, prompt=request.prompt
+            image_id=request.image_ids,
+            page=request.page,
+            custom_id=request.custom_id,
+            prompt=request.prompt,
         )
         try:
             if request.fault is not None:
@@ -147,6 +156,9 @@ class RequestSource:
                 **request.settings,
             )
             pages: PreparedImages = task.result()
+            if request.messages is not None:
+                messages = with_pages(request.messages, pages.counts)
+                ask = replace(ask, messages=with_system(messages, self.ask.system))
         except UsageError as error:
             return Prepared(failed(row, ImageError(ErrorCode.BAD_REQUEST, str(error))))
         except ImageError as error:
@@ -158,6 +170,9 @@ class RequestSource:
             select_ms=pages.select_ms,
             warning="; ".join(pages.warnings) or None,
         )
+        if len(pages.images) == 1:
+            row.fitted_width = pages.images[0].fitted_width
+            row.fitted_height = pages.images[0].fitted_height
         return Prepared(row, ask, pages.images)
 
     def close(self) -> None:
@@ -206,9 +221,19 @@ def tasks_in_order(
 
 @dataclass(slots=True)
 class PreparedImages:
-    """All images of one request."""
+    """All images of one request.
+
+    Attributes:
+        images: every page that is fed, in order.
+        counts: how many pages each image gave.
+        tokens: tiles of all of them.
+        kept: those that are fed.
+        select_ms: the milliseconds that pruning took.
+        warnings: of pages.
+    """
 
     images: list[PatchRow] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     tokens: int | None = None
     kept: int | None = None
     select_ms: float = 0.0
@@ -220,31 +245,63 @@ class PreparedImages:
         return sum(image.nbytes for image in self.images)
 
 
-def prepare_request(request: Request, options: AnalysisOptions) -> PreparedImages:
-    """Decode and code the images of a request, all pages of each; done in a worker.
+def prepare_request(request: Request, options: AnalysisOptions, spare: str = "") -> PreparedImages:
+    """Decode and code the images of a request, all wanted pages of each; done in a worker.
+
+    Args:
+        request: whose images they are.
+        options: how they are decoded and coded.
+        spare: a folder for images that are in no file.
 
     Raises:
         ImageError: of the first page that fails.
     """
     made = PreparedImages()
-    for ref in request.images:
-        for page in pages_of(ref, options):
-            row = page.row
-            if page.patches is None:
-                raise ImageError(ErrorCode(row.error_code or ""), row.error_message or "")
-            made.images.append(page.patches)
-            made.tokens = (made.tokens or 0) + (row.tokens or 0)
-            made.kept = (made.kept or 0) + (row.kept or 0)
-            made.select_ms += row.code_ms or 0.0
-            if row.warning is not None:
-                made.warnings.append(f"{row.image_id}: {row.warning}")
+    for image in request.images:
+        before = len(made.images)
+        with on_disk(image, spare) as ref:
+            for page in pages_of(ref, options):
+                _take(page, made)
+        made.counts.append(len(made.images) - before)
     return made
 
 
+def _take(page: PageResult, made: PreparedImages) -> None:
+    row = page.row
+    if page.patches is None:
+        raise ImageError(ErrorCode(row.error_code or ""), row.error_message or "")
+    made.images.append(page.patches)
+    made.tokens = (made.tokens or 0) + (row.tokens or 0)
+    made.kept = (made.kept or 0) + (row.kept or 0)
+    made.select_ms += row.code_ms or 0.0
+    if row.warning is not None:
+        made.warnings.append(f"{row.image_id}: {row.warning}")
+
+
 def pages_of(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
-    """All pages of a file, decoded and coded in this process."""
+    """The pages of a file that are wanted, decoded and coded in this process.
+
+    Raises:
+        ImageError: `no_such_page`.
+    """
+    if ref.page is not None:
+        yield _one_page(ref, ref.page, options)
+        return
     first, rows = 1, 1
     while first <= rows:
         result = analyze_pages(ref, options, first, _PAGES_AT_A_TIME)
         yield from result.pages
         first, rows = first + len(result.pages), result.count.rows if result.count else 0
+
+
+def _one_page(ref: ImageRef, page: int, options: AnalysisOptions) -> PageResult:
+    """One page or frame, whatever the options say of pages."""
+    reading = replace(options.reading, frames=Frames.ALL, pages=None)
+    result = analyze_pages(ref, replace(options, reading=reading), page, 1)
+    if not result.pages:
+        there = result.count.frames if result.count else 0
+        raise ImageError(
+            ErrorCode.NO_SUCH_PAGE,
+            f"{ref.image_id}: page {page:,} is asked for, and it has {there:,}",
+        )
+    return result.pages[0]

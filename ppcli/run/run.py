@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError
@@ -37,9 +37,11 @@ class Inputs(Protocol):
 
     Attributes:
         skipped: files of folders, counted so far, that were passed over.
+        repeated: the first input, so far, whose name came before, as it was changed; else empty.
     """
 
     skipped: int
+    repeated: str
 
     def __iter__(self) -> Iterator[Input]:
         """The inputs, in order."""
@@ -109,6 +111,7 @@ class Run:
     watcher: Watcher
     stop: StopRequest
     limits: Limits
+    _told: bool = field(default=False, init=False)
 
     def __call__(
         self, inputs: Inputs, open_sink: Callable[[], AbstractContextManager[RowSink]]
@@ -140,10 +143,20 @@ class Run:
                     with closing(self.work.results(arrivals, self.stop)) as course:
                         for one, results in course:
                             self._take(one, results, sink)
+                            self._tell_repeated(inputs)
                     self._end_if_stopped()
         finally:
             self.summary.skipped = inputs.skipped
             self.summary.seconds = time.perf_counter() - started
+
+    def _tell_repeated(self, inputs: Inputs) -> None:
+        """Say once that names come more than once."""
+        if inputs.repeated and not self._told:
+            self._told = True
+            logger.warning(
+                "some inputs are named like earlier ones; a number tells them apart, first in %s",
+                inputs.repeated,
+            )
 
     def _take(self, one: Input, results: Iterator[Result], sink: RowTaker) -> None:
         for result in results:

@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, ClassVar
 
 from ppcli.errors import DamagedError, UsageError
 from ppcli.imaging.fit import FitOptions
 from ppcli.inputs.refs import Input
+from ppcli.inputs.unique import UniqueNames
 from ppcli.run.analysis import PageResult
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.prepare import Prepared, asked_of
@@ -34,14 +35,27 @@ def is_dataset(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One input of an earlier run: the statistics of its pages."""
+    """One input of an earlier run: the statistics of its pages.
+
+    Attributes:
+        rows: of its pages.
+        number: stands behind its name where that came before, such as `~2`; else empty.
+    """
 
     rows: list[StatsRow]
+    number: str = ""
 
     @property
     def image_id(self) -> str:
         """The identity of its first row."""
-        return self.rows[0].image_id
+        return self.name_of(self.rows[0])
+
+    def name_of(self, row: StatsRow) -> str:
+        """The identity of the answer about a page."""
+        page = f"#{row.page}"
+        if not row.image_id.endswith(page):
+            return row.image_id + self.number
+        return row.image_id.removesuffix(page) + self.number + page
 
     def fingerprint(self, failed: bool) -> bytes:
         """All that its rows say, times apart; its name alone where it failed."""
@@ -66,11 +80,13 @@ class StoredImages:
         root: the dataset folder.
         limit: stop after so many.
         skipped: nothing is.
+        repeated: the first name that came before, as it was changed; empty when there is none.
     """
 
     root: str
     limit: int | None = None
     skipped: int = 0
+    repeated: str = field(default="", init=False)
     repeatable: ClassVar = False  # not for the sake of a count
 
     def check(self, fit: FitOptions, prune: bool) -> None:
@@ -113,7 +129,15 @@ class StoredImages:
         Raises:
             DamagedError: when a file is not readable, a checksum is wrong, or pages are missing.
         """
-        return islice(self._all(), self.limit)
+        return islice(self._named_once(), self.limit)
+
+    def _named_once(self) -> Iterator[StoredImage]:
+        """Datasets of old may name two images alike."""
+        unique, self.repeated = UniqueNames(), ""
+        for one in self._all():
+            number = unique(one.image_id).removeprefix(one.image_id)
+            self.repeated = unique.first
+            yield replace(one, number=number)
 
     def _all(self) -> Iterator[StoredImage]:
         manifest = Manifest.read(self.root)
@@ -166,10 +190,12 @@ class StoredSource:
         for one in inputs:
             if stop():
                 return
-            yield (
-                one,
-                (asked_of(PageResult(row, _of_page(row, patches)), self.ask) for row in one.rows),
-            )
+            yield one, self._pages(one, patches)
+
+    def _pages(self, one: StoredImage, patches: Iterator[PatchRow]) -> Iterator[Prepared]:
+        for row in one.rows:
+            of_page = _of_page(row, patches)
+            yield asked_of(PageResult(replace(row, image_id=one.name_of(row)), of_page), self.ask)
 
     def close(self) -> None:
         """Nothing is left behind."""

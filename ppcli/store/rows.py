@@ -91,7 +91,8 @@ class PatchRow:
 class AnswerRow:
     """One request. What an error row does not know is null.
 
-    The `image_id` is null without an image, and a JSON list where a request has several.
+    The `image_id` is null without an image, and a JSON list where a request has several. The
+    fitted size is null unless one image is fed.
     """
 
     image_id: str | None = None
@@ -102,6 +103,8 @@ class AnswerRow:
     prompt: str | None = None
     answer: str | None = None
     finish_reason: str | None = None
+    fitted_width: int | None = None
+    fitted_height: int | None = None
     tokens: int | None = None
     kept: int | None = None
     prompt_tokens: int | None = None
@@ -117,7 +120,7 @@ class AnswerRow:
 
     def begins_input(self, before: "MainRow | None") -> bool:
         """Whether it is the first row of its input; `before` is the row before it."""
-        return not _is_next_page(self, before)
+        return self.custom_id is not None or not _is_next_page(self, before)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,6 +15,14 @@ from ppcli.store.schema import SCHEMAS, FileMetadata, table_of
 
 _ROWS_PER_BATCH = 64
 _CRLF = "\r\n"
+# What JSON lets stand and other readers of lines take for the end of one.
+_LINE_ENDS = {ord(one): f"\\u{ord(one):04x}" for one in "\x85\u2028\u2029"}
+
+
+def json_line(content: dict[str, Any]) -> bytes:
+    """An object as one line of JSON, UTF-8, whatever splits lines."""
+    text = json.dumps(content, ensure_ascii=False)
+    return text.translate(_LINE_ENDS).encode() + b"\n"
 
 
 class JsonLines:
@@ -25,7 +33,7 @@ class JsonLines:
 
     def add(self, row: MainRow) -> None:
         """Write one row."""
-        self._file.write(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n")
+        self._file.write(json_line(asdict(row)))
         self._file.flush()
 
     def __enter__(self) -> "JsonLines":
@@ -79,7 +87,7 @@ class OpenAiLines:
         }
         if row.status != OK:
             line["error"] = {"code": row.error_code, "message": row.error_message}
-        self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._file.write(json_line(line))
         self._file.flush()
 
     def _response(self, row: AnswerRow) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ppcli.vlm.batch import Batch, Generated, Job
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.images import image_patches
 from ppcli.vlm.positions import token_places
-from ppcli.vlm.prompts import message_of
+from ppcli.vlm.prompts import Message, message_of
 from ppcli.vlm.runner import Runner
 from ppcli.vlm.sampling import Sampler
 from ppcli.vlm.sessions import Sessions
@@ -36,6 +36,8 @@ class Ask:
         top_p: of sampling.
         seed: of sampling; with `own_seed` as it is, else mixed with the request's identity.
         own_seed: whether the seed was given for this very request.
+        messages: the whole conversation, with a part for each image, where it is more than a
+            prompt; then prompt and system are not looked at.
     """
 
     prompt: str
@@ -45,6 +47,7 @@ class Ask:
     top_p: float = 1.0
     seed: int = 0
     own_seed: bool = False
+    messages: list[Message] | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -146,7 +149,7 @@ def begin_request(
     config, prompter = model.config, model.prompter
     keeps = [one.keep for one in images]
     try:
-        ids = prompter.ids(message_of(ask.prompt, len(images), ask.system))
+        ids = prompter.ids(ask.messages or message_of(ask.prompt, len(images), ask.system))
         prompt = token_places(ids, config.image_token, keeps)
     except UsageError as error:
         raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error

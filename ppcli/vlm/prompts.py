@@ -28,6 +28,36 @@ def message_of(prompt: str, images: int, system: str | None = None) -> list[Mess
     return [user] if system is None else [{"role": "system", "content": system}, user]
 
 
+def with_pages(messages: Sequence[Message], pages: Sequence[int]) -> list[Message]:
+    """The messages with a part for each page of each image.
+
+    Args:
+        messages: whose content is text, or parts of which those of type `image` stand for one.
+        pages: of each image, in order.
+    """
+    counts = iter(pages)
+    return [
+        message
+        if isinstance(message["content"], str)
+        else message
+        | {
+            "content": [
+                copy
+                for part in message["content"]
+                for copy in [part] * (next(counts) if part["type"] == "image" else 1)
+            ]
+        }
+        for message in messages
+    ]
+
+
+def with_system(messages: list[Message], system: str | None) -> list[Message]:
+    """The messages, with a text of the system before them unless they have one."""
+    if system is None or messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": system}, *messages]
+
+
 class Prompter:
     """Writes messages in the words of a model, and reads its answers.
 

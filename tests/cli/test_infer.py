@@ -1,5 +1,6 @@
 """`export` and `infer` as a user runs them, on a tiny model with random weights."""
 
+import base64
 import csv
 import io
 import json
@@ -145,6 +146,136 @@ def test_requests(folder: Path, model: Path, tmp_path: Path) -> None:
     assert without_times(lines(from_stdin.stdout)) == without_times(list(rows.values()))
 
 
+def test_lines_of_an_openai_batch_are_answered(folder: Path, model: Path, tmp_path: Path) -> None:
+    """As the same things asked plainly are, where they can be."""
+    url = f"data:image/png;base64,{base64.b64encode((folder / 'a.png').read_bytes()).decode()}"
+    pages = [Image.fromarray(blocks(64, 96, seed=seed)) for seed in (4, 5)]
+    pages[0].save(folder / "two.tif", save_all=True, append_images=pages[1:])
+
+    def image(url: str) -> dict:
+        return {"type": "image_url", "image_url": {"url": url}}
+
+    def batch(name: str, *messages: dict, **body: object) -> dict:
+        line = {"custom_id": name, "method": "POST", "url": "/v1/chat/completions"}
+        return line | {"body": {"model": "any", "max_tokens": 5, "messages": messages, **body}}
+
+    text = {"type": "text", "text": "Total?"}
+    system = {"role": "system", "content": "Short."}
+    turns = [
+        {"role": "user", "content": [image("a.png"), text]},
+        {"role": "assistant", "content": "A square."},
+        {"role": "user", "content": "Why?"},
+    ]
+    lines_given = [
+        {"custom_id": "plain", "image": "a.png", "prompt": "Total?", "system": "Short."},
+        batch("same", system, {"role": "user", "content": [image("a.png"), text]}),
+        batch("data", system, {"role": "user", "content": [image(url), text]}),
+        batch("before", system, {"role": "user", "content": [text, image("a.png")]}),
+        batch("turns", *turns),
+        batch("hot", turns[0], temperature=-1),
+        batch("many", {"role": "user", "content": [image("two.tif"), text]}),
+        batch("n", turns[0], n=2),
+    ]
+    file = folder / "batch.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in lines_given))
+    options = ("--model", model, "--max-new-tokens", "5", "--device", "cpu", "-q")
+    rows = {
+        row["custom_id"]: row for row in lines(infer("--requests", file, *options, code=3).stdout)
+    }
+    codes = {name: row["error_code"] for name, row in rows.items()}
+    assert codes == dict.fromkeys(rows) | {"hot": "bad_request", "n": "bad_request"}
+    assert "asks for n, which is not supported" in rows["n"]["error_message"]
+    plain = rows["plain"]
+    for name in ("same", "data"):
+        assert rows[name]["answer"] == plain["answer"]
+        assert rows[name]["prompt_tokens"] == plain["prompt_tokens"]
+    assert rows["before"]["prompt_tokens"] == plain["prompt_tokens"]
+    assert rows["before"]["answer"] != plain["answer"], "the place of the text counts"
+    assert rows["turns"]["prompt"] == "Why?" and rows["turns"]["image_id"] == "a.png"
+    assert rows["many"]["tokens"] == 2 * 6
+    assert rows["data"]["image_id"].startswith("data:image/png;base64,…")
+    assert len(rows["data"]["image_id"]) < 80
+    out = ("--format", "openai", "-o", tmp_path / "answers.jsonl")
+    infer("--requests", file, *options, *out, code=3)
+    answered = lines((tmp_path / "answers.jsonl").read_bytes())
+    assert [one["custom_id"] for one in answered] == list(rows)
+
+
+def test_pages_of_requests(folder: Path, model: Path) -> None:
+    """A page is what it is as a file of its own, and the row tells its size as fed."""
+    pages = [Image.fromarray(blocks(64 + 32 * n, 96, seed=n)) for n in range(3)]
+    for kind in ("tif", "gif", "pdf"):
+        pages[0].save(folder / f"all.{kind}", save_all=True, append_images=pages[1:])
+    for name in ("tif", "gif"):
+        with Image.open(folder / f"all.{name}") as whole:
+            for n in range(3):
+                whole.seek(n)
+                whole.convert("RGB").save(folder / f"{name}-{n + 1}.png")
+    given = [
+        *(
+            {"image": f"all.{kind}", "page": page, "prompt": "?"}
+            for kind in ("tif", "gif")
+            for page in (1, 2, 3)
+        ),
+        *(
+            {"image": f"{kind}-{n}.png", "prompt": "?"}
+            for kind in ("tif", "gif")
+            for n in (1, 2, 3)
+        ),
+        {"images": [{"image": "all.tif", "page": 3}, "tif-1.png"], "prompt": "?"},
+        {"images": ["tif-3.png", {"image": "all.tif", "page": 1}], "prompt": "?"},
+        {"image": "all.pdf", "page": 3, "prompt": "?"},
+        {"image": "all.pdf", "page": 4, "prompt": "?"},
+        {"image": "all.gif", "page": 4, "prompt": "?"},
+        {"image": "a.png", "page": 2, "prompt": "?"},
+    ]
+    text = "".join(json.dumps(one) + "\n" for one in given).encode()
+    options = ("--model", model, "--max-new-tokens", "5", "--device", "cpu", "--temperature", "2")
+    # what is drawn at random is mixed with the name, unless a seed is given for the request
+    text = text.replace(b"}\n", b', "seed": 1}\n')
+    done = infer("--requests", "-", *options, "-q", code=3, stdin=text, cwd=folder)
+    rows = lines(done.stdout)
+    for one, same in (*zip(rows[:6], rows[6:12], strict=True), (rows[12], rows[13])):
+        assert one["answer"] == same["answer"] is not None
+        assert one["tokens"] == same["tokens"]
+    assert len({row["answer"] for row in rows[:6]}) > 3
+    assert [row["image_id"] for row in rows[:3]] == ["all.tif#1", "all.tif#2", "all.tif#3"]
+    assert [row["page"] for row in rows[:6]] == [1, 2, 3] * 2
+    assert [row["fitted_width"] for row in rows[:3]] == [64, 96, 128]
+    assert [row["fitted_height"] for row in rows[:3]] == [96] * 3
+    assert [row["fitted_width"] for row in rows[3:6]] == [row["fitted_width"] for row in rows[9:12]]
+    assert (rows[12]["fitted_width"], rows[12]["image_id"]) == (None, '["all.tif#3", "tif-1.png"]')
+    assert (rows[14]["image_id"], rows[14]["page"]) == ("all.pdf#3", 3)
+    assert [row["error_code"] for row in rows[15:]] == ["no_such_page"] * 3
+    assert rows[17]["error_message"] == "line-18: a.png: page 2 is asked for, and it has 1"
+
+
+def test_the_same_page_twice_in_a_row_and_pages_in_order_are_requests_of_their_own(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    """Their rows look like the pages of one file, which a dataset takes for one input."""
+    pages = [Image.fromarray(blocks(64, 96, seed=seed)) for seed in range(3)]
+    pages[0].save(folder / "all.tif", save_all=True, append_images=pages[1:])
+    file = folder / "r.jsonl"
+    given = [{"image": "all.tif", "page": page, "prompt": "?"} for page in (1, 2, 2, 3)]
+    file.write_text("".join(json.dumps(one) + "\n" for one in given))
+    out = ("--rows-per-shard", "2", "-q", "-o", tmp_path / "out")
+    options = ("--requests", file, "--model", model, "--max-new-tokens", "3", "--device", "cpu")
+    infer(*options, *out)
+    assert pixelprune("verify", tmp_path / "out").returncode == 0
+    before = answers_in(tmp_path / "out")
+    infer(*options, *out)
+    assert answers_in(tmp_path / "out") == before
+    assert [row["page"] for row in before] == [1, 2, 2, 3]
+
+
+def test_an_image_on_standard_input_is_answered(folder: Path, model: Path) -> None:
+    content = (folder / "a.png").read_bytes()
+    [row] = lines(infer("-", "--model", model, *PROMPT, "-q", stdin=content).stdout)
+    [same] = lines(infer(folder / "a.png", "--model", model, *PROMPT, "-q").stdout)
+    assert (row["image_id"], row["answer"]) == ("-", same["answer"])
+
+
 def test_no_line_of_a_file_of_requests_stops_the_others(folder: Path, model: Path) -> None:
     good = b'{"prompt": "x"}'
     bad = [
@@ -154,7 +285,7 @@ def test_no_line_of_a_file_of_requests_stops_the_others(folder: Path, model: Pat
         b'{"prompt": "x", "temperature": 1' + b"0" * 400 + b"}",
         b"[" * 100_000,
         b'{"prompt": "x", "seed": -1}',
-        b'{"prompt": "x", "temperature": 1, "top_p": NaN}',
+        b'{"prompt": "x", "temperature": 1, "top_p": Infinity}',
         b"\xff\xfe",
     ]
     options = ("--model", model, "--max-new-tokens", "3", "--device", "cpu")

@@ -228,3 +228,64 @@ def test_what_cannot_be_meant_is_refused(tree, inputs, options, words: str) -> N
     with pytest.raises(UsageError, match=words) as caught:
         Listing(inputs, **options).check()
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_a_file_that_is_named_twice_has_two_names(tree) -> None:
+    listing = Listing(("in/a", "in/a", "in/a/2.png", "in/b.png"))
+    found = [ref.image_id for ref in listing]
+    assert found == [
+        *("in/a/10.png", "in/a/2.png", "in/a/10.png~2", "in/a/2.png~2", "in/a/2.png~3"),
+        "in/b.png",
+    ]
+    assert {os.path.realpath(ref.path) for ref in listing} == {
+        os.path.realpath(tree / name) for name in ("a/10.png", "a/2.png", "b.png")
+    }
+    assert listing.repeated == "in/a/10.png~2"
+    stdin = io.BytesIO(b"in/b.png\nin/b.png\n")
+    assert [ref.image_id for ref in Listing(("-",), stdin=stdin)] == ["in/b.png", "in/b.png~2"]
+    for once in (("in",), ("in/a", "in/b.png"), ("in/**/*.png",)):
+        listing = Listing(once)
+        assert not any("~" in ref.image_id for ref in listing)
+        assert listing.repeated == ""
+
+
+class Trickle(io.BytesIO):
+    """Gives one byte at a time, as a slow pipe may."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(1)
+
+
+@pytest.mark.parametrize("stream", [io.BytesIO, Trickle])
+@pytest.mark.parametrize(
+    "begin",
+    [PNG, b"\xff\xd8\xff", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"P6\n2 2\n", b"\0\0\0\x20ftypavif"],
+)
+def test_an_image_on_standard_input(tree, stream, begin: bytes) -> None:
+    content = begin + bytes(range(256)) * 400
+    [ref] = Listing(("-",), stdin=stream(content))
+    assert (ref.image_id, ref.shown_path) == ("-", "-")
+    assert Path(ref.path).read_bytes() == content
+    before = ref.fingerprint(failed=False)
+    [ref] = Listing(("-",), stdin=stream(content[:-1]))
+    assert ref.fingerprint(failed=False) != before
+    [ref] = Listing(("-",), stdin=stream(content))
+    assert ref.fingerprint(failed=False) == before, "the same image is known again"
+
+
+@pytest.mark.parametrize("stream", [io.BytesIO, Trickle])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("name", ["GIF89a.png", "BM 1.png", "P6 1.png", "8BPS", "P", "RIFF", "é"])
+def test_a_list_whose_first_name_is_like_an_image(tree, stream, end: bytes, name: str) -> None:
+    (tree.parent / name).write_bytes(PNG)
+    listed = name.encode() + (end + b"in/b.png" if end else b"")
+    found = [ref.path for ref in Listing(("-",), stdin=stream(listed))]
+    assert found == [name, "in/b.png"][: 2 if end else 1]
+
+
+def test_a_list_is_not_waited_for_longer_than_its_first_name(tree) -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as stdin, open(writing, "wb", buffering=0) as pipe:
+        pipe.write(b"in/b.png\n")
+        names = iter(Listing(("-",), stdin=stdin))
+        assert next(names).path == "in/b.png", "though nothing else has come"

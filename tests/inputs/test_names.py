@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ppcli.errors import UsageError
+from ppcli.inputs.image_fields import ImageFolder
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.names import names_in, path_of
 from ppcli.inputs.questions import QuestionFile
@@ -238,9 +239,9 @@ def test_urls_wherever_files_are_named(tree: Path) -> None:
         files0_from = None if inputs else "-"
         assert [ref.path for ref in Listing(inputs, files0_from, stdin=stdin)] == [path]
     line = f'{{"prompt": "?", "image": "{url}"}}'.encode()
-    [image] = parse_request(line, 1, "elsewhere").images
+    [image] = parse_request(line, 1, ImageFolder("elsewhere")).images
     assert (image.path, image.image_id) == (path, path)
-    fault = parse_request(line.replace(b"file://", b"file://server"), 1).fault
+    fault = parse_request(line.replace(b"file://", b"file://server"), 1, ImageFolder("")).fault
     assert "another machine" in fault
     (tree / "q.jsonl").write_text(f'{{"image": "{url}", "question": "?", "answers": "!"}}')
     [question] = QuestionFile(str(tree / "q.jsonl"), str(tree))

@@ -59,7 +59,7 @@ def test_lines(tmp_path: Path) -> None:
         "line 11: its answer holds half a character",
         "line 12: its kind holds half a character",
         "line 14: it is not a JSON object",
-        "line 15: it is not a JSON object",
+        "line 15: it is not JSON: Expecting value (character 1)",
     ]
     assert len(read(path, limit=2)) == 2
 

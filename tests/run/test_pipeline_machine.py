@@ -71,6 +71,7 @@ class Inputs:
     """What a run goes through."""
 
     skipped = 0
+    repeated = ""
 
     def __init__(self, refs: list[ImageRef]) -> None:
         self._refs = refs

@@ -1,5 +1,6 @@
 """Chat template and tokenisation against transformers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from ppcli.errors import ModelError, UsageError
-from ppcli.vlm.prompts import Prompter, message_of
+from ppcli.inputs.image_fields import ImageFolder
+from ppcli.inputs.requests import parse_request
+from ppcli.vlm.prompts import Prompter, message_of, with_pages, with_system
 from tests.vlm.checkpoints import TEMPLATE, write_json, write_settings
 
 PROMPTS = [
@@ -47,6 +50,51 @@ def test_as_transformers(settings, theirs, prompt: str, images: int, system: str
     assert ours.text(messages) == text
     ids = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
     assert ours.ids(messages) == ids
+
+
+def test_conversations_as_transformers(settings, theirs) -> None:
+    """Lines of an OpenAI batch; transformers gets the same messages, each image as its part."""
+    image = {"type": "image_url", "image_url": {"url": "a.png"}}
+    turns = [
+        [{"role": "user", "content": [{"type": "text", "text": "Before 東"}, image]}],
+        [{"role": "user", "content": [image, {"type": "text", "text": " a "}, image]}],
+        [{"role": "user", "content": [image]}, {"role": "assistant", "content": "A square."}],
+        [
+            {"role": "system", "content": [{"type": "text", "text": "Short."}]},
+            {"role": "user", "content": "What?"},
+            {"role": "assistant", "content": [{"type": "text", "text": "x"}]},
+            {"role": "user", "content": [{"type": "text", "text": "Why"}, image]},
+        ],
+    ]
+    for messages in turns:
+        line = json.dumps({"body": {"messages": messages}}).encode()
+        request = parse_request(line, 1, ImageFolder(""))
+        assert request.fault is None and request.messages is not None
+        ours = Prompter(str(settings))
+        given = json.loads(json.dumps(messages).replace(json.dumps(image), '{"type": "image"}'))
+        expected = theirs.apply_chat_template(given, add_generation_prompt=True)["input_ids"]
+        assert ours.ids(request.messages) == expected
+        assert ours.ids(request.messages).count(5) == len(request.images)
+        with_default = with_system(request.messages, "Long.")
+        changed = given[0]["role"] != "system"
+        given = [{"role": "system", "content": "Long."}, *given] if changed else given
+        expected = theirs.apply_chat_template(given, add_generation_prompt=True)["input_ids"]
+        assert ours.ids(with_default) == expected
+
+
+def test_each_page_has_its_place_in_a_conversation() -> None:
+    text, image = {"type": "text", "text": "x"}, {"type": "image"}
+    messages = [
+        {"role": "user", "content": [text, image, text, image]},
+        {"role": "assistant", "content": "y"},
+        {"role": "user", "content": [image]},
+    ]
+    assert with_pages(messages, [1, 1, 1]) == messages
+    assert [one["content"] for one in with_pages(messages, [3, 1, 2])] == [
+        [text, image, image, image, text, image],
+        "y",
+        [image, image],
+    ]
 
 
 def test_answers_are_decoded_as_transformers_decodes_them(settings, theirs) -> None:

@@ -1,0 +1,152 @@
+"""Lines of an OpenAI batch: the body of a chat completion as messages, images and settings."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ppcli.errors import bounded
+from ppcli.inputs.fields import SETTINGS, Object, read, settings_of, text, whole, with_values
+
+URL = "/v1/chat/completions"
+_LINE = frozenset({"custom_id", "method", "url", "body"})
+_OF_TOKENS = ("max_completion_tokens", "max_tokens")
+_SETTINGS = frozenset(SETTINGS) - {"system", "max_new_tokens"}  # those that OpenAI names alike
+# What changes nothing in an answer.
+_WITHOUT_EFFECT = frozenset(
+    {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
+)
+# What is understood only where it asks for what is done anyway.
+_AS_IT_IS: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "stream": (False,),
+    "logprobs": (False,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+}
+_ROLES = ("system", "user", "assistant")
+_DETAILS = ("auto", "high")  # images are always shown as large as the model takes them
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A conversation.
+
+    Attributes:
+        messages: as chat templates take them; each image is a part `{"type": "image"}`.
+        images: what the messages name, in order.
+        settings: that the body sets.
+    """
+
+    messages: list[Object]
+    images: list[str] = field(default_factory=list)
+    settings: Object = field(default_factory=dict)
+
+    @property
+    def asked(self) -> str:
+        """The texts of the last turn of the user."""
+        turns = [one["content"] for one in self.messages if one["role"] == "user"]
+        last = turns[-1] if turns else ""
+        if isinstance(last, str):
+            return last
+        return "\n".join(part["text"] for part in last if part["type"] == "text")
+
+
+def is_batch_line(fields: Object) -> bool:
+    """Whether the fields of a line are those of an OpenAI batch."""
+    return "body" in fields
+
+
+def chat_of(line: Object) -> Chat:
+    """The conversation of a line.
+
+    Raises:
+        ValueError: naming what makes no sense or is not supported.
+    """
+    if unknown := sorted(set(line) - _LINE):
+        raise ValueError(f"unknown fields beside body: {bounded(', '.join(unknown))}")
+    if (method := line.get("method", "POST")) != "POST":
+        raise ValueError(f"its method is {bounded(str(method))}, and only POST is taken")
+    if (url := line.get("url", URL)) != URL:
+        raise ValueError(f"its url is {bounded(str(url))}, and only {URL} is answered")
+    body = line["body"]
+    if not isinstance(body, dict):
+        raise ValueError("its body is not a JSON object")
+    body = with_values(body)
+    chat = Chat([], settings=_settings(body))
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise ValueError("its body has no messages")
+    for number, message in enumerate(messages, 1):
+        try:
+            chat.messages.append(_message(message, chat.images))
+        except ValueError as error:
+            raise ValueError(f"message {number}: {error}") from None
+    return chat
+
+
+def _settings(body: Object) -> Object:
+    known = {"messages", *_OF_TOKENS, *_SETTINGS, *_WITHOUT_EFFECT}
+    for name in sorted(set(body) - known):
+        if not any(body[name] == allowed for allowed in _AS_IT_IS.get(name, ())):
+            raise ValueError(f"its body asks for {bounded(name)}, which is not supported")
+    settings = settings_of({name: body[name] for name in _SETTINGS if name in body})
+    limits = {read(name, body[name], whole) for name in _OF_TOKENS if name in body}
+    if len(limits) > 1:
+        raise ValueError(f"its {' and '.join(_OF_TOKENS)} differ")
+    if limits:
+        settings["max_new_tokens"] = limits.pop()
+    return settings
+
+
+def _message(given: Any, images: list[str]) -> Object:  # noqa: ANN401
+    """A message; the images that it names are put to the others."""
+    if not isinstance(given, dict):
+        raise ValueError("it is not a JSON object")
+    fields = {name: value for name, value in with_values(given).items() if value != []}
+    role = fields.get("role")
+    if role not in _ROLES:
+        raise ValueError(f"the role {bounded(str(role))} is not supported")
+    if unknown := sorted(set(fields) - {"role", "content"}):
+        raise ValueError(f"not supported: {bounded(', '.join(unknown))}")
+    content = fields.get("content")
+    if isinstance(content, str):
+        return {"role": role, "content": read("content", content, text)}
+    if not isinstance(content, list):
+        raise ValueError("its content is neither text nor a list of parts")
+    return {"role": role, "content": [_part(part, role, images) for part in content]}
+
+
+def _part(given: Any, role: str, images: list[str]) -> Object:  # noqa: ANN401
+    if not isinstance(given, dict):
+        raise ValueError("a part of it is not a JSON object")
+    fields = with_values(given)
+    kind = fields.get("type")
+    if kind not in ("text", "image_url"):
+        raise ValueError(f"parts of type {bounded(str(kind))} are not supported")
+    if unknown := sorted(set(fields) - {"type", kind}):
+        raise ValueError(f"not supported in a part: {bounded(', '.join(unknown))}")
+    value = fields.get(kind)
+    if kind == "text":
+        return {"type": "text", "text": read("text", value, text)}
+    if role != "user":
+        raise ValueError(f"the {role} shows an image, and only the user may")
+    images.append(_url(value))
+    return {"type": "image"}
+
+
+def _url(given: Any) -> str:  # noqa: ANN401
+    """Of an image, which the shape of OpenAI wraps in an object."""
+    if isinstance(given, dict):
+        fields = with_values(given)
+        if unknown := sorted(set(fields) - {"url", "detail"}):
+            raise ValueError(f"not supported in image_url: {bounded(', '.join(unknown))}")
+        if (detail := fields.get("detail", "auto")) not in _DETAILS:
+            raise ValueError(f"the detail {bounded(str(detail))} is not supported")
+        given = fields.get("url")
+    if not isinstance(given, str) or not given:
+        raise ValueError("an image_url of it has no url")
+    return text(given)

@@ -1,0 +1,158 @@
+"""Objects of JSON as other programs write them, and the fields of requests that set something.
+
+pandas writes null or NaN where a column has no value, and 8.0 for 8 in a column that lacks some.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ppcli.errors import bounded
+
+Object = dict[str, Any]
+_LONGEST_SHOWN = 80
+
+
+def parse_object(line: bytes) -> Object:
+    """The JSON object of a line, without the fields that have no value.
+
+    Raises:
+        ValueError: when it is none, names a field twice, or is beyond measure.
+    """
+    try:
+        parsed = json.loads(line, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested beyond measure") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} (character {error.colno:,})") from None
+    if not isinstance(parsed, dict):
+        raise ValueError("it is not a JSON object")
+    return with_values(parsed)
+
+
+def with_values(fields: Object) -> Object:
+    """The fields that have a value: neither null nor NaN."""
+    return {name: value for name, value in fields.items() if not is_absent(value)}
+
+
+def is_absent(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value stands for none."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Object:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it names {bounded(twice)} twice")
+    return made
+
+
+def text(value: Any) -> str:  # noqa: ANN401
+    """Text that can be written again: JSON can spell halves of characters.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"is {_shown(value)}, which is not text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character") from None
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """A text or a list of texts.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    return tuple(map(text, value)) if isinstance(value, list) else (text(value),)
+
+
+def number(value: Any) -> float:  # noqa: ANN401
+    """A number.
+
+    Raises:
+        ValueError: when it is none, or none that a float holds.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"is {_shown(value)}, which is not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("is beyond measure") from None
+
+
+def whole(value: Any) -> int:  # noqa: ANN401
+    """A whole number, also when it is written like 8.0.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"is {_shown(value)}, which is not a whole number")
+    return value
+
+
+def words(value: Any) -> str:  # noqa: ANN401
+    """A text, or a number as it is written.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("is neither text nor a number")
+    return text(str(value))
+
+
+def name(value: Any) -> str:  # noqa: ANN401
+    """A text, or a number that names something: 7.0 is 7.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    return words(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    return bounded(json.dumps(value, ensure_ascii=False), _LONGEST_SHOWN)
+
+
+# What a request may set for itself; each name is that of the field of `Ask`.
+SETTINGS: dict[str, Callable[[Any], Any]] = {
+    "system": text,
+    "max_new_tokens": whole,
+    "temperature": number,
+    "top_p": number,
+    "seed": whole,
+}
+
+
+def settings_of(fields: Object) -> Object:
+    """The settings among the fields of a request.
+
+    Raises:
+        ValueError: naming the one that makes no sense.
+    """
+    return {key: read(key, fields[key], SETTINGS[key]) for key in SETTINGS if key in fields}
+
+
+def read(key: str, value: Any, reader: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    """What a reader makes of a field.
+
+    Raises:
+        ValueError: the reader's, naming the field.
+    """
+    try:
+        return reader(value)
+    except ValueError as error:
+        raise ValueError(f"its {key} {error}") from None

@@ -1,0 +1,128 @@
+"""Images as requests and questions name them: paths, file:// URLs and data: URLs."""
+
+import base64
+import binascii
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import xxhash
+
+from ppcli.errors import UsageError, bounded
+from ppcli.inputs.fields import read, text, whole, with_values
+from ppcli.inputs.names import path_of
+from ppcli.inputs.refs import ImageRef, identity
+
+_DATA_URL = re.compile(r"data:(?P<kind>[^,]*),(?P<data>.*)", re.IGNORECASE | re.DOTALL)
+_OTHER_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_BASE64 = ";base64"
+_LONGEST_KIND = 40
+_LAST_PAGE = 1_000_000_000
+_LONGEST_PATH = 4_096  # that Linux opens; other systems take less, or hardly more
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """Where the images of a file of requests or questions lie.
+
+    Attributes:
+        folder: that paths are relative to.
+        root: a folder that all of them must lie in, links followed; None where any may be read.
+    """
+
+    folder: str
+    root: str | None = None
+
+    def image(self, given: Any) -> ImageRef:  # noqa: ANN401
+        """The image that a field names: text, or an object with `image` and `page`.
+
+        Raises:
+            ValueError: when it makes no sense, or lies outside the root.
+        """
+        page = None
+        if isinstance(given, dict):
+            fields = with_values(given)
+            if unknown := sorted(set(fields) - {"image", "page"}):
+                raise ValueError(
+                    f"an image of it has unknown fields: {bounded(', '.join(unknown))}"
+                )
+            given = fields.get("image")
+            page = page_of(fields)
+        if not isinstance(given, str) or not given:
+            raise ValueError("one of its images is neither a path nor a data: URL")
+        return self.named(text(given), page)
+
+    def named(self, name: str, page: int | None = None) -> ImageRef:
+        """The image of a name.
+
+        Raises:
+            ValueError: as `image`.
+        """
+        if (url := _DATA_URL.match(name)) is not None:
+            return _of_data_url(url["kind"], url["data"], page)
+        if len(name) > _LONGEST_PATH:
+            raise ValueError(f"one of its images is {bounded(name, 80)}, which no file is called")
+        try:
+            path = path_of(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        url = _OTHER_URL.match(path)
+        if url is not None and not os.path.lexists(os.path.join(self.folder, path)):
+            raise ValueError(
+                f"its image is at {bounded(name, 80)}, and only files and data: URLs are read"
+            )
+        return ImageRef(self._within_root(path), identity(path), page=page)
+
+    def _within_root(self, path: str) -> str:
+        whole = os.path.join(self.folder, path)
+        if self.root is None:
+            return whole
+        try:
+            real, root = os.path.realpath(whole), os.path.realpath(self.root)
+            within = os.path.commonpath([real, root]) == root
+        except ValueError:  # no path at all, or on another drive
+            within = False
+        if not within:
+            raise ValueError(f"its image {bounded(path)} lies outside --root {bounded(self.root)}")
+        return real
+
+
+def check_root(root: str) -> None:
+    """See that images can be held to a folder.
+
+    Raises:
+        UsageError: when there is no such folder.
+    """
+    if not os.path.isdir(root):
+        raise UsageError(f"--root {root}: there is no such folder")
+
+
+def page_of(fields: dict[str, Any]) -> int | None:
+    """The page or frame (one-based) that fields ask for, if they do.
+
+    Raises:
+        ValueError: when it is no number of a page.
+    """
+    if "page" not in fields:
+        return None
+    page: int = read("page", fields["page"], whole)
+    if not 1 <= page <= _LAST_PAGE:
+        raise ValueError(f"its page is {bounded(str(page))}, and pages are counted from 1")
+    return page
+
+
+def _of_data_url(kind: str, data: str, page: int | None) -> ImageRef:
+    """The image that a URL holds; its name has the digest of the bytes, for equal ones the same."""
+    content = unquote_to_bytes(data) if "%" in data else data.encode("utf-8", "replace")
+    if is_base64 := kind.lower().endswith(_BASE64):
+        content = b"".join(content.split()).rstrip(b"=")
+        try:
+            content = base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
+        except binascii.Error:
+            raise ValueError("its image is a data: URL whose base64 is damaged") from None
+    kind = bounded(kind[: -len(_BASE64)] if is_base64 else kind, 80)[:_LONGEST_KIND]
+    digest = xxhash.xxh3_128_hexdigest(content)
+    name = f"data:{kind}{_BASE64 if is_base64 else ''},…{digest}"
+    return ImageRef(name, name, (len(content), 0), page, content)

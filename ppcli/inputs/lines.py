@@ -1,0 +1,27 @@
+"""The lines of a file, without reading one that no memory holds."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+_MOST_BYTES = 256 << 20
+TOO_LONG = f"it has more than {_MOST_BYTES >> 20} MB"
+
+
+def numbered_lines(file: BinaryIO, most: int = _MOST_BYTES) -> Iterator[tuple[int, bytes | None]]:
+    r"""The lines that are not blank, each with its number (one-based), up to its `\n`.
+
+    Args:
+        file: open for reading.
+        most: bytes of a line; a longer one is None.
+    """
+    number = 0
+    while line := file.readline(most):
+        number += 1
+        too_long = False
+        while not line.endswith(b"\n") and (more := file.readline(most)):
+            too_long = True
+            line = more
+        if too_long:
+            yield number, None
+        elif line.strip():
+            yield number, line

@@ -1,0 +1,112 @@
+"""Lines of OpenAI batches: what is understood, and what is refused by name."""
+
+import json
+
+import pytest
+
+from ppcli.inputs.image_fields import ImageFolder
+from ppcli.inputs.requests import Request, parse_request
+
+TEXT = {"role": "user", "content": "What?"}
+IMAGE = {"type": "image_url", "image_url": {"url": "a.png"}}
+
+
+def parsed(messages: object, line: dict | None = None, **body: object) -> Request:
+    whole = {"custom_id": "c", "method": "POST", "url": "/v1/chat/completions"} | (line or {})
+    whole["body"] = {"model": "any", "messages": messages} | body
+    return parse_request(json.dumps(whole).encode(), 1, ImageFolder("in"))
+
+
+def test_a_conversation() -> None:
+    given = [
+        {"role": "system", "content": "Short."},
+        {"role": "user", "content": [{"type": "text", "text": "Before."}, IMAGE, IMAGE]},
+        {"role": "assistant", "content": "A square.", "refusal": None, "tool_calls": []},
+        {"role": "user", "content": [{"type": "text", "text": "And?"}, IMAGE]},
+    ]
+    request = parsed(given, max_completion_tokens=16.0, temperature=0, top_p=None, seed=3, n=1)
+    assert request.fault is None
+    assert request.messages == [
+        {"role": "system", "content": "Short."},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Before."}, {"type": "image"}, {"type": "image"}],
+        },
+        {"role": "assistant", "content": "A square."},
+        {"role": "user", "content": [{"type": "text", "text": "And?"}, {"type": "image"}]},
+    ]
+    assert [image.path for image in request.images] == ["in/a.png"] * 3
+    assert request.settings == {"max_new_tokens": 16, "temperature": 0.0, "seed": 3}
+    assert request.prompt == "And?"
+
+
+def test_another_conversation_is_another_request() -> None:
+    turns = [TEXT, {"role": "assistant", "content": "x"}, TEXT]
+    prints = {
+        parsed(messages).fingerprint(failed=False)
+        for messages in (turns, turns[1:], [TEXT], [turns[0], {**turns[1], "content": "y"}, TEXT])
+    }
+    assert len(prints) == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"line": {"url": "/v1/embeddings"}}, "its url is /v1/embeddings"),
+        ({"line": {"method": "GET"}}, "its method is GET"),
+        ({"line": {"prompt": "x"}}, "unknown fields beside body: prompt"),
+        ({"messages": []}, "its body has no messages"),
+        ({"messages": ["x"]}, "message 1: it is not a JSON object"),
+        ({"messages": [TEXT, {"role": "tool", "content": "x"}]}, "message 2: the role tool"),
+        ({"messages": [{"role": "developer", "content": "x"}]}, "the role developer"),
+        ({"messages": [{"role": "user"}]}, "neither text nor a list of parts"),
+        ({"messages": [{**TEXT, "name": "Ann"}]}, "not supported: name"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input_audio"),
+        ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "parts of type file"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "its text is null"),
+        ({"messages": [{"role": "assistant", "content": [IMAGE]}]}, "the assistant shows an image"),
+        (
+            {"messages": [{"role": "user", "content": [{**IMAGE, "image_url": {"url": ""}}]}]},
+            "an image_url of it has no url",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {**IMAGE, "image_url": {"url": "a.png", "detail": "low"}},
+                        ],
+                    }
+                ]
+            },
+            "the detail low",
+        ),
+        ({"n": 2}, "its body asks for n,"),
+        ({"stream": True}, "its body asks for stream,"),
+        ({"frequency_penalty": 0.5}, "its body asks for frequency_penalty,"),
+        ({"response_format": {"type": "json_object"}}, "asks for response_format,"),
+        ({"tools": [{"type": "function"}]}, "asks for tools,"),
+        ({"max_new_tokens": 4}, "asks for max_new_tokens,"),
+        ({"chat_template_kwargs": {}}, "asks for chat_template_kwargs,"),
+        ({"max_tokens": 4, "max_completion_tokens": 5}, "max_tokens differ"),
+        ({"max_tokens": "4"}, 'its max_tokens is "4"'),
+        ({"temperature": "hot"}, 'its temperature is "hot"'),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(fields: dict, words: str) -> None:
+    request = parsed(**{"messages": [TEXT], **fields})
+    assert request.custom_id == "c"
+    assert request.fault is not None and words in request.fault
+
+
+def test_what_asks_for_what_is_done_anyway_is_taken() -> None:
+    image = {**IMAGE, "image_url": {"url": "a.png", "detail": "auto"}}
+    request = parsed(
+        [{"role": "user", "content": [image]}],
+        **{"stream": False, "n": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0, "tools": []},
+        **{"logit_bias": {}, "response_format": {"type": "text"}, "logprobs": False},
+        **{"max_tokens": 4, "max_completion_tokens": 4, "user": "me", "stop": None},
+    )
+    assert request.fault is None
+    assert request.settings["max_new_tokens"] == 4
