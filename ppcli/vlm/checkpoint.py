@@ -1,6 +1,8 @@
 """The weights of a checkpoint folder, in one safetensors file or in many."""
 
+import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,36 +13,58 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from ppcli.errors import ModelError
-from ppcli.vlm.config import read_json
+from ppcli.vlm.files import check_plain, check_regular, read_json
 
-_INDEX = "model.safetensors.index.json"
+_INDEX, _SINGLE, _ADAPTER = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "adapter_config.json",
+)
 _SUFFIX = ".safetensors"
 _TYPES = ("F32", "F16", "BF16")
+_WRAPPED = re.compile(r"(?:(?:model|module|_orig_mod)\.)*((?:visual|language_model|lm_head)\..+)")
+_COMPUTED = ("rotary_emb.inv_freq", "position_ids")
+_ROWS_AT_ONCE = 4096
+logger = logging.getLogger("pixelprune")
 
 
 class Checkpoint:
     """Tensors by name. Nothing but the headers is read before a tensor is asked for.
 
+    Names are those of the whole model, `model.visual.…`, `model.language_model.…` and `lm_head.…`,
+    also where the file has those of its inner part (`visual.…`) or of a wrapper (`model.model.…`).
+
     Raises:
-        ModelError: when the folder has no weights, or a file of them is missing or cut short.
+        ModelError: when the folder has no weights, a file of them is missing or cut short, or a
+            tensor is there twice.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.files = _weight_files(folder)
         self._open: dict[str, Any] = {}
-        self._file_of: dict[str, str] = {}
+        self._place: dict[str, tuple[str, str]] = {}
         for path in self.files:
+            if not check_regular(path):
+                raise ModelError(f"{path} is missing, and the index of the checkpoint names it")
             with _explained(path):
-                file = safe_open(path, "np")
-                self._open[path] = file
-                self._file_of |= dict.fromkeys(file.keys(), path)  # type: ignore[no-untyped-call]
+                self._open[path] = safe_open(path, "np")
+                stored = self._open[path].keys()
+            for name in stored:
+                self._add(name, path)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._file_of
+        return name in self._place
+
+    def types(self) -> dict[str, str]:
+        """The type of each tensor by the name it is stored under, as safetensors calls it."""
+        return {
+            stored: self._open[path].get_slice(stored).get_dtype()
+            for path, stored in self._place.values()
+        }
 
     def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """See that all these tensors are there, in these shapes.
+        """See that all these tensors are there, in these shapes; what else is there is told.
 
         Raises:
             ModelError: naming those that are not.
@@ -50,7 +74,7 @@ class Checkpoint:
             raise ModelError(f"{self.folder} has no tensor {_some(missing)}")
         wrong = []
         for name, shape in shapes.items():
-            part = self._open[self._file_of[name]].get_slice(name)
+            part = self._slice(name)
             found, kind = tuple(part.get_shape()), part.get_dtype()
             if found != shape:
                 wrong.append(f"{name} (it is {_by(found)}, and {_by(shape)} is expected)")
@@ -58,6 +82,8 @@ class Checkpoint:
                 wrong.append(f"{name} (its type {kind} is not supported)")
         if wrong:
             raise ModelError(f"{self.folder} has misshapen tensors: {_some(wrong)}")
+        unused = [name for name in self._place if name not in shapes]
+        self._tell_unused([name for name in unused if not name.endswith(_COMPUTED)])
 
     def tensor(self, name: str) -> NDArray[Any]:
         """One tensor, as it is stored: float32, float16 or bfloat16.
@@ -65,34 +91,110 @@ class Checkpoint:
         Raises:
             ModelError: when it cannot be read.
         """
-        path = self._file_of[name]
+        path, stored = self._place[name]
         with _explained(path):
-            tensor: NDArray[Any] = self._open[path].get_tensor(name)
+            tensor: NDArray[Any] = self._open[path].get_tensor(stored)
             return np.ascontiguousarray(tensor)
+
+    def same(self, name: str, other: str) -> bool:
+        """Whether two tensors hold the same numbers; they are read in parts.
+
+        Raises:
+            ModelError: when one cannot be read.
+        """
+        ours, theirs = self._slice(name), self._slice(other)
+        shape = ours.get_shape()
+        if shape != theirs.get_shape():
+            return False
+        with _explained(self._place[name][0]):
+            for start in range(0, shape[0] if shape else 0, _ROWS_AT_ONCE):
+                rows = slice(start, start + _ROWS_AT_ONCE)
+                if not np.array_equal(_numbers(ours[rows]), _numbers(theirs[rows])):
+                    return False
+        return True
+
+    def _add(self, stored: str, path: str) -> None:
+        wrapped = _WRAPPED.fullmatch(stored)
+        name = stored
+        if wrapped:
+            head = wrapped[1].startswith("lm_head.")
+            name = wrapped[1] if head else f"model.{wrapped[1]}"
+        if name in self._place:
+            other_path, other = self._place[name]
+            places = " and ".join(
+                f"{one} in {os.path.basename(where)}"
+                for one, where in ((other, other_path), (stored, path))
+            )
+            raise ModelError(
+                f"{self.folder} has a tensor twice: {places}; leave only the files of one model "
+                f"there, or name that as {_SINGLE}"
+            )
+        self._place[name] = path, stored
+
+    def _slice(self, name: str) -> Any:  # noqa: ANN401
+        path, stored = self._place[name]
+        with _explained(path):
+            return self._open[path].get_slice(stored)
+
+    def _tell_unused(self, names: list[str]) -> None:
+        if names:
+            logger.warning(
+                "%s has tensors that the model of its configuration does not use: %s",
+                self.folder,
+                _some(names),
+            )
 
 
 def _weight_files(folder: str) -> list[str]:
-    index = read_json(os.path.join(folder, _INDEX))
-    if index is not None:
-        named = index.get("weight_map")
-        if not isinstance(named, dict) or not all(isinstance(one, str) for one in named.values()):
-            raise ModelError(f"{os.path.join(folder, _INDEX)} does not say where the weights are")
-        names = sorted(set(named.values()))
-    else:
+    if check_regular(os.path.join(folder, _ADAPTER)):
+        raise ModelError(
+            f"{folder} holds an adapter ({_ADAPTER}); merge it into its model "
+            "(merge_and_unload in peft), and export that"
+        )
+    names = _named_by_index(folder)
+    if check_regular(os.path.join(folder, _SINGLE)) and _SINGLE not in (names or ()):
+        if names:
+            logger.warning(
+                "%s has %s and an index of other files; %s is exported, which transformers takes "
+                "too, while other programs take those of the index: %s",
+                folder,
+                _SINGLE,
+                _SINGLE,
+                _some(names),
+            )
+        names = [_SINGLE]
+    if names is None:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
     if not names:
         raise ModelError(f"{folder} is not a checkpoint: it has no {_SUFFIX} files")
     return [os.path.join(folder, name) for name in names]
 
 
+def _named_by_index(folder: str) -> list[str] | None:
+    """The files that an index names; None without one."""
+    path = os.path.join(folder, _INDEX)
+    index = read_json(path)
+    if index is None:
+        return None
+    named = index.get("weight_map")
+    if not isinstance(named, dict) or not all(isinstance(one, str) for one in named.values()):
+        raise ModelError(f"{path} does not say where the weights are")
+    names = sorted(set(named.values()))
+    for name in names:
+        check_plain(name, path)
+    return names
+
+
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise ModelError(f"{path} is missing, and the index of the checkpoint names it") from None
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is cut short or damaged: {error}") from error
+
+
+def _numbers(rows: NDArray[Any]) -> NDArray[np.float32]:
+    return rows.astype(np.float32)
 
 
 def _by(shape: tuple[int, ...]) -> str:

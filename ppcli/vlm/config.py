@@ -1,14 +1,16 @@
 """What `config.json` says of a Qwen3-VL model."""
 
-import json
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from ppcli.errors import ModelError
+from ppcli.vlm.files import read_json
 
 ARCHITECTURES = ("Qwen3VLForConditionalGeneration",)
+MODEL_TYPE = "qwen3_vl"
 CONFIG = "config.json"
+_INNER = "Qwen3VLModel"  # what it saves has the names of its tensors without `model.`
 _ACTIVATIONS = {"vision": ("gelu_pytorch_tanh", "gelu"), "text": ("silu",)}
 _ROPE_TYPES = ("default", "mrope", "axial")
 _DEFAULT_MROPE_SECTION = [24, 20, 20]
@@ -134,30 +136,16 @@ def ids(value: Any) -> tuple[int, ...]:  # noqa: ANN401
     return tuple(listed)
 
 
-def read_json(path: str) -> dict[str, Any] | None:
-    """A JSON object from a file, None when there is no file.
-
-    Raises:
-        ModelError: when the file holds something else.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = json.load(file)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(text, dict):
-        raise ModelError(f"{path} does not hold a JSON object")
-    return text
-
-
 def _refuse_other_architectures(text: dict[str, Any]) -> None:
-    named = text.get("architectures") or [text.get("model_type", "none")]
-    if named[0] not in ARCHITECTURES:
+    named, kind = text.get("architectures"), text.get("model_type")
+    if named and not (isinstance(named, list) and isinstance(named[0], str)):
+        raise ModelError("architectures is to be a list of names")
+    if named and named[0] not in (*ARCHITECTURES, _INNER):
         raise ModelError(
             f"the architecture {named[0]} is not supported; supported: {', '.join(ARCHITECTURES)}"
         )
+    if kind != MODEL_TYPE and not (named and kind is None):
+        raise ModelError(f"the model type {kind} is not supported; supported: {MODEL_TYPE}")
 
 
 def _vision(text: dict[str, Any]) -> VisionConfig:

@@ -9,15 +9,32 @@ from ppcli.errors import ModelError
 from ppcli.imaging.presets import Preset
 from ppcli.store.atomic import atomic_file, digest_of
 from ppcli.version import __version__
-from ppcli.vlm.config import ModelConfig, read_json
-from ppcli.vlm.generation import Generation, generation_of
-from ppcli.vlm.processor import image_preset
-from ppcli.vlm.prompts import Prompter
+from ppcli.vlm.config import CONFIG, ModelConfig
+from ppcli.vlm.files import check_plain, check_regular, check_settings, read_json
+from ppcli.vlm.generation import GENERATION, Generation, generation_of
+from ppcli.vlm.processor import PREPROCESSOR, PROCESSOR, image_preset
+from ppcli.vlm.prompts import (
+    TEMPLATE,
+    TEMPLATE_JSON,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    Prompter,
+)
 
 MANIFEST = "pixelprune.json"
 VISION, DECODER = "vision.onnx", "decoder.onnx"
 DATA_SUFFIX = ".data"
 SMALL_MODEL = os.path.join(os.path.dirname(os.path.dirname(__file__)), "small_model")
+SETTINGS = (  # of a checkpoint; a model directory has copies of them
+    CONFIG,
+    GENERATION,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TEMPLATE,
+    TEMPLATE_JSON,
+    PREPROCESSOR,
+    PROCESSOR,
+)
 _KIND = "pixelprune model"
 _VERSION_OF_GRAPHS = 1
 
@@ -64,10 +81,27 @@ class ModelManifest:
                 f"{folder} was exported by pixelprune {text.get('version', 'of another kind')}, "
                 "which does not suit this one; export it again"
             )
+        path = os.path.join(folder, MANIFEST)
         try:
-            return cls(**text)
+            manifest = cls(**text)
         except TypeError as error:
-            raise ModelError(f"{os.path.join(folder, MANIFEST)}: {error}") from error
+            raise ModelError(f"{path}: {error}") from error
+        manifest.check(path)
+        return manifest
+
+    def check(self, path: str) -> None:
+        """See that what was read from a file is of the right types, and names files beside it.
+
+        Raises:
+            ModelError: naming what is not.
+        """
+        texts = (self.source, self.dtype, self.matrices, self.version)
+        if not all(isinstance(text, str) for text in texts):
+            raise ModelError(f"{path}: source, dtype, matrices and version are to be texts")
+        if not isinstance(self.files, dict) or not all(map(_is_state, self.files.values())):
+            raise ModelError(f"{path} does not say the size and the digest of each file")
+        for name in self.files:
+            check_plain(name, path)
 
 
 def is_model_directory(path: str) -> bool:
@@ -85,17 +119,28 @@ def changed_files(folder: str) -> list[str]:
     for name, (size, digest) in ModelManifest.read(folder).files.items():
         path = os.path.join(folder, name)
         try:
+            check_regular(path)
             if digest_of(path) != (size, digest):
                 found.append(f"{path} is not as it was written")
         except OSError as error:
             found.append(f"{path} cannot be read: {error.strerror}")
+        except ModelError as error:
+            found.append(str(error))
     return found
+
+
+def _is_state(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is a size and a digest."""
+    match value:
+        case [int(), str()]:
+            return True
+    return False
 
 
 def _not_exported(folder: str) -> str:
     if not os.path.isdir(folder):
         return f"{folder} is not a folder; --model names what pixelprune export wrote"
-    if read_json(os.path.join(folder, "config.json")) is not None:
+    if read_json(os.path.join(folder, CONFIG)) is not None:
         return f"{folder} is a checkpoint; make a model of it: pixelprune export {folder} OUT_DIR"
     return f"{folder} is not a model directory: it has no {MANIFEST}"
 
@@ -130,6 +175,7 @@ class ModelDirectory:
             ModelError: when it is none, or a part of it is missing, cut short or not readable.
         """
         manifest = ModelManifest.read(folder)
+        check_settings(folder, SETTINGS)
         for name, (size, _) in manifest.files.items():
             _check_size(os.path.join(folder, name), size)
         config = ModelConfig.read(folder)
@@ -153,10 +199,9 @@ class ModelDirectory:
 
 
 def _check_size(path: str, size: int) -> None:
-    try:
-        found = os.path.getsize(path)
-    except OSError as error:
-        raise ModelError(f"{path} is missing; export the model again") from error
+    if not check_regular(path):
+        raise ModelError(f"{path} is missing; export the model again")
+    found = os.path.getsize(path)
     if found != size:
         raise ModelError(
             f"{path} has {found:,} bytes where {size:,} were written; export the model again"

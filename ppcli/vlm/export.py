@@ -14,32 +14,23 @@ from ppcli.errors import ModelError, OutputError, UsageError
 from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, writing
 from ppcli.vlm.checkpoint import Checkpoint
 from ppcli.vlm.choices import Weights
-from ppcli.vlm.config import CONFIG, ModelConfig
+from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.decoder_graph import decoder_model, decoder_shapes
-from ppcli.vlm.directory import DATA_SUFFIX, DECODER, MANIFEST, VISION, ModelManifest
-from ppcli.vlm.generation import GENERATION, generation_of
-from ppcli.vlm.graph import GraphBuilder, WeightFile
-from ppcli.vlm.processor import PREPROCESSOR, PROCESSOR, image_preset
-from ppcli.vlm.prompts import (
-    TEMPLATE,
-    TEMPLATE_JSON,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    Prompter,
-    message_of,
+from ppcli.vlm.directory import (
+    DATA_SUFFIX,
+    DECODER,
+    MANIFEST,
+    SETTINGS,
+    VISION,
+    ModelManifest,
 )
+from ppcli.vlm.files import check_settings
+from ppcli.vlm.generation import generation_of
+from ppcli.vlm.graph import GraphBuilder, WeightFile
+from ppcli.vlm.processor import image_preset
+from ppcli.vlm.prompts import Prompter, message_of
 from ppcli.vlm.vision_graph import vision_model, vision_shapes
 
-SETTINGS = (
-    CONFIG,
-    GENERATION,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    TEMPLATE,
-    TEMPLATE_JSON,
-    PREPROCESSOR,
-    PROCESSOR,
-)
 _BITS = {Weights.FLOAT: None, Weights.INT8: 8, Weights.INT4: 4}
 _GRAPHS = (VISION, DECODER, VISION + DATA_SUFFIX, DECODER + DATA_SUFFIX)
 _UNFINISHED = ".pixelprune-export"
@@ -88,6 +79,7 @@ class Export:
     _done: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        check_settings(self.checkpoint, SETTINGS)
         self.config = ModelConfig.read(self.checkpoint)
         image_preset(self.checkpoint, self.config.vision)
         generation_of(self.checkpoint, self.config.end_tokens)

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ppcli.errors import ModelError
-from ppcli.vlm.config import ids, read_json
+from ppcli.vlm.config import ids
+from ppcli.vlm.files import read_json
 
 GENERATION = "generation_config.json"
 READ = frozenset({"eos_token_id"})

@@ -5,7 +5,8 @@ from typing import Any
 
 from ppcli.errors import ModelError
 from ppcli.imaging.presets import Preset
-from ppcli.vlm.config import VisionConfig, read_json
+from ppcli.vlm.config import VisionConfig
+from ppcli.vlm.files import read_json
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 

@@ -116,6 +116,20 @@ def test_older_and_newer_spellings_are_the_same(checkpoint: Path, copy: Path) ->
     assert image_preset(str(copy), ours.vision) == image_preset(str(checkpoint), theirs.vision)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"architectures": None}, {"architectures": []}, {"model_type": None}],
+    ids=["no architectures", "empty", "no model type"],
+)
+def test_the_architecture_or_the_type_of_the_model_is_enough(checkpoint, copy, change) -> None:
+    edit(copy / "config.json", lambda config: config.update(change))
+    assert ModelConfig.read(str(copy)) == ModelConfig.read(str(checkpoint))
+    for key, value in change.items():
+        if value is None:
+            edit(copy / "config.json", lambda config, key=key: config.pop(key))
+    assert ModelConfig.read(str(copy)) == ModelConfig.read(str(checkpoint))
+
+
 def test_settings_inside_those_of_the_processor(checkpoint: Path, copy: Path) -> None:
     settings = json.loads((copy / "preprocessor_config.json").read_text())
     (copy / "preprocessor_config.json").unlink()
@@ -163,6 +177,18 @@ def architecture(config: dict) -> None:
     config["architectures"] = ["LlamaForCausalLM"]
 
 
+def architecture_as_text(config: dict) -> None:
+    config["architectures"] = "Qwen3VLForConditionalGeneration"
+
+
+def other_type(config: dict) -> None:
+    config["model_type"] = "qwen3_vl_moe"
+
+
+def nothing_named(config: dict) -> None:
+    del config["architectures"], config["model_type"]
+
+
 def rope(config: dict) -> None:
     config["text_config"]["rope_parameters"]["rope_type"] = "yarn"
 
@@ -203,6 +229,9 @@ def unknown_image_token(config: dict) -> None:
     ("change", "words"),
     [
         (architecture, r"LlamaForCausalLM is not supported; supported: Qwen3VLFor"),
+        (architecture_as_text, "architectures is to be a list"),
+        (other_type, "the model type qwen3_vl_moe is not supported; supported: qwen3_vl"),
+        (nothing_named, "the model type None is not supported"),
         (rope, "yarn"),
         (activation, r"relu is not supported in text; supported: silu"),
         (no_depth, "depth"),
