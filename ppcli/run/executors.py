@@ -1,10 +1,12 @@
 """Where work is done: in this process, or in worker processes that may crash, hang or be killed."""
 
+import errno
+import logging
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,12 +25,17 @@ from ppcli.errors import (
 )
 from ppcli.run.sources import close_kept_source
 from ppcli.run.starts import StartWatch
+from ppcli.run.time_limits import TimeLimits
 from ppcli.run.worker import prepare
 
+logger = logging.getLogger("pixelprune")
+
 _LOOK_UP_SECONDS = 0.1
+_ATTEMPTS = 2
 _LOCK_SECONDS = 2.0
 _TASKS_PER_WORKER = 64
 _HELD_BYTES = 256 << 20
+_AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})  # of the system
 
 
 class Task(Protocol):
@@ -115,7 +122,7 @@ class ProcessExecutor:
 
     Attributes:
         workers: how many processes.
-        timeout: seconds that one task may take.
+        timeout: seconds that one task may run; it is tried twice.
         max_image_pixels: limit of Pillow in the workers.
         memory_limit: bytes of data a worker may hold, None for no limit.
         keep_stderr: let decoders in workers write to standard error.
@@ -129,6 +136,7 @@ class ProcessExecutor:
     keep_stderr: bool = False
     setup: Callable[[], None] | None = None
     _pool: ProcessPool | None = field(default=None, init=False)
+    _limits: TimeLimits | None = field(default=None, init=False)
     _under_way: dict["Future[Any]", None] = field(default_factory=dict, init=False)
     _size: _ResultSize = field(init=False)
     _watch: StartWatch = field(init=False)
@@ -165,9 +173,11 @@ class ProcessExecutor:
             self.close()
         pool = self._pool or self._new_pool()
         try:
-            future: Future[Any] = pool.schedule(work, args=args, timeout=self.timeout)
+            future: Future[Any] = pool.schedule(work, args=args)
         except RuntimeError:  # it broke this moment
             return Future()  # which is not under way, so it is lost
+        assert self._limits is not None
+        self._limits.watch(future)
         self._under_way[future] = None
         future.add_done_callback(self._note)
         return future
@@ -180,28 +190,49 @@ class ProcessExecutor:
                 "a worker process imports the program that started it, and must not start workers "
                 'itself: put what begins the work below `if __name__ == "__main__":`'
             )
+        while True:
+            try:
+                self._start_pool()
+                assert self._pool is not None
+                return self._pool
+            except (OSError, RuntimeError, ImportError, BrokenProcessPool) as error:
+                # semaphores, pipes, threads, processes: any may be at its limit
+                self.close()
+                if self.workers == 1 or not _is_at_a_limit(error):
+                    raise self._cannot_start(_reason(error)) from error
+                self._use_fewer_workers(_reason(error))
+
+    def _start_pool(self) -> None:
         self._pool = ProcessPool(
             max_workers=self.workers,
             initializer=prepare,
             initargs=(self.max_image_pixels, self.memory_limit, self.keep_stderr, self.setup),
             context=self._watch.context,
         )
-        try:
-            with _interrupts_held():
-                if not self._pool.active:  # it starts when it is asked
-                    raise BrokenProcessPool
-        except (OSError, RuntimeError, ImportError, BrokenProcessPool) as error:
-            # semaphores, pipes, threads, processes: any may be at its limit
-            raise self._cannot_start(_reason(error)) from error
-        return self._pool
+        with _interrupts_held():
+            if not self._pool.active:  # it starts when it is asked
+                raise BrokenProcessPool
+            self._limits = TimeLimits(self.timeout)
+
+    def _use_fewer_workers(self, reason: str) -> None:
+        fewer = self.workers // 2
+        logger.warning(
+            "%d worker processes cannot be started (%s); %d will be tried",
+            self.workers,
+            reason,
+            fewer,
+        )
+        self.workers = fewer
+        self._watch = StartWatch(fewer)
 
     def _note(self, future: "Future[Any]") -> None:
         """Called in a thread of the pool when a future is done."""
         self._under_way.pop(future, None)
-        if future.cancelled() or isinstance(future.exception(), BrokenProcessPool):
+        cancelled = future.cancelled()  # it took too long
+        if not cancelled and isinstance(future.exception(), BrokenProcessPool):
             return
         self._watch.work_finished()
-        failed = future.exception() is not None
+        failed = cancelled or future.exception() is not None
         self._size.note(0 if failed else getattr(future.result(), "nbytes", 0))
 
     def has_lost(self, future: "Future[Any]") -> bool:
@@ -211,7 +242,7 @@ class ProcessExecutor:
             StoppedError: when workers start and start, or do not get ready, and finish nothing.
         """
         if future.done():
-            return isinstance(future.exception(), BrokenProcessPool)
+            return not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
         if self._pool is not None:
             if self._watch.in_vain():
                 raise self._cannot_start()
@@ -235,6 +266,9 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""
+        if self._limits is not None:
+            self._limits.close()
+            self._limits = None
         if self._pool is not None:
             self._watch.note_ends()
             # a worker that was killed may hold the lock that stopping the others waits for
@@ -260,7 +294,11 @@ def _interrupts_held() -> Iterator[None]:
 
 
 class PooledTask:
-    """Work in a pool. When the whole pool breaks, the work is given to the next one."""
+    """Work in a pool. When the whole pool breaks, the work is given to the next one.
+
+    Work that takes too long or loses its worker is done once more: what stopped it may have come
+    from outside, such as another process that took all the memory.
+    """
 
     def __init__(
         self, executor: ProcessExecutor, work: Callable[..., Any], args: tuple[object, ...]
@@ -268,6 +306,7 @@ class PooledTask:
         self._executor = executor
         self._work = work
         self._args = args
+        self._attempts = 1
         self._future = executor.schedule(work, args)
 
     def done(self, seconds: float) -> bool:
@@ -276,8 +315,12 @@ class PooledTask:
         Raises:
             StoppedError: when no worker can be started.
         """
-        finished = self._future in wait([self._future], seconds).done
+        finished = self._future.cancelled() or self._future in wait([self._future], seconds).done
         if self._executor.has_lost(self._future):
+            self._future = self._executor.schedule(self._work, self._args)
+            return False
+        if finished and self._attempts < _ATTEMPTS and _ended_from_outside(self._future):
+            self._attempts += 1
             self._future = self._executor.schedule(self._work, self._args)
             return False
         return finished
@@ -293,17 +336,23 @@ class PooledTask:
             pass
         try:
             return self._future.result()
-        except TimeoutError:
-            raise ImageError(
-                ErrorCode.TIMEOUT, f"not done after {self._executor.timeout:g} seconds (--timeout)"
-            ) from None
+        except CancelledError:
+            seconds = f"{self._executor.timeout:g} seconds"
+            message = f"not done after {seconds}, twice (--timeout)"
+            raise ImageError(ErrorCode.TIMEOUT, message) from None
         except ProcessExpired as error:
             how = f"the worker that had it {_how_it_ended(error.exitcode)}"
-            raise ImageError(ErrorCode.WORKER_DIED, how) from None
+            message = f"{how}, twice"
+            raise ImageError(ErrorCode.WORKER_DIED, message) from None
         except PixelpruneError:
             raise
         except Exception as error:  # of the way to the worker and back, or of its memory limit
             raise internal_error(error) from error
+
+
+def _ended_from_outside(future: "Future[Any]") -> bool:
+    """Whether done work was cancelled, or lost its worker."""
+    return future.cancelled() or isinstance(future.exception(), ProcessExpired)
 
 
 def _how_it_ended(exitcode: int | None) -> str:
@@ -316,6 +365,13 @@ def _reason(error: BaseException) -> str:
     """Why the system refused a worker, which may stand behind the error that is seen."""
     cause = error.__cause__ or error
     return getattr(cause, "strerror", None) or str(cause)
+
+
+def _is_at_a_limit(error: BaseException) -> bool:
+    """Whether the system has no more of something, so that fewer workers may do."""
+    cause = error.__cause__ or error
+    no_thread = isinstance(cause, RuntimeError) and "thread" in str(cause)
+    return no_thread or getattr(cause, "errno", None) in _AT_A_LIMIT
 
 
 def _signal_name(number: int) -> str:

@@ -260,7 +260,7 @@ def test_what_goes_wrong_with_a_worker_is_a_row_and_a_line(tmp_path: Path) -> No
     rows = dataset_rows(tmp_path / "out")
     assert [row["image_id"] for row in rows] == [f"{name}.png" for name in verbs]
     assert [(r["image_id"], r["error_code"]) for r in rows if r["status"] != "ok"] == expected
-    assert rows[1]["error_message"] == "b.png: not done after 2.5 seconds (--timeout)"
+    assert rows[1]["error_message"] == "b.png: not done after 2.5 seconds, twice (--timeout)"
     assert rows[3]["error_message"].endswith("was ended by SIGSEGV")
     assert rows[4]["error_message"].endswith("ended with exit code 7")
 
