@@ -18,6 +18,11 @@ def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     return True
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of a script that imports from the tests."""
+    return os.environ | {"PYTHONPATH": os.fspath(Path(__file__).parents[1])}
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and is not yet waited for does not."""
     try:

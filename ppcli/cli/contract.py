@@ -1,5 +1,6 @@
 """The one place where errors become messages and exit codes."""
 
+import errno
 import functools
 import os
 import signal
@@ -13,6 +14,8 @@ import typer
 from ppcli.errors import ExitCode, PixelpruneError
 
 _Options = ParamSpec("_Options")
+
+_AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
 class _Terminated(BaseException):
@@ -43,8 +46,7 @@ def under_contract(command: Callable[_Options, ExitCode]) -> Callable[_Options, 
         except Exception as error:
             if isinstance(error, typer.Exit | typer.BadParameter):
                 raise
-            message = "this is a fault in pixelprune; please report it, with this trace"
-            code = _say(ExitCode.UNEXPECTED, message, traceback.format_exc())
+            code = _say_unexpected(error)
         raise typer.Exit(int(code))
 
     return run
@@ -55,6 +57,16 @@ def _say(code: ExitCode, message: str, trace: str | None = None) -> ExitCode:
 
     last_word(message, trace)
     return code
+
+
+def _say_unexpected(error: Exception) -> ExitCode:
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    no_more = isinstance(error, OSError) and error.errno in _AT_A_LIMIT
+    if no_thread or no_more:
+        reason = f"the system gives this program no more ({error}); a limit of `ulimit -a` is met"
+        return _say(ExitCode.UNEXPECTED, reason)
+    message = "this is a fault in pixelprune; please report it, with this trace"
+    return _say(ExitCode.UNEXPECTED, message, traceback.format_exc())
 
 
 def _discard_output() -> None:

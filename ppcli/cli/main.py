@@ -64,6 +64,8 @@ def _root(
 def main() -> None:
     """Entry point of the command."""
     _hold_standard_streams()
+    # of the linear algebra that comes with NumPy; each of its threads is one less for a worker
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()
 
 

@@ -171,6 +171,8 @@ class ProcessExecutor:
         """
         if self._pool is not None and not self._pool.active:
             self.close()
+        if self._pool is None and self._watch.in_vain(self.workers):
+            self._give_up_starting()
         pool = self._pool or self._new_pool()
         try:
             future: Future[Any] = pool.schedule(work, args=args)
@@ -183,8 +185,6 @@ class ProcessExecutor:
         return future
 
     def _new_pool(self) -> ProcessPool:
-        if self._watch.in_vain(self.workers):
-            raise self._cannot_start()
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise PixelpruneError(
                 "a worker process imports the program that started it, and must not start workers "
@@ -200,7 +200,7 @@ class ProcessExecutor:
                 self.close()
                 if self.workers == 1 or not _is_at_a_limit(error):
                     raise self._cannot_start(_reason(error)) from error
-                self._use_fewer_workers(_reason(error))
+                self._use_fewer_workers(self.workers // 2, _reason(error))
 
     def _start_pool(self) -> None:
         self._pool = ProcessPool(
@@ -214,14 +214,21 @@ class ProcessExecutor:
                 raise BrokenProcessPool
             self._limits = TimeLimits(self.timeout)
 
-    def _use_fewer_workers(self, reason: str) -> None:
-        fewer = self.workers // 2
-        logger.warning(
-            "%d worker processes cannot be started (%s); %d will be tried",
-            self.workers,
-            reason,
-            fewer,
-        )
+    def _give_up_starting(self) -> None:
+        """Try one worker where several end as they start: together they may be too many.
+
+        Raises:
+            StoppedError: when it is one already.
+        """
+        self._watch.note_ends()
+        if self.workers == 1:
+            raise self._cannot_start()
+        self.close()
+        self._use_fewer_workers(1, "they end as they start")
+
+    def _use_fewer_workers(self, fewer: int, reason: str) -> None:
+        warning = "%d worker processes cannot be started (%s); trying with %d"
+        logger.warning(warning, self.workers, reason, fewer)
         self.workers = fewer
         self._watch = StartWatch(fewer)
 
@@ -245,7 +252,8 @@ class ProcessExecutor:
             return not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
         if self._pool is not None:
             if self._watch.in_vain():
-                raise self._cannot_start()
+                self._give_up_starting()
+                return True
             stands_still = self._watch.stands_still(list(self._under_way))
             if stands_still and self._watch.nothing_finished:
                 raise self._cannot_start("they do not get ready, and do nothing")
@@ -275,6 +283,7 @@ class ProcessExecutor:
             CONSTS.channel_lock_timeout = _LOCK_SECONDS
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
+            self._watch.end_all()
             self._pool = None
             self._under_way.clear()
 

@@ -70,6 +70,13 @@ class StartWatch:
         if self.exit_code is None:
             self.exit_code = next((code for code in codes if code is not None), None)
 
+    def end_all(self) -> None:
+        """End those that a pool which could not start has lost sight of."""
+        for process in self.context.started:
+            if process.is_alive():
+                process.kill()
+                process.join()
+
     def stands_still(self, waiting: "list[Future[Any]]") -> bool:
         """Whether no worker has taken up a task for long, nor done anything else.
 

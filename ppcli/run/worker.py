@@ -37,10 +37,10 @@ def prepare(
         keep_stderr: let decoders write to standard error.
         setup: called last; registers decoders of a program that embeds the run.
     """
-    _die_with_parent()
     if not keep_stderr:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.dup2(2, 1)
+    _die_with_parent()
     _limit_memory(memory_limit)
     _reuse_memory()
     _held.enter_context(pillow_limits(max_image_pixels))

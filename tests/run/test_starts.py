@@ -13,7 +13,7 @@ import pytest
 
 from ppcli.errors import StoppedError
 from ppcli.run import starts
-from tests.processes import eventually
+from tests.processes import alive, eventually, surroundings
 from tests.run import batches
 
 SCRIPT = """
@@ -99,3 +99,55 @@ def test_a_worker_does_not_start_workers_as_it_starts(tmp_path: Path, guarded: b
     done = subprocess.run(args, check=False, capture_output=True, timeout=120)
     assert (done.returncode, done.stdout) == ((0, b"3\n") if guarded else (1, b""))
     assert (f"put what begins the work below `{GUARD}`" in done.stderr.decode()) != guarded
+
+
+LIMITED = """
+import resource
+import sys
+from pathlib import Path
+from ppcli.run.executors import ProcessExecutor
+
+if __name__ == "__main__":
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    executor = ProcessExecutor(12, 60.0, 1 << 28)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + int(sys.argv[1]), hard))
+    tasks = [executor.submit(abs, -n) for n in range(40)]
+    print([task.result() for task in tasks] == list(range(40)), executor.workers)
+    executor.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+@pytest.mark.parametrize(("files", "most"), [(200, 12), (20, 11), (2, 0)])
+def test_fewer_workers_start_where_files_run_out(tmp_path: Path, files: int, most: int) -> None:
+    (tmp_path / "script.py").write_text(LIMITED)
+    args = [sys.executable, tmp_path / "script.py", str(files)]
+    done = subprocess.run(args, check=False, capture_output=True, timeout=120, env=surroundings())
+    if most == 0:
+        assert done.returncode == 1
+        assert b"the worker processes cannot be started" in done.stderr.splitlines()[-1]
+        return
+    right, workers = done.stdout.split()
+    assert right == b"True"
+    assert 1 <= int(workers) <= most
+    assert (int(workers) == 12) == (files == 200)
+
+
+def _refuse_while_crowded(limit: int, marks: str) -> None:
+    """A setup that ends its process while more than `limit` are starting."""
+    mark = Path(marks, str(os.getpid()))
+    mark.touch()
+    time.sleep(1.0)
+    crowded = sum(alive(int(name)) for name in os.listdir(marks)) > limit
+    mark.unlink()
+    if crowded:
+        os._exit(3)
+
+
+def test_one_worker_is_tried_where_several_end_as_they_start(tmp_path: Path) -> None:
+    setup = partial(_refuse_while_crowded, 1, str(tmp_path))
+    with closing(batches.workers(4, setup=setup)) as executor:
+        tasks = [executor.submit(abs, -n) for n in range(8)]
+        assert [task.result() for task in tasks] == list(range(8))
+        assert executor.workers < 4

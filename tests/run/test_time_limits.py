@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ppcli.errors import ErrorCode, ImageError
-from tests.processes import eventually
+from tests.processes import eventually, surroundings
 from tests.run import batches, hostile_decoder
 
 SCRIPT = """
@@ -27,10 +27,6 @@ if __name__ == "__main__":
     print(task.result())
     executor.close()
 """
-
-
-def _surroundings() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.fspath(Path(__file__).parents[2])}
 
 
 def noted_sleep(marks: str, seconds: float) -> int:
@@ -75,7 +71,7 @@ def test_a_stopped_program_uses_no_time(tmp_path: Path) -> None:
     marks.mkdir()
     args = [sys.executable, tmp_path / "script.py", marks]
     with subprocess.Popen(
-        args, stdout=subprocess.PIPE, start_new_session=True, env=_surroundings()
+        args, stdout=subprocess.PIPE, start_new_session=True, env=surroundings()
     ) as process:
         assert eventually(lambda: os.listdir(marks))
         os.killpg(process.pid, signal.SIGSTOP)
