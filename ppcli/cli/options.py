@@ -215,7 +215,7 @@ WorkerMemoryOption = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Limit of each worker, such as 4GB. Default: none.",
+        help="Limit of each worker, such as 4GB. Default: its share of three quarters of all.",
         rich_help_panel=RUN,
     ),
 ]

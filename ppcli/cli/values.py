@@ -12,6 +12,7 @@ from ppcli.imaging.fit import FitOptions
 from ppcli.imaging.presets import preset_named
 from ppcli.imaging.reading import PageRanges, Reading
 from ppcli.run.executors import Executor, ProcessExecutor, SerialExecutor, available_cores
+from ppcli.run.memory import LEAST_WORKER_MEMORY, default_worker_memory
 
 
 def executor_for(
@@ -25,13 +26,23 @@ def executor_for(
     """The executor that `--workers` asks for; its workers begin with `setup`.
 
     Raises:
-        UsageError: when the memory limit is not a size.
+        UsageError: when the memory limit is not a size, or too little for any worker.
     """
-    limit = None if worker_memory is None else parse_size(worker_memory)
+    limit = None if worker_memory is None else _worker_memory(worker_memory)
     if workers == 0:
         return SerialExecutor()
     number = available_cores() if workers is None else workers
+    if limit is None:
+        limit = default_worker_memory(number, max_image_pixels)
     return ProcessExecutor(number, timeout, max_image_pixels, limit, keep_stderr, setup)
+
+
+def _worker_memory(text: str) -> int:
+    limit = parse_size(text)
+    if limit < LEAST_WORKER_MEMORY:
+        least = f"{LEAST_WORKER_MEMORY // 10**6}MB"
+        raise UsageError(f"--worker-memory {text} is too little for a worker; give {least} or more")
+    return limit
 
 
 def fit_options(

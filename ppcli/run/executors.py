@@ -35,6 +35,7 @@ _ATTEMPTS = 2
 _LOCK_SECONDS = 2.0
 _TASKS_PER_WORKER = 64
 _HELD_BYTES = 256 << 20
+_LITTLE_MEMORY = 1 << 30  # with more of it each, workers start
 _AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})  # of the system
 
 
@@ -265,7 +266,8 @@ class ProcessExecutor:
         self._watch.note_ends()
         if reason is None and self._watch.exit_code is not None:
             reason = f"one {_how_it_ended(self._watch.exit_code)}"
-        more = "with --worker-memory, allow them more; " if self.memory_limit else ""
+        little = self.memory_limit is not None and self.memory_limit < _LITTLE_MEMORY
+        more = "allow them more with --worker-memory; " if little else ""
         return StoppedError(
             ExitCode.UNEXPECTED,
             f"the worker processes cannot be started; {more}--workers 0 does without them, or "

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ppcli.cli.values import parse_size
 from ppcli.errors import ErrorCode, ExitCode
+from ppcli.run.memory import default_worker_memory, total_memory
 from ppcli.store.verify import verify
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
@@ -230,14 +231,41 @@ def test_a_limit_that_is_enough_changes_nothing(folder: Path) -> None:
     assert rows_of(limited.stdout) == rows_of(pixelprune(*args, "--workers", "0").stdout)
 
 
+def test_a_limit_that_lets_no_worker_start_leaves_nothing_behind(folder: Path) -> None:
+    done = pixelprune("analyze", "in", "--worker-memory", "20MB", cwd=folder.parent)
+    assert done.returncode == ExitCode.USAGE
+    assert "--worker-memory 20MB is too little for a worker; give 256MB" in sentence(done)
+    assert not (folder.parent / "pixelprune-out").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs memory limits of Linux")
-def test_a_limit_that_lets_no_worker_start_is_said_in_a_sentence(folder: Path, tmp_path) -> None:
-    args = ["analyze", folder, "-o", tmp_path / "out", "--worker-memory", "20MB"]
-    done = pixelprune(*args)
-    assert done.returncode == ExitCode.UNEXPECTED
-    assert "the worker processes cannot be started; with --worker-memory" in sentence(done)
-    assert b"Traceback" not in done.stderr
-    assert pixelprune(*args[:-2]).returncode == ExitCode.INPUTS_FAILED
+def test_the_least_limit_lets_workers_start(folder: Path) -> None:
+    args = ["analyze", folder, "-o", "-", "--workers", "2"]
+    done = pixelprune(*args, "--worker-memory", "256MB")
+    assert done.returncode == ExitCode.INPUTS_FAILED
+    assert len(rows_of(done.stdout)) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs memory limits of Linux")
+def test_without_a_limit_a_worker_takes_no_more_than_its_share(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "site").mkdir()
+    for name, verb in {"a": "ok", "b": "memory", "c": "ok"}.items():
+        (tmp_path / "in" / f"{name}.png").write_bytes(hostile(verb))
+    surroundings = hostile_decoder.environment(tmp_path / "site")
+    args = ["analyze", tmp_path / "in", "-o", "-", "--max-image-pixels", "1000000"]
+    done = pixelprune(*args, "--workers", "2", **surroundings)
+    codes = [row["error_code"] for row in rows_of(done.stdout)]
+    assert codes == [None, "out_of_memory", None]
+
+
+def test_the_share_of_a_worker() -> None:
+    """What the largest image needs, but with many workers no more than there is, and a gibibyte."""
+    whole = total_memory()
+    assert default_worker_memory(1, 1) < 1.1 * 2**30
+    assert default_worker_memory(10_000, 1 << 40) == 2**30
+    for number in (1, 2, 3):
+        assert number * default_worker_memory(number, 1 << 50) <= max(0.75 * whole, number * 2**30)
 
 
 @posix
@@ -261,8 +289,8 @@ def test_what_goes_wrong_with_a_worker_is_a_row_and_a_line(tmp_path: Path) -> No
     assert [row["image_id"] for row in rows] == [f"{name}.png" for name in verbs]
     assert [(r["image_id"], r["error_code"]) for r in rows if r["status"] != "ok"] == expected
     assert rows[1]["error_message"] == "b.png: not done after 2.5 seconds, twice (--timeout)"
-    assert rows[3]["error_message"].endswith("was ended by SIGSEGV")
-    assert rows[4]["error_message"].endswith("ended with exit code 7")
+    assert rows[3]["error_message"].endswith("was ended by SIGSEGV, twice")
+    assert rows[4]["error_message"].endswith("ended with exit code 7, twice")
 
     tame = surroundings | {hostile_decoder.TAME: "1"}
     again = pixelprune(*command, "--retry-failed", **tame)

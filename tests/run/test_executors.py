@@ -22,7 +22,7 @@ from tests.run.hostile_decoder import hostile, sabotaged
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs memory limits of Linux")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
-DIED = re.compile(r"the worker that had it (was ended by SIG[A-Z]+|ended with exit code \d+), twice$")
+DIED = re.compile(r"had it (was ended by SIG[A-Z]+|ended with exit code \d+), twice$")
 
 
 @pytest.fixture(scope="module", autouse=True)
