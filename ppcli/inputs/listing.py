@@ -17,7 +17,6 @@ from ppcli.inputs.unique import UniqueNames
 from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
 
 STDIN = "-"
-_NO_STDIN = "standard input is not available, and - names it"
 
 
 @dataclass(slots=True)
@@ -81,6 +80,8 @@ class Listing:
                 raise UsageError(f"{self.files0_from}: no such list of files")
             if os.path.isdir(self.files0_from):
                 raise UsageError(f"{self.files0_from} is a folder, not a list of files")
+            if has_image_signature(self.files0_from):
+                raise UsageError(f"{self.files0_from} is an image, not a list of files")
 
     @property
     def repeatable(self) -> bool:
@@ -116,30 +117,28 @@ class Listing:
                 return
         for given in self.inputs:
             if given == STDIN:
-                yield from self._piped()
+                yield from self._piped(b"\n")
             else:
                 yield from self._given(path_of(given))
         if self.files0_from == STDIN:
-            yield from self._listed(self.stdin, b"\0")
+            yield from self._piped(b"\0")
         elif self.files0_from is not None:
             with _open_list(self.files0_from) as file:
                 yield from self._listed(file, b"\0")
 
-    def _piped(self) -> Iterator[ImageRef]:
+    def _piped(self, separator: bytes) -> Iterator[ImageRef]:
         """What standard input names, or is."""
         if self.stdin is None:
-            raise UsageError(_NO_STDIN)
+            raise UsageError("standard input is not available, and - names it")
         begin = begin_of(self.stdin)
-        if is_image(begin):
-            yield image_from(self.stdin, begin, STDIN)
+        if not is_image(begin):
+            yield from self._listed(self.stdin, separator, begin)
+        elif separator == b"\0":
+            raise UsageError("standard input is an image and no list; name it - instead")
         else:
-            yield from self._listed(self.stdin, b"\n", begin)
+            yield image_from(self.stdin, begin, STDIN)
 
-    def _listed(
-        self, file: BinaryIO | None, separator: bytes, begin: bytes = b""
-    ) -> Iterator[ImageRef]:
-        if file is None:
-            raise UsageError(_NO_STDIN)
+    def _listed(self, file: BinaryIO, separator: bytes, begin: bytes = b"") -> Iterator[ImageRef]:
         for name in names_in(file, separator, begin):
             try:
                 path = path_of(name)

@@ -1,6 +1,7 @@
 """Standard input: a list of paths, or one image."""
 
 import os
+import re
 from typing import BinaryIO
 
 import xxhash
@@ -9,6 +10,8 @@ from ppcli.inputs.names import reader
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import may_become_image, sniff
 from ppcli.inputs.spare import spare_folder
+
+_SEPARATOR = re.compile(rb"[\n\0]")
 
 
 def begin_of(file: BinaryIO) -> bytes:
@@ -30,8 +33,8 @@ def is_image(begin: bytes) -> bool:
 
 
 def _names_a_file(begin: bytes) -> bool:
-    name = begin.split(b"\n")[0].rstrip(b"\r")
-    return bool(name) and b"\0" not in name and os.path.lexists(os.fsdecode(name))
+    name = _SEPARATOR.split(begin, 1)[0].rstrip(b"\r")
+    return bool(name) and os.path.lexists(os.fsdecode(name))
 
 
 def image_from(file: BinaryIO, begin: bytes, image_id: str) -> ImageRef:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, bounded
 from ppcli.inputs.fields import (
     Object,
     is_absent,
@@ -181,7 +181,7 @@ class QuestionFile:
             question, answers = _text(fields, "question"), fields.get("answers")
             return Question(custom_id, image, question, _answers(answers), _kind(fields))
         except ValueError as error:
-            blank = ImageRef("", custom_id)
+            blank = ImageRef("", bounded(custom_id))
             return Question(custom_id, image or blank, fault=f"{where}: {error}")
 
     def _image(self, given: Any) -> ImageRef:  # noqa: ANN401

@@ -14,6 +14,7 @@ from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, Task
+from ppcli.run.sources import close_kept_source
 from ppcli.run.stopping import Stop
 from ppcli.store.rows import AnswerRow, PatchRow
 from ppcli.vlm.engine import Ask, failed
@@ -260,8 +261,12 @@ def prepare_request(request: Request, options: AnalysisOptions, spare: str = "")
     for image in request.images:
         before = len(made.images)
         with on_disk(image, spare) as ref:
-            for page in pages_of(ref, options):
-                _take(page, made)
+            try:
+                for page in pages_of(ref, options):
+                    _take(page, made)
+            finally:
+                if image.content is not None:  # the file goes, and nobody will want it again
+                    close_kept_source()
         made.counts.append(len(made.images) - before)
     return made
 

@@ -201,6 +201,38 @@ def test_lines_of_an_openai_batch_are_answered(folder: Path, model: Path, tmp_pa
     assert [one["custom_id"] for one in answered] == list(rows)
 
 
+def test_a_megabyte_in_a_request_makes_no_long_row_and_no_long_line(
+    folder: Path, model: Path
+) -> None:
+    """But for the columns that say again what was asked."""
+    megabyte = "y" * 1_000_000
+    url = f"data:image/png;base64,{base64.b64encode(bytes(1_000_000)).decode()}"
+    given = [
+        {"image": url, "prompt": "?"},
+        {"images": ["a.png", url], "prompt": "?"},
+        {"image": megabyte, "prompt": "?"},
+        {"image": "a.png", "prompt": megabyte},
+        {"image": "a.png", "prompt": "?", "system": megabyte},
+        {"image": "gone.png", "prompt": "?", "custom_id": megabyte},
+        {"image": "a.png", "prompt": "?", "temperature": megabyte},
+        {"image": "a.png", "prompt": "?", megabyte: 1},
+        {"body": {"messages": [{"role": megabyte}]}},
+    ]
+    text = "".join(json.dumps(one) + "\n" for one in given).encode() + megabyte.encode()
+    options = ("--model", model, "--max-new-tokens", "3", "--device", "cpu")
+    for log, longest in (("text", 2_000), ("json", 12_000)):  # with the fields as they are
+        done = infer(
+            *("--requests", "-", *options, "--log-format", log),
+            **{"code": 3, "stdin": text, "cwd": folder},
+        )
+        rows = lines(done.stdout)
+        assert [row["status"] for row in rows] == ["error"] * 10
+        assert max(map(len, done.stderr.splitlines())) < longest
+        for row in rows:
+            del row["prompt"], row["custom_id"]
+            assert max(len(str(value)) for value in row.values()) < 2_000
+
+
 def test_pages_of_requests(folder: Path, model: Path) -> None:
     """A page is what it is as a file of its own, and the row tells its size as fed."""
     pages = [Image.fromarray(blocks(64 + 32 * n, 96, seed=n)) for n in range(3)]

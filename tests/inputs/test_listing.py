@@ -289,3 +289,10 @@ def test_a_list_is_not_waited_for_longer_than_its_first_name(tree) -> None:
         pipe.write(b"in/b.png\n")
         names = iter(Listing(("-",), stdin=stdin))
         assert next(names).path == "in/b.png", "though nothing else has come"
+
+
+def test_an_image_is_no_list_of_files(tree) -> None:
+    with pytest.raises(UsageError, match="is an image and no list"):
+        list(Listing((), "-", stdin=io.BytesIO(PNG + bytes(99))))
+    with pytest.raises(UsageError, match="is an image, not a list"):
+        Listing((), "in/b.png").check()

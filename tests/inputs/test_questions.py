@@ -1,9 +1,11 @@
 """Questions from lines of JSON and from Parquet, as data sets have them."""
 
+import base64
 import io
 import json
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -109,3 +111,92 @@ def test_files_that_cannot_be_meant(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"], "query": ["b"]}), tmp_path / "q.parquet")
     with pytest.raises(UsageError, match="no column question, answers"):
         read(tmp_path / "q.parquet")
+
+
+LINE = {"image": "a.png", "question": "?", "answers": "x"}
+
+
+def test_lines_as_pandas_writes_them(tmp_path: Path) -> None:
+    plain = [LINE | {"custom_id": "1", "kind": "k"}, LINE | {"image": "b.png"}]
+    (tmp_path / "plain.jsonl").write_text("".join(json.dumps(one) + "\n" for one in plain))
+    frame = pd.DataFrame([plain[0] | {"custom_id": 1}, plain[1]])
+    frame.to_json(tmp_path / "null.jsonl", orient="records", lines=True)
+    nan = "".join(json.dumps(one) + "\n" for one in frame.to_dict("records"))
+    (tmp_path / "nan.jsonl").write_text(nan)
+    assert "NaN" in nan and "1.0" in nan
+    frame.to_parquet(tmp_path / "q.parquet")
+    expected = read(tmp_path / "plain.jsonl")
+    assert read(tmp_path / "null.jsonl") == read(tmp_path / "nan.jsonl") == expected
+    assert [one.custom_id for one in read(tmp_path / "q.parquet")] == ["1", "row-2"]
+
+
+def test_names_that_come_more_than_once(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    lines = [LINE | {"custom_id": "x"}, LINE | {"custom_id": "x"}, LINE, LINE]
+    lines[3] = LINE | {"custom_id": "line-3"}
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert [one.custom_id for one in read(path)] == ["x", "x~2", "line-3", "line-3~2"]
+
+
+def test_images_within_data_urls_and_bytes_are_known_again(tmp_path: Path) -> None:
+    """Where the bytes were put on the disk, and when, does not count."""
+    url = f"data:image/png;base64,{base64.b64encode(png(1)).decode()}"
+    (tmp_path / "q.jsonl").write_text(json.dumps(LINE | {"image": url}) + "\n")
+    table = {"image": [{"bytes": png(1), "path": "a.png"}], "question": ["?"], "answers": ["x"]}
+    pq.write_table(pa.table(table), tmp_path / "q.parquet")
+    for name in ("q.jsonl", "q.parquet"):
+        prints = set()
+        for spare in ("one", "two"):
+            (tmp_path / spare).mkdir(exist_ok=True)
+            [question] = QuestionFile(str(tmp_path / name), str(tmp_path / spare))
+            assert Path(question.image.path).read_bytes() == png(1)
+            assert len(question.image.image_id) < 80
+            prints.add(question.as_seen().fingerprint(failed=False))
+        assert len(prints) == 1
+    table["image"][0]["bytes"] = png(2)
+    pq.write_table(pa.table(table), tmp_path / "q.parquet")
+    [other] = QuestionFile(str(tmp_path / "q.parquet"), str(tmp_path / "one"))
+    assert other.as_seen().fingerprint(failed=False) not in prints
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_images_are_held_to_the_root(tmp_path: Path, kind: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.png").write_bytes(png(1))
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    images = ["a.png", "../secret.png", "link.png", str(tmp_path / "secret.png")]
+    rows = [LINE | {"image": name} for name in images]
+    path = root / f"q.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    file = QuestionFile(str(path), str(tmp_path), root=str(root))
+    file.check()
+    faults = [one.fault for one in file]
+    assert faults[0] is None
+    assert all("lies outside --root" in fault for fault in faults[1:])
+    with pytest.raises(UsageError, match="no such folder"):
+        QuestionFile(str(path), str(tmp_path), root=str(tmp_path / "x")).check()
+
+
+def test_a_megabyte_in_any_field_makes_no_long_message(tmp_path: Path) -> None:
+    megabyte = "y" * 1_000_000
+    path = tmp_path / "q.jsonl"
+    odd = [
+        *(LINE | {name: {megabyte: 1}} for name in ("image", "question", "answers", "kind")),
+        *(LINE | {name: megabyte} for name in ("image", "custom_id")),
+        LINE | {"image": f"data:{megabyte}"},
+        LINE | {"image": f"data:{megabyte},"},
+        LINE | {"image": f"https://{megabyte}"},
+        LINE | {"image": f"file://{megabyte}/x"},
+        LINE | {"custom_id": [megabyte]},
+        {"custom_id": megabyte},
+    ]
+    path.write_text("".join(json.dumps(one) + "\n" for one in odd) + megabyte + "\n")
+    found = read(path)
+    assert len(found) == len(odd) + 1
+    assert sum(one.fault is not None for one in found) >= 9
+    assert all(len(one.fault or "") < 400 for one in found)
+    assert all(len(one.image.image_id) < 400 for one in found)
