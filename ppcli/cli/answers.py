@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -117,9 +117,7 @@ class Asking:
         return config
 
     def _job(self, source: Source, inputs: RunInputs, coding: Config) -> Job:
-        asked = asdict(self.ask)
-        del asked["own_seed"], asked["messages"]  # which are of single requests
-        config = coding | asked
+        config = coding | self.ask.as_config()
         config |= {"rows": ANSWERS, "patches": False, "prune": self.prune}
         config |= {"model": self.model.identity, "device": self.place.device.value}
         config |= {"of": source.item}

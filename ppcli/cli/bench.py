@@ -142,7 +142,7 @@ def bench(
     from ppcli.imaging.fit import FitOptions
     from ppcli.run.analysis import AnalysisOptions
     from ppcli.run.bench import BenchOptions, bench_model, bench_pages
-    from ppcli.vlm.engine import Ask, check_texts
+    from ppcli.vlm.engine import Ask, check_ask
 
     terminal = Terminal(quiet, verbose, log_format)
     listing = listing_of(inputs, files0_from, include, exclude, limit, output or "")
@@ -163,7 +163,7 @@ def bench(
         if not pages:
             return ExitCode.INPUTS_FAILED
         with subject.opened() as directory, steps(terminal, "runs") as on_run:
-            check_texts(directory, prompt, None)
+            check_ask(directory, options.ask)
             place, whole = subject.place, subject.whole
             result = bench_model(directory, place, pages, options, whole, on_run)
         show_failures(result.failures)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ppcli.cli.model_options import BatchSizeOption, MaxNewTokensOption
 from ppcli.cli.options import (
     INPUTS,
-    MODEL,
     OUTPUT,
     DeviceIdOption,
     DeviceOption,
@@ -33,7 +33,7 @@ from ppcli.cli.options import (
 from ppcli.coding.options import parse_threshold
 from ppcli.errors import ExitCode, UsageError
 from ppcli.store.choices import Format
-from ppcli.vlm.choices import Device
+from ppcli.vlm.choices import Device, Think
 
 ROWS_PER_SHARD = 1_000
 _CODER = "Coder"
@@ -54,16 +54,8 @@ def evaluate(
     device: DeviceOption = Device.AUTO,
     device_id: DeviceIdOption = 0,
     threads: ThreadsOption = 0,
-    max_new_tokens: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="The most that an answer has.", rich_help_panel=MODEL
-        ),
-    ] = 64,
-    batch_size: Annotated[
-        str,
-        typer.Option(metavar="N", help="Requests at once, or auto.", rich_help_panel=MODEL),
-    ] = "auto",
+    max_new_tokens: MaxNewTokensOption = 64,
+    batch_size: BatchSizeOption = "auto",
     thresholds: Annotated[
         str,
         typer.Option(
@@ -108,6 +100,7 @@ def evaluate(
     check_output(output, row_format)
     from ppcli.cli.answers import open_model, tell_fallback
     from ppcli.cli.eval_output import show_scores
+    from ppcli.cli.generation import as_the_model_says
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
     from ppcli.cli.terminal import Terminal
@@ -119,12 +112,15 @@ def evaluate(
     from ppcli.run.infer import InferWork
     from ppcli.run.run import Limits
     from ppcli.run.variants import load_variant_kernels, variants_at
-    from ppcli.vlm.engine import Engine
+    from ppcli.vlm.engine import Ask, Engine
     from ppcli.vlm.sessions import choose_place, open_sessions
 
     terminal = Terminal(quiet, verbose, log_format)
     slots = parse_batch_size(batch_size)
     directory = open_model(model)
+    ask = as_the_model_says(
+        directory.generation, Ask("", max_new_tokens=max_new_tokens, think=Think.SPLIT)
+    )
     place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
     tell_fallback(place)
     fit = FitOptions.of_preset(directory.preset)
@@ -141,12 +137,12 @@ def evaluate(
     )
     summary = EvalSummary()
     asking = InferWork(
-        QuestionSource(fit, variants, executor, max_new_tokens),
+        QuestionSource(fit, variants, executor, ask),
         lambda: Engine(directory, open_sessions(directory, place, threads), batch_size=slots),
         summary,
     )
     target = Target(output, row_format, overwrite, resume, ROWS_PER_SHARD)
-    config = eval_config(fit, variants, max_new_tokens, directory.identity, place.device.value)
+    config = eval_config(fit, variants, ask, directory, place.device)
     with tempfile.TemporaryDirectory(prefix="pixelprune-") as spare_folder:
         questions = QuestionFile(data, spare_folder, limit, root)
         questions.check()

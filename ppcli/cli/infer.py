@@ -1,12 +1,28 @@
 """`pixelprune infer`."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ppcli.cli.model_options import (
+    BatchSizeOption,
+    KeepSpecialTokensOption,
+    MaxNewTokensOption,
+    MinPOption,
+    PresencePenaltyOption,
+    PromptFileOption,
+    PromptOption,
+    RepetitionPenaltyOption,
+    RequestsOption,
+    StopOption,
+    SystemOption,
+    TemperatureOption,
+    ThinkOption,
+    TopKOption,
+    TopPOption,
+)
 from ppcli.cli.options import (
-    INPUTS,
     MODEL,
     OUTPUT,
     STDOUT,
@@ -52,7 +68,7 @@ from ppcli.errors import ExitCode, UsageError
 from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Frames, PdfImages
 from ppcli.inputs.requests import RequestFile
 from ppcli.store.choices import Format
-from ppcli.vlm.choices import DEFAULT_MAX_NEW_TOKENS, Device
+from ppcli.vlm.choices import DEFAULT_MAX_NEW_TOKENS, Device, Think
 
 ANSWERS_PER_SHARD = 100
 
@@ -60,57 +76,29 @@ ANSWERS_PER_SHARD = 100
 def infer(
     inputs: InputsArgument = None,
     files0_from: Files0From = None,
-    requests: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Requests, a JSON object a line: image or images, prompt, custom_id; or lines of "
-            "an OpenAI batch (-: stdin).",
-            rich_help_panel=INPUTS,
-        ),
-    ] = None,
+    requests: RequestsOption = None,
     root: RootOption = None,
     include: Include = None,
     exclude: Exclude = None,
     limit: Limit = None,
-    prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What is asked.", rich_help_panel=MODEL)
-    ] = None,
-    prompt_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="What is asked, from a text file; one newline at its end is left out.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="A system text before it.", rich_help_panel=MODEL),
-    ] = None,
+    prompt: PromptOption = None,
+    prompt_file: PromptFileOption = None,
+    system: SystemOption = None,
     model: ModelOption = None,
     device: DeviceOption = Device.AUTO,
     device_id: DeviceIdOption = 0,
     threads: ThreadsOption = 0,
-    max_new_tokens: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="The most that an answer has.", rich_help_panel=MODEL
-        ),
-    ] = DEFAULT_MAX_NEW_TOKENS,
-    batch_size: Annotated[
-        str,
-        typer.Option(metavar="N", help="Requests at once, or auto.", rich_help_panel=MODEL),
-    ] = "auto",
-    temperature: Annotated[
-        float, typer.Option(metavar="T", help="0: greedy.", rich_help_panel=MODEL)
-    ] = 0.0,
-    top_p: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE", help="Sample from the likeliest tokens.", rich_help_panel=MODEL
-        ),
-    ] = 1.0,
+    max_new_tokens: MaxNewTokensOption = DEFAULT_MAX_NEW_TOKENS,
+    batch_size: BatchSizeOption = "auto",
+    temperature: TemperatureOption = None,
+    top_p: TopPOption = None,
+    top_k: TopKOption = None,
+    min_p: MinPOption = None,
+    repetition_penalty: RepetitionPenaltyOption = None,
+    presence_penalty: PresencePenaltyOption = None,
+    stop: StopOption = None,
+    keep_special_tokens: KeepSpecialTokensOption = False,
+    think: ThinkOption = Think.KEEP,
     no_prune: Annotated[
         bool,
         typer.Option("--no-prune", help="Feed every patch.", rich_help_panel=MODEL),
@@ -170,6 +158,7 @@ def infer(
         raise UsageError("--no-prune feeds every patch, so how to prune cannot be said beside it")
     check_output(output, row_format)
     from ppcli.cli.answers import Asking, open_model, show_answers
+    from ppcli.cli.generation import as_the_model_says
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
     from ppcli.cli.terminal import Terminal, listing_of, stdin_bytes, stdout_is_terminal
@@ -178,15 +167,34 @@ def infer(
     from ppcli.run.analysis import AnalysisOptions, load_kernels
     from ppcli.run.run import Limits
     from ppcli.run.summary import InferSummary
-    from ppcli.vlm.engine import Ask, check_texts
+    from ppcli.vlm.engine import Ask, check_ask
     from ppcli.vlm.sessions import choose_place
 
     terminal = Terminal(quiet, verbose, log_format)
     text = "" if requests is not None else _prompt(prompt, prompt_file)
-    ask = Ask(text, system, max_new_tokens, temperature, top_p, seed)
+    chosen = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty,
+    }
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    ask = Ask(
+        text,
+        system,
+        max_new_tokens,
+        seed=seed,
+        stop=tuple(stop or ()),
+        keep_special_tokens=keep_special_tokens,
+        think=think,
+        **given,
+    )
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)
     directory = open_model(model)
-    check_texts(directory, text, system)
+    ask = as_the_model_says(directory.generation, ask, given, requests is not None)
+    check_ask(directory, ask)
     place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
     options = AnalysisOptions(
         coder,

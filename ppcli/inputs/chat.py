@@ -20,7 +20,6 @@ _AS_IT_IS: dict[str, tuple[Any, ...]] = {
     "stream": (False,),
     "logprobs": (False,),
     "frequency_penalty": (0,),
-    "presence_penalty": (0,),
     "logit_bias": ({},),
     "tools": ([],),
     "tool_choice": ("none", "auto"),

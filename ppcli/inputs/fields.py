@@ -133,7 +133,12 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
     "max_new_tokens": whole,
     "temperature": number,
     "top_p": number,
+    "top_k": whole,
+    "min_p": number,
+    "repetition_penalty": number,
+    "presence_penalty": number,
     "seed": whole,
+    "stop": texts,
 }
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,11 @@ from ppcli.run.summary import PHASES, InferSummary
 from ppcli.run.variants import PreparedVariants, Variant, prepare_variants
 from ppcli.store.rows import FULL, OK, SCORES, AnswerRow, MainRow, PatchRow, ScoreRow
 from ppcli.store.schema import Config
+from ppcli.vlm.choices import Device
+from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.engine import Ask, failed
+from ppcli.vlm.prompts import message_of
+from ppcli.vlm.thinking import opens_thinking
 
 MEASURES = ("exact", "anls", "relaxed")
 
@@ -33,13 +37,13 @@ class QuestionSource:
         fit: of the model.
         variants: to compare.
         executor: where images are worked on.
-        max_new_tokens: the most that an answer has.
+        ask: what is asked of all, prompt apart.
     """
 
     fit: FitOptions
     variants: Sequence[Variant]
     executor: Executor
-    max_new_tokens: int
+    ask: Ask
     item: ClassVar = "question"
 
     def expect(self, inputs: Arrivals[Any]) -> None:
@@ -72,7 +76,7 @@ class QuestionSource:
             for _ in self.variants:
                 yield Prepared(failed(blank, error))
             return
-        ask = Ask(question.question or "", max_new_tokens=self.max_new_tokens)
+        ask = replace(self.ask, prompt=question.question or "")
         for image, select_ms in zip(made.images, made.select_ms, strict=True):
             yield Prepared(_row(blank, made.tokens, select_ms), ask, [image])
 
@@ -92,22 +96,23 @@ def _row(blank: AnswerRow, tokens: int, select_ms: float) -> AnswerRow:
 
 
 def eval_config(
-    fit: FitOptions,
-    variants: Sequence[Variant],
-    max_new_tokens: int,
-    model: dict[str, Any],
-    device: str,
+    fit: FitOptions, variants: Sequence[Variant], ask: Ask, model: ModelDirectory, device: Device
 ) -> Config:
     """All that scores depend on, questions apart."""
-    return {
+    config: Config = {
         "rows": SCORES,
         "patches": False,
         **asdict(fit),
         "variants": [asdict(variant) for variant in variants],
-        "max_new_tokens": max_new_tokens,
-        "model": model,
-        "device": device,
+        "max_new_tokens": ask.max_new_tokens,
+        "model": model.identity,
+        "device": device.value,
     }
+    if ask.repetition_penalty != 1:  # of the model; earlier versions did not apply it
+        config["repetition_penalty"] = ask.repetition_penalty
+    if opens_thinking(model.prompter.text(message_of("", 1))):  # which earlier versions scored
+        config["think"] = ask.think
+    return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,7 @@ def scored(question: Question, variant: Variant, row: AnswerRow) -> ScoreRow:
         answers=json.dumps(right, ensure_ascii=False),
         variant=variant.name,
         answer=row.answer,
+        thinking=row.thinking,
         exact=exact_match(answer, right) if good else None,
         anls=anls(answer, right) if good else None,
         relaxed=relaxed_match(answer, right) if good else None,
@@ -179,6 +185,7 @@ def scored(question: Question, variant: Variant, row: AnswerRow) -> ScoreRow:
         status=row.status,
         error_code=row.error_code,
         error_message=row.error_message,
+        warning=row.warning,
     )
 
 

@@ -102,6 +102,7 @@ class AnswerRow:
     custom_id: str | None = None
     prompt: str | None = None
     answer: str | None = None
+    thinking: str | None = None
     finish_reason: str | None = None
     fitted_width: int | None = None
     fitted_height: int | None = None
@@ -137,6 +138,7 @@ class ScoreRow:
     answers: str | None = None
     variant: str
     answer: str | None = None
+    thinking: str | None = None
     exact: float | None = None
     anls: float | None = None
     relaxed: float | None = None
@@ -151,6 +153,7 @@ class ScoreRow:
     status: str = OK
     error_code: str | None = None
     error_message: str | None = None
+    warning: str | None = None
 
     def begins_input(self, before: "MainRow | None") -> bool:
         """Whether it is the first row of its input; `before` is the row before it."""

@@ -92,9 +92,12 @@ class OpenAiLines:
 
     def _response(self, row: AnswerRow) -> dict[str, Any]:
         prompt, answer = row.prompt_tokens or 0, row.answer_tokens or 0
+        message = {"role": "assistant", "content": row.answer, "refusal": None}
+        if row.thinking is not None:
+            message["reasoning_content"] = row.thinking
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": row.answer, "refusal": None},
+            "message": message,
             "logprobs": None,
             "finish_reason": row.finish_reason,
         }

@@ -40,14 +40,14 @@ class Job:
         prompt: the tokens that are fed.
         max_new_tokens: the most that the answer has.
         sampler: makes what chooses each token; a second one would choose the same.
-        on_token: told of each token of the answer as it comes.
+        watch: makes what is told of each token as it comes, and says whether the answer ends there.
     """
 
     images: Sequence[ImagePatches]
     prompt: TokenPlaces
     max_new_tokens: int
     sampler: Callable[[], Sampler]
-    on_token: Callable[[int], None] = lambda _: None
+    watch: Callable[[], Callable[[int], bool]] = lambda: lambda _: False
 
     @property
     def length(self) -> int:
@@ -81,6 +81,7 @@ class _Slot(Generic[_Key]):
     key: _Key
     job: Job
     choose: Sampler
+    ended: Callable[[int], bool]
     made: Generated = field(default_factory=Generated)
     seen: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     fed: int = 0
@@ -130,7 +131,7 @@ class Batch(Generic[_Key]):
         """
         if not self.active:
             self._make_room(job.length)
-        self._slots[self._slots.index(None)] = _Slot(key, job, job.sampler())
+        self._slots[self._slots.index(None)] = _Slot(key, job, job.sampler(), job.watch())
 
     def step(self) -> list[tuple[_Key, Generated | ImageError]]:
         """Advance one prefill by a chunk, and all decoding requests by a token.
@@ -274,8 +275,9 @@ class Batch(Generic[_Key]):
             made.finish_reason = FinishReason.STOP
         else:
             made.tokens.append(token)
-            slot.job.on_token(token)
             slot.token = token
+            if slot.ended(token):
+                made.finish_reason = FinishReason.STOP
         if made.finish_reason is FinishReason.STOP or len(made.tokens) == slot.job.max_new_tokens:
             self._slots[number] = None
             done.append((slot.key, made))

@@ -35,3 +35,11 @@ class ModelSize(StrEnum):
     QWEN3_VL_2B = "qwen3-vl-2b"
     QWEN3_VL_4B = "qwen3-vl-4b"
     QWEN3_VL_8B = "qwen3-vl-8b"
+
+
+class Think(StrEnum):
+    """What becomes of the thinking in an answer."""
+
+    KEEP = "keep"
+    SPLIT = "split"
+    DROP = "drop"

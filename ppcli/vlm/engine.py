@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -12,16 +12,23 @@ import xxhash
 from ppcli.coding.patchset import KeptTiles, PatchSet, cut
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.store.rows import ERROR, AnswerRow
-from ppcli.vlm.batch import Batch, Generated, Job
+from ppcli.vlm.answers import AnswerReader
+from ppcli.vlm.batch import Batch, FinishReason, Generated, Job
+from ppcli.vlm.choices import Think
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.images import image_patches
 from ppcli.vlm.positions import token_places
-from ppcli.vlm.prompts import Message, message_of
+from ppcli.vlm.prompts import Message, Prompter, message_of
 from ppcli.vlm.runner import Runner
-from ppcli.vlm.sampling import Sampler
+from ppcli.vlm.sampling import Sampler, Sampling
 from ppcli.vlm.sessions import Sessions
 
-_UNFINISHED = "\ufffd"  # what the tokenizer gives for a character whose bytes are not all there
+_FIRST_SETTINGS = frozenset(
+    ("prompt", "system", "max_new_tokens", "temperature", "top_p", "seed")
+)  # which the configurations of all datasets have
+_STILL_THINKING = (
+    "the answer ended within its thinking; a larger --max-new-tokens leaves it more room"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,18 @@ class Ask:
         prompt: the text after the images.
         system: text of the system before it; None for none.
         max_new_tokens: the most that the answer has.
-        temperature: 0 is greedy.
-        top_p: of sampling.
+        temperature, top_p, top_k, min_p: of sampling; see there.
+        repetition_penalty, presence_penalty: likewise.
         seed: of sampling; with `own_seed` as it is, else mixed with the request's identity.
         own_seed: whether the seed was given for this very request.
         messages: the whole conversation, with a part for each image, where it is more than a
             prompt; then prompt and system are not looked at.
+        stop: texts that the answer ends before.
+        keep_special_tokens: whether answers show them.
+        think: what becomes of the thinking.
+
+    Raises:
+        UsageError: for settings that make no sense.
     """
 
     prompt: str
@@ -48,20 +61,59 @@ class Ask:
     seed: int = 0
     own_seed: bool = False
     messages: list[Message] | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+    keep_special_tokens: bool = False
+    think: Think = Think.KEEP
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise UsageError(f"{self.max_new_tokens} new tokens are no answer; ask for 1 or more")
-        Sampler(self.temperature, self.top_p, (self.seed,))
+        if "" in self.stop:
+            raise UsageError("a stop text is empty, and would end every answer before it begins")
+        Sampler(self.sampling, (self.seed,))
 
-    def sampler(self, identity: str) -> Sampler:
-        """The sampler of a request: the same whoever else is asked, and in whatever order."""
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are chosen."""
+        return Sampling(**{one.name: getattr(self, one.name) for one in fields(Sampling)})
+
+    def sampler(self, identity: str, prompt: Sequence[int]) -> Sampler:
+        """The sampler of a request: the same whoever else is asked, and in whatever order.
+
+        Args:
+            identity: of the request.
+            prompt: ids of its tokens, one for each image: which of them are there does not depend
+                on how many tiles are fed.
+        """
         mixed = (
             (self.seed,)
             if self.own_seed
             else (self.seed, xxhash.xxh3_64_intdigest(identity.encode()))
         )
-        return Sampler(self.temperature, self.top_p, mixed)
+        return Sampler(self.sampling, mixed, prompt)
+
+    def reader(self, prompter: Prompter, prompt: str = "") -> AnswerReader:
+        """What reads the answer to a prompt as the template wrote it.
+
+        Raises:
+            UsageError: for a stop text that cannot come.
+        """
+        return AnswerReader(prompter, prompt, self.stop, self.keep_special_tokens, self.think)
+
+    def as_config(self) -> dict[str, Any]:
+        """What answers depend on; what came later is named only where it changes something."""
+        plain = Ask(self.prompt)
+        asked = asdict(self) | {"stop": list(self.stop)}
+        del asked["own_seed"], asked["messages"]  # which are of single requests
+        later = [name for name in asked if name not in _FIRST_SETTINGS]
+        for name in later:
+            if getattr(self, name) == getattr(plain, name):
+                del asked[name]
+        return asked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +122,7 @@ class Begun:
 
     row: AnswerRow
     job: Job
+    reader: AnswerReader
     telling: "_Telling"
 
 
@@ -114,11 +167,16 @@ class Engine:
         """The row of a request that the batch is done with."""
         if isinstance(made, ImageError):
             return failed(begun.row, made)
-        begun.telling.end()
+        answer = begun.reader.read(made.tokens)
+        begun.telling.end(answer.text)
+        reason = FinishReason.STOP if answer.stopped else made.finish_reason
+        warnings = [begun.row.warning, None if answer.closed else _STILL_THINKING]
         return replace(
             begun.row,
-            answer=self._model.prompter.answer(made.tokens),
-            finish_reason=made.finish_reason.value,
+            answer=answer.text,
+            thinking=answer.thinking,
+            warning="; ".join(one for one in warnings if one) or None,
+            finish_reason=reason.value,
             answer_tokens=len(made.tokens),
             vision_ms=made.vision_ms,
             prefill_ms=made.prefill_ms,
@@ -149,7 +207,9 @@ def begin_request(
     config, prompter = model.config, model.prompter
     keeps = [one.keep for one in images]
     try:
-        ids = prompter.ids(ask.messages or message_of(ask.prompt, len(images), ask.system))
+        text = prompter.text(ask.messages or message_of(ask.prompt, len(images), ask.system))
+        reader = ask.reader(prompter, text)
+        ids = prompter.encoded(text)
         prompt = token_places(ids, config.image_token, keeps)
     except UsageError as error:
         raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
@@ -169,25 +229,29 @@ def begin_request(
         prompt_tokens=prompt.length,
         select_ms=(row.select_ms or 0.0) + (time.perf_counter() - started) * 1000,
     )
-    telling = _Telling(prompter.answer, on_text)
     identity = row.custom_id or row.image_id or ask.prompt
     most = min(ask.max_new_tokens, room)
-    return Begun(row, Job(patches, prompt, most, partial(ask.sampler, identity), telling), telling)
+    telling = _Telling(on_text)
+    watch = partial(reader.watch, None if on_text is None else telling)
+    job = Job(patches, prompt, most, partial(ask.sampler, identity, ids), watch)
+    return Begun(row, job, reader, telling)
 
 
-def check_texts(model: ModelDirectory, prompt: str, system: str | None) -> None:
+def check_ask(model: ModelDirectory, ask: Ask) -> None:
     """See that a model can be asked this.
 
     Raises:
-        UsageError: for bytes that are no text, or words that stand for images.
+        UsageError: for bytes that are no text, words that stand for images, or a stop text that
+            cannot come.
     """
-    for text in (prompt, system or ""):
+    for text in (ask.prompt, ask.system or "", *ask.stop):
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UsageError("the prompt or the system text is not valid Unicode") from None
-    if model.config.image_token in model.prompter.ids(message_of(prompt, 0, system)):
+            raise UsageError("the prompt, system or stop text is not valid Unicode") from None
+    if model.config.image_token in model.prompter.ids(message_of(ask.prompt, 0, ask.system)):
         raise UsageError("the prompt names image tokens; leave them out, they are added")
+    ask.reader(model.prompter)
 
 
 def failed(row: AnswerRow, error: ImageError) -> AnswerRow:
@@ -196,28 +260,19 @@ def failed(row: AnswerRow, error: ImageError) -> AnswerRow:
 
 
 class _Telling:
-    """Gives an answer on piece by piece, never half a character."""
+    """Gives an answer on piece by piece, and at last what is left of it."""
 
-    def __init__(
-        self, text_of: Callable[[Sequence[int]], str], on_text: Callable[[str], None] | None
-    ) -> None:
-        self._text_of, self._on_text = text_of, on_text
-        self._tokens: list[int] = []
+    def __init__(self, on_text: Callable[[str], None] | None) -> None:
+        self._on_text = on_text
         self._told = 0
 
-    def __call__(self, token: int) -> None:
-        if self._on_text is not None:
-            self._tokens.append(token)
-            self._tell(self._text_of(self._tokens).rstrip(_UNFINISHED))
+    def __call__(self, text: str) -> None:
+        if self._on_text is not None and text:
+            self._on_text(text)
+            self._told += len(text)
 
-    def end(self) -> None:
-        if self._on_text is not None:
-            self._tell(self._text_of(self._tokens))
-
-    def _tell(self, text: str) -> None:
-        if self._on_text is not None and len(text) > self._told:
-            self._on_text(text[self._told :])
-            self._told = len(text)
+    def end(self, text: str) -> None:
+        self(text[self._told :])
 
 
 def all_tiles(kept: KeptTiles) -> KeptTiles:

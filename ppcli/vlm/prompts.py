@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from jinja2 import TemplateError
@@ -79,9 +80,11 @@ class Prompter:
         Raises:
             UsageError: when the template refuses the messages.
         """
-        encoded: list[int] = self._tokenizer.encode(
-            self.text(messages), add_special_tokens=False
-        ).ids
+        return self.encoded(self.text(messages))
+
+    def encoded(self, text: str) -> list[int]:
+        """Token ids of messages that the template has written."""
+        encoded: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return encoded
 
     def text(self, messages: Sequence[Message]) -> str:
@@ -98,9 +101,22 @@ class Prompter:
             raise UsageError(f"the chat template refuses the message: {error}") from error
         return text
 
-    def answer(self, tokens: Sequence[int]) -> str:
-        """The text of new tokens, special ones skipped, nothing stripped."""
-        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+    @cached_property
+    def special_tokens(self) -> dict[str, int]:
+        """The tokens that answers are shown without, and their ids."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return {token.content: number for number, token in added.items() if token.special}
+
+    def answer(self, tokens: Sequence[int], shown: Collection[str] = ()) -> str:
+        """The text of new tokens, special ones skipped, nothing stripped.
+
+        Args:
+            tokens: their ids.
+            shown: special tokens that are not skipped.
+        """
+        skipped = {number for token, number in self.special_tokens.items() if token not in shown}
+        plain = [token for token in tokens if token not in skipped]
+        text: str = self._tokenizer.decode(plain, skip_special_tokens=False)
         return text
 
     def has(self, token: int) -> bool:

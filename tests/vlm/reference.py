@@ -6,6 +6,7 @@ selects those of the kept tiles, and runs transformers' own blocks on them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,11 @@ def expanded(ids: Sequence[int], images: Sequence[Image]) -> tuple[torch.Tensor,
 
 @torch.no_grad()
 def stock_answer(
-    model: Qwen3VLForConditionalGeneration, ids: Sequence[int], images: Sequence[Image], steps: int
+    model: Qwen3VLForConditionalGeneration,
+    ids: Sequence[int],
+    images: Sequence[Image],
+    steps: int,
+    **settings: Any,
 ) -> Answer:
     """What `generate` gives, with every tile."""
     full, _ = expanded(ids, images)
@@ -82,6 +87,7 @@ def stock_answer(
         pad_token_id=0,
         return_dict_in_generate=True,
         output_logits=True,
+        **settings,
     )
     tokens = out.sequences[0, full.shape[1] :].tolist()
     return Answer(tokens, [step[0].numpy() for step in out.logits])

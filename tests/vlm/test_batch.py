@@ -56,6 +56,9 @@ REQUESTS = [
     (Ask("What is the total?", max_new_tokens=20, temperature=2.0), [image(6, (5, 5))]),
     (Ask("What is the total?", max_new_tokens=17), [image(7, (6, 1))]),
     (Ask("東京 🙂", system="You answer briefly.", max_new_tokens=40), [image(8, (3, 3))]),
+    (Ask("Which?", max_new_tokens=30, repetition_penalty=1.4), [image(9, (2, 3))]),
+    (Ask("Which?", max_new_tokens=30, presence_penalty=2.0, stop=("e", "a")), [image(9, (2, 3))]),
+    (Ask("x", max_new_tokens=9, temperature=3.0, top_k=9, min_p=0.01), [image(9, (2, 3))]),
 ]
 
 
@@ -91,7 +94,8 @@ def alone(model, sessions) -> dict[int, dict[str, Any]]:
         found |= answers(engine, [number])
     del found[-1]
     assert all(row["status"] == "ok" for row in found.values())
-    assert len({row["answer"] for row in found.values()}) > 5
+    assert len({row["answer"] for row in found.values()}) > 7
+    assert [n for n, row in found.items() if row["finish_reason"] == "stop"] == [10]
     return found
 
 

@@ -1,6 +1,8 @@
 """Requests one by one: what they cannot do to each other, and what each can go wrong with."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +14,15 @@ from ppcli.coding.patchset import KeptTiles, encode
 from ppcli.errors import UsageError
 from ppcli.store.rows import AnswerRow
 from ppcli.vlm import runner
-from ppcli.vlm.choices import Device
+from ppcli.vlm.choices import Device, Think
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.engine import Ask, Engine
 from ppcli.vlm.export import Export
+from ppcli.vlm.images import image_patches
+from ppcli.vlm.prompts import Prompter, message_of
 from ppcli.vlm.sessions import Place, open_sessions
 from tests.conftest import blocks
+from tests.vlm import reference
 from tests.vlm.answering import answered
 from tests.vlm.checkpoints import Tiny, write_checkpoint
 
@@ -171,11 +176,81 @@ def test_pieces_add_up_to_the_answer(engine) -> None:
         assert len(pieces) > 1
 
 
+def test_penalties_as_transformers_generates(model, engine) -> None:
+    """On the same tiny checkpoint, prompt and image included; each says another thing."""
+    theirs = Tiny(max_positions=POSITIONS).model()
+    kept = image(3, (3, 3))
+    every = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
+    prompter, config = model.prompter, model.config
+    ids = prompter.ids(message_of("What is the total?", 1))
+    patches = image_patches(every, model.preset, config.vision.positions_per_side)
+    whole = reference.Image(patches.pixel_values, every.keep)
+    said = set()
+    for penalty in (1.0, 1.1, 1.3, 2.0, 0.8):
+        tokens = reference.stock_answer(theirs, ids, [whole], 24, repetition_penalty=penalty).tokens
+        ask = Ask("What is the total?", max_new_tokens=24, repetition_penalty=penalty)
+        answer = answered(engine, row(), ask, [every])
+        assert answer.answer == prompter.answer(tokens[: answer.answer_tokens])
+        assert answer.answer_tokens == 24 or tokens[answer.answer_tokens] in model.end_tokens
+        said.add(answer.answer)
+    assert len(said) == 5
+
+
+def test_the_repetition_penalty_is_the_same_for_pruned_prompts(model, engine) -> None:
+    """It goes by which tokens a prompt has, and each image has a tile that is fed."""
+    ask = Ask("x", max_new_tokens=1, repetition_penalty=1.5)
+    kept = image()
+    unpruned = Engine(model, open_sessions(model, Place(Device.CPU)), prune=False)
+    seen = [one.begun(row(), ask, [kept]).job.sampler()._seen for one in (engine, unpruned)]
+    assert seen[0] == seen[1] >= {model.config.image_token}
+
+
+def test_a_stop_text_ends_an_answer(engine) -> None:
+    whole = answered(engine, row(), ASK, [image()])
+    for start in range(len(whole.answer) - 1):
+        stop = whole.answer[start : start + 2]
+        answer = answered(engine, row(), dataclasses.replace(ASK, stop=(stop,)), [image()])
+        assert answer.answer == whole.answer[: whole.answer.index(stop)]
+        assert answer.finish_reason == "stop"
+        assert answer.answer_tokens <= 12
+
+
+def test_thinking_that_does_not_end_is_a_warning(tmp_path, model) -> None:
+    thinking = shutil.copytree(model.folder, tmp_path / "thinking")
+    template = (thinking / "chat_template.jinja").read_text(encoding="utf-8")
+    (thinking / "chat_template.jinja").write_text(template + "<think>\n", encoding="utf-8")
+    opened = dataclasses.replace(model, prompter=Prompter(str(thinking)))
+    engine = Engine(opened, open_sessions(model, Place(Device.CPU)))
+    kept = answered(engine, row(), ASK, [])
+    assert kept.answer and kept.thinking is None and kept.warning is None
+    split = answered(engine, row(), dataclasses.replace(ASK, think=Think.SPLIT), [])
+    assert (split.answer, split.thinking) == ("", kept.answer.strip("\n"))
+    assert "ended within its thinking" in split.warning
+
+
+def test_configurations_name_what_is_new_only_where_it_is_used() -> None:
+    """Datasets of earlier versions know nothing of it, and are resumed."""
+    assert Ask("x").as_config() == {
+        "prompt": "x",
+        "system": None,
+        "max_new_tokens": 256,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "seed": 0,
+    }
+    ask = Ask("x", stop=("a",), top_k=3, think=Think.DROP, keep_special_tokens=True)
+    new = {"stop": ["a"], "top_k": 3, "think": "drop", "keep_special_tokens": True}
+    assert ask.as_config() == Ask("x").as_config() | new
+    assert json.loads(json.dumps(ask.as_config())) == ask.as_config()
+
+
 def test_asking_for_no_answer() -> None:
     with pytest.raises(UsageError, match="0 new tokens"):
         Ask("x", max_new_tokens=0)
     with pytest.raises(UsageError, match="temperature"):
         Ask("x", temperature=-1)
+    with pytest.raises(UsageError, match="stop text is empty"):
+        Ask("x", stop=("a", ""))
 
 
 def test_numbers_that_are_not_finite_are_no_answer(engine, monkeypatch) -> None:
