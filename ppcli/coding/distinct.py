@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ppcli.coding import kernels
 from ppcli.coding.options import CoderOptions, Method
+from ppcli.jit.kernel import Variant
 
 _WORDS = (np.uint64, np.uint32, np.uint8)
 
@@ -26,7 +27,17 @@ def distinct_tiles(
     pruned_equal_kept = options.threshold == 0 and options.method is not Method.RANDOM
     looked_at = keep if pruned_equal_kept else np.ones_like(keep)
     flat = raster.reshape(raster.shape[0], -1)
-    word = next(kind for kind in _WORDS if 3 * tile % np.dtype(kind).itemsize == 0)
-    words: kernels.Words = flat.view(np.dtype(word))
+    words: kernels.Words = np.require(flat.view(_word(tile)), requirements="A")
     lanes = kernels.lanes_of(words.shape[1] // keep.shape[1])
-    return int(kernels.distinct(words, looked_at, tile, lanes))
+    return kernels.distinct(words, looked_at, tile, lanes)
+
+
+def kernel_of_distinct(tile: int) -> Variant:
+    """What counts tiles of that size."""
+    word = _word(tile)
+    return kernels.count.of(word.name, kernels.lanes_of(3 * tile // word.itemsize))
+
+
+def _word(tile: int) -> "np.dtype[np.unsignedinteger]":
+    """The largest integer that a row of a tile is a whole number of."""
+    return next(np.dtype(kind) for kind in _WORDS if 3 * tile % np.dtype(kind).itemsize == 0)

@@ -1,46 +1,45 @@
 """The coder's inner loops: Numba kernels on plain arrays.
 
 A raster is passed as bytes, uint8 (grid_h·tile, grid_w·tile·3). A tile is named by its top row
-and its leftmost byte. Distances are integers. The kernels stay in one file because Numba's cache
-on disk notices changes file by file.
+and its leftmost byte. Distances are integers.
 
-`lanes` is a tuple whose length alone has a meaning: so many bytes are compared at a time, a
-divisor of tile·3. Being part of the type, it makes the length of the inner loops a constant of the
-compiled code; only then do they become vector instructions.
+So many bytes as `lanes` says are compared at a time, a divisor of tile·3. It is a constant of the
+compiled code; only then do the inner loops become vector instructions. So is the metric, whose
+other distances are left out.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.jit import jit
+from ppcli.jit.kernel import helper, kernel
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint8] | NDArray[np.uint32] | NDArray[np.uint64]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
-Lanes = tuple[int, ...]
+Places = NDArray[np.uint64]
 Place = tuple[np.uint64, np.uint64]
 
 MAX, MAE, RMSE = 0, 1, 2
 
-_LANES = tuple((0,) * length for length in (96, 84, 21, 12, 3))  # few: each is compiled apart
+_LANES = (96, 84, 21, 12, 3)  # few: each is compiled apart
 
 
-def lanes_of(width: int) -> Lanes:
+def lanes_of(width: int) -> int:
     """How many of the bytes or words in a tile's row, a multiple of 3, are taken at a time."""
-    return next(lanes for lanes in _LANES if width % len(lanes) == 0)
+    return next(lanes for lanes in _LANES if width % lanes == 0)
 
 
-@jit
+@helper
 def _place(top: int, left: int) -> Place:
     """A tile by its top row and leftmost byte, unsigned, which spares a check at each access."""
     return np.uint64(top), np.uint64(left)
 
 
-@jit
-def _within_max(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, bound: int) -> bool:
+@helper
+def _within_max(raster: Bytes, a: Place, b: Place, tile: int, lanes: int, bound: int) -> bool:
     """Whether no byte differs by more than `bound`; stops at the first bytes that decide."""
-    n = np.uint64(len(lanes))
+    n = np.uint64(lanes)
     for x in range(np.uint64(0), np.uint64(tile * 3), n):
         for y in range(np.uint64(tile)):
             p, q = raster[a[0] + y], raster[b[0] + y]
@@ -58,10 +57,10 @@ def _within_max(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, boun
     return True
 
 
-@jit
-def _within_sum(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, bound: int) -> bool:
+@helper
+def _within_sum(raster: Bytes, a: Place, b: Place, tile: int, lanes: int, bound: int) -> bool:
     """Whether the absolute differences add up to `bound` at most."""
-    n = np.uint64(len(lanes))
+    n = np.uint64(lanes)
     total = np.int64(0)
     for x in range(np.uint64(0), np.uint64(tile * 3), n):
         for y in range(np.uint64(tile)):
@@ -80,10 +79,10 @@ def _within_sum(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, boun
     return True
 
 
-@jit
-def _within_squares(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, bound: int) -> bool:
+@helper
+def _within_squares(raster: Bytes, a: Place, b: Place, tile: int, lanes: int, bound: int) -> bool:
     """Whether the squared differences add up to `bound` at most."""
-    n = np.uint64(len(lanes))
+    n = np.uint64(lanes)
     total = np.int64(0)
     for x in range(np.uint64(0), np.uint64(tile * 3), n):
         for y in range(np.uint64(tile)):
@@ -98,9 +97,9 @@ def _within_squares(raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, 
     return True
 
 
-@jit
+@helper
 def similar(
-    raster: Bytes, a: Place, b: Place, tile: int, lanes: Lanes, metric: int, bound: int
+    raster: Bytes, a: Place, b: Place, tile: int, lanes: int, metric: int, bound: int
 ) -> bool:
     """Whether two tiles are at most `bound` apart.
 
@@ -120,22 +119,40 @@ def similar(
     return _within_squares(raster, a, b, tile, lanes, bound)
 
 
-@jit
-def pred_2d(
-    raster: Bytes, tile: int, lanes: Lanes, metric: int, bound: int, anchored: bool
-) -> Mask:
-    """The keep mask of the 2-D predictor, bool (grid_h, grid_w); DESIGN section 3.
+def pred_2d(raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool) -> Mask:
+    """The keep mask of the 2-D predictor, bool (grid_h, grid_w); DESIGN section 3."""
+    keep = _empty_mask(raster, tile)
+    tops = np.zeros((2, keep.shape[1]), dtype=np.uint64)
+    lefts = np.zeros((2, keep.shape[1]), dtype=np.uint64)
+    predict(raster, tile, lanes, metric, bound, anchored, keep, tops, lefts)
+    return keep
+
+
+def _empty_mask(raster: Bytes, tile: int) -> Mask:
+    return np.zeros((raster.shape[0] // tile, raster.shape[1] // (tile * 3)), dtype=np.bool_)
+
+
+@kernel("uint8[:,:] int const const int int bool[:,:] uint64[:,:] uint64[:,:]")
+def predict(
+    raster: Bytes,
+    tile: int,
+    lanes: int,
+    metric: int,
+    bound: int,
+    anchored: int,
+    keep: Mask,
+    tops: Places,
+    lefts: Places,
+) -> int:
+    """The 2-D predictor, into `keep`, which is false before.
 
     `tops` and `lefts` name, for every tile of this row of the grid and the one before, the source
     tile that its rebuilt pixels come from, so that the anchored mode compares with rebuilt tiles
     without ever building them. Two tiles with one source are equal without a look at them.
     """
     width = tile * 3
-    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // width
-    keep = np.zeros((grid_h, grid_w), dtype=np.bool_)
+    grid_h, grid_w = keep.shape
     keep[0, 0] = True
-    tops = np.zeros((2, grid_w), dtype=np.uint64)
-    lefts = np.zeros((2, grid_w), dtype=np.uint64)
     for r in range(grid_h):
         now, before = r % 2, 1 - r % 2
         for c in range(grid_w):
@@ -162,14 +179,13 @@ def pred_2d(
                 keep[r, c] = True
             elif anchored:
                 tops[now, c], lefts[now, c] = prediction
-    return keep
+    return 0
 
 
-@jit
 def scan(
     raster: Bytes,
     tile: int,
-    lanes: Lanes,
+    lanes: int,
     metric: int,
     bound: int,
     anchored: bool,
@@ -180,9 +196,25 @@ def scan(
     A tile is compared with the last kept one (anchored) or with its predecessor (sliding);
     with `serpentine`, odd rows are scanned right to left.
     """
+    keep = _empty_mask(raster, tile)
+    follow(raster, tile, lanes, metric, bound, anchored, serpentine, keep)
+    return keep
+
+
+@kernel("uint8[:,:] int const const int int int bool[:,:]")
+def follow(
+    raster: Bytes,
+    tile: int,
+    lanes: int,
+    metric: int,
+    bound: int,
+    anchored: int,
+    serpentine: int,
+    keep: Mask,
+) -> int:
+    """The scans, into `keep`, which is false before."""
     width = tile * 3
-    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // width
-    keep = np.zeros((grid_h, grid_w), dtype=np.bool_)
+    grid_h, grid_w = keep.shape
     reference = _place(0, 0)
     for r in range(grid_h):
         for step in range(grid_w):
@@ -194,10 +226,10 @@ def scan(
             elif not anchored:
                 reference = here
     keep[0, 0] = True
-    return keep
+    return 0
 
 
-@jit
+@helper
 def _root(parent: Indices, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -205,16 +237,23 @@ def _root(parent: Indices, i: int) -> int:
     return i
 
 
-@jit
-def components(raster: Bytes, tile: int, lanes: Lanes, metric: int, bound: int) -> Indices:
+def components(raster: Bytes, tile: int, lanes: int, metric: int, bound: int) -> Indices:
     """4-connected components of similar neighbours: int64 (grid_h·grid_w,).
 
     Each tile gets the smallest row-major index of its component.
     """
+    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // (tile * 3)
+    parent = np.arange(grid_h * grid_w, dtype=np.int64)
+    connect(raster, tile, lanes, metric, bound, parent)
+    return parent
+
+
+@kernel("uint8[:,:] int const const int int64[:]")
+def connect(raster: Bytes, tile: int, lanes: int, metric: int, bound: int, parent: Indices) -> int:
+    """The components, into `parent`, where each tile has its own index before."""
     width = tile * 3
-    grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // width
-    parent = np.arange(grid_h * grid_w)
-    for here in range(grid_h * grid_w):
+    grid_w = raster.shape[1] // width
+    for here in range(len(parent)):
         top, left = here // grid_w * tile, here % grid_w * width
         place = _place(top, left)
         if left > 0 and similar(
@@ -225,12 +264,11 @@ def components(raster: Bytes, tile: int, lanes: Lanes, metric: int, bound: int) 
         if top > 0 and similar(raster, place, _place(top - tile, left), tile, lanes, metric, bound):
             a, b = _root(parent, here - grid_w), _root(parent, here)
             parent[max(a, b)] = min(a, b)
-    for here in range(grid_h * grid_w):
+    for here in range(len(parent)):
         parent[here] = _root(parent, here)
-    return parent
+    return 0
 
 
-@jit
 def spread(order: Indices, sizes: Indices, kept: Indices) -> Mask:
     """Keep members evenly spread over each component: bool (sum of sizes,), row-major.
 
@@ -240,6 +278,13 @@ def spread(order: Indices, sizes: Indices, kept: Indices) -> Mask:
         kept: how many members of each to keep, int64, between 1 and the size.
     """
     keep = np.zeros(order.size, dtype=np.bool_)
+    keep_some(order, sizes, kept, keep)
+    return keep
+
+
+@kernel("int64[:] int64[:] int64[:] bool[:]")
+def keep_some(order: Indices, sizes: Indices, kept: Indices, keep: Mask) -> int:
+    """As `spread`, into `keep`, which is false before."""
     start = 0
     for component in range(sizes.size):
         n, m = sizes[component], kept[component]
@@ -247,11 +292,10 @@ def spread(order: Indices, sizes: Indices, kept: Indices) -> Mask:
         for i in range(1, m):
             keep[order[start + i * (n - 1) // (m - 1)]] = True
         start += n
-    return keep
+    return 0
 
 
-@jit
-def rebuild_pred_2d(keep: Mask, tiles: Bytes, lanes: Lanes, metric: int, bound: int) -> Indices:
+def rebuild_pred_2d(keep: Mask, tiles: Bytes, lanes: int, metric: int, bound: int) -> Indices:
     """Which kept tile each tile of the rebuilt raster is a copy of: int64 (grid_h, grid_w).
 
     Args:
@@ -261,9 +305,16 @@ def rebuild_pred_2d(keep: Mask, tiles: Bytes, lanes: Lanes, metric: int, bound: 
         metric: MAX, MAE or RMSE.
         bound: the integer bound that the mask was made with.
     """
+    source = np.empty(keep.shape, dtype=np.int64)
+    trace(np.ascontiguousarray(keep), tiles, lanes, metric, bound, source)
+    return source
+
+
+@kernel("bool[:,:] uint8[:,:] const const int int64[:,:]")
+def trace(keep: Mask, tiles: Bytes, lanes: int, metric: int, bound: int, source: Indices) -> int:
+    """As `rebuild_pred_2d`, into `source`."""
     grid_h, grid_w = keep.shape
     tile = tiles.shape[1] // 3
-    source = np.empty((grid_h, grid_w), dtype=np.int64)
     count = 0
     for r in range(grid_h):
         for c in range(grid_w):
@@ -283,15 +334,21 @@ def rebuild_pred_2d(keep: Mask, tiles: Bytes, lanes: Lanes, metric: int, bound: 
                     tiles, at_corner, at_above, tile, lanes, metric, bound
                 ):
                     source[r, c] = above
-    return source
+    return 0
 
 
-@jit
-def gather(raster: Bytes, keep: Mask, tile: int, lanes: Lanes) -> Bytes:
+def gather(raster: Bytes, keep: Mask, tile: int, lanes: int) -> Bytes:
     """The kept tiles below one another: uint8 (kept·tile, tile·3)."""
-    n = np.uint64(len(lanes))
+    tiles = np.empty((int(np.count_nonzero(keep)) * tile, tile * 3), dtype=np.uint8)
+    collect(raster, np.ascontiguousarray(keep), tile, lanes, tiles)
+    return tiles
+
+
+@kernel("uint8[:,:] bool[:,:] int const uint8[:,:]")
+def collect(raster: Bytes, keep: Mask, tile: int, lanes: int, tiles: Bytes) -> int:
+    """As `gather`, into `tiles`."""
+    n = np.uint64(lanes)
     width = tile * 3
-    tiles = np.empty((np.count_nonzero(keep) * tile, width), dtype=np.uint8)
     row = np.uint64(0)
     for r in range(keep.shape[0]):
         for c in range(keep.shape[1]):
@@ -303,20 +360,20 @@ def gather(raster: Bytes, keep: Mask, tile: int, lanes: Lanes) -> Bytes:
                         for i in range(n):
                             target[x + i] = source[left + x + i]
                     row += np.uint64(1)
-    return tiles
+    return 0
 
 
-@jit
+@helper
 def _fingerprint(
-    words: Words, place: Place, tile: int, width: int, lanes: Lanes, step: int
+    words: Words, place: Place, tile: int, width: int, lanes: int, step: int
 ) -> np.uint64:
     """A number that is the same for tiles that agree in every `step`-th row."""
-    n = np.uint64(len(lanes))
+    n = np.uint64(lanes)
     golden = np.uint64(0x9E3779B97F4A7C15)  # of Fibonacci hashing
     mixer = np.uint64(0xBF58476D1CE4E5B9)  # of SplitMix64
     mixed = np.uint64(0)
-    for y in range(np.uint64(0), np.uint64(tile), np.uint64(step)):
-        row = words[place[0] + y]
+    for y in range(np.uint64((tile + step - 1) // step)):
+        row = words[place[0] + y * np.uint64(step)]
         for x in range(np.uint64(0), np.uint64(width), n):
             weighted = np.uint64(0)
             for i in range(n):
@@ -328,9 +385,9 @@ def _fingerprint(
     return mixed
 
 
-@jit
-def _equal(words: Words, a: Place, b: Place, tile: int, width: int, lanes: Lanes) -> bool:
-    n = np.uint64(len(lanes))
+@helper
+def _equal(words: Words, a: Place, b: Place, tile: int, width: int, lanes: int) -> bool:
+    n = np.uint64(lanes)
     for y in range(np.uint64(tile)):
         p, q = words[a[0] + y], words[b[0] + y]
         for x in range(np.uint64(0), np.uint64(width), n):
@@ -342,8 +399,7 @@ def _equal(words: Words, a: Place, b: Place, tile: int, width: int, lanes: Lanes
     return True
 
 
-@jit
-def distinct(words: Words, looked_at: Mask, tile: int, lanes: Lanes) -> int:
+def distinct(words: Words, looked_at: Mask, tile: int, lanes: int) -> int:
     """How many different tiles there are among those that `looked_at` names.
 
     Tiles with equal fingerprints are compared, so that the count is exact. Every other row is
@@ -356,25 +412,37 @@ def distinct(words: Words, looked_at: Mask, tile: int, lanes: Lanes) -> int:
         lanes: of `lanes_of`, for the words of a tile's row.
     """
     number = int(np.count_nonzero(looked_at))
-    count = _count_distinct(words, looked_at, tile, lanes, 2, number // 4 + 64)
-    if count < 0:
-        count = _count_distinct(words, looked_at, tile, lanes, 1, number * number)
-    return count
+    slots = max(16, 1 << (2 * number - 1).bit_length())
+    fingerprints = np.empty(slots, dtype=np.uint64)
+    for step, patience in ((2, number // 4 + 64), (1, number * number)):
+        table = np.full(slots, -1, dtype=np.int64)
+        found = count(
+            words, np.ascontiguousarray(looked_at), tile, lanes, step, patience, table, fingerprints
+        )
+        if found >= 0:
+            break
+    return found
 
 
-@jit
-def _count_distinct(
-    words: Words, looked_at: Mask, tile: int, lanes: Lanes, step: int, patience: int
+@kernel("any[:,:] bool[:,:] int const int int int64[:] uint64[:]")
+def count(
+    words: Words,
+    looked_at: Mask,
+    tile: int,
+    lanes: int,
+    step: int,
+    patience: int,
+    table: Indices,
+    fingerprints: Places,
 ) -> int:
-    """As `distinct`, or -1 after `patience` comparisons of unlike tiles; a hash table."""
+    """As `distinct`, or -1 after `patience` comparisons of unlike tiles.
+
+    `table`, of -1 before, and `fingerprints` make a hash table; their length is a power of 2.
+    """
     grid_h, grid_w = looked_at.shape
     width = words.shape[1] // grid_w
-    slots = 16
-    while slots < 2 * np.count_nonzero(looked_at):
-        slots *= 2
-    table = np.full(slots, -1, dtype=np.int64)
-    fingerprints = np.empty(slots, dtype=np.uint64)
-    count = 0
+    slots = len(table)
+    found = 0
     for here in range(grid_h * grid_w):
         if not looked_at[here // grid_w, here % grid_w]:
             continue
@@ -393,5 +461,5 @@ def _count_distinct(
             slot = (slot + 1) & (slots - 1)
         if table[slot] < 0:
             table[slot], fingerprints[slot] = here, fingerprint
-            count += 1
-    return count
+            found += 1
+    return found

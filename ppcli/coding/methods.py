@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from ppcli.coding import kernels
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, distance_bound
 from ppcli.errors import UsageError
+from ppcli.jit.kernel import Variant
 
 Raster = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -78,6 +79,18 @@ def select(raster: Raster, tile: int, options: CoderOptions, image_id: str = "")
         return _draw(model, options.seed, image_id)
     serpentine = options.method is Method.SERPENTINE
     return kernels.scan(flat, tile, lanes, metric, bound, anchored, serpentine)
+
+
+def kernels_of_method(options: CoderOptions, tile: int) -> list[Variant]:
+    """What `select` calls with these options."""
+    constants = kernels.lanes_of(3 * tile), KERNEL_METRIC[options.metric]
+    if options.method in (Method.RASTER, Method.SERPENTINE):
+        return [kernels.follow.of(*constants)]
+    model = [kernels.predict.of(*constants)]
+    if options.method is not Method.CONNCOMP:
+        return model
+    own = [kernels.connect.of(*constants), kernels.keep_some.of()]
+    return own + model if options.match_count else own
 
 
 def _draw(model: Mask, seed: int, image_id: str) -> Mask:

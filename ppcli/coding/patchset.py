@@ -10,6 +10,7 @@ from ppcli.coding import kernels
 from ppcli.coding.methods import KERNEL_METRIC, check_raster, select
 from ppcli.coding.options import CoderOptions, Method, distance_bound
 from ppcli.errors import DamagedError, UsageError
+from ppcli.jit.kernel import Variant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +131,15 @@ def cut(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArra
     """The tiles that `keep` (bool (grid_h, grid_w)) names: uint8 (kept, tile, tile, 3)."""
     flat = raster.reshape(raster.shape[0], -1)
     return kernels.gather(flat, keep, tile, kernels.lanes_of(3 * tile)).reshape(-1, tile, tile, 3)
+
+
+def kernels_of_patches(options: CoderOptions, tile: int) -> list[Variant]:
+    """What cuts the kept tiles, and rebuilds the raster to take its digest."""
+    lanes = kernels.lanes_of(3 * tile)
+    cutting = [kernels.collect.of(lanes)]
+    if options.method is not Method.PRED_2D or options.threshold == 0:
+        return cutting
+    return [*cutting, kernels.trace.of(lanes, KERNEL_METRIC[options.metric])]
 
 
 def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> PatchSet:

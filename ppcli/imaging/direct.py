@@ -17,7 +17,7 @@ from PIL import Image
 
 from ppcli.imaging.colour import Colour, upright
 from ppcli.imaging.jpeg import decode_jpeg
-from ppcli.jit import jit
+from ppcli.jit.kernel import helper, kernel
 
 Pixels = NDArray[np.uint8]
 Words = NDArray[np.uint32]
@@ -50,14 +50,6 @@ def decode_directly(image: Image.Image, data: bytes, background: Colour) -> Pixe
     return None if decoder is None else decoder(image, data, background)
 
 
-def load_kernels() -> None:
-    """Compile, or load from the disk, the kernels of this file."""
-    rgba, rgb = np.zeros(1, dtype=np.uint32), np.zeros((1, 1, 3), dtype=np.uint8)
-    _drop_alpha(rgba, rgb.reshape(-1))
-    _look_up(np.zeros(1, dtype=np.uint8), np.zeros(256, dtype=np.uint32), rgb.reshape(-1))
-    flatten(rgba.view(np.uint8).reshape(1, 1, 4), (0, 0, 0), rgb)
-
-
 def worth_reading(image: Image.Image, file_bytes: int) -> bool:
     """Whether a file is one of these, and no larger than its pixels account for."""
     width, height = image.size
@@ -81,9 +73,9 @@ def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels |
         return upright(pixels, image)
     rgb = np.empty((*size, 3), dtype=np.uint8)
     if kind == _RGBA:
-        if not _drop_alpha(pixels.view(np.uint32).reshape(-1), rgb.reshape(-1)):
+        if not drop_alpha(pixels.view(np.uint32).reshape(-1), rgb.reshape(-1)):
             flatten(pixels, background, rgb)
-    elif not _look_up(pixels.reshape(-1), _colours(image, kind), rgb.reshape(-1)):
+    elif not look_up(pixels.reshape(-1), _colours(image, kind), rgb.reshape(-1)):
         return None
     return upright(rgb, image)
 
@@ -121,34 +113,33 @@ def _ends_after_its_data(data: bytes) -> bool:
     return False
 
 
-@jit
-def _drop_alpha(rgba: Words, rgb: Pixels) -> bool:
-    """Copy RGBA, uint32 (pixels,), to RGB, uint8 (pixels·3,); whether all were opaque."""
+@kernel("uint32[:] uint8[:]")
+def drop_alpha(rgba: Words, rgb: Pixels) -> int:
+    """Copy RGBA, uint32 (pixels,), to RGB, uint8 (pixels·3,); 1 if all were opaque, or 0."""
     opaque = np.uint32(0xFF000000)
     for i in range(rgba.size):
         word = rgba[i]
         opaque = np.uint32(opaque & word)
         rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2] = _channels(word)
-    return bool(opaque == 0xFF000000)
+    return int(opaque == 0xFF000000)
 
 
-@jit
-def _look_up(indices: Pixels, colours: Words, rgb: Pixels) -> bool:
-    """As `_drop_alpha`, with an index, uint8 (pixels,), of a colour for each pixel."""
+@kernel("uint8[:] uint32[:] uint8[:]")
+def look_up(indices: Pixels, colours: Words, rgb: Pixels) -> int:
+    """As `drop_alpha`, with an index, uint8 (pixels,), of a colour for each pixel."""
     opaque = np.uint32(0xFF000000)
     for i in range(indices.size):
         word = colours[indices[i]]
         opaque = np.uint32(opaque & word)
         rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2] = _channels(word)
-    return bool(opaque == 0xFF000000)
+    return int(opaque == 0xFF000000)
 
 
-@jit
+@helper
 def _channels(word: np.uint32) -> tuple[np.uint32, np.uint32, np.uint32]:
     return word & 255, (word >> 8) & 255, (word >> 16) & 255
 
 
-@jit
 def flatten(rgba: Pixels, background: Colour, rgb: Pixels) -> None:
     """Composite RGBA, uint8 (height, width, 4), over a colour, where it is not opaque.
 
@@ -159,6 +150,13 @@ def flatten(rgba: Pixels, background: Colour, rgb: Pixels) -> None:
         background: red, green and blue.
         rgb: uint8 (height, width, 3), the same without alpha; changed in place.
     """
+    composite(rgba, *background, rgb)
+
+
+@kernel("uint8[:,:,:] int int int uint8[:,:,:]")
+def composite(rgba: Pixels, red: int, green: int, blue: int, rgb: Pixels) -> int:
+    """As `flatten`."""
+    background = (red, green, blue)
     for y in range(rgba.shape[0]):
         for x in range(rgba.shape[1]):
             alpha = np.int32(rgba[y, x, 3])
@@ -168,3 +166,7 @@ def flatten(rgba: Pixels, background: Colour, rgb: Pixels) -> None:
                 below = np.int32(background[channel]) * (255 - alpha)
                 scaled = (np.int32(rgba[y, x, channel]) * alpha + below + 128) << 7
                 rgb[y, x, channel] = ((scaled >> 8) + scaled) >> 15
+    return 0
+
+
+KERNELS = (drop_alpha.of(), look_up.of(), composite.of())

@@ -4,18 +4,20 @@ An output pixel is a weighted sum of a window of source pixels, its *taps*. Rows
 bytes, so that the inner loops run over contiguous memory. Where all taps are alike, as on blank
 paper, the result is a copy: the weights add up to 1 but for a rounding far below a level. Indices
 of inner loops are unsigned, because signed ones, which may count from the end, keep Numba from
-using vector instructions. The kernels stay in one file because Numba's cache on disk notices
-changes file by file.
+using vector instructions.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.jit import jit
+from ppcli.jit.kernel import helper, kernel
 
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 Weights = NDArray[np.int32]
+Sums = NDArray[np.int32]
 
 # Weights are integers of 22 bits. The positive ones of a window add up to less than 1.5 (tested),
 # so that a sum of taps fits in 32 bits: 1.5 · 255 · 2^22 + 2^21 < 2^31.
@@ -48,7 +50,7 @@ def resample(pixels: Bytes, width: int, height: int) -> Bytes:
     rows, columns = pixels.shape[:2]
     if (rows, columns) == (height, width):
         return pixels
-    source = _read_only(pixels.reshape(rows, columns * 3))
+    source = pixels.reshape(rows, columns * 3)
     out = np.empty((height, width * 3), dtype=np.uint8)
     if columns == width:
         _vertical(source, *_taps(rows, height), out)
@@ -57,12 +59,6 @@ def resample(pixels: Bytes, width: int, height: int) -> Bytes:
     else:
         _both(source, _Horizontal(columns, width), out)
     return out.reshape(height, width, 3)
-
-
-def _read_only(view: Bytes) -> Bytes:
-    """The view itself, locked: to Numba, an array that can be written to is another type."""
-    view.flags.writeable = False
-    return view
 
 
 class _Horizontal:
@@ -78,9 +74,14 @@ class _Horizontal:
     def resample(self, source: Bytes, out: Bytes) -> None:
         """Fill `out`, (rows, after·3), from `source`, (rows, before·3)."""
         if self._in_runs:
-            _along_runs(source, self._first, self._count, self._weights, self._runs, out)
+            sums = np.empty(LONGEST_RUN * 3 + 8, dtype=np.int32)
+            along_runs(source, self._first, self._count, self._weights, self._runs, sums, out)
         else:
-            _across_rows(source, self._first, self._count, self._weights, out)
+            most = min(TURNED_ROWS, len(source)) * 3
+            turned = np.empty((source.shape[1] // 3, most), dtype=np.uint8)
+            result = np.empty((len(self._first), most), dtype=np.uint8)
+            sums = np.empty(most, dtype=np.int32)
+            across_rows(source, self._first, self._count, self._weights, turned, result, sums, out)
 
 
 def _both(source: Bytes, horizontal: _Horizontal, out: Bytes) -> None:
@@ -96,12 +97,11 @@ def _both(source: Bytes, horizontal: _Horizontal, out: Bytes) -> None:
         begin, end = low, min(low + len(buffer), len(source))
         horizontal.resample(source[begin + kept : end], buffer[kept : end - begin])
         stop = y + int(np.searchsorted(first[y:] + count[y:], end, side="right"))
-        held = _read_only(buffer[:])
-        _vertical(held, first[y:stop] - low, count[y:stop], weights[y:stop], out[y:stop])
+        _vertical(buffer, first[y:stop] - low, count[y:stop], weights[y:stop], out[y:stop])
         y = stop
 
 
-@jit
+@helper
 def _cubic(x: float) -> float:
     """Keys' kernel with a = −1/2."""
     x = abs(x)
@@ -112,7 +112,6 @@ def _cubic(x: float) -> float:
     return 0.0
 
 
-@jit
 def _taps(before: int, after: int) -> tuple[Indices, Indices, Weights]:
     """The windows that bring an axis from `before` to `after` pixels.
 
@@ -122,11 +121,26 @@ def _taps(before: int, after: int) -> tuple[Indices, Indices, Weights]:
     """
     scale = before / after
     stretch = max(scale, 1.0)
-    most = min(before, int(np.ceil(2.0 * stretch)) * 2 + 1)
+    most = min(before, math.ceil(2.0 * stretch) * 2 + 1)
     first = np.empty(after, dtype=np.int64)
     count = np.empty(after, dtype=np.int64)
     weights = np.zeros((after, most), dtype=np.int32)
-    window = np.empty(most, dtype=np.float64)
+    weigh(before, first, count, weights, np.empty(most, dtype=np.float64))
+    return first, count, weights
+
+
+@kernel("int int64[:] int64[:] int32[:,:] float64[:]")
+def weigh(
+    before: int,
+    first: Indices,
+    count: Indices,
+    weights: Weights,
+    window: NDArray[np.float64],
+) -> int:
+    """As `_taps`, into the arrays; `window` has room for the taps of one."""
+    after = len(first)
+    scale = before / after
+    stretch = max(scale, 1.0)
     for i in range(after):
         centre = (i + 0.5) * scale
         low = max(0, int(centre - 2.0 * stretch + 0.5))
@@ -139,10 +153,9 @@ def _taps(before: int, after: int) -> tuple[Indices, Indices, Weights]:
             share = window[t] / total * ONE
             weights[i, t] = int(share - 0.5) if share < 0.0 else int(share + 0.5)
         first[i], count[i] = low, taps
-    return first, count, weights
+    return 0
 
 
-@jit
 def _runs(first: Indices, count: Indices) -> Indices:
     """Where runs of outputs begin whose windows are alike but for moving on with them.
 
@@ -150,6 +163,12 @@ def _runs(first: Indices, count: Indices) -> Indices:
         int64: the index of the first output of each run, and at the end the number of outputs.
     """
     starts = np.empty(len(first) + 1, dtype=np.int64)
+    return starts[: find_runs(first, count, starts) + 1]
+
+
+@kernel("int64[:] int64[:] int64[:]")
+def find_runs(first: Indices, count: Indices, starts: Indices) -> int:
+    """As `_runs`, into `starts`; how many there are."""
     runs = 0
     for i in range(len(first)):
         if (
@@ -161,15 +180,20 @@ def _runs(first: Indices, count: Indices) -> Indices:
             starts[runs] = i
             runs += 1
     starts[runs] = len(first)
-    return starts[: runs + 1]
+    return runs
 
 
-@jit
-def _along_runs(
-    source: Bytes, first: Indices, count: Indices, weights: Weights, runs: Indices, out: Bytes
-) -> None:
+@kernel("uint8[:,:] int64[:] int64[:] int32[:,:] int64[:] int32[:] uint8[:,:]")
+def along_runs(
+    source: Bytes,
+    first: Indices,
+    count: Indices,
+    weights: Weights,
+    runs: Indices,
+    sums: Sums,
+    out: Bytes,
+) -> int:
     """The horizontal pass where runs are long; `weights` are (taps, width·3), one for each byte."""
-    sums = np.empty(LONGEST_RUN * 3 + 8, dtype=np.int32)
     for y in range(len(source)):
         for r in range(len(runs) - 1):
             left, size = runs[r] * 3, (runs[r + 1] - runs[r]) * 3
@@ -195,15 +219,16 @@ def _along_runs(
                     + np.int32(source[y, d + x]) * weights[3, place + x]
                 )
                 out[y, place + x] = _level(total)
+    return 0
 
 
-@jit
+@helper
 def _level(total: np.int32) -> np.uint8:
     """A sum of taps, HALF included, as 8 bits."""
     return np.uint8(min(max(int(total) >> BITS, 0), 255))
 
 
-@jit
+@helper
 def _is_even(rows: Bytes, i: int, j: int, left: int, right: int, size: int) -> bool:
     """Whether `size` bytes of row i from `left` on are those of row j from `right` on."""
     a, b = np.uint64(left), np.uint64(right)
@@ -215,7 +240,7 @@ def _is_even(rows: Bytes, i: int, j: int, left: int, right: int, size: int) -> b
     return bool(differ == 0)
 
 
-@jit
+@helper
 def _slide(
     source: Bytes,
     y: int,
@@ -224,7 +249,7 @@ def _slide(
     weights: Weights,
     left: int,
     size: int,
-    sums: Weights,
+    sums: Sums,
     out: Bytes,
 ) -> None:
     """Weighted sums along row y for `size` bytes from `left` on; the first tap is at `at`."""
@@ -239,16 +264,19 @@ def _slide(
         out[y, place + x] = _level(sums[x])
 
 
-@jit
-def _across_rows(
-    source: Bytes, first: Indices, count: Indices, weights: Weights, out: Bytes
-) -> None:
+@kernel("uint8[:,:] int64[:] int64[:] int32[:,:] uint8[:,:] uint8[:,:] int32[:] uint8[:,:]")
+def across_rows(
+    source: Bytes,
+    first: Indices,
+    count: Indices,
+    weights: Weights,
+    turned: Bytes,
+    result: Bytes,
+    sums: Sums,
+    out: Bytes,
+) -> int:
     """The horizontal pass as a vertical one over turned rows."""
     before, after = source.shape[1] // 3, len(first)
-    most = min(TURNED_ROWS, len(source))
-    turned = np.empty((before, most * 3), dtype=np.uint8)
-    result = np.empty((after, most * 3), dtype=np.uint8)
-    sums = np.empty(most * 3, dtype=np.int32)
     left = int(np.int64(0))
     for top in range(0, len(source), TURNED_ROWS):
         rows = min(TURNED_ROWS, len(source) - top)
@@ -262,12 +290,19 @@ def _across_rows(
             for x in range(after):
                 for channel in range(3):
                     out[top + y, x * 3 + channel] = result[x, y * 3 + channel]
+    return 0
 
 
-@jit
 def _vertical(source: Bytes, first: Indices, count: Indices, weights: Weights, out: Bytes) -> None:
     """The vertical pass from `source`, (h, bytes), to `out`, (height, bytes)."""
-    sums = np.empty(STRETCH, dtype=np.int32)
+    down(source, first, count, weights, np.empty(STRETCH, dtype=np.int32), out)
+
+
+@kernel("uint8[:,:] int64[:] int64[:] int32[:,:] int32[:] uint8[:,:]")
+def down(
+    source: Bytes, first: Indices, count: Indices, weights: Weights, sums: Sums, out: Bytes
+) -> int:
+    """As `_vertical`."""
     start = int(np.int64(0))  # a literal 0 would have the callees compiled a second time, for it
     for y in range(len(out)):
         row, taps, begin = first[y], count[y], start
@@ -285,9 +320,10 @@ def _vertical(source: Bytes, first: Indices, count: Indices, weights: Weights, o
                 for x in range(np.uint64(begin), np.uint64(end)):
                     out[y, x] = source[row, x]
             begin = end
+    return 0
 
 
-@jit
+@helper
 def _is_even_below(rows: Bytes, first: int, taps: int, left: int, size: int) -> bool:
     """Whether `taps` rows from `first` on agree in `size` bytes from `left` on."""
     even = taps <= MOST_EVEN
@@ -298,7 +334,7 @@ def _is_even_below(rows: Bytes, first: int, taps: int, left: int, size: int) -> 
     return even
 
 
-@jit
+@helper
 def _blend(
     rows: Bytes,
     first: int,
@@ -307,7 +343,7 @@ def _blend(
     i: int,
     left: int,
     size: int,
-    sums: Weights,
+    sums: Sums,
     out: Bytes,
 ) -> None:
     """Weighted sums of `taps` rows from `first` on: row i of `out`, `size` bytes from `left` on."""
@@ -345,3 +381,6 @@ def _blend(
         t += 1
     for x in range(n):
         out[i, at + x] = _level(sums[x])
+
+
+KERNELS = (weigh.of(), find_runs.of(), along_runs.of(), across_rows.of(), down.of())

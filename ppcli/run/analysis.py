@@ -9,20 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.distinct import distinct_tiles
-from ppcli.coding.methods import select
+from ppcli.coding.distinct import distinct_tiles, kernel_of_distinct
+from ppcli.coding.methods import kernels_of_method, select
 from ppcli.coding.options import CoderOptions
-from ppcli.coding.patchset import KeptTiles, PatchSet, cut, raster_digest, require_decodable
+from ppcli.coding.patchset import (
+    KeptTiles,
+    PatchSet,
+    cut,
+    kernels_of_patches,
+    raster_digest,
+    require_decodable,
+)
 from ppcli.errors import LONGEST_MESSAGE, ErrorCode, ImageError, bounded, explained, named
 from ppcli.imaging import direct
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.decode import UnreachableFrameError
 from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
 from ppcli.imaging.reading import PAGED, Reading
-from ppcli.imaging.resample import resample
+from ppcli.imaging.resample import KERNELS as RESAMPLING
 from ppcli.imaging.source import PageSource
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniff_pages
+from ppcli.jit.kernel import Variant, prepare
 from ppcli.run.sources import page_source
 from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
@@ -212,14 +220,18 @@ def _count(source: PageSource, reading: Reading) -> FileCount:
     return FileCount(rows, source.frames, source.format)
 
 
+def kernels_of(options: AnalysisOptions) -> list[Variant]:
+    """What images may need: kernels that are compiled before the first one is timed."""
+    needed = [*direct.KERNELS, *RESAMPLING, *kernels_of_method(options.coder, options.fit.tile)]
+    needed.append(kernel_of_distinct(options.fit.tile))
+    if options.patches:
+        needed += kernels_of_patches(options.coder, options.fit.tile)
+    return needed
+
+
 def load_kernels(options: AnalysisOptions) -> None:
     """Compile, or load from the disk, what images will need, before the first one is timed."""
-    direct.load_kernels()
-    tile = options.fit.tile
-    raster = np.zeros((2 * tile, 2 * tile, 3), dtype=np.uint8)
-    resample(raster, 2 * tile - 1, 2 * tile - 1)
-    row = _blank_row(ImageRef("", ""), options)
-    _analyze_page(raster, row, options, 0.0)
+    prepare(kernels_of(options))
 
 
 def count_rows(ref: ImageRef, options: AnalysisOptions) -> FileCount | None:

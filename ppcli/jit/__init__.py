@@ -1,0 +1,1 @@
+"""Kernels: functions on arrays that Numba compiles once, and later runs load without Numba."""

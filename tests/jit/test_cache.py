@@ -1,0 +1,125 @@
+"""Compiled code on the disk, whole and damaged."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ppcli.jit import cache
+
+ROOT = Path(__file__).parents[2]
+
+SELECT = """
+import json, sys
+import numpy as np
+from ppcli import keep_mask
+levels = np.array([[10, 13, 17], [10, 11, 20]], dtype=np.uint8)
+raster = np.kron(levels[..., None], np.ones((7, 7, 3), dtype=np.uint8))
+print(json.dumps([keep_mask(raster, 7, threshold=4 / 255).tolist(), "numba" in sys.modules]))
+"""
+KEPT = [[True, False, True], [False, False, False]]
+
+
+def flip_one_bit(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) * 2 // 3] ^= 4
+    file.write_bytes(data)
+
+
+def flip_a_bit_of_the_digest(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[0] ^= 1
+    file.write_bytes(data)
+
+
+def make_a_folder_of(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+    (file / "something").write_text("in it")
+
+
+def make_a_loop_of(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file.name)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "one byte left": lambda file: os.truncate(file, 1),
+    "empty": lambda file: os.truncate(file, 0),
+    "zeroed": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"x"),
+    "one bit of the code": flip_one_bit,
+    "one bit of the digest": flip_a_bit_of_the_digest,
+    "no permission": lambda file: file.chmod(0),
+    "a folder": make_a_folder_of,
+    "a link to itself": make_a_loop_of,
+}
+
+
+def select(folder: Path) -> tuple[bool, str]:
+    """Whether Numba was loaded to select tiles, with kernels in that folder; standard error."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SELECT],
+        cwd=ROOT,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    keep, compiled = json.loads(done.stdout)
+    assert keep == KEPT
+    return compiled, done.stderr
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that one run has filled."""
+    folder = tmp_path_factory.mktemp("kernels")
+    assert select(folder) == (True, "")
+    assert [file.suffix for file in folder.iterdir()] == [".code"]
+    return folder
+
+
+def test_a_later_run_does_without_numba(whole: Path) -> None:
+    assert select(whole) == (False, "")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_code_is_set_aside_and_compiled_anew(
+    whole: Path, tmp_path: Path, damage: str
+) -> None:
+    if damage == "no permission" and os.geteuid() == 0:
+        pytest.skip("the system lets this user read everything")
+    folder = tmp_path / "kernels"
+    shutil.copytree(whole, folder)
+    (file,) = folder.glob("*.code")
+    DAMAGES[damage](file)
+
+    compiled, said = select(folder)
+    assert compiled
+    (line,) = said.splitlines()
+    assert line.startswith(f"{file} is set aside")
+    assert len(list(folder.glob("*.damaged"))) == 1
+    assert select(folder) == (False, "")
+
+
+def test_code_of_another_name_is_not_taken(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert cache.write("one", b"code")
+    assert cache.read("one") == b"code"
+    shutil.copy(tmp_path / "one.code", tmp_path / "two.code")
+    assert cache.read("two") is None
+
+
+def test_code_that_no_folder_takes_is_no_fault(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "wall").write_text("not a folder")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "wall" / "below"))
+    assert not cache.write("one", b"code")
+    assert cache.read("one") is None
