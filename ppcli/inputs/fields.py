@@ -12,6 +12,7 @@ from ppcli.errors import bounded
 
 Object = dict[str, Any]
 _LONGEST_SHOWN = 80
+_MOST_DIGITS = 1_000
 
 
 def parse_object(line: bytes) -> Object:
@@ -21,7 +22,7 @@ def parse_object(line: bytes) -> Object:
         ValueError: when it is none, names a field twice, or is beyond measure.
     """
     try:
-        parsed = json.loads(line, object_pairs_hook=_object)
+        parsed = json.loads(line, object_pairs_hook=_object, parse_int=_integer)
     except RecursionError:
         raise ValueError("it is nested beyond measure") from None
     except UnicodeDecodeError:
@@ -50,6 +51,12 @@ def _object(pairs: list[tuple[str, Any]]) -> Object:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"it names {bounded(twice)} twice")
     return made
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("it holds a number beyond measure")
+    return int(digits)
 
 
 def text(value: Any) -> str:  # noqa: ANN401

@@ -301,9 +301,13 @@ def test_the_same_page_twice_in_a_row_and_pages_in_order_are_requests_of_their_o
     assert [row["page"] for row in before] == [1, 2, 2, 3]
 
 
-def test_an_image_on_standard_input_is_answered(folder: Path, model: Path) -> None:
+def test_an_image_on_standard_input_is_answered(folder: Path, model: Path, tmp_path: Path) -> None:
     content = (folder / "a.png").read_bytes()
-    [row] = lines(infer("-", "--model", model, *PROMPT, "-q", stdin=content).stdout)
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    options = ("--model", model, *PROMPT, "-q")
+    [row] = lines(infer("-", *options, stdin=content, TMPDIR=str(spare)).stdout)
+    assert list(spare.glob("pixelprune-*")) == [], "the copy is gone"
     [same] = lines(infer(folder / "a.png", "--model", model, *PROMPT, "-q").stdout)
     assert (row["image_id"], row["answer"]) == ("-", same["answer"])
 
