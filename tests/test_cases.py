@@ -3,6 +3,7 @@
 Their pixels are held against other decoders in tests/imaging.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -120,3 +121,23 @@ def test_pages_are_not_lost(inputs: Path, tmp_path: Path) -> None:
     assert len(rows) == 169
     assert sum(row["frames"] == 6 for row in rows) == 48
     assert pixelprune("verify", tmp_path / "out").returncode == 0
+
+
+def test_requests(corpus: Path) -> None:
+    """Lines as people have them, one file behind the other; all of them are answered."""
+    folder = corpus.parent / "cases" / "requests"
+    if not folder.is_dir():
+        pytest.skip("there are no cases/requests beside the corpus")
+    names = ("same-ids", "nulls-and-floats", "line-separator", "data-url", "openai-batch")
+    text = b"".join((folder / f"{name}.jsonl").read_bytes() for name in names)
+    options = ("--max-new-tokens", "4", "--device", "cpu", "--format", "jsonl")
+    done = pixelprune("infer", "--requests", "-", *options, stdin=text, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()  # at all that may end a line
+    rows = {row["custom_id"]: row for row in map(json.loads, lines)}
+    assert list(rows) == ["line-2", "line-2~2", "x", "x~2", "n1", "u", "d", "b1", "b2"]
+    assert b"named like earlier ones" in done.stderr
+    assert rows["u"]["prompt"] == "first\u2028second\x85third"
+    assert len(rows["d"]["image_id"]) < 80 and rows["d"]["image_id"] == rows["b1"]["image_id"]
+    assert (rows["b1"]["prompt"], rows["b2"]["prompt"]) == ("Before.\nAfter?", "What colour?")
+    assert {(row["fitted_width"], row["fitted_height"]) for row in rows.values()} == {(96, 64)}
