@@ -232,3 +232,13 @@ def test_lines_of_any_length() -> None:
     lines = b"short\n\n" + b"x" * 50 + b"\nlast"
     assert list(numbered_lines(io.BytesIO(lines), 20)) == [(1, b"short\n"), (3, None), (4, b"last")]
     assert parse_request(None, 3, ImageFolder("")).fault == "line 3: it has more than 256 MB"
+
+
+def test_what_shells_put_before_the_first_line(tmp_path: Path) -> None:
+    text = '{"prompt": "x"}\n{"prompt": "y"}\n'
+    path = tmp_path / "r.jsonl"
+    path.write_text(text, encoding="utf-8-sig")
+    assert [(one.prompt, one.fault) for one in RequestFile(str(path))] == [("x", None), ("y", None)]
+    path.write_text(text, encoding="utf-16")
+    with pytest.raises(UsageError, match="write them as UTF-8"):
+        list(RequestFile(str(path)))
