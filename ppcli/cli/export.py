@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose
+from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
 from ppcli.errors import ExitCode
 from ppcli.vlm.choices import Dtype, Weights
 
@@ -46,6 +46,9 @@ def export(
     terminal = Terminal(quiet, verbose, log_format)
     folder, source = checkpoint_folder(model, revision, terminal.draws)
     with steps(terminal, "tensors") as on_tensor:
-        Export(folder, dtype.value, source, weights, on_tensor).write(out_dir, overwrite)
+        made = Export(folder, dtype.value, source, weights, on_tensor)
+        for warning in made.warnings:
+            logger.warning("%s: %s", source, warning)
+        made.write(out_dir, overwrite)
     terminal.say(f"written to {out_dir}")
     return ExitCode.OK

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from ppcli.imaging.presets import Preset
 from ppcli.vlm.config import CONFIG
 from ppcli.vlm.processor import PREPROCESSOR
-from ppcli.vlm.prompts import TEMPLATE, TOKENIZER
+from ppcli.vlm.prompts import TEMPLATE
+from ppcli.vlm.tokenizer import TOKENIZER
 
 SPECIAL_TOKENS = (
     "<|im_start|>",

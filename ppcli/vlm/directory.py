@@ -13,13 +13,8 @@ from ppcli.vlm.config import CONFIG, ModelConfig
 from ppcli.vlm.files import check_plain, check_regular, check_settings, read_json
 from ppcli.vlm.generation import GENERATION, Generation, generation_of
 from ppcli.vlm.processor import PREPROCESSOR, PROCESSOR, image_preset
-from ppcli.vlm.prompts import (
-    TEMPLATE,
-    TEMPLATE_JSON,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    Prompter,
-)
+from ppcli.vlm.prompts import TEMPLATE, TEMPLATE_JSON, Prompter
+from ppcli.vlm.tokenizer import TOKENIZER_FILES
 
 MANIFEST = "pixelprune.json"
 VISION, DECODER = "vision.onnx", "decoder.onnx"
@@ -28,8 +23,7 @@ SMALL_MODEL = os.path.join(os.path.dirname(os.path.dirname(__file__)), "small_mo
 SETTINGS = (  # of a checkpoint; a model directory has copies of them
     CONFIG,
     GENERATION,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
+    *TOKENIZER_FILES,
     TEMPLATE,
     TEMPLATE_JSON,
     PREPROCESSOR,

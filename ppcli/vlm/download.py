@@ -14,7 +14,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_ba
 
 from ppcli.errors import ModelError
 
-_FILES = ["*.json", "*.safetensors", "*.jinja"]
+_FILES = ["*.json", "*.safetensors", "*.jinja", "merges.txt"]
 
 
 def checkpoint_folder(

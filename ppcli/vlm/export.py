@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Protocol
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from ppcli.errors import ModelError, OutputError, UsageError
+from ppcli.errors import OutputError
 from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, writing
 from ppcli.vlm.checkpoint import Checkpoint
 from ppcli.vlm.choices import Weights
@@ -28,7 +28,8 @@ from ppcli.vlm.files import check_settings
 from ppcli.vlm.generation import generation_of
 from ppcli.vlm.graph import GraphBuilder, WeightFile
 from ppcli.vlm.processor import image_preset
-from ppcli.vlm.prompts import Prompter, message_of
+from ppcli.vlm.prompts import Prompter
+from ppcli.vlm.trial import try_prompts
 from ppcli.vlm.vision_graph import vision_model, vision_shapes
 
 _BITS = {Weights.FLOAT: None, Weights.INT8: 8, Weights.INT4: 4}
@@ -62,6 +63,8 @@ class Export:
         matrices: of the language model: float, or rounded to int8 or int4.
         on_tensor: told of each tensor: how many are done, and how many there are.
         tensors: where the weights come from; None for those of the checkpoint.
+        config: of the model.
+        warnings: a sentence for each thing that a user should know of the checkpoint.
 
     Raises:
         ModelError: when the checkpoint is not supported, or not whole.
@@ -74,6 +77,7 @@ class Export:
     on_tensor: Callable[[int, int], None] = lambda done, total: None
     tensors: Tensors | None = None
     config: ModelConfig = field(init=False)
+    warnings: tuple[str, ...] = field(init=False)
     _weights: Tensors = field(init=False)
     _tensors: int = field(init=False)
     _done: int = field(default=0, init=False)
@@ -82,14 +86,10 @@ class Export:
         check_settings(self.checkpoint, SETTINGS)
         self.config = ModelConfig.read(self.checkpoint)
         image_preset(self.checkpoint, self.config.vision)
-        generation_of(self.checkpoint, self.config.end_tokens)
+        generation = generation_of(self.checkpoint, self.config.end_tokens)
         prompter = Prompter(self.checkpoint)
-        _try_template(prompter, self.checkpoint)
-        if not prompter.has(self.config.image_token):
-            raise ModelError(
-                f"the tokenizer of {self.checkpoint} has no token {self.config.image_token}, "
-                "which stands for images"
-            )
+        told = try_prompts(self.checkpoint, prompter, self.config, generation)
+        self.warnings = (*prompter.warnings, *told)
         self._weights = self.tensors or Checkpoint(self.checkpoint)
         shapes = vision_shapes(self.config.vision) | decoder_shapes(self.config)
         self._weights.check(shapes)
@@ -150,14 +150,6 @@ class Export:
 
         _write(out, data, manifest, write_weights)
         _write(out, name, manifest, lambda file: file.write(models[0].SerializeToString()))
-
-
-def _try_template(prompter: Prompter, checkpoint: str) -> None:
-    """See now, rather than at the first request, that the chat template works."""
-    try:
-        prompter.ids(message_of("?", 1))
-    except UsageError as error:
-        raise ModelError(f"{checkpoint}: {error}") from error
 
 
 def _write(

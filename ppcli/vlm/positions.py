@@ -95,10 +95,16 @@ def token_places(ids: Sequence[int], image_token: int, keeps: Sequence[Mask]) ->
     Raises:
         UsageError: when the prompt does not have one image token for each image.
     """
-    if list(ids).count(image_token) != len(keeps):
+    found, wanted = list(ids).count(image_token), len(keeps)
+    if found > wanted:
         raise UsageError(
-            f"the prompt holds {list(ids).count(image_token)} image tokens for "
-            f"{len(keeps)} images; leave them out of the text, they are added"
+            f"the prompt holds {found} image tokens for {wanted} images; leave them out of the "
+            "text, they are added"
+        )
+    if found < wanted:
+        raise UsageError(
+            f"the chat template of the model writes {found} image tokens for {wanted} images, so "
+            "that not all would be seen; try them one by one, or another model"
         )
     images = iter(keeps)
     out_ids: list[Integers] = []

@@ -1,23 +1,19 @@
 """From a message to token ids and back: the chat template and the tokenizer of a model."""
 
-import json
 import os
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import Tokenizer
+from ppcli.errors import ModelError, UsageError, bounded
+from ppcli.vlm.files import check_regular, read_json
+from ppcli.vlm.rendering import renderer_of
+from ppcli.vlm.tokenizer import TOKENIZER_CONFIG, Tokens
 
-from ppcli.errors import ModelError, UsageError
-from ppcli.vlm.files import read_json
-
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE, TEMPLATE_JSON = "chat_template.jinja", "chat_template.json"
+_PROCESSOR = "processor_config.json"
 _KEY = "chat_template"
+_MOST_TEMPLATE_BYTES = 4 << 20
 
 Message = dict[str, Any]
 
@@ -65,20 +61,30 @@ class Prompter:
     Args of the constructor:
         folder: a checkpoint or a model directory.
 
+    Attributes:
+        warnings: a sentence for each thing that its files say and that is not followed.
+
     Raises:
         ModelError: when the tokenizer or the chat template is missing or cannot be read.
     """
 
     def __init__(self, folder: str) -> None:
-        self._tokenizer = _tokenizer(folder)
-        self._config = read_json(os.path.join(folder, TOKENIZER_CONFIG)) or {}
-        self._template = _compiled(_template(folder, self._config), folder)
+        render = renderer_of(_template(folder))  # its process starts while the tokenizer is read
+        tokens = Tokens(folder)
+        try:
+            render.check()
+        except UsageError as error:
+            raise ModelError(f"{folder}: the chat template makes no sense: {error}") from error
+        self._render, self._tokenizer = render, tokens.tokenizer
+        self._given: Message = {"tools": None, "documents": None, "add_generation_prompt": True}
+        self._given |= tokens.special
+        self.warnings = tuple(tokens.warnings)
 
     def ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of messages, up to where the answer begins; one image token an image.
 
         Raises:
-            UsageError: when the template refuses the messages.
+            UsageError: when the template refuses the messages, or takes too much for them.
         """
         return self.encoded(self.text(messages))
 
@@ -91,15 +97,9 @@ class Prompter:
         """The messages as the template writes them.
 
         Raises:
-            UsageError: when the template refuses them.
+            UsageError: when the template refuses them, or takes too much for them.
         """
-        try:
-            text: str = self._template.render(
-                messages=messages, add_generation_prompt=True, **_special_tokens(self._config)
-            )
-        except Exception as error:  # a template is a program of somebody else
-            raise UsageError(f"the chat template refuses the message: {error}") from error
-        return text
+        return self._render({"messages": list(messages), **self._given})
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:
@@ -123,66 +123,47 @@ class Prompter:
         """Whether the tokenizer knows a token of this id."""
         return self._tokenizer.id_to_token(token) is not None
 
-
-def _tokenizer(folder: str) -> Any:  # noqa: ANN401
-    path = os.path.join(folder, TOKENIZER)
-    if not os.path.exists(path):
-        raise ModelError(f"{folder} has no {TOKENIZER}")
-    try:
-        tokenizer = Tokenizer.from_file(path)
-    except Exception as error:  # the library raises nothing more special
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
+    def word(self, token: int) -> str:
+        """A token as the tokenizer writes it, fit to be shown."""
+        return bounded(str(self._tokenizer.id_to_token(token)))
 
 
-def _template(folder: str, config: dict[str, Any]) -> str:
-    """The chat template, wherever it lies: a file of its own wins."""
-    try:
-        with open(os.path.join(folder, TEMPLATE), encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        pass
-    found = (read_json(os.path.join(folder, TEMPLATE_JSON)) or config).get(_KEY)
-    if isinstance(found, list):  # several by name
-        by_name = {one["name"]: one["template"] for one in found}
-        found = by_name.get("default")
-    if not isinstance(found, str):
+def _template(folder: str) -> str:
+    """The chat template, wherever it lies; that of the tokenizer counts where there is no other."""
+    own = dict(_templates(folder))
+    if len(set(own.values())) > 1:
+        raise ModelError(
+            f"{folder}: the chat templates in {' and '.join(own)} differ; leave only the one that "
+            "is meant"
+        )
+    found = next(iter(own.values()), None)
+    if found is None:
+        found = _default(read_json(os.path.join(folder, TOKENIZER_CONFIG)) or {})
+    if found is None:
         raise ModelError(f"{folder} has no chat template ({TEMPLATE}, or one in its tokenizer)")
     return found
 
 
-def _compiled(template: str, folder: str) -> Any:  # noqa: ANN401
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
-    try:
-        return environment.from_string(template)
-    except TemplateError as error:
-        raise ModelError(f"{folder}: the chat template makes no sense: {error}") from error
+def _templates(folder: str) -> Iterator[tuple[str, str]]:
+    path = os.path.join(folder, TEMPLATE)
+    if check_regular(path, _MOST_TEMPLATE_BYTES):
+        try:
+            with open(path, encoding="utf-8") as file:
+                yield TEMPLATE, file.read()
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read: {error}") from error
+    for name in (TEMPLATE_JSON, _PROCESSOR):
+        found = _default(read_json(os.path.join(folder, name)) or {})
+        if found is not None:
+            yield name, found
 
 
-def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:  # noqa: ANN401
-    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _now(pattern: str) -> str:
-    return datetime.now().strftime(pattern)
-
-
-def _special_tokens(config: dict[str, Any]) -> dict[str, str]:
-    """`bos_token` and its like, written as text or as an object with its content."""
-    tokens = {}
-    for name, value in config.items():
-        if name.endswith("_token"):
-            text = value.get("content") if isinstance(value, dict) else value
-            if isinstance(text, str):
-                tokens[name] = text
-    return tokens
+def _default(config: dict[str, Any]) -> str | None:
+    """The template in a file of JSON: the only one, or that of several which is the default."""
+    found = config.get(_KEY)
+    if isinstance(found, list):
+        named = [one for one in found if isinstance(one, dict) and one.get("name") == "default"]
+        found = named[-1].get("template") if named else None
+    elif isinstance(found, dict):
+        found = found.get("default")
+    return found if isinstance(found, str) else None

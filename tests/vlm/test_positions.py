@@ -69,7 +69,9 @@ def test_tokens_keep_the_places_of_the_whole_prompt(images, texts: list[int]) ->
     assert np.array_equal(np.flatnonzero(ours.ids == IMAGE), ours.visual)
 
 
-@pytest.mark.parametrize("images", [0, 2])
-def test_a_prompt_that_speaks_of_other_images_is_refused(images: int) -> None:
-    with pytest.raises(UsageError, match=f"1 image tokens for {images} images"):
+@pytest.mark.parametrize(
+    ("images", "advice"), [(0, "leave them out of the text"), (2, "try them one by one")]
+)
+def test_a_prompt_that_speaks_of_other_images_is_refused(images: int, advice: str) -> None:
+    with pytest.raises(UsageError, match=f"1 image tokens for {images} images.*{advice}"):
         token_places([1, IMAGE, 2], IMAGE, [np.ones((1, 1), bool)] * images)

@@ -131,6 +131,7 @@ def test_what_a_tokenizer_must_have(tmp_path) -> None:
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(ModelError, match="no chat template"):
         Prompter(str(tmp_path))
+    (tmp_path / "chat_template.jinja").write_text(TEMPLATE)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
         Prompter(str(tmp_path))
