@@ -12,8 +12,8 @@ _FAR_FROM_A_LEVEL = 0.01
 def pixel_values(tiles: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:
     """Normalised patches in merge-block order, as the Qwen-VL processors make them.
 
-    Each value is (x/255 − mean)/std, in float32 and in this order; the still image is repeated
-    over the temporal axis (DESIGN section 4).
+    Each value is (x/255 − mean)/std, in float32 and in this order, or with another factor of the
+    preset; the still image is repeated over the temporal axis (DESIGN section 4).
 
     Args:
         tiles: RGB uint8 (tiles, P·M, P·M, 3), row-major in their image.
@@ -26,7 +26,7 @@ def pixel_values(tiles: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32
     p, m, t = preset.patch_size, preset.merge_size, preset.temporal_patch_size
     count = len(tiles)
     mean, std = np.array(preset.mean, dtype=np.float32), np.array(preset.std, dtype=np.float32)
-    levels = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
+    levels = (np.arange(256)[:, None] * preset.rescale_factor).astype(np.float32)
     table: NDArray[np.float32] = (levels - mean) / std
     blocks = tiles.reshape(count, m, p, m, p, 3).transpose(0, 1, 3, 5, 2, 4)
     values = np.empty((count, m, m, 3, t, p, p), dtype=np.float32)
@@ -58,7 +58,7 @@ def raster_of(
     first = values.reshape(rows, columns, m, m, 3, t, p, p)[:, :, :, :, :, 0]
     apart = first.transpose(0, 2, 5, 1, 3, 6, 4)
     mean, std = np.array(preset.mean, dtype=np.float32), np.array(preset.std, dtype=np.float32)
-    levels = (apart * std + mean) * np.float32(255)
+    levels = (apart * std + mean) / np.float32(preset.rescale_factor)
     nearest = np.rint(levels)
     near = np.abs(levels - nearest) < _FAR_FROM_A_LEVEL
     if not (near & (nearest >= 0) & (nearest <= 255)).all():

@@ -17,8 +17,9 @@ class Preset:
         temporal_patch_size: how often a still image is repeated over time.
         min_pixels: smaller images are enlarged.
         max_pixels: larger images are reduced.
-        mean: of each channel, of values in [0, 1].
+        mean: of each channel, of values in [0, 1] mostly.
         std: of each channel.
+        rescale_factor: of a level in [0, 255], what makes it a value of those.
     """
 
     patch_size: int
@@ -28,6 +29,7 @@ class Preset:
     max_pixels: int
     mean: Triple
     std: Triple
+    rescale_factor: float = 1 / 255
 
 
 PRESETS = {

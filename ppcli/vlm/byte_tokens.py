@@ -35,6 +35,8 @@ def write_settings(folder: str, config: dict[str, Any], template: str, preset: P
         f"image_{name}" if name in ("mean", "std") else name: value
         for name, value in asdict(preset).items()
     }
+    if preset.rescale_factor == 1 / 255:
+        del numbers["rescale_factor"]  # it is so without a word
     texts = {
         CONFIG: json.dumps(config),
         PREPROCESSOR: json.dumps(numbers),

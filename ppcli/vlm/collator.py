@@ -13,6 +13,7 @@ from ppcli.errors import UsageError
 from ppcli.imaging.pixels import raster_of
 from ppcli.imaging.presets import Preset
 from ppcli.vlm.positions import PatchPlaces, patch_places, token_places
+from ppcli.vlm.processor import NORMALISATION, normalisation
 from ppcli.vlm.transformers_check import check_transformers
 
 if TYPE_CHECKING:
@@ -91,14 +92,20 @@ class PrunedCollator:
         if config.model_type != _MODEL:
             raise UsageError(f"only {_MODEL} is trained on pruned patches, not {config.model_type}")
         images = getattr(processor, "image_processor", processor)
+        named = {name: getattr(images, name, None) for name in NORMALISATION}
+        try:
+            mean, std, factor = normalisation(named)
+        except ValueError as error:
+            raise UsageError(f"the processor's {error}") from error
         self._preset = Preset(
             images.patch_size,
             images.merge_size,
             images.temporal_patch_size,
             1,
             1,
-            tuple(images.image_mean),
-            tuple(images.image_std),
+            mean,
+            std,
+            factor,
         )
         vision = config.vision_config
         cut = (images.patch_size, images.merge_size, images.temporal_patch_size)

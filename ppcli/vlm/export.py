@@ -27,7 +27,7 @@ from ppcli.vlm.directory import (
 from ppcli.vlm.files import check_settings
 from ppcli.vlm.generation import generation_of
 from ppcli.vlm.graph import GraphBuilder, WeightFile
-from ppcli.vlm.processor import image_preset
+from ppcli.vlm.processor import image_preset, processor_warnings
 from ppcli.vlm.prompts import Prompter
 from ppcli.vlm.trial import try_prompts
 from ppcli.vlm.vision_graph import vision_model, vision_shapes
@@ -89,6 +89,7 @@ class Export:
         generation = generation_of(self.checkpoint, self.config.end_tokens)
         prompter = Prompter(self.checkpoint)
         told = try_prompts(self.checkpoint, prompter, self.config, generation)
+        told += processor_warnings(self.checkpoint)
         self.warnings = (*prompter.warnings, *told)
         self._weights = self.tensors or Checkpoint(self.checkpoint)
         shapes = vision_shapes(self.config.vision) | decoder_shapes(self.config)
