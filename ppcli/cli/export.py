@@ -6,7 +6,7 @@ import typer
 
 from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
 from ppcli.errors import ExitCode
-from ppcli.vlm.choices import Dtype, Weights
+from ppcli.vlm.choices import Dtype, Head, Weights
 
 
 def export(
@@ -26,6 +26,12 @@ def export(
         Weights,
         typer.Option(help="Of the language model: as they are, or rounded to 8 or 4 bits."),
     ] = Weights.FLOAT,
+    head: Annotated[
+        Head | None,
+        typer.Option(
+            help="Which matrix gives the logits, if the checkpoint says tied and holds another."
+        ),
+    ] = None,
     revision: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Branch, tag or commit of a name on the hub."),
@@ -46,7 +52,7 @@ def export(
     terminal = Terminal(quiet, verbose, log_format)
     folder, source = checkpoint_folder(model, revision, terminal.draws)
     with steps(terminal, "tensors") as on_tensor:
-        made = Export(folder, dtype.value, source, weights, on_tensor)
+        made = Export(folder, dtype.value, source, weights, on_tensor, head=head)
         for warning in made.warnings:
             logger.warning("%s: %s", source, warning)
         made.write(out_dir, overwrite)

@@ -1,9 +1,8 @@
 """The weights of a checkpoint folder, in one safetensors file or in many."""
 
-import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from ppcli.errors import ModelError
+from ppcli.errors import ModelError, bounded
 from ppcli.vlm.files import check_plain, check_regular, read_json
 
 _INDEX, _SINGLE, _ADAPTER = (
@@ -25,7 +24,6 @@ _TYPES = ("F32", "F16", "BF16")
 _WRAPPED = re.compile(r"(?:(?:model|module|_orig_mod)\.)*((?:visual|language_model|lm_head)\..+)")
 _COMPUTED = ("rotary_emb.inv_freq", "position_ids")
 _ROWS_AT_ONCE = 4096
-logger = logging.getLogger("pixelprune")
 
 
 class Checkpoint:
@@ -34,6 +32,11 @@ class Checkpoint:
     Names are those of the whole model, `model.visual.…`, `model.language_model.…` and `lm_head.…`,
     also where the file has those of its inner part (`visual.…`) or of a wrapper (`model.model.…`).
 
+    Attributes:
+        folder: where it lies.
+        files: that hold its weights.
+        warnings: sentences for people, where it is in doubt which files are meant.
+
     Raises:
         ModelError: when the folder has no weights, a file of them is missing or cut short, or a
             tensor is there twice.
@@ -41,7 +44,7 @@ class Checkpoint:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.files = _weight_files(folder)
+        self.files, self.warnings = _weight_files(folder)
         self._open: dict[str, Any] = {}
         self._place: dict[str, tuple[str, str]] = {}
         for path in self.files:
@@ -64,7 +67,7 @@ class Checkpoint:
         }
 
     def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """See that all these tensors are there, in these shapes; what else is there is told.
+        """See that all these tensors are there, in these shapes.
 
         Raises:
             ModelError: naming those that are not.
@@ -82,8 +85,11 @@ class Checkpoint:
                 wrong.append(f"{name} (its type {kind} is not supported)")
         if wrong:
             raise ModelError(f"{self.folder} has misshapen tensors: {_some(wrong)}")
-        unused = [name for name in self._place if name not in shapes]
-        self._tell_unused([name for name in unused if not name.endswith(_COMPUTED)])
+
+    def unused(self, used: Collection[str]) -> str:
+        """Names of tensors that are there and not used, but for what can be computed."""
+        names = [name for name in self._place if name not in used]
+        return _some([name for name in names if not name.endswith(_COMPUTED)])
 
     def tensor(self, name: str) -> NDArray[Any]:
         """One tensor, as it is stored: float32, float16 or bfloat16.
@@ -97,7 +103,7 @@ class Checkpoint:
             return np.ascontiguousarray(tensor)
 
     def same(self, name: str, other: str) -> bool:
-        """Whether two tensors hold the same numbers; they are read in parts.
+        """Whether two matrices hold the same numbers; they are read in parts.
 
         Raises:
             ModelError: when one cannot be read.
@@ -108,7 +114,7 @@ class Checkpoint:
             return False
         with _explained(self._place[name][0]):
             for start in range(0, shape[0] if shape else 0, _ROWS_AT_ONCE):
-                rows = slice(start, start + _ROWS_AT_ONCE)
+                rows = slice(start, min(start + _ROWS_AT_ONCE, shape[0]))
                 if not np.array_equal(_numbers(ours[rows]), _numbers(theirs[rows])):
                     return False
         return True
@@ -136,38 +142,28 @@ class Checkpoint:
         with _explained(path):
             return self._open[path].get_slice(stored)
 
-    def _tell_unused(self, names: list[str]) -> None:
-        if names:
-            logger.warning(
-                "%s has tensors that the model of its configuration does not use: %s",
-                self.folder,
-                _some(names),
-            )
 
-
-def _weight_files(folder: str) -> list[str]:
+def _weight_files(folder: str) -> tuple[list[str], list[str]]:
+    """The files that hold the weights, and sentences that tell of doubts."""
     if check_regular(os.path.join(folder, _ADAPTER)):
         raise ModelError(
             f"{folder} holds an adapter ({_ADAPTER}); merge it into its model "
             "(merge_and_unload in peft), and export that"
         )
+    told = []
     names = _named_by_index(folder)
     if check_regular(os.path.join(folder, _SINGLE)) and _SINGLE not in (names or ()):
         if names:
-            logger.warning(
-                "%s has %s and an index of other files; %s is exported, which transformers takes "
-                "too, while other programs take those of the index: %s",
-                folder,
-                _SINGLE,
-                _SINGLE,
-                _some(names),
+            told.append(
+                f"{_SINGLE} is exported, which transformers takes too, while other programs take "
+                f"the files that {_INDEX} names: {_some(names)}"
             )
         names = [_SINGLE]
     if names is None:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
     if not names:
         raise ModelError(f"{folder} is not a checkpoint: it has no {_SUFFIX} files")
-    return [os.path.join(folder, name) for name in names]
+    return [os.path.join(folder, name) for name in names], told
 
 
 def _named_by_index(folder: str) -> list[str] | None:
@@ -203,4 +199,5 @@ def _by(shape: tuple[int, ...]) -> str:
 
 def _some(names: list[str], most: int = 5) -> str:
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f", and {rest} more" if rest > 0 else "")
+    listed = ", ".join(bounded(name) for name in names[:most])
+    return listed + (f", and {rest} more" if rest > 0 else "")

@@ -21,6 +21,13 @@ class Weights(StrEnum):
     INT4 = "int4"
 
 
+class Head(StrEnum):
+    """Where logits come from, if a checkpoint contradicts itself."""
+
+    TIED = "tied"
+    OWN = "own"
+
+
 class Dtype(StrEnum):
     """The type of a model's weights and activations."""
 

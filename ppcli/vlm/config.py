@@ -4,17 +4,19 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ppcli.errors import ModelError
+from ppcli.errors import ModelError, bounded
 from ppcli.vlm.files import read_json
+from ppcli.vlm.rope import Rope, Yarn, refuse_at_the_top, rope_of
+from ppcli.vlm.section import Section
 
 ARCHITECTURES = ("Qwen3VLForConditionalGeneration",)
 MODEL_TYPE = "qwen3_vl"
 CONFIG = "config.json"
 _INNER = "Qwen3VLModel"  # what it saves has the names of its tensors without `model.`
 _ACTIVATIONS = {"vision": ("gelu_pytorch_tanh", "gelu"), "text": ("silu",)}
-_ROPE_TYPES = ("default", "mrope", "axial")
-_DEFAULT_MROPE_SECTION = [24, 20, 20]
-_VISION_THETA = 10_000.0
+_MROPE_SECTION, _HEAD_SIZE, _KV_HEADS = (24, 20, 20), 128, 32  # where none is written
+_MOST_LAYERS, _MOST_SIZE, _MOST_SIDE = 1000, 1 << 24, 1 << 10
+_VISION_THETA, _COLOURS = 10_000.0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class TextConfig:
     attention_bias: bool
     max_positions: int
     tied: bool
+    yarn: Yarn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,8 @@ class ModelConfig:
             raise ModelError(f"{folder} is not a checkpoint: it has no {CONFIG}")
         try:
             return cls.from_json(text)
-        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise ModelError(f"{path}: {what}") from error
+        except (ModelError, ValueError, OverflowError) as error:
+            raise ModelError(f"{path}: {error}") from error
 
     @classmethod
     def from_json(cls, text: dict[str, Any]) -> "ModelConfig":
@@ -109,15 +111,40 @@ class ModelConfig:
 
         Raises:
             ModelError: for a model that is not supported.
-            KeyError, TypeError, ValueError: for values that are missing or make no sense.
+            ValueError: for values that are missing or make no sense.
         """
         _refuse_other_architectures(text)
-        vision, language = text["vision_config"], text["text_config"]
-        tied = text.get("tie_word_embeddings", language.get("tie_word_embeddings", False))
-        ends = text.get("eos_token_id", language.get("eos_token_id"))
-        return cls(
-            _vision(vision), _language(language, bool(tied)), text["image_token_id"], ids(ends)
+        vision = Section.of("vision_config", text.get("vision_config"))
+        language = Section.of("text_config", text.get("text_config"))
+        refuse_at_the_top(text, language.values)
+        ends = text.get("eos_token_id")
+        config = cls(
+            _vision(vision),
+            _language(language, any(ties(text)[:1])),
+            _image_token(text),
+            ids(language.get("eos_token_id") if ends is None else ends),
         )
+        if config.vision.out_hidden_size != config.text.hidden_size:
+            raise ValueError("out_hidden_size of vision_config is not hidden_size of text_config")
+        return config
+
+
+def ties(text: dict[str, Any]) -> list[bool]:
+    """What a `config.json` says of the head, whether it is the embedding: what counts comes first.
+
+    Raises:
+        ValueError: when it is neither yes nor no.
+    """
+    sections = Section("", text), Section.of("text_config", text.get("text_config"))
+    key = "tie_word_embeddings"
+    return [one.flag(key, False) for one in sections if one.get(key) is not None]
+
+
+def _image_token(text: dict[str, Any]) -> int:
+    token = text.get("image_token_id")
+    if type(token) is not int or token < 0:
+        raise ValueError("image_token_id is missing, or no id of a token")
+    return token
 
 
 def ids(value: Any) -> tuple[int, ...]:  # noqa: ANN401
@@ -142,78 +169,107 @@ def _refuse_other_architectures(text: dict[str, Any]) -> None:
         raise ModelError("architectures is to be a list of names")
     if named and named[0] not in (*ARCHITECTURES, _INNER):
         raise ModelError(
-            f"the architecture {named[0]} is not supported; supported: {', '.join(ARCHITECTURES)}"
+            f"the architecture {bounded(named[0])} is not supported; "
+            f"supported: {', '.join(ARCHITECTURES)}"
         )
     if kind != MODEL_TYPE and not (named and kind is None):
-        raise ModelError(f"the model type {kind} is not supported; supported: {MODEL_TYPE}")
+        raise ModelError(
+            f"the model type {bounded(str(kind))} is not supported; supported: {MODEL_TYPE}"
+        )
 
 
-def _vision(text: dict[str, Any]) -> VisionConfig:
-    rope = _rope(text)
+def _vision(section: Section) -> VisionConfig:
+    depth = _aliased(section, "depth", "num_hidden_layers", _MOST_LAYERS)
+    heads = _aliased(section, "num_heads", "num_attention_heads", _MOST_SIZE)
     config = VisionConfig(
-        depth=text["depth"],
-        hidden_size=text["hidden_size"],
-        intermediate_size=text["intermediate_size"],
-        num_heads=text["num_heads"],
-        in_channels=text.get("in_channels", 3),
-        patch_size=text["patch_size"],
-        merge_size=text["spatial_merge_size"],
-        temporal_patch_size=text["temporal_patch_size"],
-        out_hidden_size=text["out_hidden_size"],
-        num_position_embeddings=text["num_position_embeddings"],
-        deepstack=tuple(text["deepstack_visual_indexes"]),
-        rope_theta=float(rope.get("rope_theta", _VISION_THETA)),
-        activation=_activation("vision", text),
+        depth=depth,
+        hidden_size=section.integer("hidden_size", most=_MOST_SIZE),
+        intermediate_size=section.integer("intermediate_size", most=_MOST_SIZE),
+        num_heads=heads,
+        in_channels=section.integer("in_channels", _COLOURS, _COLOURS),
+        patch_size=section.integer("patch_size", most=_MOST_SIDE),
+        merge_size=section.integer("spatial_merge_size", most=_MOST_SIDE),
+        temporal_patch_size=section.integer("temporal_patch_size", most=_MOST_SIDE),
+        out_hidden_size=section.integer("out_hidden_size", most=_MOST_SIZE),
+        num_position_embeddings=section.integer("num_position_embeddings", most=_MOST_SIZE),
+        deepstack=section.whole_numbers("deepstack_visual_indexes"),
+        rope_theta=rope_of(section, _VISION_THETA, 0).theta,
+        activation=_activation("vision", section),
     )
+    if config.in_channels != _COLOURS:
+        raise ValueError("in_channels is not 3; images have three colours here")
+    if config.hidden_size % heads or config.head_size % 4:
+        raise ValueError("vision_config.hidden_size is not made of heads of a multiple of 4")
+    if section.get("head_dim") not in (None, config.head_size):
+        raise ValueError("vision_config.head_dim is not hidden_size by num_heads")
     if config.positions_per_side**2 != config.num_position_embeddings:
         raise ValueError("num_position_embeddings is not a square number")
-    if any(not 0 <= layer < config.depth for layer in config.deepstack):
+    if any(layer >= depth for layer in config.deepstack):
         raise ValueError("deepstack_visual_indexes names a layer that is not there")
+    if len(set(config.deepstack)) < len(config.deepstack):
+        raise ValueError("deepstack_visual_indexes names a layer twice")
     return config
 
 
-def _language(text: dict[str, Any], tied: bool) -> TextConfig:
-    rope = _rope(text)
-    theta = rope.get("rope_theta", text.get("rope_theta"))
-    if theta is None:
-        raise KeyError("rope_theta")
-    heads = text["num_attention_heads"]
-    head_size = text.get("head_dim") or text["hidden_size"] // heads
-    section = tuple(rope.get("mrope_section", _DEFAULT_MROPE_SECTION))
-    if sum(section) != head_size // 2:
-        raise ValueError(f"mrope_section {list(section)} does not add up to {head_size // 2}")
-    _activation("text", text)
-    return TextConfig(
-        vocab_size=text["vocab_size"],
-        hidden_size=text["hidden_size"],
-        intermediate_size=text["intermediate_size"],
-        num_layers=text["num_hidden_layers"],
+def _language(section: Section, tied: bool) -> TextConfig:
+    heads = section.integer("num_attention_heads", most=_MOST_SIZE)
+    max_positions = section.integer("max_position_embeddings")
+    rope = rope_of(section, None, max_positions)
+    _activation("text", section)
+    config = TextConfig(
+        vocab_size=section.integer("vocab_size", most=_MOST_SIZE),
+        hidden_size=section.integer("hidden_size", most=_MOST_SIZE),
+        intermediate_size=section.integer("intermediate_size", most=_MOST_SIZE),
+        num_layers=section.integer("num_hidden_layers", most=_MOST_LAYERS),
         num_heads=heads,
-        num_kv_heads=text.get("num_key_value_heads") or heads,
-        head_size=head_size,
-        rms_norm_eps=text["rms_norm_eps"],
-        rope_theta=float(theta),
-        mrope_section=section,
-        attention_bias=bool(text.get("attention_bias", False)),
-        max_positions=text["max_position_embeddings"],
+        num_kv_heads=_kv_heads(section, heads),
+        head_size=section.integer("head_dim", _HEAD_SIZE, _MOST_SIZE),
+        rms_norm_eps=section.number("rms_norm_eps"),
+        rope_theta=rope.theta,
+        mrope_section=_mrope(rope),
+        attention_bias=section.flag("attention_bias", False),
+        max_positions=max_positions,
         tied=tied,
+        yarn=rope.yarn,
     )
+    if sum(config.mrope_section) != config.head_size // 2 or config.head_size % 2:
+        half = config.head_size / 2
+        raise ValueError(f"mrope_section {config.mrope_section} does not add up to {half:g}")
+    if heads % config.num_kv_heads:
+        raise ValueError("num_attention_heads is not a multiple of num_key_value_heads")
+    return config
 
 
-def _rope(text: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the rotary embedding: newer checkpoints say `rope_parameters`."""
-    rope: dict[str, Any] = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in _ROPE_TYPES:
-        raise ModelError(f"rotary embeddings of type {kind} are not supported")
-    if not rope.get("mrope_interleaved", True):
-        raise ModelError("rotary embeddings that are not interleaved are not supported")
-    return rope
+def _kv_heads(section: Section, heads: int) -> int:
+    """Null is as many as there are heads; what is not written is what transformers takes then."""
+    unwritten = _KV_HEADS if "num_key_value_heads" not in section.values else heads
+    return section.integer("num_key_value_heads", unwritten, _MOST_SIZE)
 
 
-def _activation(part: str, text: dict[str, Any]) -> str:
-    name: str = text["hidden_act"]
+def _mrope(rope: Rope) -> tuple[int, int, int]:
+    match rope.section:
+        case None:
+            return _MROPE_SECTION
+        case (time, row, column):
+            return time, row, column
+    raise ValueError("mrope_section is to be three numbers")
+
+
+def _aliased(section: Section, name: str, alias: str, most: int) -> int:
+    """A number that transformers takes under two names."""
+    if section.get(alias) is None:
+        return section.integer(name, most=most)
+    value = section.integer(alias, most=most)
+    if section.get(name) not in (None, value):
+        raise ModelError(f"{section.name} gives two numbers, {name} and {alias}; remove one")
+    return value
+
+
+def _activation(part: str, section: Section) -> str:
+    name = section.get("hidden_act")
     if name not in _ACTIVATIONS[part]:
         known = ", ".join(_ACTIVATIONS[part])
-        raise ModelError(f"the activation {name} is not supported in {part}; supported: {known}")
-    return name
+        raise ModelError(
+            f"the activation {bounded(str(name))} is not supported in {part}; supported: {known}"
+        )
+    return str(name)

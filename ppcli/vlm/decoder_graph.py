@@ -15,10 +15,12 @@ from onnx import TensorProto
 
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.graph import CONTRIB, GraphBuilder
+from ppcli.vlm.rope import speeds
 
 PREFIX = "model.language_model."
 HEAD = "lm_head.weight"
 _EMBEDDING = "embed_tokens.weight"
+EMBEDDING = PREFIX + _EMBEDDING
 
 
 def decoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -26,7 +28,7 @@ def decoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     text = config.text
     hidden, head = text.hidden_size, text.head_size
     shapes: dict[str, tuple[int, ...]] = {
-        PREFIX + _EMBEDDING: (text.vocab_size, hidden),
+        EMBEDDING: (text.vocab_size, hidden),
         PREFIX + "norm.weight": (hidden,),
     }
     if not text.tied:
@@ -119,7 +121,7 @@ class _DecoderBuilder:
         g, tied = self._graph, self._text.tied
         if tied and g.bits is None:
             return g.linear(normed, table)
-        name = PREFIX + _EMBEDDING if tied else HEAD
+        name = EMBEDDING if tied else HEAD
         return g.linear_of(normed, HEAD, self._tensor(name))
 
     def _weight(self, name: str) -> str:
@@ -164,14 +166,21 @@ class _DecoderBuilder:
         axis_of = np.zeros(half, dtype=np.int64)
         for axis in (1, 2):
             axis_of[axis : self._text.mrope_section[axis] * 3 : 3] = axis
-        steps = np.arange(0, 2 * half, 2, dtype=np.float32) / np.float32(2 * half)
-        powers = np.float64(self._text.rope_theta) ** steps.astype(np.float64)
-        speeds = np.float32(1) / powers.astype(np.float32)  # the same on every processor
+        turns = speeds(self._text.rope_theta, 2 * half, self._text.yarn)
         places = g.input("position_ids", TensorProto.INT64, [3, "B", "S"])
         by_token = g.op("Transpose", g.cast(places, TensorProto.FLOAT), perm=[1, 2, 0])
         chosen = g.reshape(g.op("Gather", by_token, g.constant(axis_of), axis=2), -1, half)
-        angles = g.op("Mul", chosen, g.constant(speeds))
-        return g.to_own_type(g.op("Cos", angles)), g.to_own_type(g.op("Sin", angles))
+        angles = g.op("Mul", chosen, g.constant(turns))
+        return self._turned("Cos", angles), self._turned("Sin", angles)
+
+    def _turned(self, kind: str, angles: str) -> str:
+        """Cosines or sines, which YaRN makes larger."""
+        g, yarn = self._graph, self._text.yarn
+        value = g.op(kind, angles)
+        if yarn is not None:
+            factor = np.array(yarn.attention_factor, dtype=np.float32)
+            value = g.op("Mul", value, g.constant(factor))
+        return g.to_own_type(value)
 
     def _deepstack(self) -> list[str]:
         """What is added to the visual tokens after each of the first layers."""

@@ -3,19 +3,20 @@
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, BinaryIO, Protocol
 
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from ppcli.errors import OutputError
+from ppcli.errors import ModelError, OutputError, bounded
 from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, writing
 from ppcli.vlm.checkpoint import Checkpoint
-from ppcli.vlm.choices import Weights
-from ppcli.vlm.config import ModelConfig
-from ppcli.vlm.decoder_graph import decoder_model, decoder_shapes
+from ppcli.vlm.choices import Head, Weights
+from ppcli.vlm.config import CONFIG, ModelConfig, ties
+from ppcli.vlm.config_keys import check_keys
+from ppcli.vlm.decoder_graph import HEAD, decoder_model, decoder_shapes
 from ppcli.vlm.directory import (
     DATA_SUFFIX,
     DECODER,
@@ -24,11 +25,13 @@ from ppcli.vlm.directory import (
     VISION,
     ModelManifest,
 )
-from ppcli.vlm.files import check_settings
+from ppcli.vlm.files import check_settings, read_json
 from ppcli.vlm.generation import generation_of
 from ppcli.vlm.graph import GraphBuilder, WeightFile
+from ppcli.vlm.head import head_is_tied
 from ppcli.vlm.processor import image_preset, processor_warnings
 from ppcli.vlm.prompts import Prompter
+from ppcli.vlm.quantised import refuse_quantised_config, refuse_quantised_tensors
 from ppcli.vlm.trial import try_prompts
 from ppcli.vlm.vision_graph import vision_model, vision_shapes
 
@@ -63,6 +66,7 @@ class Export:
         matrices: of the language model: float, or rounded to int8 or int4.
         on_tensor: told of each tensor: how many are done, and how many there are.
         tensors: where the weights come from; None for those of the checkpoint.
+        head: which matrix gives the logits, should the checkpoint contradict itself.
         config: of the model.
         warnings: a sentence for each thing that a user should know of the checkpoint.
 
@@ -76,25 +80,56 @@ class Export:
     matrices: Weights = Weights.FLOAT
     on_tensor: Callable[[int, int], None] = lambda done, total: None
     tensors: Tensors | None = None
+    head: Head | None = None
     config: ModelConfig = field(init=False)
     warnings: tuple[str, ...] = field(init=False)
+    _text: dict[str, Any] = field(init=False)
     _weights: Tensors = field(init=False)
     _tensors: int = field(init=False)
     _done: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         check_settings(self.checkpoint, SETTINGS)
-        self.config = ModelConfig.read(self.checkpoint)
+        told = self._read_config()
         image_preset(self.checkpoint, self.config.vision)
         generation = generation_of(self.checkpoint, self.config.end_tokens)
         prompter = Prompter(self.checkpoint)
-        told = try_prompts(self.checkpoint, prompter, self.config, generation)
+        told += try_prompts(self.checkpoint, prompter, self.config, generation)
         told += processor_warnings(self.checkpoint)
-        self.warnings = (*prompter.warnings, *told)
-        self._weights = self.tensors or Checkpoint(self.checkpoint)
-        shapes = vision_shapes(self.config.vision) | decoder_shapes(self.config)
+        told += prompter.warnings
+        self._weights = self.tensors or self._checkpoint(told)
+        shapes = self._shapes()
         self._weights.check(shapes)
         self._tensors = len(shapes)
+        self.warnings = tuple(told)
+
+    def _read_config(self) -> list[str]:
+        """Read `config.json`; gives what is to be told of it."""
+        path = os.path.join(self.checkpoint, CONFIG)
+        self._text = read_json(path) or {}
+        refuse_quantised_config(self.checkpoint, self._text)
+        self.config = ModelConfig.read(self.checkpoint)
+        try:
+            passed_over = check_keys(self._text)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+        names = bounded(", ".join(passed_over))
+        return [f"{CONFIG} sets what is not applied: {names}"] if passed_over else []
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return vision_shapes(self.config.vision) | decoder_shapes(self.config)
+
+    def _checkpoint(self, told: list[str]) -> Checkpoint:
+        """The weights of the checkpoint; what is to be told of them is added."""
+        weights = Checkpoint(self.checkpoint)
+        refuse_quantised_tensors(self.checkpoint, weights.types())
+        tied = head_is_tied(weights, ties(self._text), self.head)
+        self.config = replace(self.config, text=replace(self.config.text, tied=tied))
+        told += weights.warnings
+        unused = weights.unused({*self._shapes(), HEAD})
+        if unused:
+            told.append(f"tensors that the model of {CONFIG} does not use: {unused}")
+        return weights
 
     def write(self, out: str, overwrite: bool = False) -> None:
         """Write the model directory; it is whole once its manifest is there.

@@ -8,13 +8,13 @@ apart: they see each other only.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
 from ppcli.vlm.config import VisionConfig
 from ppcli.vlm.graph import CONTRIB, GraphBuilder
+from ppcli.vlm.rope import speeds
 
 PREFIX = "model.visual."
 _NORM_EPSILON = 1e-6
@@ -129,11 +129,9 @@ class _VisionBuilder:
     def _rotations(self, places: str) -> tuple[str, str]:
         """Cosines and sines, float32 (N, head/2): of the row, then of the column."""
         g, half = self._graph, self._config.head_size // 2
-        steps = np.arange(0, half, 2, dtype=np.float32) / np.float32(half)
-        powers = np.float64(self._config.rope_theta) ** steps.astype(np.float64)
-        speeds = np.float32(1) / powers.astype(np.float32)  # the same on every processor
+        turns = speeds(self._config.rope_theta, half)
         turned = g.op("Unsqueeze", g.cast(places, TensorProto.FLOAT), g.integers(2))
-        angles = g.reshape(g.op("Mul", turned, g.constant(speeds)), 0, half)
+        angles = g.reshape(g.op("Mul", turned, g.constant(turns)), 0, half)
         return g.op("Cos", angles), g.op("Sin", angles)
 
     def _block(self, name: str, hidden: str, cos: str, sin: str) -> str:

@@ -190,7 +190,7 @@ def nothing_named(config: dict) -> None:
 
 
 def rope(config: dict) -> None:
-    config["text_config"]["rope_parameters"]["rope_type"] = "yarn"
+    config["text_config"]["rope_parameters"]["rope_type"] = "llama3"
 
 
 def activation(config: dict) -> None:
@@ -232,7 +232,7 @@ def unknown_image_token(config: dict) -> None:
         (architecture_as_text, "architectures is to be a list"),
         (other_type, "the model type qwen3_vl_moe is not supported; supported: qwen3_vl"),
         (nothing_named, "the model type None is not supported"),
-        (rope, "yarn"),
+        (rope, "rotary embeddings of type llama3 are not supported"),
         (activation, r"relu is not supported in text; supported: silu"),
         (no_depth, "depth"),
         (section, "mrope_section"),

@@ -1,0 +1,43 @@
+"""Which matrix gives the logits: the embedding, or one of its own."""
+
+from ppcli.errors import ModelError
+from ppcli.vlm.checkpoint import Checkpoint
+from ppcli.vlm.choices import Head
+from ppcli.vlm.config import CONFIG
+from ppcli.vlm.decoder_graph import EMBEDDING, HEAD
+
+
+def head_is_tied(checkpoint: Checkpoint, said: list[bool], head: Head | None) -> bool:
+    """Whether the logits come from the embedding.
+
+    A flag that says so and a matrix that is there and differs contradict each other, and programs
+    do not agree on which of them counts.
+
+    Args:
+        checkpoint: its weights.
+        said: by its configuration: the flag that counts, and others.
+        head: what was asked for; None goes by the checkpoint.
+
+    Raises:
+        ModelError: when the checkpoint contradicts itself, or lacks what was asked for.
+    """
+    if head is Head.TIED:
+        return True
+    tied = any(said[:1])
+    if HEAD not in checkpoint:
+        if head is Head.OWN or not tied:
+            raise ModelError(
+                f"{checkpoint.folder} has no tensor {HEAD}; with --head tied the logits come from "
+                f"{EMBEDDING}"
+            )
+        return True
+    if head is Head.OWN:
+        return False
+    both = EMBEDDING in checkpoint and any(said)
+    if both and not checkpoint.same(HEAD, EMBEDDING):
+        raise ModelError(
+            f"{checkpoint.folder}: tie_word_embeddings in {CONFIG} says that {HEAD} is "
+            f"{EMBEDDING}, but the weights hold both, and they differ; --head own takes the "
+            "first, as transformers does, --head tied the second"
+        )
+    return tied
