@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from ppcli.cli.options import logger
-from ppcli.errors import ModelError, UsageError
+from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.vlm.engine import Ask
 from ppcli.vlm.generation import GENERATION, Generation
 
@@ -35,7 +35,8 @@ def as_the_model_says(
         ask = _penalised(ask, generation.settings[_PENALTY])
     others = generation.not_applied({_PENALTY, "do_sample", *_OF_DRAWING})
     if others:
-        logger.warning("%s of the model sets %s: not applied", GENERATION, ", ".join(others))
+        names = bounded(", ".join(others))
+        logger.warning("%s of the model sets %s: not applied", GENERATION, names)
     if given is not None:
         _tell_of_drawing(generation, ask, given, requests)
     return ask
@@ -68,7 +69,9 @@ def _tell_of_drawing(
         missing = ["temperature", *missing]
     if missing:
         flags = " ".join(f"{_flag(name)} {wanted.get(name, 1)}" for name in missing)
-        logger.warning("%s of the model asks for sampling; to follow it: %s", GENERATION, flags)
+        logger.warning(
+            "%s of the model asks for sampling; to follow it: %s", GENERATION, bounded(flags)
+        )
 
 
 def _flag(name: str) -> str:

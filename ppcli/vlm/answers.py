@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, bounded
 from ppcli.vlm.choices import Think
 from ppcli.vlm.prompts import Prompter
 from ppcli.vlm.thinking import CLOSING, OPENING, opens_thinking, told_apart
@@ -65,7 +65,7 @@ class AnswerReader:
             within = [one for one in special.keys() - self._shown if one in text and one != text]
             if within:
                 raise UsageError(
-                    f"the stop text {text!r} holds {within[0]}, which answers are without; "
+                    f"the stop text {bounded(text)} holds {within[0]}, which answers are without; "
                     f"name {within[0]} alone, or keep special tokens"
                 )
 
