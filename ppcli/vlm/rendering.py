@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import psutil
 
-from ppcli.errors import UsageError, bounded
+from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.vlm.template import MOST_CHARACTERS, MOST_MEMORY, compiled, rendered
 
 MOST_SECONDS = 3.0  # of a processor; an ordinary template takes a thousandth of one
@@ -28,6 +28,7 @@ _STARTER = (
     "from ppcli.vlm.template import serve; serve()"
 )
 _REFUSED = "the chat template refuses the message"
+_NOT_STARTED = "the process of the chat template cannot be started"
 _TOO_LONG = f"takes more than {MOST_SECONDS:g} seconds"
 _TOO_LARGE = f"takes more than {MOST_MEMORY >> 20} MiB of memory"
 _TOO_MUCH = f"writes more than {MOST_CHARACTERS:,} characters"
@@ -98,7 +99,7 @@ class ChildRenderer:
 
     def _ask(self, question: Callable[["_Child"], str]) -> str:
         with self._lock:
-            if self._child is None or self._child.is_ended:
+            if self._child is None or not self._child.is_usable:
                 self._child = _Child(self._template)
             try:
                 return question(self._child)
@@ -115,23 +116,32 @@ class _Child:
     """The process of one template, and the thread that watches it."""
 
     def __init__(self, template: str) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 nothing of a stranger's is in it
-            [sys.executable, "-I", "-c", _STARTER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 nothing of a stranger's is in it
+                [sys.executable, "-I", "-c", _STARTER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:  # no more processes or files
+            raise ModelError(f"{_NOT_STARTED}: {error.strerror}") from error
+        self._owner = os.getpid()
         self._watch = _Watch(self._process)
-        self._end = weakref.finalize(self, _end, self._process, self._watch)
-        self._is_checked = False
+        self._end = weakref.finalize(self, _end, self._process, self._watch, self._owner)
+        try:
+            self._watch.start()
+        except RuntimeError as error:  # no more threads
+            self._end()
+            raise ModelError(f"{_NOT_STARTED}: {error}") from error
+        self._is_checked = self._is_asked = False
         with suppress(OSError):  # what became of it shows when its answer is read
             self._send([os.path.abspath(one) for one in sys.path])
             self._send(template)
 
     @property
-    def is_ended(self) -> bool:
-        """Whether it was ended just after it had answered."""
-        return self._watch.reason is not None
+    def is_usable(self) -> bool:
+        """Whether it is there still, and ours, and no answer is on its way that nobody read."""
+        return not self._watch.reason and not self._is_asked and self._owner == os.getpid()
 
     def check(self) -> str:
         """See that it is a template."""
@@ -147,6 +157,7 @@ class _Child:
 
     def _answer(self, given: Mapping[str, Any] | None = None) -> str:
         assert self._process.stdout is not None
+        self._is_asked = True
         self._watch.begin()
         try:
             if given is not None:
@@ -156,6 +167,7 @@ class _Child:
             line = b""
         finally:
             self._watch.finish()
+        self._is_asked = False
         if not line.endswith(b"\n"):
             self._end()
             raise _EndedError(self._watch.reason or _DIED)
@@ -186,6 +198,13 @@ class _Watch:
         self._running = 0  # the number of the rendering, 0 between them
         self._renderings = 0
         self.stop = threading.Event()
+
+    def start(self) -> None:
+        """Look on from now on.
+
+        Raises:
+            RuntimeError: when there can be no more threads.
+        """
         threading.Thread(target=self._look_on, daemon=True).start()
 
     def begin(self) -> None:
@@ -226,7 +245,9 @@ def _cpu_seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _end(process: "subprocess.Popen[bytes]", watch: _Watch) -> None:
+def _end(process: "subprocess.Popen[bytes]", watch: _Watch, owner: int) -> None:
+    if os.getpid() != owner:  # a copy of the owner, whose process goes on
+        return
     watch.stop.set()
     process.kill()
     process.wait()

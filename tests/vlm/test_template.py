@@ -1,6 +1,7 @@
 """Chat templates: their world against that of transformers, and what those of strangers do."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -153,6 +154,53 @@ def test_a_process_that_somebody_ends_costs_one_message() -> None:
     with pytest.raises(UsageError, match="ends the process"):
         render({})
     assert render({}) == "ok"
+
+
+def test_an_answer_that_nobody_waited_for_is_never_that_of_another_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when Ctrl-C comes between a message and its answer."""
+    render = ChildRenderer("{{ text }}")
+    assert render({"text": "before"}) == "before"
+
+    class Interrupted:
+        def readline(self, most: int) -> bytes:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(render._child._process, "stdout", Interrupted())
+        render({"text": "lost"})
+    assert render({"text": "after"}) == "after"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_copy_of_the_program_has_a_process_of_its_own() -> None:
+    render = ChildRenderer("{{ text }}")
+    render({"text": "before"})
+    copy = os.fork()
+    if copy == 0:
+        good = render({"text": "copy"}) == "copy"
+        del render
+        os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 0
+    assert render({"text": "after"}) == "after"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_where_there_can_be_no_more_processes() -> None:
+    program = (
+        "import resource; from ppcli.errors import ModelError;"
+        "from ppcli.vlm.rendering import ChildRenderer;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\n"
+        "try: ChildRenderer('ok')\nexcept ModelError as error: print(error)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert said.stdout == (
+        "the process of the chat template cannot be started: Too many open files\n"
+    )
 
 
 def test_a_stop_is_no_slowness() -> None:

@@ -31,11 +31,19 @@ def test_a_sound_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "config", "words"),
     [
-        ("{{ messages[0].role }}", {}, "0 image tokens of 1 images"),
-        (TEMPLATE.replace("<|image_pad|>", "<image>"), {}, "0 image tokens of 1 images"),
+        ("{{ messages[0].role }}", {}, "0 image tokens where there are to be 1"),
+        (
+            TEMPLATE.replace("<|image_pad|>", "<image>"),
+            {},
+            "0 image tokens where there are to be 1",
+        ),
         (TEMPLATE, {"image_token_id": 60}, r"the image token is 60 \(.+\) by image_token_id"),
-        (TEMPLATE.replace("<|image_pad|>", "<|image_pad|>" * 2), {}, "2 image tokens of 1 images"),
-        ("<|image_pad|>", {}, "1 image tokens of 0 images"),
+        (
+            TEMPLATE.replace("<|image_pad|>", "<|image_pad|>" * 2),
+            {},
+            "2 image tokens where there are to be 1",
+        ),
+        ("<|image_pad|>", {}, "1 image tokens where there are to be 0"),
         (TEMPLATE, {"image_token_id": 9999}, "no token 9999"),
         ("{{ raise_exception('no images') }}", {}, "refuses the message: no images"),
         ("{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3, {}, "takes more than"),
@@ -68,7 +76,7 @@ def test_tokens_that_the_model_does_not_have(tmp_path: Path) -> None:
                 "{%- for part in message.content %}", "{%- for part in message.content[-2:] %}"
             ),
             {},
-            "several images will fail: .* 1 image tokens of 2 images",
+            "several images will fail: .* 1 image tokens where there are to be 2",
         ),
         (TEMPLATE, {"eos_token_id": None}, "has an eos_token_id: every answer goes on"),
         (TEMPLATE, {"eos_token_id": [2, 99_999]}, "token 99999, which the model does not have"),
