@@ -52,6 +52,7 @@ class Tokens:
                 self._place(self._of_older_files(), ADDED_TOKENS)
             self.special = self._named()
             self._add()
+            self.tokenizer.encode_special_tokens = bool(self._config.get("split_special_tokens"))
         except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
             raise ModelError(
                 f"{folder}: the tokens that are added to its tokenizer make no sense: "

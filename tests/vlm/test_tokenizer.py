@@ -98,6 +98,10 @@ def nothing_special(files: Files) -> None:
         one["special"] = False
 
 
+def splitting(files: Files) -> None:
+    files["tokenizer_config.json"]["split_special_tokens"] = True
+
+
 def apart(files: Files) -> None:
     """As a tokenizer was saved before there was one file of it."""
     model = files.pop("tokenizer.json")["model"]
@@ -138,6 +142,7 @@ CHANGES: list[Change] = [
     extra_by_name,
     new_end,
     nothing_special,
+    splitting,
     apart,
     apart_with_tokens_of_config,
     apart_with_older_files,
