@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import IntEnum, StrEnum
 
 LONGEST_MESSAGE = 1_000
@@ -192,3 +194,14 @@ def internal_error(error: BaseException) -> ImageError:
         ErrorCode.INTERNAL,
         f"a fault in pixelprune, please report it: {type(error).__name__}: {bounded(str(error))}",
     )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`. Did you mean 'x'?` where a word is nearly one of the known ones; otherwise nothing."""
+    near = get_close_matches(word, list(known), 1)
+    return f". Did you mean '{near[0]}'?" if near else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things whose plural ends in s: `1 image`, `1,200 images`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -19,10 +19,10 @@ _AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
 
 
 class _Terminated(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM arrived, or the terminal has gone."""
 
 
-def _on_sigterm(*_: object) -> None:
+def _on_ending_signal(*_: object) -> None:
     raise _Terminated
 
 
@@ -31,7 +31,10 @@ def under_contract(command: Callable[_Options, ExitCode]) -> Callable[_Options, 
 
     @functools.wraps(command)
     def run(*args: _Options.args, **kwargs: _Options.kwargs) -> None:
-        signal.signal(signal.SIGTERM, _on_sigterm)
+        from ppcli.run.stopping import ending_signals
+
+        for number in ending_signals():
+            signal.signal(number, _on_ending_signal)
         try:
             code = command(*args, **kwargs)
         except PixelpruneError as error:

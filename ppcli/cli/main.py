@@ -9,12 +9,15 @@ from typer.core import TyperCommand
 
 from ppcli.cli.analyze import analyze
 from ppcli.cli.bench import bench
+from ppcli.cli.completion import OPTION, mend_installed
 from ppcli.cli.contract import under_contract
 from ppcli.cli.evaluate import evaluate
 from ppcli.cli.export import export
 from ppcli.cli.infer import infer
 from ppcli.cli.reconstruct import reconstruct
 from ppcli.cli.report import report
+from ppcli.cli.streams import hold_standard_streams, use_utf8
+from ppcli.cli.usage import run_or_explain
 from ppcli.cli.verify import verify
 from ppcli.cli.view import view
 from ppcli.version import __version__
@@ -24,7 +27,6 @@ app = typer.Typer(
     help="Find the repeated patches of documents and screenshots before a vision-language "
     "model sees them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,7 +56,11 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+            "--version",
+            "-V",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -63,18 +69,12 @@ def _root(
 
 def main() -> None:
     """Entry point of the command."""
-    _hold_standard_streams()
+    use_utf8()
+    hold_standard_streams()
     # of the linear algebra that comes with NumPy; each of its threads is one less for a worker
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    app()
-
-
-def _hold_standard_streams() -> None:
-    """Keep the numbers of closed standard streams from going to the next file that is opened."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 for as long as the program runs
+    try:
+        sys.exit(run_or_explain(app))
+    finally:
+        if OPTION in sys.argv[1:]:
+            mend_installed()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
-from ppcli.errors import ExitCode, NothingToDoError
+from ppcli.errors import ExitCode, NothingToDoError, counted
 
 
 def reconstruct(
@@ -38,5 +38,5 @@ def reconstruct(
             logger.warning("%s: %s", rebuilt.image_id, rebuilt.error)
     if not written + failed:
         raise NothingToDoError(f"{dataset} holds no patch sets")
-    terminal.say(f"{written:,} images written to {to}, {failed:,} failed")
+    terminal.say(f"{counted(written, 'image')} written to {to}, {failed:,} failed")
     return ExitCode.INPUTS_FAILED if failed else ExitCode.OK

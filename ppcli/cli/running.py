@@ -70,18 +70,22 @@ class _RowLog:
         self._last: tuple[str | None, str | None] = None, None
 
     def __call__(self, row: MainRow) -> None:
-        named = getattr(row, "custom_id", None)
-        if row.error_code is None:
-            if warning := getattr(row, "warning", None):
-                fields = {"image_id": row.image_id}
-                logger.warning("%s: %s", row.image_id, warning, extra={"fields": fields})
-            tokens = "no image" if row.tokens is None else f"{row.kept} of {row.tokens} tokens kept"
-            logger.debug("%s: %s", named or row.image_id, tokens)
+        names = {"image_id": row.image_id}
+        if (custom_id := getattr(row, "custom_id", None)) is not None:
+            names["custom_id"] = custom_id
+        if row.error_code is not None:
+            self._tell_failure(row, names)
             return
-        this = named or row.image_id, row.error_message
+        if warning := getattr(row, "warning", None):
+            logger.warning("%s: %s", row.image_id, warning, extra={"fields": names})
+        tokens = "no image" if row.tokens is None else f"{row.kept} of {row.tokens} tokens kept"
+        fields = {**names, "tokens": row.tokens, "kept": row.kept}
+        logger.debug("%s: %s", custom_id or row.image_id, tokens, extra={"fields": fields})
+
+    def _tell_failure(self, row: MainRow, names: dict[str, str | None]) -> None:
+        this = names.get("custom_id") or row.image_id, row.error_message
         if isinstance(row, ScoreRow) and row.variant != FULL and this == self._last:
             return
         self._last = this
-        fields = {"image_id": row.image_id, "error_code": row.error_code}
-        fields |= {"custom_id": named} if named is not None else {}
+        fields = {**names, "error_code": row.error_code}
         logger.warning("%s: %s", row.error_code, row.error_message, extra={"fields": fields})

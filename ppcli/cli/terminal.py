@@ -13,21 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from ppcli.cli.options import LogFormat, logger
+from ppcli.cli.usage import wants_json
 from ppcli.errors import bounded
 from ppcli.inputs.listing import Listing
 
 _LONGEST_LINE = 2_000
 _LONGEST_FIELD = 10_000
-
-
-class _Console(Console):
-    """Standard error; when nobody reads it any more, the run goes on in silence."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())
-        os.close(nowhere)
 
 
 class _ConsoleHandler(logging.Handler):
@@ -62,7 +53,7 @@ class Terminal:
     """Standard error as one command uses it."""
 
     def __init__(self, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
-        self.console = _Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False)
         self.quiet = quiet
         self.as_json = log_format is LogFormat.JSON
         logger.handlers = [_ConsoleHandler(self.console, self.as_json)]
@@ -87,10 +78,12 @@ def last_word(message: str, trace: str | None = None) -> None:
     if trace:
         trace = "\n".join(bounded(line, _LONGEST_LINE) for line in trace.splitlines())
     handler = next((one for one in logger.handlers if isinstance(one, _ConsoleHandler)), None)
-    if handler is not None and handler.as_json:
+    if handler is None and wants_json(sys.argv[1:]):
+        Terminal(quiet=False, verbose=False, log_format=LogFormat.JSON)
+    if wants_json(sys.argv[1:]) if handler is None else handler.as_json:
         logger.error("%s", message, extra={"fields": {"trace": trace} if trace else {}})
         return
-    console = _Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False)
     if trace:
         console.print(Text(trace), soft_wrap=True)
     console.print(Text(f"pixelprune: {bounded(message, _LONGEST_LINE)}"), soft_wrap=True)

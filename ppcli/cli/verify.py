@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
-from ppcli.errors import ExitCode
+from ppcli.errors import ExitCode, counted
 
 
 def verify(
@@ -33,17 +33,18 @@ def verify(
         changed = changed_files(path)
         for sentence in changed:
             logger.error("%s", sentence)
-        terminal.say(f"a model directory: {len(changed):,} faults")
+        terminal.say(f"a model directory: {counted(len(changed), 'fault')}")
         return ExitCode.DAMAGED if changed else ExitCode.OK
     report = run_verify(path, data)
     for sentence in report.damage:
         logger.error("%s", sentence)
-    rasters = f", {report.rasters:,} rasters rebuilt" if data else ""
+    rasters = f", {counted(report.rasters, 'raster')} rebuilt" if data else ""
     state = "" if report.finished else "; its run has not come to its end"
     if report.leftovers:
         state += f"; {report.leftovers:,} unfinished files, which resuming removes"
     terminal.say(
-        f"{report.files:,} files, {report.rows:,} rows, {report.patch_sets:,} patch sets{rasters}: "
-        f"{len(report.damage):,} faults{state}"
+        f"{counted(report.files, 'file')}, {counted(report.rows, 'row')}, "
+        f"{counted(report.patch_sets, 'patch set')}{rasters}: "
+        f"{counted(len(report.damage), 'fault')}{state}"
     )
     return ExitCode.DAMAGED if report.damage else ExitCode.OK

@@ -35,7 +35,7 @@ from ppcli.cli.options import (
     logger,
 )
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, choice, parse_threshold
-from ppcli.errors import ExitCode, StoppedError, UsageError
+from ppcli.errors import ExitCode, StoppedError, UsageError, counted
 from ppcli.imaging.choices import (
     DEFAULT_DPI,
     DEFAULT_MAX_IMAGE_PIXELS,
@@ -203,7 +203,7 @@ def _told(terminal: "Terminal", target: "PictureTarget", seen: "Iterable[Seen]")
         failed += 1
         fields = {"image_id": one.image_id, "error_code": one.error_code}
         logger.warning("%s: %s", one.error_code, one.error_message, extra={"fields": fields})
-    pictures = "1 picture" if drawn == 1 else f"{drawn:,} pictures"
+    pictures = counted(drawn, "picture")
     terminal.say(
         f"{pictures} written to {target.path}" + (f", {failed:,} failed" if failed else "")
     )

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
 
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, did_you_mean
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -107,7 +107,8 @@ def choice(kind: type[_Choice], name: str, value: str) -> _Choice:
         return kind(value)
     except ValueError:
         known = ", ".join(kind)
-        raise UsageError(f"there is no {name} {value!r}; known: {known}") from None
+        near = did_you_mean(str(value), kind)
+        raise UsageError(f"there is no {name} {value!r}; known: {known}{near}") from None
 
 
 def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> CoderOptions:

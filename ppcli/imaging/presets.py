@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, did_you_mean
 
 Triple = tuple[float, float, float]
 
@@ -54,5 +54,6 @@ def preset_named(name: str) -> Preset:
         UsageError: naming the known ones.
     """
     if name not in PRESETS:
-        raise UsageError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}")
+        near = did_you_mean(name, PRESETS)
+        raise UsageError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}{near}")
     return PRESETS[name]

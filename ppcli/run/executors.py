@@ -292,12 +292,16 @@ class ProcessExecutor:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Start threads and workers that leave SIGINT to the main thread from their first moment."""
+    """Start threads and workers that leave signals of a terminal to the main thread.
+
+    They do so from their first moment.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # which would let the signal through as it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    resource_tracker.ensure_running()  # which would let SIGINT through as it starts
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ppcli.errors import ExitCode, NothingToDoError, StoppedError
+from ppcli.errors import ExitCode, NothingToDoError, StoppedError, counted
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
 from ppcli.run.arrivals import Arrivals
@@ -131,7 +131,7 @@ class Run:
         try:
             with Arrivals(iter(inputs), self._end_if_stopped) as arrivals:
                 if not arrivals.ahead(1):
-                    others = f"; {inputs.skipped:,} other files were passed over"
+                    others = f"; {counted(inputs.skipped, 'other file')} passed over"
                     raise NothingToDoError(
                         f"there is no {self.work.item} among the inputs"
                         f"{others if inputs.skipped else ''}"
@@ -176,13 +176,14 @@ class Run:
         failed = self.summary.failed_now
         if self.limits.max_failures is not None and failed >= self.limits.max_failures:
             option = "--max-failures" if self.limits.max_failures > 1 else "--fail-fast"
-            number = "the first failure" if failed == 1 else f"{failed:,} failures"
+            number = "the first failure" if failed == 1 else counted(failed, "failure")
             raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
 
     def _end_if_stopped(self) -> None:
         if self.stop.exit_code is not None:
             word = "interrupted" if self.stop.exit_code is ExitCode.INTERRUPTED else "terminated"
-            raise StoppedError(self.stop.exit_code, f"{word} after {self.summary.files:,} inputs")
+            done = counted(self.summary.files, "input")
+            raise StoppedError(self.stop.exit_code, f"{word} after {done}")
 
     def _take_over(self, shard: EarlierShard) -> None:
         """Count what an earlier run did, after another try at what it lacks.

@@ -36,11 +36,20 @@ class StopRequest:
             logger.warning("terminating after the file in hand")
 
 
+def ending_signals() -> list[signal.Signals]:
+    """What asks a program to end; the end of its terminal is left out where `nohup` says so."""
+    numbers = [signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    return numbers
+
+
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request to stop while the block runs."""
+    """Turn SIGINT, SIGTERM and SIGHUP into a request to stop while the block runs."""
     request = StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, *ending_signals()]
     before = [signal.signal(number, request.on_signal) for number in numbers]
     try:
         yield request

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import xxhash
 
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, did_you_mean
 from ppcli.vlm.choices import ModelSize
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.operations import decoder_operations, vision_operations
@@ -57,7 +57,8 @@ class NamedModel:
             return cls(name, config_of(ModelSize(name)))
         if not os.path.isdir(name):
             known = ", ".join(ModelSize)
-            raise UsageError(f"{name} is neither a model directory nor one of {known}")
+            near = did_you_mean(name, ModelSize)
+            raise UsageError(f"{name} is neither a model directory nor one of {known}{near}")
         config = ModelConfig.read(name)
         if not os.path.exists(os.path.join(name, PREPROCESSOR)):
             return cls(name, config)

@@ -19,7 +19,11 @@ from tests.run.hostile_decoder import hostile
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs POSIX signals, and finds processes in /proc"
 )
-CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+CODES = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.TERMINATED,
+}
 SLOW_TO_START = """
 
 if "--multiprocessing-fork" in sys.orig_argv:
@@ -151,6 +155,18 @@ def test_a_run_that_is_stopped_can_go_on(
     assert rows(tmp_path / "out") == rows(undisturbed)
     assert patch_rows(tmp_path / "out") == patch_rows(undisturbed)
     assert verify(str(tmp_path / "out"), data=True).damage == []
+
+
+def test_the_end_of_the_terminal_does_not_matter_to_nohup(tmp_path: Path, surroundings) -> None:
+    folder_of(tmp_path / "in", *SLOW)
+    args = ["in", "-o", "out", "--workers", "2"]
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with running(args, surroundings, cwd=tmp_path, **ignoring) as job:
+        assert job.waits_until((tmp_path / "out").exists)
+        job.signal(signal.SIGHUP, group=True)
+        assert eventually(lambda: job.process.poll() is not None)
+    assert job.process.returncode == ExitCode.OK, job.log
+    assert len(rows(tmp_path / "out")) == len(SLOW)
 
 
 def test_a_first_image_that_hangs_does_not_hold_up_a_stop(tmp_path: Path, surroundings) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import resource
 import select
 import subprocess
@@ -74,6 +75,73 @@ def test_a_lost_reader_of_messages_does_not_stop_the_run(images, tmp_path, log_f
     os.close(write)
     assert done.returncode == ExitCode.INPUTS_FAILED
     assert verify(str(tmp_path / "out")).rows == 4
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_messages_to_a_full_disk_stop_nothing(images, tmp_path, log_format) -> None:
+    (images / "0-broken.png").write_bytes(b"")
+    args = ["analyze", images, "-v", "-o", tmp_path / "out", "--log-format", log_format]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command_line(args), check=False, stderr=full)
+        assert done.returncode == ExitCode.INPUTS_FAILED
+        assert verify(str(tmp_path / "out")).rows == 4
+        usage = subprocess.run(command_line(["analyze", "--no"]), check=False, stderr=full)
+        assert usage.returncode == ExitCode.USAGE
+
+
+def test_a_terminal_that_has_gone_stops_nothing(images, tmp_path) -> None:
+    (images / "0-broken.png").write_bytes(b"")
+    names = [b"0-broken.png\n", b"0.png\n", b"1.png\n", b"2.png\n"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command_line(["analyze", "-", "-o", tmp_path / "out", "--workers", "0"]),
+        stdin=subprocess.PIPE,
+        stderr=theirs,
+        cwd=images,
+    ) as process:
+        assert process.stdin is not None
+        os.close(theirs)
+        assert os.read(ours, 100)  # its bar
+        os.close(ours)
+        process.stdin.writelines(names)
+        process.stdin.close()
+    assert process.returncode == ExitCode.INPUTS_FAILED
+    assert verify(str(tmp_path / "out")).rows == 4
+
+
+def test_a_reader_of_messages_that_is_slow_gets_them_all(images, tmp_path) -> None:
+    """Its pipe does not wait: some programs leave it like this to others."""
+    args = ["analyze", "-", "-v", "-o", tmp_path / "out.jsonl", "--workers", "0"]
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with subprocess.Popen(
+        command_line(args), stdin=subprocess.PIPE, stderr=write, cwd=images
+    ) as process:
+        os.close(write)
+        assert process.stdin is not None
+        process.stdin.write(b"0.png\n" * 2500)
+        process.stdin.close()
+        said = b""
+        while piece := os.read(read, 1000):
+            said += piece
+    os.close(read)
+    assert process.returncode == ExitCode.OK
+    assert said.count(b"tokens kept") == 2500
+
+
+def test_names_are_utf8_whatever_the_locale_says(images, tmp_path) -> None:
+    (images / "0.png").rename(images / "größe.png")
+    (images / "kaputt-é.png").write_bytes(b"")
+    surroundings = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    rows = []
+    for args, stdin in ((["."], None), (["-"], "größe.png\nkaputt-é.png\n1.png\n2.png\n".encode())):
+        done = pixelprune("analyze", *args, "-o", "-", cwd=images, stdin=stdin, **surroundings)
+        assert done.returncode == ExitCode.INPUTS_FAILED, done.stderr
+        rows.append({json.loads(line)["image_id"] for line in done.stdout.splitlines()})
+    assert rows[0] == rows[1] == {"1.png", "2.png", "größe.png", "kaputt-é.png"}
+    assert pixelprune("analyze", "größe.png", "-o", "ö", cwd=images, **surroundings).returncode == 0
+    assert (images / "ö" / "manifest.json").exists()
 
 
 def test_rows_leave_while_the_list_idles(images, tmp_path) -> None:
