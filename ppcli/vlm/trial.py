@@ -47,8 +47,8 @@ def _try(folder: str, prompter: Prompter, config: ModelConfig, images: int) -> N
         text = prompter.text(message_of("?", images))
         raise ModelError(
             f"{folder}: its chat template makes {found} image tokens where there are to be "
-            f"{images}; the image token is {token} ({prompter.word(token)}) by image_token_id in {CONFIG}, "
-            f"and a prompt with so many images is written {bounded(text)!r}"
+            f"{images}; image_token_id in {CONFIG} is {token} ({prompter.word(token)}), and a "
+            f"prompt with so many images is written {bounded(text)!r}"
         )
     if max(ids, default=0) >= config.text.vocab_size:
         raise ModelError(

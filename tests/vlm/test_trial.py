@@ -37,7 +37,7 @@ def test_a_sound_checkpoint(tmp_path: Path) -> None:
             {},
             "0 image tokens where there are to be 1",
         ),
-        (TEMPLATE, {"image_token_id": 60}, r"the image token is 60 \(.+\) by image_token_id"),
+        (TEMPLATE, {"image_token_id": 60}, r"image_token_id in config\.json is 60 \(.+\)"),
         (
             TEMPLATE.replace("<|image_pad|>", "<|image_pad|>" * 2),
             {},
