@@ -12,7 +12,7 @@ from ppcli.vlm.choices import Device, Dtype, ModelSize, Weights
 from ppcli.vlm.config import ModelConfig
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.random_model import config_of, random_model
-from ppcli.vlm.sessions import Place, choose_place, cuda_problem
+from ppcli.vlm.sessions import Place, choose_place, cuda_problem, on_cpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ def of_random_weights(
         ModelError, MissingPartError: when it would not run there.
     """
     kind = dtype or (Dtype.FLOAT32 if device is Device.CPU else Dtype.BFLOAT16)
-    problem = cuda_problem() if dtype is None and device is Device.AUTO else None
+    problem = cuda_problem(device_id) if dtype is None and device is Device.AUTO else None
     if problem is None:
         place = choose_place(size.value, kind.value, device, device_id)
     else:
-        kind, place = Dtype.FLOAT32, Place(Device.CPU, fallback=problem)
+        kind, place = Dtype.FLOAT32, on_cpu(problem)
 
     @contextmanager
     def opened() -> Iterator[ModelDirectory]:

@@ -268,7 +268,7 @@ class Batch(Generic[_Key]):
         made = slot.made
         if not np.isfinite(logits).all():
             self._slots[number] = None
-            done.append((slot.key, _not_finite()))
+            done.append((slot.key, _not_finite(self._runner.kind)))
             return
         token = slot.choose(logits)
         if token in self._end_tokens:
@@ -297,9 +297,11 @@ def _size(count: float) -> str:
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def _not_finite() -> ImageError:
-    return ImageError(
-        ErrorCode.INTERNAL,
-        "the model gave numbers that are not finite; float16 is too narrow for some models, "
-        "export with --dtype bfloat16 or float32",
-    )
+def _not_finite(kind: str) -> ImageError:
+    """What a model of this type of numbers is told to have done."""
+    if kind == "float16":
+        advice = "float16 is too narrow for some models, export with --dtype bfloat16 or float32"
+    else:
+        advice = "pixelprune verify tells whether its files are as they were written"
+    message = f"the model, which is in {kind}, gave numbers that are not finite; {advice}"
+    return ImageError(ErrorCode.INTERNAL, message)

@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ppcli.errors import ModelError
 from ppcli.vlm.quantize import BLOCK, quantized
 
 OPSET, IR_VERSION = 20, 10
@@ -79,8 +80,18 @@ class GraphBuilder:
         return name
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """A weight, converted to the graph's type, in the file of weights."""
-        own = np.ascontiguousarray(array, dtype=self._numpy_type).reshape(array.shape)
+        """A weight, converted to the graph's type, in the file of weights.
+
+        Raises:
+            ModelError: when float16 is too narrow for it.
+        """
+        with np.errstate(over="ignore"):
+            own = np.ascontiguousarray(array, dtype=self._numpy_type).reshape(array.shape)
+        if own.dtype == np.float16 and (np.isinf(own) & np.isfinite(array)).any():
+            raise ModelError(
+                f"{name} holds numbers that are too large for float16; "
+                "export with --dtype bfloat16 or float32"
+            )
         return self._external(name, own, self.type)
 
     def _external(self, name: str, array: NDArray[Any], kind: int) -> str:

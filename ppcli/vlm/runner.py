@@ -32,13 +32,17 @@ class Runner:
     Args of the constructor:
         model: the model directory.
         sessions: its graphs.
+
+    Attributes:
+        kind: of its numbers: float32, float16 or bfloat16.
     """
 
     def __init__(self, model: ModelDirectory, sessions: Sessions) -> None:
         self._text = model.config.text
         self._deep_layers = len(model.config.vision.deepstack)
         self._sessions = sessions
-        self._type, kind = TYPES[model.manifest.dtype]
+        self.kind = model.manifest.dtype
+        self._type, kind = TYPES[self.kind]
         row = self._text.num_kv_heads * self._text.head_size
         self._bytes_of_slot_row = row * int(kind.itemsize)
         self._buffers: list[Any] = []

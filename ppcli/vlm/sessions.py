@@ -16,6 +16,7 @@ from ppcli.vlm.directory import DECODER, VISION, ModelDirectory
 
 CUDA_PROVIDER, CPU_PROVIDER = "CUDAExecutionProvider", "CPUExecutionProvider"
 _ONLY_FATAL = 4
+_NO_GPU = (34, 100)  # of a driver that stands in for one, and of one that finds no GPU
 _PIP_LINE = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
 
 
@@ -26,12 +27,25 @@ class Place:
     Attributes:
         device: `cuda` or `cpu`.
         device_id: which GPU.
-        fallback: why CUDA is not used although it was welcome; None when it is, or was not.
+        fallback: why CUDA is not used although it was welcome and there is a GPU; else None.
     """
 
     device: Device
     device_id: int = 0
     fallback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CudaProblem:
+    """Why CUDA is not used.
+
+    Attributes:
+        reason: for people.
+        gpu: whether there is a GPU that stays idle.
+    """
+
+    reason: str
+    gpu: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +81,25 @@ def choose_place(name: str, dtype: str, device: Device, device_id: int = 0) -> P
         unfit = _unfit_for_cuda(name, dtype)
         if unfit and device is Device.CUDA:
             raise ModelError(unfit)
-        problem = unfit or cuda_problem()
+        problem = cuda_problem(device_id)
+        if unfit:
+            problem = CudaProblem(unfit, problem is None or problem.gpu)
         if problem is None:
             return Place(Device.CUDA, device_id)
         if device is Device.CUDA:
-            raise MissingPartError(f"CUDA cannot be used: {problem}")
+            raise MissingPartError(f"CUDA cannot be used: {problem.reason}")
     if dtype == "bfloat16":
-        wanted = f" ({problem})" if problem else ""
+        wanted = f" ({problem.reason})" if problem else ""
         raise ModelError(
             f"{name} is in bfloat16, which runs on CUDA only{wanted}; "
             "for the CPU it takes --dtype float32"
         )
-    return Place(Device.CPU, fallback=problem)
+    return on_cpu(problem)
+
+
+def on_cpu(problem: CudaProblem | None) -> Place:
+    """The CPU; that CUDA is not used is worth a word where there is a GPU."""
+    return Place(Device.CPU, fallback=problem.reason if problem and problem.gpu else None)
 
 
 def open_sessions(model: ModelDirectory, place: Place, threads: int = 0) -> Sessions:
@@ -107,8 +128,33 @@ def open_sessions(model: ModelDirectory, place: Place, threads: int = 0) -> Sess
     return Sessions(vision, decoder, place)
 
 
-def cuda_problem() -> str | None:
-    """Why CUDA cannot be used, as far as that shows before a graph is loaded."""
+def cuda_problem(device_id: int = 0) -> CudaProblem | None:
+    """Why CUDA cannot be used, as far as that shows before a graph is loaded; None if it can."""
+    count, failure = _gpus()
+    if failure:
+        return CudaProblem(failure, True)
+    if not count:
+        return CudaProblem("there is no NVIDIA GPU that its driver shows", False)
+    if device_id >= count:
+        return CudaProblem(f"there is no GPU {device_id}, the last one is {count - 1}", True)
+    reason = _missing_part()
+    return CudaProblem(reason, True) if reason else None
+
+
+def _gpus() -> tuple[int, str | None]:
+    """How many GPUs the driver of NVIDIA shows, and what is wrong with it."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0, None
+    count = ctypes.c_int(0)
+    error = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if error and error not in _NO_GPU:
+        return 0, f"the driver of the GPU does not work (CUDA error {error})"
+    return count.value, None
+
+
+def _missing_part() -> str | None:
     if CUDA_PROVIDER not in ort.get_available_providers():
         return "this onnxruntime was built without it; pip install onnxruntime-gpu"
     if hasattr(ort, "preload_dlls"):

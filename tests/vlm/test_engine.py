@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, encode
-from ppcli.errors import UsageError
+from ppcli.errors import ModelError, UsageError
 from ppcli.store.rows import AnswerRow
 from ppcli.vlm import runner
 from ppcli.vlm.choices import Device, Think
@@ -253,13 +254,33 @@ def test_asking_for_no_answer() -> None:
         Ask("x", stop=("a", ""))
 
 
-def test_numbers_that_are_not_finite_are_no_answer(engine, monkeypatch) -> None:
-    real = engine.batch._runner.feed
-
-    def overflowing(*args: object) -> np.ndarray:
-        return real(*args) * np.float32("nan")
-
-    monkeypatch.setattr(engine.batch._runner, "feed", overflowing)
+@pytest.mark.parametrize(
+    ("kind", "advice"), [("float32", "pixelprune verify"), ("float16", "--dtype bfloat16")]
+)
+def test_numbers_that_are_not_finite_are_no_answer(tmp_path: Path, kind: str, advice: str) -> None:
+    """A weight of the model is infinite; the message names the type that the model has."""
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", Tiny(layers=1, depth=1, deepstack=()))
+    weights, name = checkpoint / "model.safetensors", "model.language_model.norm.weight"
+    tensors = load_file(weights)
+    tensors[name][0] = np.inf
+    save_file(tensors, weights)
+    Export(str(checkpoint), kind, "a test").write(str(tmp_path / "model"))
+    broken = ModelDirectory.open(str(tmp_path / "model"))
+    engine = Engine(broken, open_sessions(broken, Place(Device.CPU)))
     answer = answered(engine, row(), ASK, [image()])
     assert answer.error_code == "internal"
-    assert "not finite" in answer.error_message
+    assert f"which is in {kind}, gave numbers that are not finite" in answer.error_message
+    assert advice in answer.error_message
+    assert ("float16" in answer.error_message) == (kind == "float16")
+
+
+def test_weights_that_float16_cannot_hold_are_refused(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", Tiny(layers=1, depth=1, deepstack=()))
+    weights, name = checkpoint / "model.safetensors", "model.language_model.norm.weight"
+    tensors = load_file(weights)
+    tensors[name][0] = 1e5
+    save_file(tensors, weights)
+    for kind in ("float32", "bfloat16"):
+        Export(str(checkpoint), kind, "a test").write(str(tmp_path / kind))
+    with pytest.raises(ModelError, match=rf"{name} holds numbers that are too large for float16"):
+        Export(str(checkpoint), "float16", "a test").write(str(tmp_path / "float16"))
