@@ -71,9 +71,10 @@ def make_checkpoint(folder: Path, layers: int, vision_layers: int) -> None:
 def page_tokens(page: str) -> tuple[Any, Any, Any]:
     """The raster of a page, and its keep masks, full and pruned."""
     from ppcli import keep_mask
-    from ppcli.imaging.colour import WHITE
+    from ppcli.imaging.choices import WHITE
     from ppcli.imaging.decode import ImageSource, pillow_limits
-    from ppcli.imaging.fit import FitOptions, fit_image
+    from ppcli.imaging.fit import fit_image
+    from ppcli.imaging.grid import FitOptions
     from ppcli.imaging.presets import PRESETS
 
     with pillow_limits(1 << 28), ImageSource(page, 1 << 28) as source:

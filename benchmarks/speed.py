@@ -33,18 +33,19 @@ from ppcli import keep_mask
 from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import encode
-from ppcli.imaging.choices import Fit
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE, Fit
 from ppcli.imaging.decode import ImageSource, pillow_limits
-from ppcli.imaging.fit import FitOptions, fit_image, smart_resize
+from ppcli.imaging.fit import fit_image, smart_resize
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, analyze_pages, load_kernels
+from ppcli.run.analysis import analyze_pages
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import ProcessExecutor, Task
+from ppcli.run.options import AnalysisOptions, load_kernels
 from ppcli.run.run import Limits, Run, Watcher
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import AnalyzeSummary

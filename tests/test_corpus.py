@@ -11,7 +11,8 @@ from PIL import Image
 from ppcli import prune
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source

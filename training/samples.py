@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.imaging.choices import Fit
-from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.grid import FitOptions
 from training.faces import SEEN as SEEN_FACES
 from training.faces import UNSEEN as UNSEEN_FACES
 from training.faces import Face, installed

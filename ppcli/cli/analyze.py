@@ -1,7 +1,8 @@
 """`pixelprune analyze`."""
 
+from contextlib import closing
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -48,6 +49,9 @@ from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Fit, Fr
 from ppcli.imaging.presets import DEFAULT_PRESET
 from ppcli.store.choices import ROWS_PER_SHARD, Format, StatsFormat
 from ppcli.vlm.choices import ModelSize
+
+if TYPE_CHECKING:
+    from ppcli.vlm.estimate import NamedModel
 
 DEFAULT_OUTPUT = "pixelprune-out"
 
@@ -137,20 +141,14 @@ def analyze(
         method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
     )
     check_output(output, None if row_format is None else Format(row_format))
-    from ppcli.cli.terminal import Terminal, listing_of
+    from ppcli.cli.inputs import listing_of
 
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)
     listing.check()
 
-    from ppcli.cli.running import carry_out
-    from ppcli.cli.summary import show_summary
     from ppcli.cli.target import Target
     from ppcli.cli.values import executor_for, fit_options, reading
-    from ppcli.run.analysis import AnalysisOptions, load_kernels
-    from ppcli.run.analyze import AnalyzeWork
-    from ppcli.run.run import Limits
-    from ppcli.run.summary import AnalyzeSummary
-    from ppcli.vlm.estimate import NamedModel
+    from ppcli.run.options import AnalysisOptions, load_kernels, may_give_several
 
     target = Target(
         output, Format(row_format) if row_format else None, overwrite, resume, rows_per_shard
@@ -160,9 +158,8 @@ def analyze(
         fit_options(preset, fit, patch_size, merge_size, min_pixels, max_pixels),
         reading(frames, background, max_image_pixels, dpi, pages, pdf_images),
         patches=target.is_folder and not no_patches,
-        estimate=None if estimate is None else NamedModel.of(estimate),
+        estimate=None if estimate is None else _model(estimate),
     )
-    terminal = Terminal(quiet, verbose, log_format)
     executor = executor_for(
         workers,
         timeout,
@@ -171,13 +168,31 @@ def analyze(
         verbose,
         partial(load_kernels, options),
     )
-    return carry_out(
-        AnalyzeWork(options, executor),
-        listing,
-        partial(target.open, options.as_config()),
-        target,
-        terminal,
-        AnalyzeSummary(),
-        show_summary,
-        Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
-    )
+    with closing(executor):
+        if (named := listing.named_files) is not None:  # the workers start while the rest loads
+            several = any(may_give_several(ref, options) for ref in named)
+            executor.expect(executor.capacity if several else len(named))
+
+        from ppcli.cli.running import carry_out
+        from ppcli.cli.summary import show_summary
+        from ppcli.cli.terminal import Terminal
+        from ppcli.run.analyze import AnalyzeWork
+        from ppcli.run.run import Limits
+        from ppcli.run.summary import AnalyzeSummary
+
+        return carry_out(
+            AnalyzeWork(options, executor),
+            listing,
+            partial(target.open, options.as_config()),
+            target,
+            Terminal(quiet, verbose, log_format),
+            AnalyzeSummary(),
+            show_summary,
+            Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
+        )
+
+
+def _model(name: str) -> "NamedModel":
+    from ppcli.vlm.estimate import NamedModel
+
+    return NamedModel.of(name)

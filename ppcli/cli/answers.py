@@ -16,17 +16,17 @@ from ppcli.coding.options import CoderOptions
 from ppcli.errors import UsageError
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.requests import RequestFile
-from ppcli.run.analysis import AnalysisOptions
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import Executor
 from ppcli.run.infer import InferWork
+from ppcli.run.options import AnalysisOptions
 from ppcli.run.prepare import ImageSource, RequestSource, Source
 from ppcli.run.stored import StoredImages, StoredSource, is_dataset
 from ppcli.run.summary import PHASES, InferSummary
+from ppcli.store.choices import Config
 from ppcli.store.manifest import Manifest
 from ppcli.store.outputs import RowSink
 from ppcli.store.rows import ANSWERS
-from ppcli.store.schema import Config
 from ppcli.vlm.directory import SMALL_MODEL, ModelDirectory
 from ppcli.vlm.engine import Ask, Engine
 from ppcli.vlm.sessions import Place, open_sessions

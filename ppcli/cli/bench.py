@@ -134,14 +134,15 @@ def bench(
         raise UsageError("--layers, --dtype and --weights are for --random-weights")
     sizes = None if batch_sizes is None else _sizes(batch_sizes)
     from ppcli.cli.bench_output import json_output, show_failures, show_result
+    from ppcli.cli.inputs import listing_of
     from ppcli.cli.progress import steps
     from ppcli.cli.subject import of_directory, of_random_weights
-    from ppcli.cli.terminal import Terminal, listing_of
+    from ppcli.cli.terminal import Terminal
     from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
     from ppcli.imaging.decode import pillow_limits
-    from ppcli.imaging.fit import FitOptions
-    from ppcli.run.analysis import AnalysisOptions
+    from ppcli.imaging.grid import FitOptions
     from ppcli.run.bench import BenchOptions, bench_model, bench_pages
+    from ppcli.run.options import AnalysisOptions
     from ppcli.vlm.engine import Ask, check_ask
 
     terminal = Terminal(quiet, verbose, log_format)

@@ -106,7 +106,7 @@ def evaluate(
     from ppcli.cli.terminal import Terminal
     from ppcli.cli.values import executor_for, parse_batch_size
     from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
-    from ppcli.imaging.fit import FitOptions
+    from ppcli.imaging.grid import FitOptions
     from ppcli.inputs.questions import QuestionFile
     from ppcli.run.evaluate import EvalSummary, EvalWork, QuestionSource, eval_config
     from ppcli.run.infer import InferWork

@@ -159,12 +159,13 @@ def infer(
     check_output(output, row_format)
     from ppcli.cli.answers import Asking, open_model, show_answers
     from ppcli.cli.generation import as_the_model_says
+    from ppcli.cli.inputs import listing_of, stdin_bytes
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
-    from ppcli.cli.terminal import Terminal, listing_of, stdin_bytes, stdout_is_terminal
+    from ppcli.cli.terminal import Terminal, stdout_is_terminal
     from ppcli.cli.values import executor_for, parse_batch_size, reading
-    from ppcli.imaging.fit import FitOptions
-    from ppcli.run.analysis import AnalysisOptions, load_kernels
+    from ppcli.imaging.grid import FitOptions
+    from ppcli.run.options import AnalysisOptions, load_kernels
     from ppcli.run.run import Limits
     from ppcli.run.summary import InferSummary
     from ppcli.vlm.engine import Ask, check_ask

@@ -4,14 +4,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ppcli.cli.options import STDOUT
-from ppcli.cli.terminal import data_on_stdout
 from ppcli.errors import OutputError
 from ppcli.store.choices import Format
-from ppcli.store.dataset import dataset_output
-from ppcli.store.outputs import RowSink, file_output, single_file_format, stream_output
-from ppcli.store.schema import Config
+
+if TYPE_CHECKING:
+    from ppcli.store.choices import Config
+    from ppcli.store.outputs import RowSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Target:
     rows_per_shard: int
 
     def __post_init__(self) -> None:
-        single_file_format(self.output)
+        self._single_file  # noqa: B018 it refuses what no output can be
 
     @property
     def is_stdout(self) -> bool:
@@ -39,7 +40,16 @@ class Target:
     @property
     def is_folder(self) -> bool:
         """Whether rows go to a dataset."""
-        return not self.is_stdout and single_file_format(self.output) is None
+        return not self.is_stdout and self._single_file is None
+
+    @property
+    def _single_file(self) -> Format | None:
+        """The format that a name of a single file tells."""
+        if self.is_stdout:
+            return None
+        from ppcli.store.outputs import single_file_format  # it brings Arrow along
+
+        return single_file_format(self.output)
 
     @property
     def advice(self) -> str:
@@ -49,12 +59,15 @@ class Target:
         return "the rows so far are written" if self.is_stdout else f"{self.output} is not written"
 
     @contextmanager
-    def open(self, config: Config) -> Iterator[RowSink]:
+    def open(self, config: "Config") -> "Iterator[RowSink]":
         """Open it for the rows of a run.
 
         Raises:
             OutputError: when it cannot be written, or may not be.
         """
+        from ppcli.cli.terminal import data_on_stdout
+        from ppcli.store.outputs import file_output, stream_output
+
         with ExitStack() as stack:
             sink: AbstractContextManager[RowSink]
             stream = stack.enter_context(data_on_stdout())
@@ -62,9 +75,11 @@ class Target:
                 if sys.stdout is None:
                     raise OutputError("standard output is closed, and -o - names it")
                 sink = stream_output(stream, self.row_format or Format.JSONL, config)
-            elif (named := single_file_format(self.output)) is not None:
+            elif (named := self._single_file) is not None:
                 sink = file_output(self.output, self.row_format or named, config, self.overwrite)
             else:
+                from ppcli.store.dataset import dataset_output
+
                 sink = dataset_output(
                     self.output,
                     config,

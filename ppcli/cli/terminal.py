@@ -15,7 +15,6 @@ from rich.text import Text
 from ppcli.cli.options import LogFormat, logger
 from ppcli.cli.usage import wants_json
 from ppcli.errors import bounded
-from ppcli.inputs.listing import Listing
 
 _LONGEST_LINE = 2_000
 _LONGEST_FIELD = 10_000
@@ -92,25 +91,6 @@ def last_word(message: str, trace: str | None = None) -> None:
 def stdout_is_terminal() -> bool:
     """Whether what is written to standard output is read by a person."""
     return sys.stdout is not None and sys.stdout.isatty()
-
-
-def stdin_bytes() -> BinaryIO | None:
-    """Standard input without a buffer, whose lock a waiting thread would keep; None if closed."""
-    buffer = getattr(sys.stdin, "buffer", None)
-    return getattr(buffer, "raw", buffer)
-
-
-def listing_of(
-    inputs: list[str] | None,
-    files0_from: str | None,
-    include: list[str] | None,
-    exclude: list[str] | None,
-    limit: int | None,
-    output: str,
-) -> Listing:
-    """The inputs that a command line names; its output is not among them."""
-    patterns = tuple(include or ()), tuple(exclude or ())
-    return Listing(tuple(inputs or ()), files0_from, *patterns, limit, stdin_bytes(), output)
 
 
 @contextmanager

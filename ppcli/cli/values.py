@@ -3,12 +3,9 @@
 import re
 from collections.abc import Callable
 
-from PIL import ImageColor
-
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import Fit, Frames, PdfImages
-from ppcli.imaging.colour import Colour
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.choices import Colour, Fit, Frames, PdfImages
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import preset_named
 from ppcli.imaging.reading import PageRanges, Reading
 from ppcli.run.executors import Executor, ProcessExecutor, SerialExecutor, available_cores
@@ -30,7 +27,7 @@ def executor_for(
     """
     limit = None if worker_memory is None else _worker_memory(worker_memory)
     if workers == 0:
-        return SerialExecutor()
+        return SerialExecutor(setup)
     number = available_cores() if workers is None else workers
     if limit is None:
         limit = default_worker_memory(number, max_image_pixels)
@@ -117,6 +114,8 @@ def colour(name: str) -> Colour:
     Raises:
         UsageError: when it is none.
     """
+    from PIL import ImageColor
+
     try:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError:

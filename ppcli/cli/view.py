@@ -125,11 +125,12 @@ def view(
     tau = parse_threshold(threshold)
     methods = [method] if compare is None else _methods(compare, method)
     coders = tuple(CoderOptions(one, metric, mode, tau) for one in methods)
+    from ppcli.cli.inputs import listing_of
     from ppcli.cli.progress import progress
-    from ppcli.cli.terminal import Terminal, listing_of
+    from ppcli.cli.terminal import Terminal
     from ppcli.cli.values import executor_for, fit_options, reading
     from ppcli.imaging.decode import pillow_limits
-    from ppcli.run.analysis import AnalysisOptions, load_kernels
+    from ppcli.run.options import AnalysisOptions, load_kernels
     from ppcli.run.stopping import listening
     from ppcli.run.stored import is_dataset
     from ppcli.run.view import PictureTarget, view_dataset, view_images

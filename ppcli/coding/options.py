@@ -173,3 +173,16 @@ def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
         Metric.RMSE: scale * scale * n,
     }[metric]
     return math.floor(exact + Fraction(1, 1_000_000))
+
+
+def require_decodable(options: CoderOptions) -> None:
+    """Refuse the methods whose choices need source tiles.
+
+    Raises:
+        UsageError: for `conncomp`, `random`, and pred_2d in sliding mode above threshold 0.
+    """
+    if not options.decodable:
+        raise UsageError(
+            f"patch sets of {options.label} cannot be decoded; ask for statistics only "
+            "(--no-patches), or use pred_2d (anchored), raster or serpentine"
+        )

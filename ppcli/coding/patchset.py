@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ppcli.coding import kernels
 from ppcli.coding.methods import KERNEL_METRIC, check_raster, select
-from ppcli.coding.options import CoderOptions, Method, distance_bound
-from ppcli.errors import DamagedError, UsageError
+from ppcli.coding.options import CoderOptions, Method, distance_bound, require_decodable
+from ppcli.errors import DamagedError
 from ppcli.jit.kernel import Variant
 
 
@@ -112,19 +112,6 @@ def _serpentine_sources(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
     sources = scan[last_kept].reshape(keep.shape)
     sources[1::2] = sources[1::2, ::-1].copy()
     return sources
-
-
-def require_decodable(options: CoderOptions) -> None:
-    """Refuse the methods whose choices need source tiles.
-
-    Raises:
-        UsageError: for `conncomp`, `random`, and pred_2d in sliding mode above threshold 0.
-    """
-    if not options.decodable:
-        raise UsageError(
-            f"patch sets of {options.label} cannot be decoded; ask for statistics only "
-            "(--no-patches), or use pred_2d (anchored), raster or serpentine"
-        )
 
 
 def cut(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
+
 DEFAULT_MAX_IMAGE_PIXELS = 1 << 28
 DEFAULT_DPI = 150.0
 

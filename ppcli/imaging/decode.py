@@ -15,7 +15,8 @@ from PIL import Image, UnidentifiedImageError, features
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging import bmp, ppm, psd
 from ppcli.imaging.apng import ApngScreen
-from ppcli.imaging.colour import Colour, to_rgb, upright
+from ppcli.imaging.choices import Colour
+from ppcli.imaging.colour import to_rgb, upright
 from ppcli.imaging.direct import decode_directly, worth_reading
 from ppcli.imaging.gif import GifScreen
 from ppcli.imaging.jpeg import unsupported_jpeg, without_broken_segments

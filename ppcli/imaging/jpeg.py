@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.colour import Colour, upright
+from ppcli.imaging.choices import Colour
+from ppcli.imaging.colour import upright
 
 Pixels = NDArray[np.uint8]
 

@@ -13,8 +13,7 @@ import pypdfium2.raw as pdfium
 from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import PdfImages
-from ppcli.imaging.colour import Colour
+from ppcli.imaging.choices import Colour, PdfImages
 from ppcli.imaging.limits import check_pixels
 from ppcli.imaging.pdf_damage import DamageCheck
 from ppcli.imaging.pdf_draw import drawn, drawn_around, sides_at

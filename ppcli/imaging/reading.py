@@ -5,8 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
-from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Frames, PdfImages
-from ppcli.imaging.colour import WHITE, Colour
+from ppcli.imaging.choices import (
+    DEFAULT_DPI,
+    DEFAULT_MAX_IMAGE_PIXELS,
+    WHITE,
+    Colour,
+    Frames,
+    PdfImages,
+)
 
 PDF, TIFF = "PDF", "TIFF"
 PAGED = frozenset({PDF, TIFF})

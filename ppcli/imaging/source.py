@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.imaging.colour import Colour
+from ppcli.imaging.choices import Colour
 from ppcli.imaging.decode import ImageSource, open_regular
 from ppcli.imaging.reading import PAGED, TIFF, Reading
 from ppcli.inputs.sniff import sniff_pages

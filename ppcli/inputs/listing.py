@@ -90,6 +90,16 @@ class Listing:
             return False
         return self.files0_from is None or os.path.isfile(self.files0_from)
 
+    @property
+    def named_files(self) -> list[ImageRef] | None:
+        """The inputs where each is named by itself; None where they are to be looked for."""
+        paths = [path_of(given) for given in self.inputs]
+        if self.files0_from is not None or any(
+            path == STDIN or is_pattern(path) or os.path.isdir(path) for path in paths
+        ):
+            return None
+        return [ImageRef(path, identity(path)) for path in paths[: self.limit]]
+
     def __iter__(self) -> Iterator[ImageRef]:
         """The inputs.
 

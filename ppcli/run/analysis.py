@@ -3,86 +3,39 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding.distinct import distinct_tiles, kernel_of_distinct
 from ppcli.coding.methods import kernels_of_method, select
-from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import (
     KeptTiles,
     PatchSet,
     cut,
     kernels_of_patches,
     raster_digest,
-    require_decodable,
 )
 from ppcli.errors import LONGEST_MESSAGE, ErrorCode, ImageError, bounded, explained, named
 from ppcli.imaging import direct
-from ppcli.imaging.choices import Frames
 from ppcli.imaging.decode import UnreachableFrameError
-from ppcli.imaging.fit import FitOptions, FittedRaster, fit_image
-from ppcli.imaging.reading import PAGED, Reading
+from ppcli.imaging.fit import FittedRaster, fit_image
+from ppcli.imaging.reading import Reading
 from ppcli.imaging.resample import KERNELS as RESAMPLING
 from ppcli.imaging.source import PageSource
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniff_pages
-from ppcli.jit.kernel import Variant, prepare
+from ppcli.jit.kernel import Variant
+from ppcli.run.options import AnalysisOptions
 from ppcli.run.sources import page_source
-from ppcli.store.codec import pack
 from ppcli.store.rows import ERROR, PatchRow, StatsRow
-from ppcli.vlm.estimate import NamedModel
+
+if TYPE_CHECKING:
+    from ppcli.vlm.estimate import NamedModel
 
 _PATCH_BYTES_AT_A_TIME, _SECONDS_AT_A_TIME = 64 << 20, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class AnalysisOptions:
-    """All that the rows of an input depend on.
-
-    Attributes:
-        coder: method, metric, threshold.
-        fit: the grid and the limits.
-        reading: which pages of a file become rows, and how they become pixels.
-        patches: whether patch sets are made.
-        rebuildable: whether the image can be rebuilt from them; for a model it need not be.
-        estimate: a model whose costs are counted, with every token and with the kept ones.
-
-    Raises:
-        UsageError: when patch sets are asked of a method that cannot be decoded, or a model is
-            to be counted with whose tiles have another size.
-    """
-
-    coder: CoderOptions
-    fit: FitOptions
-    reading: Reading = field(default_factory=Reading)
-    patches: bool = True
-    rebuildable: bool = True
-    estimate: NamedModel | None = None
-
-    def __post_init__(self) -> None:
-        if self.patches and self.rebuildable:
-            require_decodable(self.coder)
-        if self.estimate is not None:
-            self.estimate.check_fit(self.fit.tile, self.fit.limits)
-
-    def as_config(self) -> dict[str, Any]:
-        """Flat and JSON-ready, for the metadata of what is written; only what has an effect."""
-        nested: dict[str, Any] = asdict(self)
-        coder = nested.pop("coder")
-        del nested["rebuildable"]
-        nested["estimate"] = self.estimate.identity if self.estimate is not None else None
-        for name in self.coder.without_effect:
-            del coder[name]
-        reading = nested.pop("reading")
-        pages = self.reading.pages
-        reading["pages"] = None if pages is None else str(pages)
-        reading["background"] = "#{:02x}{:02x}{:02x}".format(*self.reading.background)
-        flat: dict[str, Any] = coder | nested.pop("fit") | reading | nested
-        return flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +182,6 @@ def kernels_of(options: AnalysisOptions) -> list[Variant]:
     return needed
 
 
-def load_kernels(options: AnalysisOptions) -> None:
-    """Compile, or load from the disk, what images will need, before the first one is timed."""
-    prepare(kernels_of(options))
-
-
 def count_rows(ref: ImageRef, options: AnalysisOptions) -> FileCount | None:
     """What a file gives, judged without decoding anything; None when it cannot be opened."""
     try:
@@ -241,11 +189,6 @@ def count_rows(ref: ImageRef, options: AnalysisOptions) -> FileCount | None:
             return _count(loan.source, options.reading)
     except ImageError:
         return None
-
-
-def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
-    """Whether the first bytes of a file leave it possible that it gives more than one row."""
-    return sniff_pages(ref.path) in PAGED or options.reading.frames is Frames.ALL
 
 
 def lost_page(
@@ -339,7 +282,7 @@ def _analyze_page(
     return PageResult(stats, patches)
 
 
-def _estimated(model: NamedModel, tokens: int, kept: int) -> dict[str, Any]:
+def _estimated(model: "NamedModel", tokens: int, kept: int) -> dict[str, Any]:
     """The columns of what a model spends on an image."""
     pruned = {f"{name}_kept": value for name, value in asdict(model.costs(kept)).items()}
     return asdict(model.costs(tokens)) | pruned
@@ -352,6 +295,8 @@ def _pack(
     kept: KeptTiles,
     options: AnalysisOptions,
 ) -> PatchRow:
+    from ppcli.store.codec import pack  # it brings Arrow along
+
     digest = ""
     if options.rebuildable:
         lossless = options.coder.threshold == 0

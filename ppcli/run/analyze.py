@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, OnPage, PageResult, may_give_several
+from ppcli.run.analysis import OnPage, PageResult
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor
+from ppcli.run.options import AnalysisOptions, may_give_several
 from ppcli.run.pipeline import Pipeline
 from ppcli.run.stopping import Stop
 

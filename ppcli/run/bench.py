@@ -14,7 +14,6 @@ from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import KeptTiles
 from ppcli.errors import ErrorCode, ImageError, NothingToDoError, UsageError
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, load_kernels
 from ppcli.run.measures import (
     BatchMeasure,
     BenchResult,
@@ -25,6 +24,7 @@ from ppcli.run.measures import (
     Times,
     combined,
 )
+from ppcli.run.options import AnalysisOptions, load_kernels
 from ppcli.run.peak import peak_bytes
 from ppcli.run.prepare import pages_of
 from ppcli.store.codec import kept_tiles

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.grid import FitOptions
 from ppcli.inputs.questions import Question
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, Task
@@ -18,8 +18,8 @@ from ppcli.run.scores import anls, exact_match, interval, relaxed_match
 from ppcli.run.stopping import Stop, StopRequest
 from ppcli.run.summary import PHASES, InferSummary
 from ppcli.run.variants import PreparedVariants, Variant, prepare_variants
+from ppcli.store.choices import Config
 from ppcli.store.rows import FULL, OK, SCORES, AnswerRow, MainRow, PatchRow, ScoreRow
-from ppcli.store.schema import Config
 from ppcli.vlm.choices import Device
 from ppcli.vlm.directory import ModelDirectory
 from ppcli.vlm.engine import Ask, failed

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from ppcli.errors import (
     StoppedError,
     internal_error,
 )
-from ppcli.run.sources import close_kept_source
+from ppcli.run.notes import Notes
 from ppcli.run.starts import StartWatch
 from ppcli.run.time_limits import TimeLimits
 from ppcli.run.worker import prepare
@@ -66,7 +66,7 @@ class Executor(Protocol):
         """How many tasks it is worth having under way."""
 
     def expect(self, tasks: int) -> None:
-        """Told once, before the first task, when no more than so many will come."""
+        """Told before the first task when no more than so many come: workers may start at once."""
 
     def submit(self, work: Callable[..., Any], *args: object) -> Task:
         """Begin `work(*args)`; function, arguments and result must be picklable."""
@@ -89,20 +89,35 @@ class _Deferred:
         return self.work(*self.args)
 
 
+@dataclass(slots=True)
 class SerialExecutor:
-    """Works in this process, one image after another. A crash is a crash of the run."""
+    """Works in this process, one image after another. A crash is a crash of the run.
 
-    capacity = 1
+    Attributes:
+        setup: called before the first task.
+    """
+
+    setup: Callable[[], None] | None = None
+
+    @property
+    def capacity(self) -> int:
+        """One after another."""
+        return 1
 
     def expect(self, tasks: int) -> None:
         """Nothing to prepare."""
 
     def submit(self, work: Callable[..., Any], *args: object) -> Task:
         """Work when the result is asked for."""
+        if self.setup is not None:
+            self.setup()
+            self.setup = None
         return _Deferred(work, args)
 
     def close(self) -> None:
         """Let go of the file that the last task kept open."""
+        from ppcli.run.sources import close_kept_source
+
         close_kept_source()
 
 
@@ -141,6 +156,7 @@ class ProcessExecutor:
     _under_way: dict["Future[Any]", None] = field(default_factory=dict, init=False)
     _size: _ResultSize = field(init=False)
     _watch: StartWatch = field(init=False)
+    _notes: Notes | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._size = _ResultSize(_HELD_BYTES / (4 * self.workers))
@@ -156,9 +172,13 @@ class ProcessExecutor:
         return min(_TASKS_PER_WORKER * self.workers, max(2 * self.workers, held))
 
     def expect(self, tasks: int) -> None:
-        """Start no more workers than there is work for."""
+        """Start no more workers than there is work for, and these at once."""
+        if self._pool is not None:
+            return
         self.workers = max(1, min(self.workers, tasks))
         self._watch = StartWatch(self.workers)
+        with suppress(StoppedError):  # the first task will tell
+            self._new_pool()
 
     def submit(self, work: Callable[..., Any], *args: object) -> "PooledTask":
         """Queue the work."""
@@ -204,10 +224,17 @@ class ProcessExecutor:
                 self._use_fewer_workers(self.workers // 2, _reason(error))
 
     def _start_pool(self) -> None:
+        self._notes = Notes()
         self._pool = ProcessPool(
             max_workers=self.workers,
             initializer=prepare,
-            initargs=(self.max_image_pixels, self.memory_limit, self.keep_stderr, self.setup),
+            initargs=(
+                self.max_image_pixels,
+                self.memory_limit,
+                self.keep_stderr,
+                self.setup,
+                self._notes.sender,
+            ),
             context=self._watch.context,
         )
         with _interrupts_held():
@@ -288,6 +315,9 @@ class ProcessExecutor:
             self._watch.end_all()
             self._pool = None
             self._under_way.clear()
+        if self._notes is not None:
+            self._notes.close()
+            self._notes = None
 
 
 @contextmanager

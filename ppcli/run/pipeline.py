@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from ppcli.errors import ImageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import (
-    AnalysisOptions,
     FileCount,
     OnPage,
     PageResult,
@@ -15,10 +14,10 @@ from ppcli.run.analysis import (
     analyze_pages,
     count_rows,
     lost_page,
-    may_give_several,
 )
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, Task
+from ppcli.run.options import AnalysisOptions, may_give_several
 from ppcli.run.stopping import Stop
 
 _PAGES_AT_A_TIME = 16

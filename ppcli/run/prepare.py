@@ -10,10 +10,11 @@ from ppcli.imaging.choices import Frames
 from ppcli.inputs.refs import ImageRef, Input
 from ppcli.inputs.requests import Request
 from ppcli.inputs.spare import on_disk, spare_folder
-from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
+from ppcli.run.analysis import PageResult, analyze_pages
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, Task
+from ppcli.run.options import AnalysisOptions
 from ppcli.run.sources import close_kept_source
 from ppcli.run.stopping import Stop
 from ppcli.store.rows import AnswerRow, PatchRow

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ppcli.errors import NothingToDoError, UsageError
 from ppcli.imaging.choices import Fit
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.grid import FitOptions
 from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Said, Saving
 from ppcli.show.overlay import overlay
 from ppcli.store.codec import unpack

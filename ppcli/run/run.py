@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError, counted
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
@@ -13,9 +13,11 @@ from ppcli.inputs.refs import Input
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import Summary
-from ppcli.store.dataset import EarlierShard
 from ppcli.store.outputs import RowSink, RowTaker
 from ppcli.store.rows import OK, MainRow, PatchRow
+
+if TYPE_CHECKING:
+    from ppcli.store.dataset import EarlierShard
 
 logger = logging.getLogger("pixelprune")
 
@@ -185,7 +187,7 @@ class Run:
             done = counted(self.summary.files, "input")
             raise StoppedError(self.stop.exit_code, f"{word} after {done}")
 
-    def _take_over(self, shard: EarlierShard) -> None:
+    def _take_over(self, shard: "EarlierShard") -> None:
         """Count what an earlier run did, after another try at what it lacks.
 
         That is missing pages, and failures if that is wanted.
@@ -205,7 +207,7 @@ class Run:
             self._end_of_file(earlier=True)
         self.summary.patch_bytes += shard.patch_bytes
 
-    def _retry(self, shard: EarlierShard, chosen: list[bool]) -> None:
+    def _retry(self, shard: "EarlierShard", chosen: list[bool]) -> None:
         """Write a shard anew: the chosen inputs worked on again, the rows of the others copied."""
         refs = [one.ref for one, again in zip(shard.inputs, chosen, strict=True) if again]
         with (

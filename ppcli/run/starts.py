@@ -7,8 +7,6 @@ from contextlib import suppress
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-import psutil
-
 _STARTS_PER_WORKER = 3
 _STILL_SECONDS = 30.0
 _LONGEST_LAPSE = 1.0  # between two looks; more than that was no waiting, but a program held up
@@ -103,6 +101,8 @@ class StartWatch:
 
 def _processor_seconds() -> dict[int, float]:
     """What each child of this process has used of the processor."""
+    import psutil
+
     used: dict[int, float] = {}
     for child in multiprocessing.active_children():
         with suppress(psutil.Error):

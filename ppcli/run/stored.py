@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any, ClassVar
 
 from ppcli.errors import DamagedError, UsageError
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.grid import FitOptions
 from ppcli.inputs.refs import Input
 from ppcli.inputs.unique import UniqueNames
 from ppcli.run.analysis import PageResult

@@ -11,11 +11,12 @@ from ppcli.coding.methods import select
 from ppcli.coding.options import CoderOptions, Method
 from ppcli.coding.patchset import KeptTiles, cut
 from ppcli.imaging.choices import Fit
-from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, load_kernels
+from ppcli.run.options import AnalysisOptions, load_kernels
 from ppcli.run.sources import page_source
 from ppcli.store.codec import pack
 from ppcli.store.rows import FULL, PatchRow

@@ -13,10 +13,11 @@ from ppcli.imaging.fit import fit_image
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef, escape_name
 from ppcli.inputs.sniff import has_image_extension
-from ppcli.run.analysis import AnalysisOptions, FileCount, PageResult, count_rows
+from ppcli.run.analysis import FileCount, PageResult, count_rows
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor
+from ppcli.run.options import AnalysisOptions
 from ppcli.run.stopping import Stop
 from ppcli.show.picture import PictureOptions, picture, picture_of_patch_set
 from ppcli.store.codec import unpack

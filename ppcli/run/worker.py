@@ -10,9 +10,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing import connection
 
-from PIL import Image
-
-from ppcli.imaging.decode import pillow_limits
+from ppcli.run.notes import send_log
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -25,6 +23,7 @@ def prepare(
     memory_limit: int | None,
     keep_stderr: bool,
     setup: Callable[[], None] | None,
+    notes: "connection.Connection[bytes, bytes]",
 ) -> None:
     """Make a fresh process a worker.
 
@@ -36,13 +35,20 @@ def prepare(
         memory_limit: bytes of data the process may hold, where the system can limit that.
         keep_stderr: let decoders write to standard error.
         setup: called last; registers decoders of a program that embeds the run.
+        notes: takes what is logged.
     """
     if not keep_stderr:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.dup2(2, 1)
     _die_with_parent()
+    send_log(notes)
     _limit_memory(memory_limit)
     _reuse_memory()
+
+    from PIL import Image
+
+    from ppcli.imaging.decode import pillow_limits
+
     _held.enter_context(pillow_limits(max_image_pixels))
     Image.init()  # loads its formats before the first image is timed
     if setup is not None:

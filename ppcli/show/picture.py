@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.coding.methods import select
-from ppcli.coding.options import CoderOptions, Method
-from ppcli.coding.patchset import PatchSet, encode, require_decodable
+from ppcli.coding.options import CoderOptions, Method, require_decodable
+from ppcli.coding.patchset import PatchSet, encode
 from ppcli.errors import UsageError
 from ppcli.show.overlay import error_levels, error_map, overlay
 from ppcli.show.sheet import Panel, levels_in_words, sheet

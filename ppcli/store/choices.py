@@ -1,6 +1,9 @@
 """The choices of this stop, apart from the code that needs Arrow: `--help` shows them."""
 
 from enum import StrEnum
+from typing import Any
+
+Config = dict[str, Any]
 
 ROWS_PER_SHARD = 10_000
 

@@ -15,11 +15,10 @@ from filelock import FileLock, Timeout
 from ppcli.errors import DamagedError, OutputError, StoppedError, UsageError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of, writing
-from ppcli.store.choices import ROWS_PER_SHARD
+from ppcli.store.choices import ROWS_PER_SHARD, Config
 from ppcli.store.manifest import MANIFEST, FileRecord, Manifest, Shard, shard_path
 from ppcli.store.reader import read_patch_rows, read_rows, shard_record
 from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
-from ppcli.store.schema import Config
 from ppcli.store.shards import NEW_SUFFIX, InputsDigest, ShardWriter
 from ppcli.store.whole import PageCheck
 

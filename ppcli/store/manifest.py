@@ -9,8 +9,8 @@ import xxhash
 
 from ppcli.errors import DamagedError
 from ppcli.store.atomic import atomic_file
+from ppcli.store.choices import Config
 from ppcli.store.rows import PATCHES, STATS
-from ppcli.store.schema import Config
 from ppcli.version import __version__
 
 MANIFEST = "manifest.json"

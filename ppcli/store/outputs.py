@@ -4,19 +4,20 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import BinaryIO, Protocol, cast
+from dataclasses import fields
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from ppcli.errors import OutputError, UsageError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import atomic_file
-from ppcli.store.choices import Format
-from ppcli.store.dataset import EarlierShard
+from ppcli.store.choices import Config, Format
 from ppcli.store.manifest import main_kind
-from ppcli.store.parquet import parquet_rows
-from ppcli.store.rows import MainRow, PatchRow
-from ppcli.store.schema import SCHEMAS, Config, FileMetadata
-from ppcli.store.text import ArrowStream, CsvLines, JsonLines, OpenAiLines
+from ppcli.store.rows import ROW_TYPES, MainRow, PatchRow
+from ppcli.store.text import CsvLines, JsonLines, OpenAiLines
 from ppcli.store.whole import PageCheck, refuse_lost
+
+if TYPE_CHECKING:  # Arrow takes a while to load, and lines of JSON do without it
+    from ppcli.store.dataset import EarlierShard
 
 _BY_SUFFIX = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQUET}
 _OTHER_SUFFIXES = frozenset(
@@ -37,7 +38,7 @@ class RowTaker(Protocol):
 class RowSink(RowTaker, Protocol):
     """What a run writes to."""
 
-    def earlier(self, refs: Iterator[Input]) -> Iterator[EarlierShard]:
+    def earlier(self, refs: Iterator[Input]) -> "Iterator[EarlierShard]":
         """Take from `refs` the inputs that an earlier run finished, and say what it found."""
 
 
@@ -80,7 +81,7 @@ class RowsOnly:
         """
         refuse_lost(self._check.missing(), one.image_id)
 
-    def earlier(self, refs: Iterator[Input]) -> Iterator[EarlierShard]:
+    def earlier(self, refs: Iterator[Input]) -> "Iterator[EarlierShard]":
         """Nothing is resumed."""
         return iter(())
 
@@ -122,15 +123,20 @@ def _row_writer(
     row_format: Format,
     config: Config,
 ) -> AbstractContextManager[_RowWriter]:
-    metadata = FileMetadata(main_kind(config), config)
     if row_format is Format.JSONL:
         return JsonLines(file)
     if row_format is Format.CSV:
-        return CsvLines(file, SCHEMAS[metadata.kind].names)
-    if row_format is Format.ARROW:
-        return ArrowStream(file, metadata)
+        return CsvLines(file, [one.name for one in fields(ROW_TYPES[main_kind(config)])])
     if row_format is Format.OPENAI:
         return OpenAiLines(file, config["model"]["source"])
+
+    from ppcli.store.arrow_stream import ArrowStream
+    from ppcli.store.parquet import parquet_rows
+    from ppcli.store.schema import FileMetadata
+
+    metadata = FileMetadata(main_kind(config), config)
+    if row_format is Format.ARROW:
+        return ArrowStream(file, metadata)
     return parquet_rows(file, metadata)
 
 

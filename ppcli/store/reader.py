@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ppcli.errors import DamagedError, UsageError
+from ppcli.store.choices import Config
 from ppcli.store.codec import StoredPatchSet, unpack
 from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
-from ppcli.store.schema import SCHEMAS, Config, FileMetadata, is_readable
+from ppcli.store.schema import SCHEMAS, FileMetadata, is_readable
 
 _ROWS_AT_A_TIME = 16
 

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pyarrow as pa
 
 from ppcli.errors import DamagedError
+from ppcli.store.choices import Config
 from ppcli.store.rows import ROW_TYPES
 from ppcli.version import __version__
 
@@ -19,8 +20,6 @@ _ARROW = {
 }
 _KEY = b"pixelprune"
 _VERSION_OF_SCHEMA = 1
-
-Config = dict[str, Any]
 
 
 def _schema_of(row_type: type) -> pa.Schema:

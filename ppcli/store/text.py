@@ -1,19 +1,14 @@
-"""Rows as lines of JSON or CSV, and as an Arrow stream."""
+"""Rows as lines of JSON or CSV."""
 
 import csv
 import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from types import TracebackType
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-
 from ppcli.store.rows import OK, AnswerRow, MainRow
-from ppcli.store.schema import SCHEMAS, FileMetadata, table_of
 
-_ROWS_PER_BATCH = 64
 _CRLF = "\r\n"
 # What JSON lets stand and other readers of lines take for the end of one.
 _LINE_ENDS = {ord(one): f"\\u{ord(one):04x}" for one in "\x85\u2028\u2029"}
@@ -120,36 +115,3 @@ class OpenAiLines:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-class ArrowStream:
-    """The Arrow IPC stream format."""
-
-    def __init__(self, file: BinaryIO, metadata: FileMetadata) -> None:
-        self._schema = metadata.attach(SCHEMAS[metadata.kind])
-        self._rows: list[MainRow] = []
-        self._writer = pa.ipc.new_stream(file, self._schema)
-
-    def add(self, row: MainRow) -> None:
-        """Append one row; batches are written as they fill."""
-        self._rows.append(row)
-        if len(self._rows) == _ROWS_PER_BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(table_of(self._rows, self._schema))
-        self._rows.clear()
-
-    def __enter__(self) -> "ArrowStream":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            if self._rows:
-                self._flush()
-            self._writer.close()

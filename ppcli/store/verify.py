@@ -11,11 +11,11 @@ import numpy as np
 from ppcli.errors import DamagedError, ErrorCode, UsageError
 from ppcli.store.affected import affected_rows
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of
+from ppcli.store.choices import Config
 from ppcli.store.codec import unpack
 from ppcli.store.manifest import FileRecord, Manifest, Shard, shard_path
 from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_rows
 from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
-from ppcli.store.schema import Config
 from ppcli.store.shards import NEW_SUFFIX
 from ppcli.store.whole import PageCheck
 

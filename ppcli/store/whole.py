@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from ppcli.errors import ImageError, PixelpruneError
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.reading import PAGED, PageRanges, Reading
+from ppcli.store.choices import Config
 from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow
-from ppcli.store.schema import Config
 
 
 class PageCheck:

@@ -13,7 +13,8 @@ from ppcli.coding.options import CoderOptions, coder_for_models
 from ppcli.coding.patchset import KeptTiles, cut
 from ppcli.errors import UsageError
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import Preset
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source

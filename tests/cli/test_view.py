@@ -13,7 +13,8 @@ from PIL import Image
 
 from ppcli import keep_mask
 from ppcli.imaging.choices import Fit
-from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import PRESETS
 from ppcli.show.overlay import overlay
 from tests.command import command_line, pixelprune

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import Frames
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE, Frames
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError, pillow_limits
 from ppcli.imaging.reading import Reading
 from tests.conftest import blocks

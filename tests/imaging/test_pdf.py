@@ -10,8 +10,7 @@ from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import PdfImages
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE, PdfImages
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source
 from tests.imaging.pdfs import Page, pdf, stream

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE
 from ppcli.imaging.pdf import PdfSource
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source

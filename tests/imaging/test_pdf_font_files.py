@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE
 from ppcli.imaging.pdf import PdfSource
 from ppcli.imaging.reading import Reading
 from tests.imaging.pdfs import Page, pdf, stream

@@ -9,7 +9,7 @@ import pypdfium2
 import pytest
 
 from ppcli.imaging import pdf_fonts
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE
 from ppcli.imaging.pdf import PdfSource
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppcli.imaging.choices import PdfImages
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE, PdfImages
 from ppcli.imaging.pdf import PdfSource
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source

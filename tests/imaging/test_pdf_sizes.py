@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import PdfImages
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE, PdfImages
 from ppcli.imaging.pdf import PdfSource
 from ppcli.imaging.reading import Reading
 from tests.imaging.pdfs import Page, pdf, stream

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE
 from ppcli.imaging.decode import ImageSource, open_regular, pillow_limits
 from ppcli.imaging.reading import Reading
 from ppcli.imaging.source import open_source

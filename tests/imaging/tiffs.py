@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from ppcli.errors import ImageError
-from ppcli.imaging.colour import WHITE
+from ppcli.imaging.choices import WHITE
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.tiff import TiffSource
 

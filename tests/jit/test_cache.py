@@ -1,4 +1,4 @@
-"""Compiled code on the disk, whole and damaged."""
+"""Compiled code on the disk, whole and damaged, and a command that meets it."""
 
 import json
 import os
@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ppcli.jit import cache
 
@@ -123,3 +125,38 @@ def test_code_that_no_folder_takes_is_no_fault(tmp_path: Path, monkeypatch) -> N
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "wall" / "below"))
     assert not cache.write("one", b"code")
     assert cache.read("one") is None
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> None:
+    """Damage is told file by file; a run that finds all kernels says nothing."""
+    images = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    for image in images:
+        Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(image)
+    folder = tmp_path / "kernels"
+
+    options = ["--workers", str(workers), "--log-format", "json"]
+
+    def analyze() -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "ppcli", "analyze", *images, "-o", "-", *options],
+            cwd=ROOT,
+            env=os.environ | {"NUMBA_CACHE_DIR": str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 2
+        lines = map(json.loads, done.stderr.splitlines())
+        return [line["message"] for line in lines if "kernel" in line["message"]]
+
+    assert analyze() == ["compiling kernels, once"]
+    assert analyze() == []
+    files = sorted(folder.glob("*.code"))[:2]
+    for file in files:
+        flip_one_bit(file)
+    *damaged, compiling = sorted(analyze(), reverse=True, key=lambda line: "aside" in line)
+    assert compiling == "compiling kernels, once"
+    assert [line.split()[0] for line in sorted(damaged)] == list(map(str, files))
+    assert analyze() == []

@@ -12,12 +12,13 @@ from PIL import Image
 from ppcli.coding.options import CoderOptions
 from ppcli.imaging.choices import Fit, Frames
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.reading import Reading
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, PageResult
+from ppcli.run.analysis import PageResult
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.executors import Executor, ProcessExecutor
+from ppcli.run.options import AnalysisOptions
 from ppcli.run.pipeline import Pipeline
 from ppcli.store.rows import PatchRow, StatsRow
 from tests.conftest import blocks

@@ -7,11 +7,13 @@ from ppcli.coding.options import CoderOptions, Method, Mode
 from ppcli.errors import ErrorCode, UsageError
 from ppcli.imaging.choices import Fit, Frames
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.reading import PageRanges, Reading
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions, PageResult, analyze_pages
+from ppcli.run.analysis import PageResult, analyze_pages
+from ppcli.run.options import AnalysisOptions
 from ppcli.store.codec import unpack
 from tests.conftest import blocks
 

@@ -11,11 +11,11 @@ from ppcli.coding.api import keep_mask
 from ppcli.coding.options import CoderOptions, Method
 from ppcli.coding.patchset import KeptTiles, cut, encode
 from ppcli.errors import ErrorCode, ImageError, NothingToDoError, UsageError
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.grid import FitOptions
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import AnalysisOptions
 from ppcli.run.bench import BenchOptions, bench_model, bench_pages, until_end
 from ppcli.run.measures import BenchResult
+from ppcli.run.options import AnalysisOptions
 from ppcli.run.peak import peak_bytes
 from ppcli.store.rows import AnswerRow
 from ppcli.vlm.choices import Device

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ppcli.coding.api import keep_mask
 from ppcli.imaging.choices import Fit
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.grid import FitOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.variants import SCALED, PreparedVariants, prepare_variants, variants_at
 from ppcli.store.codec import kept_tiles

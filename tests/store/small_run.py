@@ -19,11 +19,11 @@ from ppcli import prune
 from ppcli.coding.options import CoderOptions
 from ppcli.imaging.choices import Fit
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.fit import FitOptions
+from ppcli.imaging.grid import FitOptions
 from ppcli.inputs.listing import Listing
-from ppcli.run.analysis import AnalysisOptions
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.executors import SerialExecutor
+from ppcli.run.options import AnalysisOptions
 from ppcli.run.run import Limits, Run, Watcher
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import AnalyzeSummary
