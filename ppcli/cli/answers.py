@@ -97,10 +97,11 @@ class Asking:
                 )
             images = StoredImages(first, listing.limit)
             images.check(self.options.fit, self.prune)
-            return self._job(StoredSource(first, self.ask), images, Manifest.read(first).config)
+            source = StoredSource(first, self.ask, self.options.reading.max_image_pixels)
+            return self._job(source, images, Manifest.read(first).config)
         listing.check()
-        source = ImageSource(AnalyzeWork(self.options, self.executor), self.ask)
-        return self._job(source, listing, self._coding())
+        images_of = ImageSource(AnalyzeWork(self.options, self.executor), self.ask)
+        return self._job(images_of, listing, self._coding())
 
     def aloud(self, job: Job, alone: bool) -> Job:
         """The same job, answered in plain text on the terminal; of one image as it comes."""

@@ -159,6 +159,10 @@ MaxImagePixelsOption = Annotated[
         rich_help_panel=IMAGE,
     ),
 ]
+StoredPixelsOption = Annotated[
+    int,
+    typer.Option("--max-image-pixels", min=1, metavar="N", help="Larger rasters are not rebuilt."),
+]
 OverwriteOption = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace an earlier output.", rich_help_panel=OUTPUT),

@@ -4,8 +4,16 @@ from typing import Annotated
 
 import typer
 
-from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
-from ppcli.errors import ExitCode, NothingToDoError, counted
+from ppcli.cli.options import (
+    LogFormat,
+    LogFormatOption,
+    Quiet,
+    StoredPixelsOption,
+    Verbose,
+    logger,
+)
+from ppcli.errors import ExitCode, NothingToDoError, counted, named
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 
 
 def reconstruct(
@@ -16,6 +24,10 @@ def reconstruct(
         ),
     ],
     to: Annotated[str, typer.Option(metavar="DIR", help="Where the PNG files go.")],
+    image_id: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only this image; may be repeated.")
+    ] = None,
+    max_image_pixels: StoredPixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that stand there.")
     ] = False,
@@ -24,19 +36,24 @@ def reconstruct(
     verbose: Verbose = False,
 ) -> ExitCode:
     """Turn patch sets back into PNG files, padding cropped."""
+    from ppcli.cli.progress import steps
     from ppcli.cli.terminal import Terminal
     from ppcli.run.reconstruct import reconstruct as run_reconstruct
 
     terminal = Terminal(quiet, verbose, log_format)
     written = failed = 0
-    for rebuilt in run_reconstruct(dataset, to, overwrite):
-        if rebuilt.error is None:
-            written += 1
-            logger.debug("%s", rebuilt.path)
-        else:
+    with steps(terminal, "images") as on_image:
+        for rebuilt in run_reconstruct(
+            dataset, to, overwrite, image_id, max_image_pixels, on_image
+        ):
+            if rebuilt.error is None:
+                written += 1
+                logger.debug("%s", rebuilt.path)
+                continue
             failed += 1
-            logger.warning("%s: %s", rebuilt.image_id, rebuilt.error)
+            logger.warning("%s", named(rebuilt.image_id, rebuilt.error))
     if not written + failed:
         raise NothingToDoError(f"{dataset} holds no patch sets")
-    terminal.say(f"{counted(written, 'image')} written to {to}, {failed:,} failed")
+    images = counted(written, "image")
+    terminal.say(f"{images} written to {to}" + (f", {failed:,} failed" if failed else ""))
     return ExitCode.INPUTS_FAILED if failed else ExitCode.OK

@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from ppcli.cli.options import LogFormat, LogFormatOption, OverwriteOption, Quiet, Verbose
+from ppcli.cli.options import (
+    LogFormat,
+    LogFormatOption,
+    OverwriteOption,
+    Quiet,
+    StoredPixelsOption,
+    Verbose,
+)
 from ppcli.errors import ExitCode, OutputError, UsageError
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.vlm.choices import ModelSize
 
 
@@ -23,6 +31,7 @@ def report(
             help=f"Whose savings: {', '.join(ModelSize)}, or a folder. Default: those that fit.",
         ),
     ] = None,
+    max_image_pixels: StoredPixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="The page.")
     ] = "report.html",
@@ -46,7 +55,7 @@ def report(
         raise OutputError(f"{output} exists; use --overwrite or another name")
     models = None if model is None else [NamedModel.of(name) for name in dict.fromkeys(model)]
     check_charts()
-    page = report_page(figures_of(dataset, models, answers))
+    page = report_page(figures_of(dataset, models, answers, max_image_pixels))
     try:
         os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
         with atomic_file(output) as file:

@@ -4,8 +4,16 @@ from typing import Annotated
 
 import typer
 
-from ppcli.cli.options import LogFormat, LogFormatOption, Quiet, Verbose, logger
+from ppcli.cli.options import (
+    LogFormat,
+    LogFormatOption,
+    Quiet,
+    StoredPixelsOption,
+    Verbose,
+    logger,
+)
 from ppcli.errors import ExitCode, counted
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 
 
 def verify(
@@ -19,6 +27,7 @@ def verify(
     data: Annotated[
         bool, typer.Option("--data", help="Rebuild every raster and compare its digest.")
     ] = False,
+    max_image_pixels: StoredPixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
     log_format: LogFormatOption = LogFormat.TEXT,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -35,7 +44,7 @@ def verify(
             logger.error("%s", sentence)
         terminal.say(f"a model directory: {counted(len(changed), 'fault')}")
         return ExitCode.DAMAGED if changed else ExitCode.OK
-    report = run_verify(path, data)
+    report = run_verify(path, data, max_image_pixels)
     for sentence in report.damage:
         logger.error("%s", sentence)
     rasters = f", {counted(report.rasters, 'raster')} rebuilt" if data else ""

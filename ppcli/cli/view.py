@@ -53,7 +53,7 @@ _PICTURE = "Picture"
 _OF_DATASETS = frozenset(
     {
         *("inputs", "image_id", "side_by_side", "grid", "output", "overwrite"),
-        *("log_format", "quiet", "verbose"),
+        *("max_image_pixels", "log_format", "quiet", "verbose"),
     }
 )
 
@@ -141,7 +141,8 @@ def view(
     terminal = Terminal(quiet, verbose, log_format)
     if inputs and len(inputs) == 1 and is_dataset(inputs[0]):
         _check_for_dataset(context, inputs[0])
-        return _told(terminal, target, view_dataset(inputs[0], image_id, drawing, target))
+        seen = view_dataset(inputs[0], image_id, drawing, target, max_image_pixels)
+        return _told(terminal, target, seen)
     if image_id is not None:
         raise UsageError("--image-id is for a dataset that analyze wrote; name the images instead")
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from ppcli.coding import kernels
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, distance_bound
 from ppcli.errors import UsageError
+from ppcli.given import as_text, as_whole, told
 from ppcli.jit.kernel import Variant
 
 Raster = NDArray[np.uint8]
@@ -20,16 +21,26 @@ KERNEL_METRIC = {
 }
 
 
-def check_raster(raster: Raster, tile: int) -> Raster:
-    """The raster, contiguous, after a check of its shape and type.
+def check_array(array: object, what: str) -> None:
+    """Refuse what is no array, or one with a mask, which nothing here looks at.
+
+    Raises:
+        UsageError: when it is one of these.
+    """
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{what} is a NumPy array, and this is {told(array)}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise UsageError(f"{what} is a masked array, whose mask would be lost; fill it first")
+
+
+def check_raster(raster: Raster, tile: int) -> tuple[Raster, int]:
+    """The raster, contiguous, and the side of its tiles, after a check of shape and type.
 
     Raises:
         UsageError: unless it is uint8 (grid_h·tile, grid_w·tile, 3) with at least one tile.
     """
-    if not isinstance(tile, int | np.integer) or isinstance(tile, bool) or tile < 1:
-        raise UsageError(f"the tile is {tile} pixels; it must be a whole number, at least 1")
-    if not isinstance(raster, np.ndarray):
-        raise UsageError(f"a raster is a NumPy array, and this is a {type(raster).__name__}")
+    tile = as_whole(tile, "the tile", 1)
+    check_array(raster, "a raster")
     if raster.dtype != np.uint8 or raster.ndim != 3 or raster.shape[2] != 3:
         raise UsageError(
             f"a raster is uint8 of shape (height, width, 3), and this one is {raster.dtype} "
@@ -41,7 +52,7 @@ def check_raster(raster: Raster, tile: int) -> Raster:
             f"the raster is {width}×{height} pixels, not a whole number of tiles of "
             f"{tile}×{tile}; fit it first"
         )
-    return np.ascontiguousarray(raster)
+    return np.ascontiguousarray(raster), tile
 
 
 def select(raster: Raster, tile: int, options: CoderOptions, image_id: str = "") -> Mask:
@@ -59,7 +70,8 @@ def select(raster: Raster, tile: int, options: CoderOptions, image_id: str = "")
     Raises:
         UsageError: for a raster that is not a whole number of tiles.
     """
-    raster, tile = check_raster(raster, tile), int(tile)
+    raster, tile = check_raster(raster, tile)
+    as_text(image_id, "image_id")
     flat = raster.reshape(raster.shape[0], -1)
     metric = KERNEL_METRIC[options.metric]
     bound = distance_bound(options.metric, options.threshold, tile)

@@ -7,7 +7,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
 
-from ppcli.errors import UsageError, did_you_mean
+from ppcli.errors import UsageError, bounded, did_you_mean
+from ppcli.given import as_flag, as_share, as_whole, told
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -64,15 +65,22 @@ class CoderOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_share("threshold", self.threshold)
-        _check_share("skip ratio", self.skip_ratio)
+        plain = {
+            "method": choice(Method, "method", self.method),
+            "metric": choice(Metric, "metric", self.metric),
+            "mode": choice(Mode, "mode", self.mode),
+            "threshold": as_share(self.threshold, "the threshold"),
+            "skip_ratio": as_share(self.skip_ratio, "the skip ratio"),
+            "match_count": as_flag(self.match_count, "match count"),
+            "seed": as_whole(self.seed, "the seed", 0),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         if self.metric is Metric.EXACT and self.threshold != 0:
             raise UsageError(
                 f"metric exact means threshold 0, and the threshold is {self.threshold:g}; "
                 "use metric max, mae or rmse with a threshold"
             )
-        if self.seed < 0:
-            raise UsageError(f"the seed is {self.seed}; it must not be negative")
         if self.match_count and self.method is not Method.CONNCOMP:
             raise UsageError(f"match count is for method conncomp, and the method is {self.method}")
 
@@ -106,9 +114,9 @@ def choice(kind: type[_Choice], name: str, value: str) -> _Choice:
     try:
         return kind(value)
     except ValueError:
-        known = ", ".join(kind)
-        near = did_you_mean(str(value), kind)
-        raise UsageError(f"there is no {name} {value!r}; known: {known}{near}") from None
+        known, shown = ", ".join(kind), repr(value) if isinstance(value, str) else told(value)
+        near = did_you_mean(bounded(str(value)), kind)
+        raise UsageError(f"there is no {name} {shown}; known: {known}{near}") from None
 
 
 def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> CoderOptions:
@@ -128,15 +136,6 @@ def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> C
     return options
 
 
-def _check_share(name: str, value: float) -> None:
-    try:
-        within = math.isfinite(value) and 0 <= value <= 1
-    except TypeError:
-        within = False
-    if not within:
-        raise UsageError(f"the {name} is {value!r}; it must be a number between 0 and 1")
-
-
 def parse_threshold(text: str) -> float:
     """Read τ written as a decimal (`0.03`) or as a fraction (`3/255`).
 
@@ -149,6 +148,9 @@ def parse_threshold(text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise UsageError(f"the threshold {text!r} is not a number; write it like 0.03 or 3/255")
+    if not 0 <= value <= 1:
+        meant = f"; {text} levels of 255 are {text}/255" if value in range(2, 256) else ""
+        raise UsageError(f"the threshold is {text}; it must be between 0 and 1{meant}")
     return value
 
 

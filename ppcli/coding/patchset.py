@@ -7,9 +7,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from ppcli.coding import kernels
-from ppcli.coding.methods import KERNEL_METRIC, check_raster, select
+from ppcli.coding.methods import KERNEL_METRIC, check_array, check_raster, select
 from ppcli.coding.options import CoderOptions, Method, distance_bound, require_decodable
-from ppcli.errors import DamagedError
+from ppcli.errors import DamagedError, UsageError
+from ppcli.given import told
 from ppcli.jit.kernel import Variant
 
 
@@ -23,6 +24,7 @@ class KeptTiles:
         options: the configuration that the mask was made with.
 
     Raises:
+        UsageError: when they are no arrays, or the options are something else.
         DamagedError: when mask and tiles do not belong together.
     """
 
@@ -31,6 +33,9 @@ class KeptTiles:
     options: CoderOptions
 
     def __post_init__(self) -> None:
+        check_array(self.keep, "a keep mask")
+        check_array(self.tiles, "the stack of tiles")
+        _check_options(self.options)
         if self.keep.dtype != np.bool_ or self.tiles.dtype != np.uint8:
             raise DamagedError("a keep mask is bool, and tiles are uint8")
         if self.keep.ndim != 2 or not self.keep.any():
@@ -67,11 +72,13 @@ class PatchSet(KeptTiles):
     """What is left of an image after pruning, enough to rebuild it.
 
     Raises:
-        UsageError: when the method's choices cannot be replayed from mask and tiles.
+        UsageError: when the method's choices cannot be replayed from mask and tiles, or these are
+            no arrays.
         DamagedError: when mask and tiles do not belong together.
     """
 
     def __post_init__(self) -> None:
+        _check_options(self.options)
         require_decodable(self.options)
         KeptTiles.__post_init__(self)
         if not self.keep[0, 0]:
@@ -86,7 +93,8 @@ class PatchSet(KeptTiles):
         grid_h, grid_w = self.keep.shape
         source = self._sources()
         raster = np.empty((grid_h, self.tile, grid_w, self.tile, 3), dtype=np.uint8)
-        raster.transpose(0, 2, 1, 3, 4)[...] = self.tiles[source]
+        for row, sources in zip(raster, source, strict=True):  # by rows, for the memory of a copy
+            row.transpose(1, 0, 2, 3)[...] = self.tiles[sources]
         return raster.reshape(grid_h * self.tile, grid_w * self.tile, 3)
 
     def _sources(self) -> NDArray[np.int64]:
@@ -114,6 +122,11 @@ def _serpentine_sources(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
     return sources
 
 
+def _check_options(options: object) -> None:
+    if not isinstance(options, CoderOptions):
+        raise UsageError(f"the options are {told(options)}; they must be CoderOptions")
+
+
 def cut(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:
     """The tiles that `keep` (bool (grid_h, grid_w)) names: uint8 (kept, tile, tile, 3)."""
     flat = raster.reshape(raster.shape[0], -1)
@@ -136,7 +149,7 @@ def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> Patch
         UsageError: for a raster that is not whole tiles, or a method that cannot be decoded.
     """
     require_decodable(options)
-    raster, tile = check_raster(raster, tile), int(tile)
+    raster, tile = check_raster(raster, tile)
     keep = select(raster, tile, options)
     return PatchSet(keep, cut(raster, keep, tile), options)
 

@@ -19,6 +19,7 @@ _CORE_HEADER = 12  # of OS/2: short sizes, and palettes of three bytes an entry
 _RAW, _RLE8, _RLE4, _BITFIELDS = 0, 1, 2, 3
 _SHORT_HEADERS = range(13, 40)  # of OS/2 2 without its last fields
 _OS2_HEADER = 64  # its compressions are others
+_SIGNED_HEADERS = (40, 52, 56, _OS2_HEADER, 108, 124)
 _DEPTHS = (1, 4, 8, 16, 24, 32)
 _GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
 
@@ -48,6 +49,14 @@ def unsupported(file: BinaryIO) -> ImageError | None:
         return _refused(f"its compression {header.compression}")
     if header.compression == _BITFIELDS:
         return _refused("its layout of bit fields")
+    return None
+
+
+def impossible_size(file: BinaryIO) -> str | None:
+    """What is wrong with the width of a bitmap, if it is one: it has a sign, and takes no minus."""
+    header = _header(file)
+    if header.size in _SIGNED_HEADERS and header.width < 0:
+        return f"its width is {header.width:,}"
     return None
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging import bmp, ppm, psd
+from ppcli.imaging import bmp, png, ppm, psd
 from ppcli.imaging.apng import ApngScreen
 from ppcli.imaging.choices import Colour
 from ppcli.imaging.colour import to_rgb, upright
@@ -24,7 +24,6 @@ from ppcli.imaging.jpeg2000 import decode_jpeg_2000
 from ppcli.imaging.lengths import is_whole
 from ppcli.imaging.limits import check_pixels, fault_of_system
 from ppcli.imaging.pcx import require_palette
-from ppcli.imaging.png import decode_keyed
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
 # EPS starts a program of the system to draw itself, TIFF has a reader of its own here, and the
@@ -48,7 +47,7 @@ _DECODERS: dict[str, Callable[[Image.Image, BinaryIO], Image.Image | None]] = {
     "ICNS": _decode_icon,
     "JPEG2000": decode_jpeg_2000,
     "PCX": require_palette,
-    "PNG": decode_keyed,
+    "PNG": png.decode_keyed,
     "PSD": psd.decode_merged,
 }
 # What tells a kind without a reader from a damaged file.
@@ -57,6 +56,12 @@ _UNSUPPORTED: dict[str, Callable[[BinaryIO], ImageError | None]] = {
     "JPEG": unsupported_jpeg,
     "PPM": ppm.unsupported,
     "PSD": psd.unsupported,
+}
+# What tells damage from a size that is too large.
+_IMPOSSIBLE: dict[str, Callable[[BinaryIO], str | None]] = {
+    "BMP": bmp.impossible_size,
+    "DIB": bmp.impossible_size,
+    "PNG": png.impossible_size,
 }
 _LAYERED = "PSD"  # its frames are layers of the one picture that Pillow gives first
 
@@ -235,6 +240,8 @@ class ImageSource:
             raise self._explain(doing, error) from error
 
     def _explain(self, doing: str, error: BaseException) -> ImageError:
+        if isinstance(error, Image.DecompressionBombError) and (wrong := self._impossible_size()):
+            return ImageError(ErrorCode.CORRUPT, wrong)
         if fault := fault_of_system(error, self._max_image_pixels):
             return fault
         return self._explain_content(doing, error)
@@ -276,6 +283,13 @@ class ImageSource:
             refusal = judge(self._file) if judge else None
         self._file.past_end = past_end
         return refusal
+
+    def _impossible_size(self) -> str | None:
+        """What is wrong with a size that is too large to be meant."""
+        judge = _IMPOSSIBLE.get(self._kind or "DIB")  # which begins with no signature
+        with suppress(Exception):
+            return judge(self._file) if judge else None
+        return None
 
     @property
     def _kind(self) -> str:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import Fit
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.limits import check_grid
 from ppcli.imaging.resample import resample
 
 MAX_ASPECT_RATIO = 200
@@ -58,22 +59,35 @@ def smart_resize(
     return fitted_h, fitted_w
 
 
-def fit_image(pixels: NDArray[np.uint8], options: FitOptions) -> FittedRaster:
+def fit_image(
+    pixels: NDArray[np.uint8], options: FitOptions, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+) -> FittedRaster:
     """Bring an RGB image, uint8 (height, width, 3), onto the tile grid.
 
+    Args:
+        pixels: of the image.
+        options: the grid and its limits.
+        most_pixels: larger rasters are refused: a long strip grows when it is padded.
+
     Raises:
-        ImageError: `aspect_ratio` above 200, with `resize`.
+        ImageError: `aspect_ratio` above 200, with `resize`; `too_large`.
     """
     height, width, _ = pixels.shape
     if options.fit is Fit.RESIZE:
         height, width = smart_resize(
             height, width, options.tile, options.min_pixels, options.max_pixels
         )
+        _check_grid(height, width, options.tile, most_pixels)
         return FittedRaster(resample(pixels, width, height), width, height)
     if width * height > options.max_pixels:
         beta = math.sqrt(width * height / options.max_pixels)
         width, height = max(1, math.floor(width / beta)), max(1, math.floor(height / beta))
+    _check_grid(height, width, options.tile, most_pixels)
     return FittedRaster(_pad(resample(pixels, width, height), options.tile), width, height)
+
+
+def _check_grid(height: int, width: int, tile: int, most: int) -> None:
+    check_grid(-(-height // tile), -(-width // tile), tile, most)
 
 
 def _pad(pixels: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 It spreads grey of 2 and 4 bits to 8 and drops the low bytes of RGB, and not those of the key.
 """
 
+import struct
 from typing import BinaryIO
 
 import numpy as np
@@ -12,9 +13,19 @@ from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
 
+_SIZE_AT, _LONGEST_SIDE = 16, (1 << 31) - 1
 _DEPTH = 24  # its place, and that of the colour type behind it
 _SHALLOW_GREY = (b"\x02\x00", b"\x04\x00")
 _DEEP_RGB = b"\x10\x02"
+
+
+def impossible_size(file: BinaryIO) -> str | None:
+    """What is wrong with the sides that a PNG declares, if they are more than its kind may have."""
+    file.seek(_SIZE_AT)
+    width, height = struct.unpack(">II", file.read(8))
+    if max(width, height) > _LONGEST_SIDE:
+        return f"{width:,}×{height:,} pixels are more than a PNG can have"
+    return None
 
 
 def decode_keyed(image: Image.Image, file: BinaryIO) -> Image.Image | None:

@@ -10,8 +10,10 @@ from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from ppcli.errors import UsageError
+from ppcli.inputs.refs import LONGEST_NAME, LongName
 
 _READ_BYTES = 1 << 16
+_MOST_BYTES = 4 * LONGEST_NAME  # of a name in UTF-8
 _URL = re.compile(r"file:(?=/)(?://(?P<host>[^/]*))?(?P<path>/.*)?", re.IGNORECASE | re.DOTALL)
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MARKS = (codecs.BOM_UTF8, *_WIDE_MARKS)
@@ -43,7 +45,8 @@ def names_in(file: BinaryIO, separator: bytes, begin: bytes = b"") -> Iterator[s
 
     A byte order mark is no part of a name. Lists in UTF-16, as some shells write them, are told by
     theirs, unless it is how a file's name begins. In a list of lines a `\r` before the `\n` belongs
-    to the line's end, unless a file has such a name.
+    to the line's end, unless a file has such a name. Of a name that is longer than any system
+    takes it gives what stands for it.
 
     Args:
         file: the list, open for reading.
@@ -71,10 +74,10 @@ def _plain(file: BinaryIO, separator: bytes, begin: bytes) -> Iterator[bytes]:
             break
         begin += more
     wide = begin.startswith(_WIDE_MARKS)
-    while wide and separator not in begin and (more := read()):
+    while wide and len(begin) < _MOST_BYTES and separator not in begin and (more := read()):
         begin += more
     blocks = chain([begin], iter(read, b""))
-    if wide and not os.path.lexists(begin.split(separator)[0]):
+    if wide and not os.path.lexists(begin.split(separator, 1)[0]):
         yield from _decoded(blocks)
     else:
         yield next(blocks).removeprefix(codecs.BOM_UTF8)
@@ -108,8 +111,25 @@ def reader(file: BinaryIO) -> Callable[[], bytes]:
 
 
 def _split(blocks: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
-    rest = b""
+    """The names between separators; of a very long one what stands for it."""
+    rest, long = b"", None
     for block in blocks:
-        *whole, rest = (rest + block).split(separator)
-        yield from whole
-    yield rest
+        first, *others = block.split(separator)
+        if long is not None:
+            long.add(first)
+        else:
+            rest += first
+            if len(rest) > _MOST_BYTES:
+                long = LongName(rest)
+        if others:
+            yield _whole(rest, long)
+            *others, rest = others
+            yield from (_whole(one) for one in others)
+            long = None
+    yield _whole(rest, long)
+
+
+def _whole(name: bytes, long: LongName | None = None) -> bytes:
+    if long is None and len(name) <= _MOST_BYTES:
+        return name
+    return str(long or LongName(name)).encode()

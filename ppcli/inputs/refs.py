@@ -3,11 +3,17 @@
 import json
 import os
 import re
+import sys
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import xxhash
+
 _LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
 _LOOKS_LIKE_A_PAGE = re.compile(r"#[0-9]+\Z")
+
+LONGEST_NAME = 1 << (15 if sys.platform == "win32" else 12)  # no system takes longer ones
+_LEFT_OF_NAME = 100
 
 
 class Input(Protocol):
@@ -92,12 +98,36 @@ class ImageRef:
         return None
 
 
+class LongName:
+    """What stands for a name that no system allows: its beginning, length and hash.
+
+    It is made of the bytes of the name as they come, of which few are kept.
+    """
+
+    def __init__(self, begin: bytes = b"") -> None:
+        self._begin, self._length, self._hash = b"", 0, xxhash.xxh3_128()
+        self.add(begin)
+
+    def add(self, more: bytes) -> None:
+        """Take the bytes that follow."""
+        self._begin = self._begin or more[:_LEFT_OF_NAME]
+        self._length += len(more)
+        self._hash.update(more)
+
+    def __str__(self) -> str:
+        begin = self._begin.decode("utf-8", "ignore")
+        return f"{begin}… (a name of {self._length:,} bytes, XXH3 {self._hash.hexdigest()})"
+
+
 def escape_name(name: str) -> str:
     r"""A file name as valid text: itself when it is UTF-8, else with `\xNN` for the other bytes.
 
     In an escaped name a backslash stands doubled, so that the bytes can be read back. A name
-    that looks like an escaped one is escaped too: no two names become the same text.
+    that looks like an escaped one is escaped too: no two names become the same text. What is too
+    long for a name is shortened.
     """
+    if len(name) > LONGEST_NAME:
+        return str(LongName(name.encode("utf-8", "surrogatepass")))
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -116,6 +146,8 @@ def identity(path: str) -> str:
     Pages have `#` and a number at the end of theirs. A file whose name ends so is escaped, with
     `\x23` for that `#`: it is no page of another file.
     """
+    if len(path) > LONGEST_NAME:
+        return escape_name(path)
     if os.sep != "/":
         path = path.replace(os.sep, "/")
     if not _LOOKS_LIKE_A_PAGE.search(path):

@@ -251,7 +251,7 @@ def _failed(row: StatsRow, error: ImageError) -> StatsRow:
 def _analyze_page(
     pixels: NDArray[np.uint8], row: StatsRow, options: AnalysisOptions, started: float
 ) -> PageResult:
-    fitted = fit_image(pixels, options.fit)
+    fitted = fit_image(pixels, options.fit, options.reading.max_image_pixels)
     decoded = time.perf_counter()
     tile = options.fit.tile
     keep = select(fitted.raster, tile, options.coder, row.image_id)

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.errors import NothingToDoError, UsageError
-from ppcli.imaging.choices import Fit
+from ppcli.errors import DamagedError, ImageError, NothingToDoError, UsageError, bounded
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.grid import FitOptions
 from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Said, Saving
 from ppcli.show.overlay import overlay
@@ -33,7 +33,10 @@ _THUMBNAIL, _QUALITY = 360, 72
 
 
 def figures_of(
-    dataset: str, models: Sequence[NamedModel] | None, answers: str | None = None
+    dataset: str,
+    models: Sequence[NamedModel] | None,
+    answers: str | None = None,
+    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> Figures:
     """Read a dataset of `analyze`, and if wanted what `infer` answered about it.
 
@@ -41,12 +44,13 @@ def figures_of(
         dataset: a folder that `analyze` wrote.
         models: whose savings are estimated; None for the published sizes whose tiles these are.
         answers: a folder that `infer` wrote.
+        most_pixels: the most that a raster may have.
 
     Raises:
         UsageError: when there is no such dataset, one of another kind, a model with other tiles,
             or when the answers are about none of its images.
         NothingToDoError: when no part of it is finished.
-        DamagedError: when a file of it is unreadable.
+        DamagedError: when a file of it is unreadable, or a raster not the one that was stored.
     """
     manifest = _manifest(dataset, STATS, "analyze")
     if not manifest.shards:
@@ -62,7 +66,7 @@ def figures_of(
     ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
     if answers is not None:
         ends = _answered(ends, answers, set(good["image_id"].to_pylist()), dataset)
-    pictured = _pictured(ends, dataset, manifest)
+    pictured = _pictured(ends, dataset, manifest, most_pixels)
     return Figures(
         name=dataset,
         config=_words(manifest),
@@ -181,15 +185,26 @@ def _listed(good: pa.Table) -> list[ImageFigures]:
     return [ImageFigures(**row) for row in good.take(order).select(columns).to_pylist()]
 
 
-def _pictured(images: list[ImageFigures], dataset: str, manifest: Manifest) -> list[ImageFigures]:
-    """With pictures, where there are patch sets."""
+def _pictured(
+    images: list[ImageFigures], dataset: str, manifest: Manifest, most_pixels: int
+) -> list[ImageFigures]:
+    """With pictures, where there are patch sets.
+
+    Raises:
+        DamagedError: naming the patch set that cannot be rebuilt.
+    """
     wanted = {one.image_id for one in images}
     pictures: dict[str, str] = {}
     if manifest.has_patches:
         for number in range(len(manifest.shards)):
-            for row in read_patch_rows(shard_path(dataset, PATCHES, number), wanted):
-                patches = unpack(row).patch_set
-                pictures[row.image_id] = _data_uri(overlay(patches.reconstruct(), patches.keep))
+            path = shard_path(dataset, PATCHES, number)
+            for row in read_patch_rows(path, wanted):
+                try:
+                    stored = unpack(row, most_pixels)
+                    pixels = overlay(stored.raster(), stored.patch_set.keep)
+                except (DamagedError, ImageError) as error:
+                    raise DamagedError(f"{path}, {bounded(row.image_id)}: {error}") from error
+                pictures[row.image_id] = _data_uri(pixels)
     return [replace(one, picture=pictures.get(one.image_id, "")) for one in images]
 
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, ClassVar
 
-from ppcli.errors import DamagedError, UsageError
+from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.imaging.grid import FitOptions
 from ppcli.inputs.refs import Input
 from ppcli.inputs.unique import UniqueNames
@@ -15,11 +16,12 @@ from ppcli.run.analysis import PageResult
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.prepare import Prepared, asked_of
 from ppcli.run.stopping import Stop
+from ppcli.store.codec import check_claims
 from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
 from ppcli.store.whole import PageCheck
-from ppcli.vlm.engine import Ask
+from ppcli.vlm.engine import Ask, failed
 
 
 def is_dataset(path: str) -> bool:
@@ -168,10 +170,12 @@ class StoredSource:
     Attributes:
         root: the dataset folder.
         ask: what is asked.
+        most_pixels: the most that the raster of a patch set may have.
     """
 
     root: str
     ask: Ask
+    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
     item: ClassVar = "image"
 
     def expect(self, inputs: Arrivals[Any]) -> None:
@@ -195,7 +199,22 @@ class StoredSource:
     def _pages(self, one: StoredImage, patches: Iterator[PatchRow]) -> Iterator[Prepared]:
         for row in one.rows:
             of_page = _of_page(row, patches)
-            yield asked_of(PageResult(replace(row, image_id=one.name_of(row)), of_page), self.ask)
+            yield self._asked(replace(row, image_id=one.name_of(row)), of_page)
+
+    def _asked(self, row: StatsRow, patches: PatchRow | None) -> Prepared:
+        """The request about a page; an error where its patch set claims what is too much."""
+        prepared = asked_of(PageResult(row, patches), self.ask)
+        if patches is None:
+            return prepared
+        try:
+            check_claims(patches, self.most_pixels)
+        except DamagedError as error:
+            refused = ImageError(ErrorCode.CORRUPT, f"its patch set is damaged: {error}")
+        except ImageError as error:
+            refused = error
+        else:
+            return prepared
+        return Prepared(failed(prepared.row, refused))
 
     def close(self) -> None:
         """Nothing is left behind."""

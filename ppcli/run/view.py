@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.errors import DamagedError, ErrorCode, ImageError, NothingToDoError, UsageError
+from ppcli.errors import DamagedError, ErrorCode, ImageError, NothingToDoError, UsageError, named
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.imaging.fit import fit_image
 from ppcli.inputs.listing import Listing
-from ppcli.inputs.refs import ImageRef, escape_name
+from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import has_image_extension
 from ppcli.run.analysis import FileCount, PageResult, count_rows
 from ppcli.run.analyze import AnalyzeWork
@@ -22,7 +23,7 @@ from ppcli.run.stopping import Stop
 from ppcli.show.picture import PictureOptions, picture, picture_of_patch_set
 from ppcli.store.codec import unpack
 from ppcli.store.pictures import PictureFolder, png_of, put_picture
-from ppcli.store.reader import patch_files, read_patch_rows
+from ppcli.store.reader import chosen_patch_rows, patch_files
 from ppcli.store.rows import StatsRow
 
 
@@ -85,6 +86,17 @@ class PictureTarget:
         """Whether there can be only one picture."""
         return self.path.lower().endswith(".png")
 
+    def folder(self) -> PictureFolder:
+        """Where several pictures go.
+
+        Raises:
+            OutputError: when something else has its name.
+        """
+        folder = PictureFolder(self.path)
+        if not self.is_file:
+            folder.check()
+        return folder
+
 
 def view_images(
     listing: Listing,
@@ -111,7 +123,7 @@ def view_images(
         OutputError: when a picture cannot be written, or one stands there already.
         NothingToDoError: when the inputs hold no image.
     """
-    folder = PictureFolder(target.path)
+    folder = target.folder()
     work = AnalyzeWork(options, executor, partial(draw_page, drawing=drawing))
     with Arrivals(iter(listing)) as arrivals, closing(work):
         if not arrivals.ahead(1):
@@ -143,7 +155,7 @@ def draw_page(
         started: when work on the page began; not used.
         drawing: what is drawn.
     """
-    raster = fit_image(pixels, options.fit).raster
+    raster = fit_image(pixels, options.fit, options.reading.max_image_pixels).raster
     image = picture(raster, options.fit.tile, drawing, row.image_id)
     return DrawnPage(row, png=png_of(image))
 
@@ -169,12 +181,19 @@ def _put(result: PageResult, folder: PictureFolder, target: PictureTarget) -> Se
     if not isinstance(result, DrawnPage):
         return Seen(row.image_id, "", row.error_code, row.error_message)
     path = target.path if target.is_file else folder.path_of(row.image_id)
-    put_picture(path, result.png, target.overwrite)
+    try:
+        put_picture(path, result.png, target.overwrite)
+    except ImageError as error:
+        return _unseen(row.image_id, error.code, error.message)
     return Seen(row.image_id, path, warning=row.warning)
 
 
 def view_dataset(
-    dataset: str, image_ids: list[str] | None, drawing: PictureOptions, target: PictureTarget
+    dataset: str,
+    image_ids: list[str] | None,
+    drawing: PictureOptions,
+    target: PictureTarget,
+    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> Iterator[Seen]:
     """Draw patch sets over the rasters that they rebuild.
 
@@ -183,6 +202,7 @@ def view_dataset(
         image_ids: which images; None for all.
         drawing: what is drawn; its coders are those of the dataset.
         target: where the pictures go.
+        most_pixels: the most that a raster may have.
 
     Raises:
         UsageError: when there is no dataset, none with patch sets, or not such an image.
@@ -190,35 +210,24 @@ def view_dataset(
         DamagedError: when a file of the dataset is unreadable.
         NothingToDoError: when no part of it is finished.
     """
-    image_ids = None if image_ids is None else [_as_stored(one) for one in image_ids]
-    missing = set(image_ids or ())
-    if target.is_file and len(missing) != 1:
+    if target.is_file and len(set(image_ids or ())) != 1:
         raise UsageError("-o is one picture; choose an image with --image-id, or name a folder")
-    folder, files = PictureFolder(target.path), patch_files(dataset)
+    folder, files = target.folder(), patch_files(dataset)
     if not files:
         raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
-    for file in files:
-        for row in read_patch_rows(file, image_ids):
-            missing.discard(row.image_id)
-            path = target.path if target.is_file else folder.path_of(row.image_id)
-            try:
-                image = picture_of_patch_set(unpack(row).patch_set, drawing)
-            except DamagedError as error:
-                yield Seen(row.image_id, "", ErrorCode.CORRUPT.value, str(error))
-                continue
+    for row in chosen_patch_rows(dataset, files, image_ids):
+        path = target.path if target.is_file else folder.path_of(row.image_id)
+        try:
+            stored = unpack(row, most_pixels)
+            image = picture_of_patch_set(stored.patch_set, stored.raster(), drawing)
             put_picture(path, png_of(image), target.overwrite)
+        except DamagedError as error:
+            yield _unseen(row.image_id, ErrorCode.CORRUPT, str(error))
+        except ImageError as error:
+            yield _unseen(row.image_id, error.code, error.message)
+        else:
             yield Seen(row.image_id, path)
-    if missing:
-        raise UsageError(
-            f"{dataset} has no patch set of {', '.join(sorted(missing))}; ids are those in the "
-            "column image_id, pages with their #N"
-        )
 
 
-def _as_stored(image_id: str) -> str:
-    """An id as datasets have it, where it is given as a name that is not UTF-8."""
-    try:
-        image_id.encode()
-    except UnicodeEncodeError:
-        return escape_name(image_id)
-    return image_id
+def _unseen(image_id: str, code: ErrorCode, message: str) -> Seen:
+    return Seen(image_id, "", code.value, named(image_id, message))

@@ -66,9 +66,14 @@ def picture(raster: Raster, tile: int, options: PictureOptions, image_id: str) -
     return sheet(panels)
 
 
-def picture_of_patch_set(patches: PatchSet, options: PictureOptions) -> Image.Image:
-    """What a patch set keeps of its image, over the raster that it rebuilds."""
-    raster = patches.reconstruct()
+def picture_of_patch_set(patches: PatchSet, raster: Raster, options: PictureOptions) -> Image.Image:
+    """What a patch set keeps of its image.
+
+    Args:
+        patches: mask and tiles.
+        raster: uint8 (grid_h·tile, grid_w·tile, 3), that they rebuild.
+        options: what is drawn.
+    """
     name = "source" if patches.options.threshold == 0 else "rebuilt"
     panels = [_source(raster, patches.tile, name)] if options.side_by_side else []
     faded = overlay(raster, patches.keep, options.grid)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import KeptTiles, PatchSet, raster_digest
 from ppcli.errors import DamagedError, UsageError
-from ppcli.imaging.choices import Fit
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
+from ppcli.imaging.limits import check_grid
 from ppcli.store.rows import PatchRow
 
 ZSTD_LEVEL = 3
@@ -102,12 +103,34 @@ def pack(
     )
 
 
-def unpack(row: PatchRow) -> StoredPatchSet:
+def check_claims(row: PatchRow, most_pixels: int) -> None:
+    """Look at the size that a row of somebody's file claims, before anything is allocated for it.
+
+    Args:
+        row: from a file.
+        most_pixels: the most that its raster may have.
+
+    Raises:
+        DamagedError: when it is no size.
+        ImageError: `too_large`.
+    """
+    if min(row.grid_h, row.grid_w, row.tile) < 1:
+        raise DamagedError("its grid or its tile has no size")
+    check_grid(row.grid_h, row.grid_w, row.tile, most_pixels)
+
+
+def unpack(row: PatchRow, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> StoredPatchSet:
     """The patch set of a row.
+
+    Args:
+        row: from a file.
+        most_pixels: the most that its raster may have.
 
     Raises:
         DamagedError: when the columns contradict one another.
+        ImageError: `too_large`.
     """
+    check_claims(row, most_pixels)
     with _noticing_contradictions():
         kept = kept_tiles(row)
         patch_set = PatchSet(kept.keep, kept.tiles, kept.options)

@@ -1,5 +1,6 @@
 """PNG files below a folder, named after identities."""
 
+import errno
 import io
 import os
 import re
@@ -8,10 +9,14 @@ from contextlib import suppress
 import xxhash
 from PIL import Image
 
-from ppcli.errors import OutputError, bounded
-from ppcli.store.atomic import atomic_file
+from ppcli.errors import ErrorCode, ImageError, OutputError, bounded
+from ppcli.store.atomic import atomic_file, writing
 
 _LONGEST_NAME = 255
+_FAULTS_OF_NAMES = (
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST),
+    *(errno.EINVAL, errno.EILSEQ, errno.ELOOP),
+)
 _NOT_ON_WINDOWS = re.compile(r'[\\:*?"<>|\x00-\x1f]')
 
 
@@ -25,6 +30,15 @@ class PictureFolder:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._taken: set[str] = set()
+
+    def check(self) -> None:
+        """Refuse a folder that cannot be one.
+
+        Raises:
+            OutputError: when something else has its name.
+        """
+        if os.path.lexists(self._folder) and not os.path.isdir(self._folder):
+            raise OutputError(f"{bounded(self._folder)} is no folder; name another one")
 
     def path_of(self, image_id: str) -> str:
         """Where the picture of an identity goes; numbered where an earlier one took its name."""
@@ -41,17 +55,31 @@ def put_picture(path: str, png: bytes, overwrite: bool) -> None:
     """Write a picture, whole or not at all.
 
     Raises:
-        OutputError: when the file stands there already, or cannot be written.
+        ImageError: `unreadable`, when only this one cannot be: its name does not suit the others,
+            or the system.
+        OutputError: when the file stands there already, or none can be written.
     """
+    if os.path.isdir(path):
+        raise _no_such_name(path, "a folder has this name")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{bounded(path)} exists; use --overwrite or another name")
     try:
-        with suppress(FileExistsError):
-            os.makedirs(os.path.dirname(path) or ".")
-        with atomic_file(path) as file:
-            file.write(png)
-    except OSError as error:
-        raise OutputError(f"{bounded(path)} cannot be written: {error.strerror}") from error
+        with writing(path):
+            with suppress(FileExistsError):
+                os.makedirs(os.path.dirname(path) or ".")
+            with atomic_file(path) as file:
+                file.write(png)
+    except (RecursionError, ValueError):
+        raise _no_such_name(path, "its folders lie too deep") from None
+    except OutputError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _FAULTS_OF_NAMES:
+            raise _no_such_name(path, cause.strerror or str(cause)) from error
+        raise
+
+
+def _no_such_name(path: str, reason: str) -> ImageError:
+    return ImageError(ErrorCode.UNREADABLE, f"{bounded(path)} cannot be written: {reason}")
 
 
 def png_of(image: Image.Image) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ppcli.errors import DamagedError, UsageError
+from ppcli.errors import DamagedError, ImageError, UsageError, bounded
+from ppcli.given import as_path, as_texts, as_whole
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.inputs.refs import escape_name
 from ppcli.store.choices import Config
 from ppcli.store.codec import StoredPatchSet, unpack
 from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
@@ -152,22 +155,89 @@ def shard_record(path: str, config: Config) -> Shard:
     return Shard.from_json(json.loads(text))
 
 
+def count_patch_sets(files: Sequence[str]) -> int:
+    """How many patch sets files say they hold.
+
+    Raises:
+        DamagedError: when one is not readable.
+    """
+    total = 0
+    for path in files:
+        with open_parquet(path, PATCHES) as file:
+            total += file.metadata.num_rows
+    return total
+
+
+def chosen_patch_rows(
+    dataset: str, files: Sequence[str], image_ids: Collection[str] | None
+) -> Iterator[PatchRow]:
+    """The rows of some images; of all when none are named.
+
+    Args:
+        dataset: whose files they are, for messages.
+        files: of patch sets.
+        image_ids: which images; a name that is not UTF-8 as the system spells it, or escaped.
+
+    Raises:
+        UsageError: after the others, when one is not there.
+        DamagedError: when a file is not readable or a checksum is wrong.
+    """
+    wanted = None if image_ids is None else {_as_stored(one) for one in image_ids}
+    missing = set(wanted or ())
+    for file in files:
+        for row in read_patch_rows(file, wanted):
+            missing.discard(row.image_id)
+            yield row
+    if missing:
+        raise UsageError(
+            f"{dataset} has no patch set of {', '.join(map(bounded, sorted(missing)))}; ids are "
+            "those in the column image_id, pages with their #N"
+        )
+
+
+def _as_stored(image_id: str) -> str:
+    """An id as datasets have it, where it is given as a name that is not UTF-8."""
+    try:
+        image_id.encode()
+    except UnicodeEncodeError:
+        return escape_name(image_id)
+    return image_id
+
+
 def read_patch_sets(
-    path: str | os.PathLike[str], image_ids: Collection[str] | None = None
+    path: str | os.PathLike[str],
+    image_ids: Collection[str] | None = None,
+    *,
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> Iterator[StoredPatchSet]:
     """Patch sets in the order they were written.
 
     Args:
         path: a dataset folder that `analyze` wrote, or one of its patch files.
-        image_ids: only these, when given.
+        image_ids: only these, when given: a list of ids. One that is not there gives nothing.
+        max_image_pixels: the most pixels that a raster may have; nothing is allocated for more.
 
     Raises:
-        UsageError: when the path is no dataset, or one without patch sets.
+        UsageError: when the path is no dataset, or one without patch sets, or `image_ids` is
+            one text.
         DamagedError: when a file, or a patch set in it, is damaged.
+        ImageError: `too_large`.
     """
-    for file in patch_files(os.fspath(path)):
+    path = as_path(path, "path")
+    image_ids = None if image_ids is None else as_texts(image_ids, "image_ids")
+    as_whole(max_image_pixels, "max_image_pixels", 1)
+    return _patch_sets(path, image_ids, max_image_pixels)
+
+
+def _patch_sets(
+    path: str, image_ids: Collection[str] | None, most: int
+) -> Iterator[StoredPatchSet]:
+    for file in patch_files(path):
         for row in read_patch_rows(file, image_ids):
             try:
-                yield unpack(row)
+                yield unpack(row, most)
             except DamagedError as error:
-                raise DamagedError(f"{file}, {row.image_id}: {error}") from error
+                raise DamagedError(f"{file}, {bounded(row.image_id)}: {error}") from error
+            except ImageError as error:
+                message = f"{file}, {bounded(row.image_id)}: {error.message}"
+                raise ImageError(error.code, message) from error

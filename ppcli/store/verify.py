@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ppcli.errors import DamagedError, ErrorCode, UsageError
+from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
+from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.store.affected import affected_rows
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of
 from ppcli.store.choices import Config
@@ -35,6 +36,7 @@ class Report:
         damage: one sentence each; empty when all is well.
         leftovers: files of a run that was killed, or is at work; resuming removes them.
         finished: false for a dataset whose run has not come to its end.
+        most_pixels: of a raster; larger ones are faults, since nobody can look at them.
     """
 
     files: int = 0
@@ -44,27 +46,28 @@ class Report:
     damage: list[str] = field(default_factory=list)
     leftovers: int = 0
     finished: bool = True
+    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
 
     @contextmanager
     def noting(self, place: str = "") -> Iterator[None]:
-        """Turn a `DamagedError` of the block into a line of the report."""
+        """Turn a fault of the block into a line of the report."""
         try:
             yield
-        except DamagedError as error:
+        except (DamagedError, ImageError) as error:
             self.damage.append(f"{place}: {error}" if place else str(error))
 
 
-def verify(path: str, data: bool = False) -> Report:
+def verify(path: str, data: bool = False, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> Report:
     """Check a dataset folder or one Parquet file of ours.
 
     In a dataset every byte of every file counts. Then page checksums, schemas, the numbers of
     rows, and whether the columns agree with one another; with `data`, every raster is rebuilt
-    and its digest compared.
+    and its digest compared; of none that has more than `most_pixels`, which is a fault.
 
     Raises:
         UsageError: when there is nothing of ours at the path.
     """
-    report = Report()
+    report = Report(most_pixels=most_pixels)
     if os.path.isdir(path):
         _verify_dataset(path, data, report)
     elif os.path.isfile(path):
@@ -209,7 +212,7 @@ def _verify_patches(
         with report.noting(f"{path}, {row.image_id}"):
             if described is not None:
                 _check_agreement(row, next(described, None))
-            stored = unpack(row)
+            stored = unpack(row, report.most_pixels)
             if data:
                 stored.raster()
                 report.rasters += 1

@@ -1,6 +1,6 @@
 """Training on pruned patches, with transformers' own Qwen3-VL classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ppcli.coding.methods import select
 from ppcli.coding.options import coder_for_models
 from ppcli.errors import UsageError
+from ppcli.given import as_flag, as_whole, told
 from ppcli.imaging.pixels import raster_of
 from ppcli.imaging.presets import Preset
 from ppcli.vlm.positions import PatchPlaces, patch_places, token_places
@@ -88,27 +89,22 @@ class PrunedCollator:
             UsageError: for an unknown name, a number out of range, another kind of model, or a
                 processor that cuts other patches than the model takes.
         """
+        coder = coder_for_models(method, metric, threshold, mode)
+        self._coder = coder if as_flag(prune, "prune") else None
         check_transformers()
-        if config.model_type != _MODEL:
-            raise UsageError(f"only {_MODEL} is trained on pruned patches, not {config.model_type}")
-        images = getattr(processor, "image_processor", processor)
-        named = {name: getattr(images, name, None) for name in NORMALISATION}
-        try:
-            mean, std, factor = normalisation(named)
-        except ValueError as error:
-            raise UsageError(f"the processor's {error}") from error
-        self._preset = Preset(
-            images.patch_size,
-            images.merge_size,
-            images.temporal_patch_size,
-            1,
-            1,
-            mean,
-            std,
-            factor,
-        )
+        kind = getattr(config, "model_type", None)
+        if kind != _MODEL:
+            raise UsageError(
+                f"config is of {told(kind)}; only {_MODEL} is trained on pruned patches: give "
+                "model.config"
+            )
+        self._preset = _preset(getattr(processor, "image_processor", processor))
         vision = config.vision_config
-        cut = (images.patch_size, images.merge_size, images.temporal_patch_size)
+        cut = (
+            self._preset.patch_size,
+            self._preset.merge_size,
+            self._preset.temporal_patch_size,
+        )
         taken = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         if cut != taken:
             raise UsageError(
@@ -117,7 +113,6 @@ class PrunedCollator:
             )
         self._image_token = int(config.image_token_id)
         self._side = int(vision.num_position_embeddings**0.5)
-        self._coder = coder_for_models(method, metric, threshold, mode) if prune else None
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> "dict[str, Tensor]":
         """One batch, texts padded on the right.
@@ -127,7 +122,11 @@ class PrunedCollator:
         """
         import torch
 
+        if isinstance(examples, Mapping | str) or not isinstance(examples, Iterable):
+            raise UsageError(f"a batch is a list of examples, and this is {told(examples)}")
         pruned = [self._pruned(one) for one in examples]
+        if not pruned:
+            raise UsageError("a batch holds one example at least")
         labelled = [one.labels is not None for one in pruned]
         if any(labelled) and not all(labelled):
             raise UsageError("some examples of a batch have labels, and others have none")
@@ -172,6 +171,8 @@ class PrunedCollator:
 
     def _pruned(self, example: Mapping[str, Any]) -> _Pruned:
         """One example without its pruned patches."""
+        if not isinstance(example, Mapping):
+            raise UsageError(f"an example is what a processor gives, and this is {told(example)}")
         if example.get("pixel_values_videos") is not None:
             raise UsageError("an example holds a video; only images are pruned")
         ids, labels = _tokens(example)
@@ -198,10 +199,10 @@ class PrunedCollator:
         """The kept patches of each image, and which tiles they are."""
         if example.get("pixel_values") is None:
             return [], []
-        values, grids = _floats(example["pixel_values"]), np.asarray(example["image_grid_thw"])
+        values = _floats(example["pixel_values"])
         m, at = self._preset.merge_size, 0
         patches, keeps = [], []
-        for _, height, width in grids.reshape(-1, 3).tolist():
+        for height, width in _grids(example.get("image_grid_thw"), m):
             mine = values[at : at + height * width]
             at += height * width
             keep = np.ones((height // m, width // m), dtype=np.bool_)
@@ -215,8 +216,53 @@ class PrunedCollator:
         return patches, keeps
 
 
+def _preset(images: Any) -> Preset:  # noqa: ANN401
+    """How an image processor cuts and scales.
+
+    Raises:
+        UsageError: when it is none.
+    """
+    named = {name: getattr(images, name, None) for name in NORMALISATION}
+    try:
+        patch_size, merge_size, temporal = (
+            as_whole(getattr(images, name), f"the processor's {name}", 1)
+            for name in ("patch_size", "merge_size", "temporal_patch_size")
+        )
+        mean, std, factor = normalisation(named)
+    except (AttributeError, TypeError) as error:
+        raise UsageError(
+            f"processor is {told(images)}, which is no image processor that is known: {error}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"the processor's {error}") from error
+    return Preset(patch_size, merge_size, temporal, 1, 1, mean, std, factor)
+
+
+def _grids(given: Any, merge_size: int) -> list[tuple[int, int]]:  # noqa: ANN401
+    """Rows and columns of patches of each image.
+
+    Raises:
+        UsageError: when these are no grids of whole tiles of still images.
+    """
+    if given is None:
+        raise UsageError("an example has pixel_values, and no image_grid_thw")
+    grids = np.asarray(given)
+    if grids.size % 3 or not np.issubdtype(grids.dtype, np.integer):
+        raise UsageError(
+            f"image_grid_thw is int64 (images, 3), and this one is {grids.dtype} {grids.shape}"
+        )
+    sizes = []
+    for time, height, width in grids.reshape(-1, 3).tolist():
+        if time != 1 or min(height, width) < 1 or height % merge_size or width % merge_size:
+            raise UsageError(f"image_grid_thw holds {(time, height, width)}, which is no image")
+        sizes.append((height, width))
+    return sizes
+
+
 def _tokens(example: Mapping[str, Any]) -> tuple[Integers, Integers | None]:
     """Ids and labels without padding."""
+    if example.get("input_ids") is None:
+        raise UsageError("an example has no input_ids")
     ids = _row(example["input_ids"])
     there = np.ones(ids.size, dtype=np.bool_)
     if example.get("attention_mask") is not None:
@@ -230,12 +276,23 @@ def _tokens(example: Mapping[str, Any]) -> tuple[Integers, Integers | None]:
 
 def _floats(given: Any) -> NDArray[np.float32]:  # noqa: ANN401
     """Pixel values in float32, also those that were rounded to a type that NumPy lacks."""
-    return np.asarray(given.float() if hasattr(given, "float") else given, dtype=np.float32)
+    try:
+        values = np.asarray(given.float() if hasattr(given, "float") else given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"pixel_values are float32 (patches, values): {error}") from error
+    if isinstance(given, np.ma.MaskedArray) or values.ndim != 2:
+        raise UsageError(f"pixel_values are float32 (patches, values), not {values.shape}")
+    return values
 
 
 def _row(given: Any) -> Integers:  # noqa: ANN401
     """The tokens of one example, whatever batch dimension it has."""
-    row = np.asarray(given, dtype=np.int64)
+    try:
+        row = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"tokens are int64 (S,): {error}") from error
+    if row.dtype.kind not in "iub" or row.ndim == 0:
+        raise UsageError(f"tokens are int64 (S,), and these are {row.dtype} {row.shape}")
     if row.size != row.shape[-1]:
         raise UsageError(f"an example holds one conversation, not {row.shape}")
-    return row.reshape(-1)
+    return row.reshape(-1).astype(np.int64)

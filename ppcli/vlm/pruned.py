@@ -1,17 +1,18 @@
 """Pruned inputs for people who run a Qwen3-VL themselves: `from ppcli import pruned_inputs`."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.methods import select
+from ppcli.coding.methods import check_array, select
 from ppcli.coding.options import CoderOptions, coder_for_models
 from ppcli.coding.patchset import KeptTiles, cut
 from ppcli.errors import UsageError
+from ppcli.given import as_path, as_sentence
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.grid import FitOptions
@@ -91,9 +92,9 @@ def pruned_inputs(
         ImageError: when an image cannot be used.
         UsageError: for an unknown name, a number out of range, or no images.
     """
-    if isinstance(images, str | os.PathLike | np.ndarray) or not images:
-        raise UsageError("images is a list of files or arrays, and there must be one at least")
-    folder = os.fspath(model)
+    images = _listed(images)
+    prompt, folder = as_sentence(prompt, "the prompt"), as_path(model, "the model")
+    system = None if system is None else as_sentence(system, "the system text")
     config = ModelConfig.read(folder)
     preset = image_preset(folder, config.vision)
     options = coder_for_models(method, metric, threshold, mode)
@@ -121,12 +122,31 @@ def pruned_inputs(
     )
 
 
-def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
-    if isinstance(image, np.ndarray):
+def _listed(images: Sequence[Image]) -> list[Image]:
+    """The images, each of which is a file or an array.
+
+    Raises:
+        UsageError: naming what is something else.
+    """
+    one = isinstance(images, str | bytes | os.PathLike | np.ndarray | Mapping)
+    listed = [] if one or not isinstance(images, Iterable) else list(images)
+    if not listed:
+        raise UsageError("images is a list of files or arrays, and there must be one at least")
+    for number, image in enumerate(listed):
+        if not isinstance(image, np.ndarray):
+            as_path(image, f"images[{number}]")
+            continue
+        check_array(image, f"images[{number}]")
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UsageError(
-                f"an image is RGB uint8 (height, width, 3), not {image.dtype} {image.shape}"
+                f"images[{number}] is {image.dtype} {image.shape}; an image is RGB uint8 "
+                "(height, width, 3)"
             )
+    return listed
+
+
+def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
+    if isinstance(image, np.ndarray):
         yield image
         return
     reading = Reading()

@@ -17,7 +17,7 @@ from ppcli.inputs.image_fields import ImageFolder
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.names import names_in, path_of
 from ppcli.inputs.questions import QuestionFile
-from ppcli.inputs.refs import identity
+from ppcli.inputs.refs import escape_name, identity
 from ppcli.inputs.requests import parse_request
 from tests.command import pixelprune
 
@@ -282,3 +282,39 @@ def test_identities_tell_names_apart(one: str, other: str) -> None:
     for page in (1, 12):
         assert identity(other) != f"{identity(one)}#{page}"
     identity(one).encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("separator", ["\n", "\0"])
+def test_a_name_longer_than_any_system_takes_is_shortened(encoding: str, separator: str) -> None:
+    """It was gone through once for each of its blocks: 20 MB took six seconds."""
+    long = ["a" * 5_000_000, "b" + "é" * 2_000_000, "b" + "é" * 2_000_000 + "x"]
+    names = ["first.png", *long, "", "last.png", "z" * 70_000]
+    listed = separator.join(names).encode(encoding)
+    found = list(names_in(io.BytesIO(listed), separator.encode()))
+    assert [found[0], found[4]] == ["first.png", "last.png"]
+    assert len(found) == len(set(found)) == 6, "different names stay different"
+    assert all(len(one) < 300 for one in found)
+    assert found[1].startswith("aaaa") and "5,000,000 bytes" in found[1]
+    assert found[1:4] == [identity(one) for one in long], "as where it is named otherwise"
+
+
+@pytest.mark.parametrize("length", [5_000_000, 4_097 if sys.platform != "win32" else 33_000])
+def test_a_long_name_costs_one_row(length: int, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    listed = f"{'n' * length}\n{tmp_path / 'a.png'}\n".encode()
+    done = pixelprune("analyze", "-", "-o", "-", "--workers", "0", stdin=listed)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["error_code"] for row in rows] == ["not_found", None] or length < 5_000
+    assert [row["status"] for row in rows] == ["error", "ok"]
+    assert all(len(rows[0][name]) < 400 for name in ("image_id", "path", "error_message"))
+
+
+def test_long_names_elsewhere_are_shortened_too() -> None:
+    long = ["x" * 100_000 + end for end in ("", ".png", "#1", "\udcff")]
+    for make in (identity, escape_name):
+        shown = [make(one) for one in long]
+        assert len(set(shown)) == 4
+        assert all(len(one.encode()) < 300 for one in shown)
+    longest = "x" * 4_000
+    assert identity(longest) == longest

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from PIL import Image
 
 from ppcli.errors import OutputError, UsageError
 from ppcli.run.reconstruct import reconstruct
+from ppcli.store.parquet import parquet_rows
 from ppcli.store.pictures import relative_name
+from ppcli.store.reader import metadata_of, read_patch_rows
 from tests.command import pixelprune
 from tests.conftest import blocks
 
@@ -78,6 +81,61 @@ def test_existing_files_are_refused(dataset: Path, tmp_path: Path) -> None:
     assert target.read_text() == "precious"
     list(reconstruct(str(dataset), str(tmp_path / "png"), overwrite=True))
     assert target.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_only_some_images(dataset: Path, tmp_path: Path) -> None:
+    told = []
+    chosen, out = ["sub/a.png", "A.png", "sub/a.png"], str(tmp_path / "png")
+    seen = reconstruct(str(dataset), out, image_ids=chosen, on_image=lambda *n: told.append(n))
+    rebuilt = list(seen)
+    assert [one.image_id for one in rebuilt] == ["A.png", "sub/a.png"]
+    assert told == [(1, 2), (2, 2)]
+    with pytest.raises(UsageError, match=r"no patch set of none\.png, z"):
+        list(reconstruct(str(dataset), str(tmp_path / "png2"), image_ids=["z", "none.png"]))
+
+
+def renamed(dataset: Path, names: list[str]) -> Path:
+    """A dataset of the first image under other identities, as its one file of patch sets."""
+    (file,) = (dataset / "patches").iterdir()
+    first, *_ = read_patch_rows(str(file))
+    other = dataset.parent / "renamed.parquet"
+    with other.open("wb") as raw, parquet_rows(raw, metadata_of(str(file))) as writer:
+        for name in names:
+            writer.add(replace(first, image_id=name))
+    return other
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("b.png/x.png", "Not a directory"),
+        ("/".join(["d"] * 1_900), "too deep"),
+        ("/".join(["d" * 200] * 100), "too long"),
+    ],
+)
+def test_a_name_that_cannot_be_costs_itself(dataset, tmp_path, bad: str, reason: str) -> None:
+    """`b` becomes b.png, which therefore is no folder; and trees may be deeper than a path."""
+    file = renamed(dataset, ["a", "b", bad, "c", "e/f"])
+    done = pixelprune("reconstruct", file, "--to", tmp_path / "png")
+    said = done.stderr.decode()
+    assert done.returncode == 3, said
+    assert reason in said and "Traceback" not in said
+    assert "4 images written" in said and "1 failed" in said
+    assert len(list((tmp_path / "png").rglob("*.png"))) == 4
+
+
+def test_a_file_is_no_folder(dataset, tmp_path) -> None:
+    (tmp_path / "png").write_text("precious")
+    with pytest.raises(OutputError, match="no folder"):
+        list(reconstruct(str(dataset), str(tmp_path / "png")))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_is_not_replaced_by_a_picture(dataset, tmp_path, overwrite: bool) -> None:
+    file = renamed(dataset, ["b.png/x.png", "b", "c"])
+    rebuilt = list(reconstruct(str(file), str(tmp_path / "png"), overwrite))
+    assert [one.error is None for one in rebuilt] == [True, False, True]
+    assert "folder" in str(rebuilt[1].error)
 
 
 def test_no_dataset(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def test_what_is_lost() -> None:
 def test_a_patch_set_is_drawn_over_what_it_rebuilds() -> None:
     raster = noisy(320, 192)
     patches = prune(raster, threshold=TAU)
-    seen = picture_of_patch_set(patches, PictureOptions((PLAIN,), side_by_side=True))
     rebuilt = patches.reconstruct()
+    seen = picture_of_patch_set(patches, rebuilt, PictureOptions((PLAIN,), side_by_side=True))
     assert not np.array_equal(rebuilt, raster)
     assert len(places(seen, rebuilt)) == 1
     assert len(places(seen, overlay(rebuilt, patches.keep))) == 1
@@ -90,7 +90,9 @@ def test_what_is_rebuilt_is_not_called_the_source(monkeypatch, threshold: float,
     shown = []
     monkeypatch.setattr("ppcli.show.picture.sheet", shown.extend)
     patches = prune(noisy(320, 192), threshold=threshold)
-    picture_of_patch_set(patches, PictureOptions((PLAIN,), side_by_side=True))
+    picture_of_patch_set(
+        patches, patches.reconstruct(), PictureOptions((PLAIN,), side_by_side=True)
+    )
     assert shown[0].caption == f"{name}, 60 tokens"
 
 
