@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ppcli.coding.methods import select
 from ppcli.coding.options import coder_for_models
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, bounded
 from ppcli.given import as_flag, as_whole, told
 from ppcli.imaging.pixels import raster_of
 from ppcli.imaging.presets import Preset
@@ -95,8 +95,8 @@ class PrunedCollator:
         kind = getattr(config, "model_type", None)
         if kind != _MODEL:
             raise UsageError(
-                f"config is of {told(kind)}; only {_MODEL} is trained on pruned patches: give "
-                "model.config"
+                f"only {_MODEL} is trained on pruned patches, not {bounded(str(kind))}: config is "
+                "the model.config of one"
             )
         self._preset = _preset(getattr(processor, "image_processor", processor))
         vision = config.vision_config
@@ -222,18 +222,14 @@ def _preset(images: Any) -> Preset:  # noqa: ANN401
     Raises:
         UsageError: when it is none.
     """
-    named = {name: getattr(images, name, None) for name in NORMALISATION}
+    patch_size, merge_size, temporal = (
+        as_whole(getattr(images, name, None), f"the processor's {name}", 1)
+        for name in ("patch_size", "merge_size", "temporal_patch_size")
+    )
     try:
-        patch_size, merge_size, temporal = (
-            as_whole(getattr(images, name), f"the processor's {name}", 1)
-            for name in ("patch_size", "merge_size", "temporal_patch_size")
-        )
+        named = {name: getattr(images, name, None) for name in NORMALISATION}
         mean, std, factor = normalisation(named)
-    except (AttributeError, TypeError) as error:
-        raise UsageError(
-            f"processor is {told(images)}, which is no image processor that is known: {error}"
-        ) from error
-    except ValueError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the processor's {error}") from error
     return Preset(patch_size, merge_size, temporal, 1, 1, mean, std, factor)
 

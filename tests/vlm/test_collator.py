@@ -334,3 +334,46 @@ def test_without_torch_it_says_what_to_install(monkeypatch, model, processor) ->
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingPartError, match=r"pixelprune\[train\]"):
         PrunedCollator(processor, model.config)
+
+
+def test_what_is_no_model_and_no_processor(model, processor) -> None:
+    for wrong in (None, "qwen3_vl", model.config.vision_config):
+        with pytest.raises(UsageError, match="config"):
+            PrunedCollator(processor, wrong)
+    for wrong in (None, "Qwen", object()):
+        with pytest.raises(UsageError, match="processor"):
+            PrunedCollator(wrong, model.config)
+    for setting in ({"prune": "no"}, {"prune": None}, {"threshold": 10**400}, {"method": None}):
+        with pytest.raises(UsageError, match=next(iter(setting))):
+            PrunedCollator(processor, model.config, **setting)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"input_ids": None}, "input_ids"),
+        ({"input_ids": [1.5, 2.5]}, "tokens"),
+        ({"input_ids": "text"}, "tokens"),
+        ({"input_ids": 3}, "tokens"),
+        ({"pixel_values": [[np.nan]]}, "pixel values"),
+        ({"pixel_values": "text"}, "pixel_values"),
+        ({"pixel_values": [1.0]}, "pixel_values"),
+        ({"image_grid_thw": None}, "image_grid_thw"),
+        ({"image_grid_thw": [[1, 6]]}, "image_grid_thw"),
+        ({"image_grid_thw": [[1.0, 6.0, 8.0]]}, "image_grid_thw"),
+        ({"image_grid_thw": [[1, 5, 8]]}, "image_grid_thw"),
+        ({"image_grid_thw": [[1, -6, -8]]}, "image_grid_thw"),
+        ({"image_grid_thw": [[2, 6, 8]]}, "image_grid_thw"),
+    ],
+)
+def test_what_is_no_example(model, processor, examples, wrong, match) -> None:
+    collator = PrunedCollator(processor, model.config)
+    with pytest.raises(UsageError, match=match):
+        collator([examples[1] | wrong])
+
+
+def test_what_is_no_batch(model, processor, examples) -> None:
+    collator = PrunedCollator(processor, model.config)
+    for wrong in ([], None, examples[0], "examples", [None], [3]):
+        with pytest.raises(UsageError, match=r"batch|example"):
+            collator(wrong)
