@@ -139,8 +139,8 @@ def _listed(images: Sequence[Image]) -> list[Image]:
         check_array(image, f"images[{number}]")
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UsageError(
-                f"images[{number}] is {image.dtype} {image.shape}; an image is RGB uint8 "
-                "(height, width, 3)"
+                f"images[{number}] is to be RGB uint8 (height, width, 3), "
+                f"not {image.dtype} {image.shape}"
             )
     return listed
 
