@@ -7,8 +7,7 @@ from rich import box
 from rich.console import JustifyMethod
 from rich.table import Table
 
-from ppcli.cli.options import logger
-from ppcli.cli.terminal import Terminal
+from ppcli.cli.terminal import Terminal, tell_result
 from ppcli.run.evaluate import MEASURES, Estimate, EvalSummary
 from ppcli.store.rows import FULL
 
@@ -16,14 +15,15 @@ _LESS = "exact − full"
 
 
 def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
-    """Print the tables of `eval`; where logs are JSON, the figures as one line of them."""
-    if terminal.quiet:
-        return
+    """Print the tables of `eval`; where logs are JSON, the figures as one line of them.
+
+    They are what is asked for, so that they come also where all else is quiet.
+    """
     if terminal.as_json:
-        logger.info("finished", extra={"fields": _numbers(summary)})
+        tell_result(_numbers(summary))
         return
     for code, number in sorted(summary.failures.items()):
-        terminal.say(f"failed: {code}: {number:,}")
+        terminal.say(f"failed: {code}: {number:,} question{'s' * (number != 1)}")
     if not summary.tallies:
         return
     terminal.console.print(_variants_table(summary))

@@ -19,7 +19,6 @@ from ppcli.cli.options import (
     MaxFailuresOption,
     ModelOption,
     OverwriteOption,
-    Quiet,
     ResumeOption,
     RetryFailedOption,
     RootOption,
@@ -90,7 +89,7 @@ def evaluate(
     max_failures: MaxFailuresOption = None,
     fail_fast: FailFastOption = False,
     log_format: LogFormatOption = LogFormat.TEXT,
-    quiet: Quiet = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but the scores.")] = False,
     verbose: Verbose = False,
 ) -> ExitCode:
     """Score answers about whole images, pruned ones, and others of as many tokens."""

@@ -55,6 +55,12 @@ def carry_out(
     show(summary, terminal)
     if stopped is not None:
         raise StoppedError(stopped.exit_code, f"{stopped}; {target.advice}")
+    if summary.earlier_failed and not limits.retry_failed:
+        one = summary.earlier_failed == 1
+        terminal.say(
+            f"{summary.earlier_failed:,} {'failure is' if one else 'failures are'} of an earlier "
+            f"run; --retry-failed tries {'it' if one else 'them'} again"
+        )
     if not target.is_stdout:
         terminal.say(f"written to {target.output}")
     return ExitCode.INPUTS_FAILED if summary.failed else ExitCode.OK

@@ -72,6 +72,12 @@ class Terminal:
             self.console.print(Text(bounded(sentence, _LONGEST_LINE)), soft_wrap=True)
 
 
+def tell_result(fields: dict[str, Any]) -> None:
+    """Give the figures that were asked for as a line of JSON, also where all else is quiet."""
+    named = logger.name, logging.INFO, __file__, 0, "finished", (), None, None
+    logger.handle(logger.makeRecord(*named, {"fields": fields}))
+
+
 def last_word(message: str, trace: str | None = None) -> None:
     """Say why a command ends the way it does, whether or not its terminal was set up."""
     if trace:

@@ -49,6 +49,10 @@ class PageRanges:
         """Those that a file of so many pages has."""
         return [page for first, last in self.spans for page in range(first, min(last, pages) + 1)]
 
+    def count(self, pages: int) -> int:
+        """How many of them a file of so many pages has."""
+        return sum(max(0, min(last, pages) - first + 1) for first, last in self.spans)
+
     def nth(self, number: int) -> int:
         """The page that is so many in (one-based), in a file that has enough of them."""
         for first, last in self.spans:

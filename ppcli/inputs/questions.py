@@ -55,12 +55,13 @@ class Question:
         """What it is called where inputs are compared."""
         return self.custom_id
 
-    def fingerprint(self, failed: bool) -> bytes:
+    def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """All that is known of it; of one that failed the name alone."""
         if failed:
             return json.dumps([self.custom_id]).encode()
         said = [self.custom_id, self.question, self.answers, self.kind, self.fault]
-        return json.dumps([*said, self.image.fingerprint(failed).decode()]).encode()
+        image = self.image.fingerprint(failed, with_path)
+        return json.dumps([*said, image.decode()]).encode()
 
     def as_seen(self) -> "Question":
         """The same, with the size and time that its image has now."""

@@ -23,10 +23,11 @@ class Input(Protocol):
     def image_id(self) -> str:
         """The identity of its rows, as far as all of them share it."""
 
-    def fingerprint(self, failed: bool) -> bytes:
-        """What makes it the same input on resuming.
+    def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
+        """What makes it the same input on resuming: identity and state.
 
-        Of an input that failed, what may have been mended does not count.
+        Of an input that failed, what may have been mended does not count. How its path is
+        spelled counts only where it is asked for: pixelprune 0.1.0 did that.
         """
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
@@ -72,9 +73,10 @@ class ImageRef:
         """The same, with the size and time that the file has now."""
         return replace(self, seen=self._state(failed=False))
 
-    def fingerprint(self, failed: bool) -> bytes:
-        """Identity and path, and of a file that did not fail its size and time."""
-        return json.dumps([self.shown_id, self.shown_path, *self._state(failed)]).encode()
+    def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
+        """Identity, and of a file that did not fail its size and time."""
+        path = [self.shown_path] if with_path else []
+        return json.dumps([self.shown_id, *path, *self._state(failed)]).encode()
 
     def _state(self, failed: bool) -> tuple[int, int]:
         if self.seen is not None and not failed:
@@ -89,9 +91,6 @@ class ImageRef:
         """How the file differs from the one that gave a row, as far as that shows."""
         if not (row.image_id or "").startswith(self.image_id):
             return f"{self.image_id} where {row.image_id} was"
-        path = getattr(row, "path", self.shown_path)
-        if path != self.shown_path:
-            return f"{self.image_id} is named as {self.shown_path}, and was as {path}"
         size = self._state(failed)[0]
         if size >= 0 and size != (getattr(row, "file_bytes", None) or size):
             return f"{self.image_id} has another size"

@@ -55,12 +55,12 @@ class Request:
         """For the column of that name: of its one image, where one page of it is asked for."""
         return (self.images[0].page or 1) if len(self.images) == 1 else 1
 
-    def fingerprint(self, failed: bool) -> bytes:
+    def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """All that the line says, and its images; of one that failed the name alone."""
         if failed:
             return json.dumps([self.custom_id]).encode()
         parts = [self.custom_id, self.prompt, sorted(self.settings.items()), self.fault]
-        images = [image.fingerprint(failed).decode() for image in self.images]
+        images = [image.fingerprint(failed, with_path).decode() for image in self.images]
         said = [*parts, images] if self.messages is None else [*parts, images, self.messages]
         return json.dumps(said).encode()
 

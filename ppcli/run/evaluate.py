@@ -213,17 +213,24 @@ class _Tally:
 
 @dataclass(slots=True)
 class EvalSummary(InferSummary):
-    """What `eval` adds up beside that: all scores, by variant; and how many questions came."""
+    """What `eval` adds up beside that: all scores, by variant; and how many questions came.
+
+    A question counts once among the failures, with what went wrong first.
+    """
 
     tallies: dict[str, _Tally] = field(default_factory=dict)
     asked: int = 0
+    _failed: bool = False
 
     def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
         """Count one score."""
         assert isinstance(row, ScoreRow)
-        self.asked += row.variant == FULL  # which comes first; names need not differ
+        if row.variant == FULL:  # which comes first; names need not differ
+            self.asked += 1
+            self._failed = False
         if row.status != OK:
-            self.failures[row.error_code or ""] += 1
+            self.failures[row.error_code or ""] += not self._failed
+            self._failed = True
             return
         self.good += 1
         self.earlier_good += earlier

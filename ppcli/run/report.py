@@ -16,6 +16,7 @@ from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.grid import FitOptions
 from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Said, Saving
 from ppcli.show.overlay import overlay
+from ppcli.store.checked import check_statistics
 from ppcli.store.codec import unpack
 from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
@@ -99,6 +100,8 @@ def _manifest(folder: str, kind: str, command: str) -> Manifest:
         raise UsageError(f"{folder} is no dataset, a folder that {command} wrote") from None
     if manifest.main_kind != kind:
         raise UsageError(f"{folder} is a dataset of {manifest.main_kind}, not one of {command}")
+    if kind == STATS:
+        check_statistics(manifest.config, folder)
     return manifest
 
 

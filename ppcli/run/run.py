@@ -17,7 +17,7 @@ from ppcli.store.outputs import RowSink, RowTaker
 from ppcli.store.rows import OK, MainRow, PatchRow
 
 if TYPE_CHECKING:
-    from ppcli.store.dataset import EarlierShard
+    from ppcli.store.earlier import EarlierShard
 
 logger = logging.getLogger("pixelprune")
 
@@ -163,8 +163,9 @@ class Run:
     def _take(self, one: Input, results: Iterator[Result], sink: RowTaker) -> None:
         for result in results:
             sink.add(result.row, result.patches)
+            failed = self.summary.failed
             self.summary.add(result.row, result.patches)
-            self.summary.failed_now += result.row.status != OK
+            self.summary.failed_now += self.summary.failed - failed
             self.watcher.on_row(result.row)
         sink.end_of_input(one)
         self._end_of_file()

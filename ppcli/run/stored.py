@@ -16,7 +16,9 @@ from ppcli.run.analysis import PageResult
 from ppcli.run.arrivals import Arrivals
 from ppcli.run.prepare import Prepared, asked_of
 from ppcli.run.stopping import Stop
+from ppcli.store.checked import check_statistics
 from ppcli.store.codec import check_claims
+from ppcli.store.journal import read_file
 from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
@@ -26,12 +28,9 @@ from ppcli.vlm.engine import Ask, failed
 
 def is_dataset(path: str) -> bool:
     """Whether a folder is one that `analyze` wrote to, damaged or not."""
-    if not path:
-        return False
     try:
-        with open(os.path.join(path, MANIFEST), "rb") as file:
-            return DATASET_KIND.encode() in file.read()
-    except OSError:
+        return bool(path) and DATASET_KIND.encode() in read_file(os.path.join(path, MANIFEST))
+    except (OSError, ValueError, DamagedError):
         return False
 
 
@@ -59,13 +58,20 @@ class StoredImage:
             return row.image_id + self.number
         return row.image_id.removesuffix(page) + self.number + page
 
-    def fingerprint(self, failed: bool) -> bytes:
-        """All that its rows say, times apart; its name alone where it failed."""
+    def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
+        """All that its rows say, times and paths apart; its name alone where it failed."""
         rows = [] if failed else [asdict(row) for row in self.rows]
+        left_out = () if with_path else ("path",)
         said = [
-            {name: value for name, value in row.items() if not name.endswith("_ms")} for row in rows
+            {
+                name: value
+                for name, value in row.items()
+                if not name.endswith("_ms") and name not in left_out
+            }
+            for row in rows
         ]
-        return json.dumps([self.image_id, self.rows[0].path, said], sort_keys=True).encode()
+        path = [self.rows[0].path] if with_path else []
+        return json.dumps([self.image_id, *path, said], sort_keys=True).encode()
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
         """How it differs from the input that gave a row, as far as that shows."""
@@ -106,6 +112,7 @@ class StoredImages:
         config = manifest.config
         if manifest.main_kind != STATS or not manifest.has_patches:
             raise UsageError(f"{self.root} has no patch sets; analyze writes them to a folder")
+        check_statistics(config, self.root)
         wanted = asdict(fit) | {"fit": fit.fit.value}
         differing = [
             f"{name.replace('_', ' ')} {config.get(name)} there and {value} in the model"
@@ -146,7 +153,10 @@ class StoredImages:
         check = PageCheck(manifest.config)
         for number in range(len(manifest.shards)):
             rows: list[StatsRow] = []
-            for row in read_rows(shard_path(self.root, STATS, number), STATS):
+            path = shard_path(self.root, STATS, number)
+            if change := manifest.shards[number].files[STATS].change(path):
+                raise DamagedError(f"{path} {change}; pixelprune verify tells more")
+            for row in read_rows(path, STATS):
                 if rows and row.begins_input(rows[-1]):
                     yield _stored(rows, check)
                     rows = []

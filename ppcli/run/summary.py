@@ -43,7 +43,7 @@ class Summary:
         good: rows without an error.
         earlier_good: those among them of an earlier run.
         failures: rows with an error, by code.
-        failed_now: error rows of this run.
+        failed_now: those failures that this run met.
         warned: rows with a warning.
         skipped: files of folders that are no images.
         tokens: tiles of all images.
@@ -72,8 +72,13 @@ class Summary:
 
     @property
     def failed(self) -> int:
-        """Rows with an error."""
+        """Rows with an error, of this run or an earlier one."""
         return self.failures.total()
+
+    @property
+    def earlier_failed(self) -> int:
+        """Those among them of an earlier run."""
+        return self.failed - self.failed_now
 
     def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
         """Count one row, of this run or an earlier one."""

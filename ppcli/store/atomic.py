@@ -84,7 +84,7 @@ class PendingFile:
         with writing(self.path):
             if replace or not _claimed(self._temporary, target):
                 os.replace(self._temporary, target)
-            _sync_folder(os.path.dirname(self.path))
+            sync_folder(os.path.dirname(self.path))
 
     def discard(self) -> None:
         """Remove the temporary file, if it is still there."""
@@ -152,7 +152,7 @@ def digest_of(path: str) -> tuple[int, str]:
     return size, state.hexdigest()
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Make renames in a folder durable, where the system knows how."""
     if os.name != "posix":
         return

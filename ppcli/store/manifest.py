@@ -2,20 +2,25 @@
 
 import json
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import xxhash
-
 from ppcli.errors import DamagedError
-from ppcli.store.atomic import atomic_file
+from ppcli.store.atomic import atomic_file, digest_of, writing
+from ppcli.store.checked import ContentError, config_of, count_of, text_of
 from ppcli.store.choices import Config
+from ppcli.store.journal import Journal, read_file, read_journal, spelled
+from ppcli.store.journal import digest_of as digest_of_content
 from ppcli.store.rows import PATCHES, STATS
 from ppcli.version import __version__
 
 MANIFEST = "manifest.json"
+JOURNAL = "manifest.journal"  # what has changed since the manifest was written
 SHARD_KEY = "pixelprune.shard"  # in the metadata of a file of main rows: the record of its shard
 DATASET_KIND = "pixelprune dataset"
+_LONGEST_VERSION = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,16 @@ class FileRecord:
 
     size: int
     digest: str
+
+    def change(self, path: str) -> str:
+        """Words for how a file differs from what was put in place; empty when in no byte."""
+        try:
+            same = os.path.getsize(path) == self.size and FileRecord(*digest_of(path)) == self
+        except FileNotFoundError:
+            return "is missing"
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        return "" if same else "is not as it was written"
 
 
 @dataclass(slots=True)
@@ -53,11 +68,45 @@ class Shard:
     patch_bytes: int = 0
     files: dict[str, FileRecord] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """All of them, by name."""
+        return {name: getattr(self, name) for name in _COUNTS}
+
     @classmethod
-    def from_json(cls, text: dict[str, Any]) -> "Shard":
-        """The shard of a manifest or of a statistics file's metadata."""
-        files = {kind: FileRecord(**record) for kind, record in text.pop("files").items()}
-        return cls(**text, files=files)
+    def from_json(cls, text: Any, kinds: Collection[str]) -> "Shard":  # noqa: ANN401
+        """The shard of a manifest or of a statistics file's metadata.
+
+        Args:
+            text: of JSON, whatever it is.
+            kinds: that its files may be of.
+
+        Raises:
+            ContentError: when it is no shard, or one that cannot be.
+        """
+        if not isinstance(text, dict) or text.keys() != cls.__dataclass_fields__.keys():
+            raise ContentError("a shard does not have the fields of one")
+        files = text["files"]
+        if not isinstance(files, dict) or not files.keys() <= set(kinds):
+            raise ContentError("a shard has files of no kind that is known")
+        records = {kind: _file_record(record) for kind, record in files.items()}
+        digest = text_of(text["inputs_digest"], "inputs_digest")
+        counts = {name: count_of(text[name], name) for name in _COUNTS}
+        shard = cls(inputs_digest=digest, files=records, **counts)
+        if max(shard.inputs, shard.failed, shard.patch_sets) > shard.rows or (
+            PATCHES in records and shard.patch_bytes > records[PATCHES].size
+        ):
+            raise ContentError("the counts of a shard do not agree")
+        return shard
+
+
+_COUNTS = ("inputs", "rows", "failed", "patch_sets", "patch_bytes")
+
+
+def _file_record(text: Any) -> FileRecord:  # noqa: ANN401
+    if not isinstance(text, dict) or text.keys() != {"size", "digest"}:
+        raise ContentError("a file does not have a size and a digest")
+    return FileRecord(count_of(text["size"], "size"), text_of(text["digest"], "digest"))
 
 
 @dataclass(slots=True)
@@ -91,48 +140,151 @@ class Manifest:
         """The kinds of files that each shard has, in the order they are put in place."""
         return [PATCHES, self.main_kind] if self.has_patches else [self.main_kind]
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {"kind": DATASET_KIND, **asdict(self)}
+
     def write(self, root: str) -> None:
-        """Put the manifest in place, whole.
+        """Put the manifest in place, whole; its journal has nothing more to say.
 
         Raises:
             OutputError: when it cannot be written.
         """
         with atomic_file(os.path.join(root, MANIFEST)) as file:
-            file.write(_text({"kind": DATASET_KIND, **asdict(self)}))
+            file.write(spelled(self.content, indent=1))
+        journal = os.path.join(root, JOURNAL)
+        with writing(journal), suppress(FileNotFoundError):
+            os.unlink(journal)
 
     @classmethod
     def read(cls, root: str) -> "Manifest":
-        """Read the manifest of a dataset folder.
+        """Read the manifest of a dataset folder, and what its journal adds.
 
         Raises:
             FileNotFoundError, NotADirectoryError: when there is none.
             DamagedError: when it is not one of ours, or not as it was written.
         """
-        path = os.path.join(root, MANIFEST)
+        path = os.path.join(root, JOURNAL)
+        journal = read_journal(path)  # first: a run at work may fold it into the manifest
+        manifest = cls._parse(os.path.join(root, MANIFEST))
+        if not journal.entries:
+            return manifest
+        base = digest_of_content(manifest.content)
         try:
-            with open(path, "rb") as file:
-                raw = file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            raise
-        except OSError as error:
-            raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
+            changes = [manifest.change(entry) for entry in journal.entries]
+            if journal.base == base:
+                for number, shard in changes:
+                    manifest.put(number, shard)
+            elif any(manifest.shards[number] != shard for number, shard in dict(changes).items()):
+                raise IndexError
+        except (ValueError, IndexError):
+            raise DamagedError(f"{path} does not go with the manifest beside it") from None
+        return manifest
+
+    @classmethod
+    def _parse(cls, path: str) -> "Manifest":
+        raw = read_file(path)
         try:
-            text = json.loads(raw)
-            if text.pop("kind") != DATASET_KIND or not text.pop("digest"):
-                raise ValueError
-            shards = [Shard.from_json(shard) for shard in text["shards"]]
-            manifest = cls(text["config"], shards, bool(text["finished"]), str(text["version"]))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise DamagedError(f"{path} is not a manifest of pixelprune, or is damaged") from None
-        if raw != _text({"kind": DATASET_KIND, **asdict(manifest)}):
+            manifest = cls._of(json.loads(raw))
+            as_it_was = raw == spelled(manifest.content, indent=1)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            reason = f": {error}" if isinstance(error, ContentError) else ""
+            raise DamagedError(
+                f"{path} is not a manifest of pixelprune, or is damaged{reason}"
+            ) from None
+        if not as_it_was:
             raise DamagedError(f"{path} is not as it was written: its digest is another")
         return manifest
 
+    @classmethod
+    def _of(cls, text: Any) -> "Manifest":  # noqa: ANN401
+        if not isinstance(text, dict) or text.get("kind") != DATASET_KIND:
+            raise ContentError("it is of another kind")
+        manifest = cls(config_of(text["config"]))
+        shards, finished = text["shards"], text["finished"]
+        if not isinstance(shards, list) or not isinstance(finished, bool):
+            raise ContentError("it does not say which shards there are, or whether they are all")
+        manifest.shards = [manifest.shard(one) for one in shards]
+        manifest.finished = finished
+        manifest.version = text_of(text["version"], "version")
+        if len(manifest.version) > _LONGEST_VERSION:
+            raise ContentError("its version is none")
+        return manifest
 
-def _text(content: dict[str, Any]) -> bytes:
-    """The one spelling of a manifest, with the digest of all the rest in it."""
-    digest = xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
-    return json.dumps(content | {"digest": digest}, indent=1, sort_keys=True).encode() + b"\n"
+    def shard(self, text: Any) -> Shard:  # noqa: ANN401
+        """A shard of this dataset, from JSON.
+
+        Raises:
+            ContentError: when it is none.
+        """
+        shard = Shard.from_json(text, self.kinds)
+        if shard.files.keys() != set(self.kinds):
+            raise ContentError("a shard lacks files")
+        return shard
+
+    def change(self, entry: dict[str, Any]) -> tuple[int, Shard]:
+        """The number of a shard and the shard, from a line of the journal.
+
+        Raises:
+            ContentError: when it says something else.
+        """
+        return count_of(entry.get("number"), "number"), self.shard(entry.get("shard"))
+
+    def put(self, number: int, shard: Shard) -> None:
+        """Take a new shard, or one in the place of another.
+
+        Raises:
+            IndexError: when there are fewer before it.
+        """
+        if number == len(self.shards):
+            self.shards.append(shard)
+        else:
+            self.shards[number] = shard
+
+
+class Ledger:
+    """The manifest of a dataset that is being written to: what changes costs one line.
+
+    Args of the constructor:
+        root: the dataset folder.
+        manifest: as it stands there, without a journal.
+    """
+
+    def __init__(self, root: str, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._root = root
+        self._begin()
+
+    def _begin(self) -> None:
+        base = digest_of_content(self.manifest.content)
+        self._journal = Journal(os.path.join(self._root, JOURNAL), base)
+
+    def put(self, number: int, shard: Shard) -> None:
+        """Take a new shard, or one in the place of another, and bring that to the disk.
+
+        Raises:
+            OutputError: when it cannot be written.
+        """
+        self.manifest.put(number, shard)
+        self._journal.append({"number": number, "shard": asdict(shard)})
+
+    def settle(self, finished: bool) -> None:
+        """Write the manifest whole, with or without more to come, if that says anything new.
+
+        Raises:
+            OutputError: when it cannot be written.
+        """
+        if self._journal.is_empty and self.manifest.finished == finished:
+            return
+        self._journal.close()
+        self.manifest.finished = finished
+        self.manifest.write(self._root)
+        self._begin()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._journal.close()
 
 
 def main_kind(config: Config) -> str:

@@ -17,7 +17,7 @@ from ppcli.store.text import CsvLines, JsonLines, OpenAiLines
 from ppcli.store.whole import PageCheck, refuse_lost
 
 if TYPE_CHECKING:  # Arrow takes a while to load, and lines of JSON do without it
-    from ppcli.store.dataset import EarlierShard
+    from ppcli.store.earlier import EarlierShard
 
 _BY_SUFFIX = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQUET}
 _OTHER_SUFFIXES = frozenset(

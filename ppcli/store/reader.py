@@ -152,7 +152,10 @@ def shard_record(path: str, config: Config) -> Shard:
         text = file.metadata.metadata.get(SHARD_KEY.encode())
     if text is None:
         raise DamagedError(f"{path} does not say which inputs it covers")
-    return Shard.from_json(json.loads(text))
+    try:
+        return Shard.from_json(json.loads(text), Manifest(config).kinds)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} does not say which inputs it covers: {error}") from None
 
 
 def count_patch_sets(files: Sequence[str]) -> int:

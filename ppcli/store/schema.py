@@ -7,7 +7,8 @@ from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
 
-from ppcli.errors import DamagedError
+from ppcli.errors import DamagedError, bounded
+from ppcli.store.checked import ContentError, config_of, count_of, text_of
 from ppcli.store.choices import Config
 from ppcli.store.rows import ROW_TYPES
 from ppcli.version import __version__
@@ -74,12 +75,17 @@ class FileMetadata:
         """
         try:
             text = json.loads((schema.metadata or {})[_KEY])
-            if text["schema"] > _VERSION_OF_SCHEMA:
+            version = text_of(text["version"], "version")
+            if count_of(text["schema"], "schema") > _VERSION_OF_SCHEMA:
                 raise DamagedError(
-                    f"it was written by pixelprune {text['version']}, which is newer; update"
+                    f"it was written by pixelprune {bounded(version)}, which is newer; update"
                 )
-            return cls(text["kind"], text["config"], text["version"])
-        except (KeyError, TypeError, ValueError):
+            if text["kind"] not in ROW_TYPES:
+                raise ContentError("its rows are of no kind that is known")
+            return cls(text["kind"], config_of(text["config"]), version)
+        except ContentError as error:
+            raise DamagedError(f"it carries no pixelprune metadata: {error}") from None
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise DamagedError("it carries no pixelprune metadata") from None
 
 

@@ -17,14 +17,19 @@ NEW_SUFFIX = ".new"
 
 
 class InputsDigest:
-    """XXH3-128 over the fingerprints of a shard's inputs."""
+    """XXH3-128 over the fingerprints of a shard's inputs.
 
-    def __init__(self) -> None:
+    Args of the constructor:
+        with_paths: count the paths of files too, as pixelprune 0.1.0 did.
+    """
+
+    def __init__(self, with_paths: bool = False) -> None:
+        self._with_paths = with_paths
         self._state = xxhash.xxh3_128()
 
     def add(self, one: Input, failed: bool) -> None:
         """Count one input."""
-        self._state.update(one.fingerprint(failed) + b"\n")
+        self._state.update(one.fingerprint(failed, self._with_paths) + b"\n")
 
     def hexdigest(self) -> str:
         """The digest of the inputs so far."""

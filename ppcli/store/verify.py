@@ -11,11 +11,12 @@ import numpy as np
 from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.store.affected import affected_rows
-from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of
+from ppcli.store.atomic import TEMPORARY_SUFFIX
 from ppcli.store.choices import Config
 from ppcli.store.codec import unpack
-from ppcli.store.manifest import FileRecord, Manifest, Shard, shard_path
-from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_rows
+from ppcli.store.journal import read_journal
+from ppcli.store.manifest import JOURNAL, Manifest, Shard, shard_path
+from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
 from ppcli.store.shards import NEW_SUFFIX
 from ppcli.store.whole import PageCheck
@@ -90,6 +91,7 @@ def _verify_file(path: str, data: bool, report: Report) -> None:
 
 def _verify_dataset(root: str, data: bool, report: Report) -> None:
     try:
+        report.leftovers += read_journal(os.path.join(root, JOURNAL)).torn
         manifest = Manifest.read(root)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{root}: there is no dataset here") from None
@@ -99,7 +101,10 @@ def _verify_dataset(root: str, data: bool, report: Report) -> None:
     report.finished = manifest.finished
     rows_before = 0
     for number, shard in enumerate(manifest.shards):
-        changed = {kind: _change(root, kind, number, shard) for kind in shard.files}
+        changed = {
+            kind: record.change(shard_path(root, kind, number))
+            for kind, record in shard.files.items()
+        }
         for kind, change in changed.items():
             if change:
                 path = shard_path(root, kind, number)
@@ -113,17 +118,6 @@ def _verify_dataset(root: str, data: bool, report: Report) -> None:
     _find_strangers(root, manifest, report)
 
 
-def _change(root: str, kind: str, number: int, shard: Shard) -> str:
-    """Words for how a file differs from what was put in place; empty when in no byte."""
-    try:
-        same = FileRecord(*digest_of(shard_path(root, kind, number))) == shard.files[kind]
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return "" if same else "is not as it was written"
-
-
 def _verify_shard(
     root: str, number: int, shard: Shard, manifest: Manifest, data: bool, report: Report
 ) -> None:
@@ -135,6 +129,8 @@ def _verify_shard(
             raise DamagedError(
                 f"{path} has {len(rows['status'])} rows, and the manifest says {shard.rows}"
             )
+        if shard_record(path, manifest.config).counts != shard.counts:
+            raise DamagedError(f"{path} counts otherwise than the manifest")
     if manifest.has_patches:
         path = shard_path(root, PATCHES, number)
         with report.noting():

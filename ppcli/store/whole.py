@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ppcli.errors import ImageError, PixelpruneError
+from ppcli.errors import PixelpruneError
 from ppcli.imaging.choices import Frames
 from ppcli.imaging.reading import PAGED, PageRanges, Reading
 from ppcli.store.choices import Config
@@ -48,15 +48,27 @@ class PageCheck:
         if file is None or last is None:
             return ""
         kind, frames = file
-        try:
-            wanted = self._reading.numbers(kind, frames)
-        except ImageError:  # --pages leaves none of it
-            wanted = [last.page]
+        number, wanted = self._wanted(kind, frames, len(pages), last.page)
         if kind not in PAGED and last.status == ERROR:
-            wanted = wanted[: len(pages)]
-        whole = len(pages) == len(wanted) and pages == list(wanted)
-        noun = "page" if kind in PAGED else "frame"
-        return "" if whole else _words(pages, wanted, noun, frames)
+            number = min(number, len(pages))
+        if number == len(pages) and pages == wanted[:number]:
+            return ""
+        return _words(pages, number, wanted, "page" if kind in PAGED else "frame", frames)
+
+    def _wanted(self, kind: str, frames: int, rows: int, last: int) -> tuple[int, list[int]]:
+        """How many pages become rows, and the first of them, one more than there are rows.
+
+        A list of them all could be of any length: what a row says of its file may be wrong.
+        """
+        ranges = self._reading.pages
+        if ranges is None or kind not in PAGED:
+            several = self._reading.gives_several(kind, frames)
+            number = max(0, frames) if several else 1
+            return number, list(range(1, min(number, rows + 1) + 1))
+        number = ranges.count(frames)
+        if not number:  # --pages leaves none of it
+            return 1, [last]
+        return number, [ranges.nth(one) for one in range(1, min(number, rows + 1) + 1)]
 
 
 def refuse_lost(missing: str, image_id: str) -> None:
@@ -72,11 +84,11 @@ def refuse_lost(missing: str, image_id: str) -> None:
         )
 
 
-def _words(pages: list[int], wanted: Sequence[int], noun: str, frames: int) -> str:
+def _words(pages: list[int], number: int, wanted: Sequence[int], noun: str, frames: int) -> str:
     there = set(pages)
     first = next((page for page in wanted if page not in there), None)
     if first is None:
-        return f"it has {len(pages):,} rows, and {len(wanted):,} are right"
-    number = max(1, len(wanted) - len(there))
-    rows = f"{number:,} row{'s' * (number > 1)} missing, from {noun} {first:,} on"
+        return f"it has {len(pages):,} rows, and {number:,} {'is' if number == 1 else 'are'} right"
+    missing = max(1, number - len(there))
+    rows = f"{missing:,} row{'s' * (missing > 1)} missing, from {noun} {first:,} on"
     return f"{rows}; the file has {frames:,} {noun}s"

@@ -190,6 +190,17 @@ def test_another_configuration_is_refused_untouched(folder: Path, tmp_path: Path
     assert after == before
 
 
+def test_a_rerun_over_failures_names_what_tries_them_again(folder: Path, tmp_path: Path) -> None:
+    command = ("analyze", folder, "-o", tmp_path / "out")  # one of them is broken
+    words = "1 failure is of an earlier run; --retry-failed tries it again"
+    assert words not in pixelprune(*command).stderr.decode()
+    again = pixelprune(*command)
+    assert again.returncode == 3
+    assert words in again.stderr.decode()
+    assert words in pixelprune(*command, "--log-format", "json").stderr.decode()
+    assert words not in pixelprune(*command, "--retry-failed").stderr.decode()
+
+
 def test_too_large_images_are_error_rows(folder: Path) -> None:
     done = pixelprune("analyze", folder / "a.png", "-o", "-", "--max-image-pixels", "1000")
     assert done.returncode == 3

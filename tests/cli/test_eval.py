@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -127,9 +129,72 @@ def test_whole_images_that_are_too_long_for_the_model(data: Path, tmp_path: Path
     figures = lines(done.stderr)[-2]
     asked = {name: one["questions"] for name, one in figures["variants"].items()}
     assert asked == dict.fromkeys(VARIANTS[1:], 4) | {"conncomp": 2}  # which keeps a few more
-    assert figures["failures"] == {"context_too_long": 6}
+    assert figures["failures"] == {"context_too_long": 4}  # questions, of 6 rows
     shown = evaluate(*command, code=3).stderr.decode()
     assert "pred_2d" in shown
+
+
+def test_failures_are_counted_by_question(data: Path, model: Path, tmp_path: Path) -> None:
+    first, second = data.read_text().splitlines()[:2]
+    gone = [json.dumps({"image": f"{n}.gone", "question": "?", "answers": ["x"]}) for n in "ab"]
+    data.write_text("\n".join([first, *gone, second]))
+    command = ("--data", data, "--model", model, *QUICK, "-o", tmp_path / "out")
+    done = evaluate(*command, "--log-format", "json", code=3)
+    assert lines(done.stderr)[-2]["failures"] == {"not_found": 2}
+    shown = evaluate(*command, code=3).stderr.decode()
+    assert "failed: not_found: 2 questions" in shown
+    assert "2 failures are of an earlier run; --retry-failed tries them again" in shown
+    stopped = pixelprune("eval", *command[:-1], tmp_path / "other", "--max-failures", "2")
+    assert "stopped after 2 failures" in stopped.stderr.decode()
+    rows = duckdb.sql(f"SELECT * FROM '{tmp_path}/other/scores/*.parquet'").df()
+    assert len(rows) == 3 * len(VARIANTS)  # both failures were met, not one of them twice
+
+
+@pytest.mark.parametrize("quiet", ["-q", "--quiet"])
+def test_quiet_gives_the_scores_and_nothing_else(
+    data: Path, model: Path, tmp_path: Path, quiet: str
+) -> None:
+    gone = json.dumps({"image": "gone.png", "question": "?", "answers": ["x"]})
+    data.write_text(f"{gone}\n{data.read_text()}")
+    command = ("--data", data, "--model", model, *QUICK, "-o", tmp_path / "out", quiet)
+    shown = evaluate(*command, code=3).stderr.decode()
+    assert "75.0" in shown
+    assert all(name in shown for name in VARIANTS)
+    for words in ("failed", "gone.png", "written to", "retry"):
+        assert words not in shown
+    [figures] = lines(evaluate(*command, "--log-format", "json", code=3).stderr)
+    assert figures["variants"]["full"]["questions"] == 4
+    assert figures["level"] == "info"
+
+
+def test_questions_whose_images_lie_in_the_file_are_resumed(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    asked = lines(data.read_bytes())
+    pictures = {one["image"]: (data.parent / one["image"]).read_bytes() for one in asked}
+
+    def write(path: Path, picture: dict[str, bytes]) -> Path:
+        bare = [one | {"image": picture[one["image"]]} for one in asked[:2]]
+        named = [
+            one | {"image": {"path": "x.png", "bytes": picture[one["image"]]}} for one in asked[2:]
+        ]
+        images = [{"path": None, "bytes": one["image"]} for one in bare] + [
+            one["image"] for one in named
+        ]
+        rows = [one | {"image": image} for one, image in zip(asked, images, strict=True)]
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return path
+
+    file, out = write(tmp_path / "q.parquet", pictures), tmp_path / "out"
+    options = ("--model", model, *QUICK, "-o", out, "--log-format", "json")
+    first = lines(evaluate("--data", file, *options).stderr)[-2]
+    (tmp_path / "moved").mkdir()
+    again = file.rename(tmp_path / "moved" / "r.parquet")
+    second = lines(evaluate("--data", again, *options).stderr)[-2]
+    assert second["variants"] == first["variants"]
+    other = pictures | {"2.png": pictures["1.png"]}
+    changed = evaluate("--data", write(tmp_path / "o.parquet", other), *options, code=5)
+    assert "belongs to other inputs" in lines(changed.stderr)[-1]["message"]
 
 
 def test_scores_of_other_images_are_not_kept(data: Path, model: Path, tmp_path: Path) -> None:

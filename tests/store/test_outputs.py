@@ -201,7 +201,7 @@ def tree(root) -> dict[str, bytes]:
         (["a"], {}, {"resume": False}, "earlier run"),
         (["b"], {}, {}, "b where a was"),
         ([], {}, {}, "0 of its 1"),
-        (["a", "b"], {}, {}, "without b"),
+        (["0", "a"], {}, {}, "0 where a was"),
     ],
 )
 def test_an_existing_dataset_is_refused_untouched(
