@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from itertools import chain
 
-from ppcli.errors import DamagedError, OutputError
+from ppcli.errors import DamagedError, OutputError, bounded
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of, writing
 from ppcli.store.choices import Config
 from ppcli.store.manifest import JOURNAL, MANIFEST, FileRecord, Manifest, Shard, shard_path
@@ -15,7 +15,6 @@ from ppcli.store.rows import PATCHES
 from ppcli.store.shards import NEW_SUFFIX
 
 LOCK = ".lock"
-_LONGEST_SHOWN = 100
 _MOST_SHOWN = 8
 _PART = re.compile(rf"part-([0-9]{{5,9}})\.parquet({re.escape(NEW_SUFFIX)})?")
 
@@ -77,8 +76,7 @@ def _earlier_manifest(root: str) -> Manifest | None:
 
 def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -> None:
     differing = [
-        f"{name[:_LONGEST_SHOWN]}: {_shown(manifest.config, name)} there "
-        f"and {_shown(config, name)} here"
+        f"{bounded(name)}: {_shown(manifest.config, name)} there and {_shown(config, name)} here"
         for name in sorted({*manifest.config, *config})
         if manifest.config.get(name) != config.get(name)
     ]
@@ -92,8 +90,7 @@ def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -
 
 
 def _shown(config: Config, name: str) -> str:
-    text = json.dumps(config[name]) if name in config else "nothing"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return bounded(json.dumps(config[name])) if name in config else "nothing"
 
 
 def _remove(root: str, manifest: Manifest) -> None:

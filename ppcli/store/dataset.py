@@ -9,7 +9,7 @@ from functools import partial
 
 from filelock import FileLock, Timeout
 
-from ppcli.errors import DamagedError, OutputError, StoppedError, UsageError
+from ppcli.errors import DamagedError, OutputError, StoppedError, UsageError, bounded
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import writing
 from ppcli.store.choices import ROWS_PER_SHARD, Config
@@ -118,7 +118,7 @@ class Dataset:
                 "%s goes on with inputs that are named otherwise, as %s where it was %s: their "
                 "ids, sizes and times are the same; rows that are there keep their paths",
                 self._root,
-                *names,
+                *map(bounded, names),
             )
 
     def _patches(self, number: int) -> Generator[PatchRow]:
