@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 
 import pikepdf
@@ -9,12 +10,13 @@ import pikepdf
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.pdf_codecs import check_image
 from ppcli.imaging.pdf_font_files import chosen_fonts, doubt_about, font_file
+from ppcli.imaging.pdf_forms import DEEPEST, FormCount
 from ppcli.imaging.pdf_streams import GENERAL, UnreadableError, packed, unpacked
 from ppcli.imaging.pdf_structure import Value, entry, spelled
 
 _DRAWS = re.compile(rb"/([^\s/<>\[\](){}%]+)\s+Do\b")
 _NOT_ASCII = re.compile(rb"[^!-~]")
-_DEEPEST = 12
+_DEEPEST = 12  # branches of the page tree
 _MOST_BYTES = 256 << 20  # of what one stream draws
 _HIDDEN = 2 | 32  # flags of annotations
 
@@ -25,38 +27,50 @@ class DamageCheck:
     def __init__(self) -> None:
         self._sound: set[tuple[int, int]] = set()
         self._doubts: list[str] = []
+        self._on_page: set[tuple[int, int]] = set()
+        self._count = FormCount()
 
     def doubts_about(self, page: Value) -> list[str]:
         """What may be wrong with what a page draws, although it can be read.
 
         Raises:
-            ImageError: `corrupt`, when something that it draws is missing, damaged or cut off.
+            ImageError: `corrupt`, when something that it draws is missing, damaged or cut off;
+                `too_large`, when its forms draw one another too often.
         """
-        self._doubts = []
+        self._doubts, self._on_page = [], set()
         resources = _inherited(page, "/Resources")
         try:
             content = b"\n".join(self._content(one, "its content") for one in _contents(page))
-            self._check_drawing(content, resources, 0)
+            drawn = self._check_drawing(content, resources, 0)
             for look in _looks(page):
                 self._check_form(look, "/AP", resources, 0)
+                drawn[look.objgen] = drawn.get(look.objgen, 0) + 1
         except UnreadableError as error:
             raise ImageError(ErrorCode.CORRUPT, f"the page cannot be drawn: {error}") from error
+        self._count.check(drawn.items())
         return self._doubts
 
-    def _check_drawing(self, content: bytes, resources: Value, deep: int) -> None:
+    def _check_drawing(
+        self, content: bytes, resources: Value, deep: int
+    ) -> dict[tuple[int, int], int]:
+        """Gives back what is drawn, and how often."""
         for font in chosen_fonts(content, resources):
             self._check_font(font)
         things = entry(resources, "/XObject")
-        for written in sorted(set(_DRAWS.findall(content))):
+        drawn: dict[tuple[int, int], int] = {}
+        for written, times in sorted(Counter(_DRAWS.findall(content)).items()):
             name = "/" + written.decode("ascii", "backslashreplace")
             key = _as_key(written)
             if key is None:
                 continue
             try:
-                self._check_thing(entry(things, key), name, resources, deep)
+                thing = entry(things, key)
+                self._check_thing(thing, name, resources, deep)
+                drawn[thing.objgen] = drawn.get(thing.objgen, 0) + times
             except UnreadableError:
                 if _really_draws(content, key):
                     raise
+        return drawn
 
     def _check_font(self, font: Value) -> None:
         file = font_file(font)
@@ -71,7 +85,7 @@ class DamageCheck:
     def _check_thing(self, thing: Value, name: str, resources: Value, deep: int) -> None:
         if not isinstance(thing, pikepdf.Stream):
             raise UnreadableError(f"{name}, which it draws, is missing")
-        if thing.objgen in self._sound:
+        if thing.objgen in self._sound or thing.objgen in self._on_page:
             return
         doubts = len(self._doubts)
         if spelled(entry(thing, "/Subtype")) == "Form":
@@ -82,10 +96,17 @@ class DamageCheck:
             self._sound.add(thing.objgen)
 
     def _check_form(self, form: Value, name: str, resources: Value, deep: int) -> None:
-        if deep < _DEEPEST:  # what PDFium draws is not deeper
+        if deep >= DEEPEST:
+            raise UnreadableError(f"{name} lies within more forms than are drawn ({deep})")
+        self._on_page.add(form.objgen)  # also while it may be found within itself
+        try:
             content = self._content(form, f"the content of {name}")
             own = entry(form, "/Resources")
-            self._check_drawing(content, resources if own is None else own, deep + 1)
+            drawn = self._check_drawing(content, resources if own is None else own, deep + 1)
+        except UnreadableError:
+            self._on_page.discard(form.objgen)
+            raise
+        self._count.add(form.objgen, len(content), drawn)
 
     def _check_image(self, image: Value, name: str) -> None:
         for part, said in ((image, "the image"), (entry(image, "/SMask"), "the mask of")):
