@@ -99,7 +99,7 @@ def analyze(
             "--output",
             "-o",
             metavar="OUT",
-            help="A folder, a .parquet, .jsonl or .csv file of statistics, or - for "
+            help="A folder, a .parquet, .jsonl(.gz) or .csv(.gz) file of statistics, or - for "
             "standard output.",
             rich_help_panel=OUTPUT,
         ),
@@ -140,7 +140,7 @@ def analyze(
     coder = CoderOptions(
         method, metric, mode, parse_threshold(threshold), skip_ratio, match_count, seed
     )
-    check_output(output, None if row_format is None else Format(row_format))
+    check_output(output, None if row_format is None else Format(row_format), files0_from)
     from ppcli.cli.inputs import listing_of
 
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)

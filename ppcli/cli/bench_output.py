@@ -15,7 +15,8 @@ from ppcli.cli.options import STDOUT, logger
 from ppcli.cli.terminal import Terminal, data_on_stdout
 from ppcli.errors import OutputError, UsageError, bounded
 from ppcli.run.measures import PHASES, BatchMeasure, BenchResult, Comparison, Failure, PageMeasure
-from ppcli.store.atomic import PendingFile
+from ppcli.store.atomic import PendingFile, writing
+from ppcli.store.targets import check_path
 
 _TITLES = {
     "vision_ms": "vision",
@@ -46,10 +47,13 @@ def json_output(output: str | None, overwrite: bool) -> Iterator[Callable[[Bench
         with data_on_stdout() as stream:
             yield lambda result: _to_stdout(result, stream)
     elif not output.lower().endswith(".json"):
-        raise UsageError(f"-o {output!r}: name a .json file, or - for standard output")
+        raise UsageError(f"-o is {output!r}; name a .json file, or - for standard output")
     elif os.path.isdir(output) or (os.path.lexists(output) and not overwrite):
         raise OutputError(f"{output} exists; use --overwrite or another name")
     else:
+        check_path(output, "-o")
+        with writing(output):
+            os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
         pending = PendingFile(output)
         try:
             yield lambda result: _to_file(result, pending, overwrite)

@@ -72,7 +72,7 @@ def evaluate(
             "--output",
             "-o",
             metavar="OUT",
-            help="A folder, a .parquet, .jsonl or .csv file, or - for standard output.",
+            help="A folder, a .parquet, .jsonl(.gz) or .csv(.gz) file, or - for standard output.",
             rich_help_panel=OUTPUT,
         ),
     ] = "pixelprune-eval",
@@ -96,7 +96,7 @@ def evaluate(
     taus = [parse_threshold(text) for text in thresholds.split(",")]
     if row_format is Format.OPENAI:
         raise UsageError("--format openai is for answers, and these are scores")
-    check_output(output, row_format)
+    check_output(output, row_format, data)
     from ppcli.cli.answers import open_model, tell_fallback
     from ppcli.cli.eval_output import show_scores
     from ppcli.cli.generation import as_the_model_says

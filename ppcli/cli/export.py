@@ -46,9 +46,11 @@ def export(
     """Make ONNX graphs of a Qwen3-VL checkpoint that take only the kept patches."""
     from ppcli.cli.progress import steps
     from ppcli.cli.terminal import Terminal
+    from ppcli.store.targets import check_path
     from ppcli.vlm.download import checkpoint_folder
     from ppcli.vlm.export import Export
 
+    check_path(out_dir, "OUT_DIR")
     terminal = Terminal(quiet, verbose, log_format)
     folder, source = checkpoint_folder(model, revision, terminal.draws)
     with steps(terminal, "tensors") as on_tensor:

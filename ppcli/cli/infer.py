@@ -122,7 +122,7 @@ def infer(
             "--output",
             "-o",
             metavar="OUT",
-            help="A folder, a .parquet, .jsonl or .csv file, or - for standard output.",
+            help="A folder, a .parquet, .jsonl(.gz) or .csv(.gz) file, or - for standard output.",
             rich_help_panel=OUTPUT,
         ),
     ] = STDOUT,
@@ -156,7 +156,7 @@ def infer(
     )
     if no_prune and coder != CoderOptions(seed=seed):
         raise UsageError("--no-prune feeds every patch, so how to prune cannot be said beside it")
-    check_output(output, row_format)
+    check_output(output, row_format, requests, prompt_file, files0_from)
     from ppcli.cli.answers import Asking, open_model, show_answers
     from ppcli.cli.generation import as_the_model_says
     from ppcli.cli.inputs import listing_of, stdin_bytes

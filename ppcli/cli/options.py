@@ -11,6 +11,7 @@ from ppcli.errors import UsageError
 from ppcli.imaging.choices import Fit, Frames, PdfImages
 from ppcli.imaging.presets import PRESETS
 from ppcli.store.choices import Format
+from ppcli.store.targets import file_kind, is_same_file
 from ppcli.vlm.choices import Device
 
 STDOUT = "-"
@@ -233,14 +234,23 @@ FailFastOption = Annotated[
 ]
 
 
-def check_output(output: str, row_format: Format | None) -> None:
-    """See that `-o` names something, and that `--format` is for it.
+def check_output(output: str, row_format: Format | None, *read: str | None) -> None:
+    """See that `-o` names what rows can be written to, and that `--format` is for it.
+
+    Args:
+        output: what `-o` names.
+        row_format: what `--format` says.
+        read: files that the run reads, which it must not replace.
 
     Raises:
         UsageError: when not.
     """
     if not output:
         raise UsageError("-o is empty; name a folder, a file, or - for standard output")
-    openai_file = row_format is Format.OPENAI and output.lower().endswith(".jsonl")
+    kind = None if output == STDOUT else file_kind(output)
+    openai_file = row_format is Format.OPENAI and kind is not None and kind.format is Format.JSONL
     if row_format is not None and output != STDOUT and not openai_file:
         raise UsageError("--format is for standard output (-o -); files are named for theirs")
+    for path in read:
+        if path is not None and is_same_file(path, output):
+            raise UsageError(f"-o is {output}, which the run reads; use another name")

@@ -29,7 +29,7 @@ def reconstruct(
     ] = None,
     max_image_pixels: StoredPixelsOption = DEFAULT_MAX_IMAGE_PIXELS,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that stand there.")
+        bool, typer.Option("--overwrite", help="Replace earlier images of the same names.")
     ] = False,
     log_format: LogFormatOption = LogFormat.TEXT,
     quiet: Quiet = False,
@@ -39,7 +39,9 @@ def reconstruct(
     from ppcli.cli.progress import steps
     from ppcli.cli.terminal import Terminal
     from ppcli.run.reconstruct import reconstruct as run_reconstruct
+    from ppcli.store.targets import check_folder
 
+    check_folder(to, "--to", "it gets a .png file for each image")
     terminal = Terminal(quiet, verbose, log_format)
     written = failed = 0
     with steps(terminal, "images") as on_image:

@@ -46,12 +46,14 @@ def report(
     from ppcli.show.charts import check_charts
     from ppcli.show.page import report_page
     from ppcli.store.atomic import atomic_file
+    from ppcli.store.targets import check_path
     from ppcli.vlm.estimate import NamedModel
 
     terminal = Terminal(quiet, verbose, log_format)
     if not output.lower().endswith((".html", ".htm")):
         raise UsageError(f"-o is {output!r}; a report is an .html file")
-    if os.path.lexists(output) and not overwrite:
+    check_path(output, "-o")
+    if os.path.isdir(output) or (os.path.lexists(output) and not overwrite):
         raise OutputError(f"{output} exists; use --overwrite or another name")
     models = None if model is None else [NamedModel.of(name) for name in dict.fromkeys(model)]
     check_charts()

@@ -1,5 +1,6 @@
 """What `-o` names."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ppcli.cli.options import STDOUT
 from ppcli.errors import OutputError
 from ppcli.store.choices import Format
+from ppcli.store.targets import FileKind, file_kind, partial_folder, same_command
 
 if TYPE_CHECKING:
     from ppcli.store.choices import Config
@@ -17,20 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An output, and what may be done to it.
-
-    Raises:
-        UsageError: for a name that no output can have, or a format that is not for it.
-    """
+    """An output that `check_output` has seen, and what may be done to it."""
 
     output: str
     row_format: Format | None
     overwrite: bool
     resume: bool
     rows_per_shard: int
-
-    def __post_init__(self) -> None:
-        self._single_file  # noqa: B018 it refuses what no output can be
 
     @property
     def is_stdout(self) -> bool:
@@ -40,23 +35,19 @@ class Target:
     @property
     def is_folder(self) -> bool:
         """Whether rows go to a dataset."""
-        return not self.is_stdout and self._single_file is None
-
-    @property
-    def _single_file(self) -> Format | None:
-        """The format that a name of a single file tells."""
-        if self.is_stdout:
-            return None
-        from ppcli.store.outputs import single_file_format  # it brings Arrow along
-
-        return single_file_format(self.output)
+        return not self.is_stdout and file_kind(self.output) is None
 
     @property
     def advice(self) -> str:
         """What to know after a run that was stopped."""
+        if self.is_stdout:
+            return "the rows so far are written"
         if self.is_folder:
-            return "the same command goes on from here"
-        return "the rows so far are written" if self.is_stdout else f"{self.output} is not written"
+            return same_command(self.overwrite)
+        kept = partial_folder(self.output)
+        if not os.path.isdir(kept):
+            return f"{self.output} is not written"
+        return f"the rows so far are kept in {kept}, and {same_command(self.overwrite)}"
 
     @contextmanager
     def open(self, config: "Config") -> "Iterator[RowSink]":
@@ -66,7 +57,7 @@ class Target:
             OutputError: when it cannot be written, or may not be.
         """
         from ppcli.cli.terminal import data_on_stdout
-        from ppcli.store.outputs import file_output, stream_output
+        from ppcli.store.outputs import stream_output
 
         with ExitStack() as stack:
             sink: AbstractContextManager[RowSink]
@@ -75,16 +66,21 @@ class Target:
                 if sys.stdout is None:
                     raise OutputError("standard output is closed, and -o - names it")
                 sink = stream_output(stream, self.row_format or Format.JSONL, config)
-            elif (named := self._single_file) is not None:
-                sink = file_output(self.output, self.row_format or named, config, self.overwrite)
             else:
-                from ppcli.store.dataset import dataset_output
-
-                sink = dataset_output(
-                    self.output,
-                    config,
-                    overwrite=self.overwrite,
-                    resume=self.resume,
-                    rows_per_shard=self.rows_per_shard,
-                )
+                sink = self._on_disk(config)
             yield stack.enter_context(sink)
+
+    def _on_disk(self, config: "Config") -> "AbstractContextManager[RowSink]":
+        from ppcli.store.dataset import dataset_output  # it brings Arrow along
+        from ppcli.store.partial import file_output
+
+        kind, overwrite, resume = file_kind(self.output), self.overwrite, self.resume
+        rows = self.rows_per_shard
+        if kind is None:
+            return dataset_output(
+                self.output, config, overwrite=overwrite, resume=resume, rows_per_shard=rows
+            )
+        kind = FileKind(self.row_format or kind.format, kind.packing)
+        return file_output(
+            self.output, kind, config, overwrite=overwrite, resume=resume, rows_per_shard=rows
+        )

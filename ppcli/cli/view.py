@@ -195,9 +195,11 @@ def _methods(compare: str, method: Method) -> list[Method]:
 def _told(terminal: "Terminal", target: "PictureTarget", seen: "Iterable[Seen]") -> ExitCode:
     """Go through the pictures, say what failed, and how many there are."""
     drawn = failed = 0
+    where = target.path
     for one in seen:
         if one.error_code is None:
             drawn += 1
+            where = one.path if drawn == 1 else target.path
             logger.debug("%s", one.path)
             if one.warning is not None:
                 logger.warning("%s: %s", one.image_id, one.warning)
@@ -206,7 +208,5 @@ def _told(terminal: "Terminal", target: "PictureTarget", seen: "Iterable[Seen]")
         fields = {"image_id": one.image_id, "error_code": one.error_code}
         logger.warning("%s: %s", one.error_code, one.error_message, extra={"fields": fields})
     pictures = counted(drawn, "picture")
-    terminal.say(
-        f"{pictures} written to {target.path}" + (f", {failed:,} failed" if failed else "")
-    )
+    terminal.say(f"{pictures} written to {where}" + (f", {failed:,} failed" if failed else ""))
     return ExitCode.INPUTS_FAILED if failed else ExitCode.OK

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from ppcli.errors import UsageError
 from ppcli.inputs.globs import is_pattern, matches
+from ppcli.inputs.marks import is_drawn, is_folder_of_drawn
 from ppcli.inputs.names import names_in, path_of
 from ppcli.inputs.piped import begin_of, image_from, is_image
 from ppcli.inputs.refs import ImageRef, identity
@@ -177,23 +178,25 @@ class Listing:
 
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
         """The images below a folder that a search takes."""
+        drawn_too = is_folder_of_drawn(folder)
         for entry in walk(folder, search, self._enters):
             if not entry.readable:
                 name = os.path.join(prefix, entry.below) or entry.path
                 yield ImageRef(entry.path, identity(name))
-            elif entry.search is None and self._takes(entry):
+            elif entry.search is None and self._takes(entry, drawn_too):
                 yield ImageRef(entry.path, identity(os.path.join(prefix, entry.below)))
 
     def _enters(self, entry: Entry) -> bool:
         return not self._excluded(entry.below) and not self._to_avoid(entry.path)
 
-    def _takes(self, entry: Entry) -> bool:
-        """Whether a file of a folder is taken; counted where it is no image."""
+    def _takes(self, entry: Entry, drawn_too: bool) -> bool:
+        """Whether a file of a folder is taken; counted where it is no image, but drawn of one."""
         if self._excluded(entry.below):
             return False
         if self.include and not _matches(entry.below, self.include):
             return False
         is_image = has_image_extension(entry.path) or has_image_signature(entry.path)
+        is_image = is_image and (drawn_too or not is_drawn(entry.path))
         self.skipped += not is_image
         return is_image
 

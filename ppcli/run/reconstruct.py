@@ -7,8 +7,9 @@ from PIL import Image
 
 from ppcli.errors import DamagedError, ImageError
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.inputs.marks import REBUILT
 from ppcli.store.codec import unpack
-from ppcli.store.pictures import PictureFolder, png_of, put_picture
+from ppcli.store.pictures import PictureFolder, png_of
 from ppcli.store.reader import chosen_patch_rows, count_patch_sets, patch_files
 
 
@@ -34,7 +35,7 @@ def reconstruct(
     Args:
         dataset: a dataset folder or one of its patch files.
         folder: where the PNG files go; they never go outside it.
-        overwrite: whether files that stand there may be replaced.
+        overwrite: whether earlier pictures of the same images may be replaced.
         image_ids: which images; None for all.
         most_pixels: the most that a raster may have.
         on_image: told after each image how many of how many are done.
@@ -44,10 +45,10 @@ def reconstruct(
 
     Raises:
         UsageError: when there is no dataset, one without patch sets, or not such an image.
-        OutputError: when a file exists or none can be written.
+        OutputError: when a file stands there, or none can be written.
         DamagedError: when a file of the dataset is unreadable.
     """
-    pictures, files = PictureFolder(folder), patch_files(dataset)
+    pictures, files = PictureFolder(folder, overwrite), patch_files(dataset)
     pictures.check()
     total = count_patch_sets(files) if image_ids is None else len(set(image_ids))
     rows = chosen_patch_rows(dataset, files, image_ids)
@@ -55,7 +56,7 @@ def reconstruct(
         path = pictures.path_of(row.image_id)
         try:
             image = unpack(row, most_pixels).image()
-            put_picture(path, png_of(Image.fromarray(image)), overwrite)
+            pictures.put(path, png_of(Image.fromarray(image), REBUILT, row.image_id))
         except (DamagedError, ImageError) as error:
             yield Rebuilt(row.image_id, path, str(error))
         else:

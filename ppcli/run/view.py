@@ -12,8 +12,8 @@ from ppcli.errors import DamagedError, ErrorCode, ImageError, NothingToDoError, 
 from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.imaging.fit import fit_image
 from ppcli.inputs.listing import Listing
+from ppcli.inputs.marks import DRAWN
 from ppcli.inputs.refs import ImageRef
-from ppcli.inputs.sniff import has_image_extension
 from ppcli.run.analysis import FileCount, PageResult, count_rows
 from ppcli.run.analyze import AnalyzeWork
 from ppcli.run.arrivals import Arrivals
@@ -25,6 +25,7 @@ from ppcli.store.codec import unpack
 from ppcli.store.pictures import PictureFolder, png_of, put_picture
 from ppcli.store.reader import chosen_patch_rows, patch_files
 from ppcli.store.rows import StatsRow
+from ppcli.store.targets import check_folder, check_path, is_same_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,12 @@ class PictureTarget:
             UsageError: when it looks like a file of another kind, or is standard output.
         """
         target = cls(path, overwrite)
-        if not path or path == "-" or (has_image_extension(path) and not target.is_file):
+        if not path or path == "-":
             raise UsageError(f"-o is {path!r}; name a folder, or a .png file for one picture")
+        if target.is_file:
+            check_path(path, "-o")
+        else:
+            check_folder(path, "-o", "name a folder, or a .png file for one picture")
         return target
 
     @property
@@ -87,15 +92,29 @@ class PictureTarget:
         return self.path.lower().endswith(".png")
 
     def folder(self) -> PictureFolder:
-        """Where several pictures go.
+        """What names the pictures of a run, where they may be several.
 
         Raises:
             OutputError: when something else has its name.
         """
-        folder = PictureFolder(self.path)
+        folder = PictureFolder(self.path, self.overwrite, drawn=True)
         if not self.is_file:
             folder.check()
         return folder
+
+    def put(self, folder: PictureFolder, image_id: str, png: bytes) -> str:
+        """Write a picture, and say where.
+
+        Raises:
+            ImageError: when only this one cannot be written.
+            OutputError: when none can, or something stands there.
+        """
+        path = self.path if self.is_file else folder.path_of(image_id)
+        if self.is_file:
+            put_picture(path, png, self.overwrite)
+        else:
+            folder.put(path, png)
+        return path
 
 
 def view_images(
@@ -129,7 +148,7 @@ def view_images(
         if not arrivals.ahead(1):
             raise NothingToDoError("there is no image among the inputs")
         if target.is_file:
-            _check_one(arrivals, options, executor)
+            _check_one(arrivals, options, executor, target.path)
         work.expect(arrivals)
         for _, results in work.results(arrivals, stop):
             for result in results:
@@ -157,14 +176,18 @@ def draw_page(
     """
     raster = fit_image(pixels, options.fit, options.reading.max_image_pixels).raster
     image = picture(raster, options.fit.tile, drawing, row.image_id)
-    return DrawnPage(row, png=png_of(image))
+    return DrawnPage(row, png=png_of(image, DRAWN, row.image_id))
 
 
-def _check_one(arrivals: Arrivals[ImageRef], options: AnalysisOptions, executor: Executor) -> None:
-    """Raises UsageError unless there is one file, and one page of it."""
+def _check_one(
+    arrivals: Arrivals[ImageRef], options: AnalysisOptions, executor: Executor, path: str
+) -> None:
+    """Raises UsageError unless there is one file, one page of it, and the picture is another."""
     ref, *others = arrivals.ahead(2)
     if others:
         raise UsageError("-o is one picture, and the inputs are several files; name a folder")
+    if is_same_file(ref.path, path):
+        raise UsageError(f"-o is {path}, which is the image itself; use another name")
     try:
         counted: FileCount | None = executor.submit(count_rows, ref, options).result()
     except ImageError:  # drawing it will tell
@@ -180,9 +203,8 @@ def _put(result: PageResult, folder: PictureFolder, target: PictureTarget) -> Se
     row = result.row
     if not isinstance(result, DrawnPage):
         return Seen(row.image_id, "", row.error_code, row.error_message)
-    path = target.path if target.is_file else folder.path_of(row.image_id)
     try:
-        put_picture(path, result.png, target.overwrite)
+        path = target.put(folder, row.image_id, result.png)
     except ImageError as error:
         return _unseen(row.image_id, error.code, error.message)
     return Seen(row.image_id, path, warning=row.warning)
@@ -216,11 +238,10 @@ def view_dataset(
     if not files:
         raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
     for row in chosen_patch_rows(dataset, files, image_ids):
-        path = target.path if target.is_file else folder.path_of(row.image_id)
         try:
             stored = unpack(row, most_pixels)
             image = picture_of_patch_set(stored.patch_set, stored.raster(), drawing)
-            put_picture(path, png_of(image), target.overwrite)
+            path = target.put(folder, row.image_id, png_of(image, DRAWN, row.image_id))
         except DamagedError as error:
             yield _unseen(row.image_id, ErrorCode.CORRUPT, str(error))
         except ImageError as error:

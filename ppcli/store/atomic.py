@@ -45,15 +45,18 @@ class _DigestingFile(io.BufferedWriter):
 class PendingFile:
     """A file that is written under a temporary name until it is put in place.
 
+    Args of the constructor:
+        path: of the file that is to be.
+        folder: where it is until then, of the same disk; by default where it is to be.
+
     Raises:
         OutputError: from every method, when the system refuses, with the cause.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, folder: str | None = None) -> None:
         self.path = path
-        self._temporary = os.path.join(
-            os.path.dirname(path), f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-        )
+        folder = os.path.dirname(path) if folder is None else folder
+        self._temporary = os.path.join(folder, f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
         with writing(path):
             self._file = _DigestingFile(io.FileIO(self._temporary, "xb"), path)
 

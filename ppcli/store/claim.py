@@ -15,6 +15,7 @@ from ppcli.store.rows import PATCHES
 from ppcli.store.shards import NEW_SUFFIX
 
 LOCK = ".lock"
+NOTE = "target.json"  # beside a manifest: of a dataset that is to become one file
 _MOST_SHOWN = 8
 _PART = re.compile(rf"part-([0-9]{{5,9}})\.parquet({re.escape(NEW_SUFFIX)})?")
 
@@ -31,7 +32,7 @@ def refuse_foreign(root: str) -> None:
         return
     except OSError as error:
         raise OutputError(f"{root} cannot be used as a folder: {error.strerror}") from error
-    ours = [name for name in found if name == LOCK or name.endswith(TEMPORARY_SUFFIX)]
+    ours = [name for name in found if name in (LOCK, NOTE) or name.endswith(TEMPORARY_SUFFIX)]
     if len(found) > len(ours) and MANIFEST not in found:
         raise OutputError(f"{root} holds other things than a dataset; use another folder")
 
@@ -109,6 +110,20 @@ def _remove(root: str, manifest: Manifest) -> None:
             os.rmdir(os.path.join(root, kind))
 
 
+def remove_dataset(root: str) -> None:
+    """Remove a dataset whose lock is held, all but the lock; files of others stay.
+
+    Raises:
+        OutputError: when a file cannot be removed, or the manifest is unreadable.
+    """
+    manifest = _earlier_manifest(root)
+    if manifest is not None:
+        with writing(root):
+            _sweep(root, manifest)
+            _remove(root, manifest)
+            os.unlink(os.path.join(root, MANIFEST))
+
+
 def _remove_shard(root: str, number: int, manifest: Manifest) -> None:
     for kind in reversed(manifest.kinds):  # the main rows first: without them there is no shard
         for suffix in ("", NEW_SUFFIX):
@@ -126,12 +141,18 @@ def _numbered(folder: str) -> set[int]:
     return {int(match[1]) for name in names if (match := _PART.fullmatch(name))}
 
 
+def _sweep(root: str, manifest: Manifest) -> None:
+    """Remove the temporary files of a killed run."""
+    for folder in (root, *(os.path.join(root, kind) for kind in manifest.kinds)):
+        with suppress(FileNotFoundError):
+            for name in os.listdir(folder):
+                if name.endswith(TEMPORARY_SUFFIX):
+                    os.unlink(os.path.join(folder, name))
+
+
 def _recover(root: str, manifest: Manifest) -> None:
     """Bring the files of a killed run into the state that its manifest speaks of."""
-    for folder in (root, *(os.path.join(root, kind) for kind in manifest.kinds)):
-        for name in os.listdir(folder):
-            if name.endswith(TEMPORARY_SUFFIX):
-                os.unlink(os.path.join(folder, name))
+    _sweep(root, manifest)
     for number, shard in enumerate(manifest.shards):
         settle_replacement(root, number, shard)
     named = len(manifest.shards)

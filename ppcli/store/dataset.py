@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
@@ -23,7 +23,7 @@ from ppcli.store.earlier import (
     with_inputs,
 )
 from ppcli.store.manifest import Ledger, shard_path
-from ppcli.store.reader import read_patch_rows
+from ppcli.store.reader import read_patch_rows, read_rows
 from ppcli.store.rows import PATCHES, MainRow, PatchRow
 from ppcli.store.shards import NEW_SUFFIX, ShardWriter
 
@@ -41,12 +41,37 @@ def dataset_output(
     overwrite: bool = False,
     resume: bool = True,
     rows_per_shard: int = ROWS_PER_SHARD,
+    at_end: Callable[["Dataset"], None] = lambda _: None,
 ) -> Iterator["Dataset"]:
     """A dataset folder to write to, under its lock.
+
+    Args:
+        root: the folder.
+        config: the options that the rows depend on.
+        overwrite: whether an earlier dataset in it is removed.
+        resume: whether one is gone on with.
+        rows_per_shard: a shard ends with the input that brings so many.
+        at_end: what is done with the finished dataset, still under its lock.
 
     Raises:
         OutputError: when the folder holds something else, belongs to another configuration, is
             written to by another run, or cannot be written.
+    """
+    with locked_dataset(root):
+        manifest = claim(root, config, overwrite, resume)
+        with closing(Ledger(root, manifest)) as ledger:
+            dataset = Dataset(root, ledger, rows_per_shard)
+            with dataset:
+                yield dataset
+            at_end(dataset)
+
+
+@contextmanager
+def locked_dataset(root: str) -> Iterator[None]:
+    """Keep other runs from a dataset folder, which is made where there is none.
+
+    Raises:
+        OutputError: when it holds something else, another run has it, or it cannot be written.
     """
     refuse_foreign(root)
     with writing(root):
@@ -57,11 +82,7 @@ def dataset_output(
         except Timeout:
             raise OutputError(f"another run is writing to {root}; wait for it to end") from None
     try:
-        manifest = claim(root, config, overwrite, resume)
-        with closing(Ledger(root, manifest)) as ledger:
-            dataset = Dataset(root, ledger, rows_per_shard)
-            with dataset:
-                yield dataset
+        yield
     finally:
         lock.release()
 
@@ -120,6 +141,16 @@ class Dataset:
                 self._root,
                 *map(bounded, names),
             )
+
+    def rows(self) -> Iterator[MainRow]:
+        """All rows of the finished shards, in order; a few at a time in memory.
+
+        Raises:
+            DamagedError: when a file is not readable or a checksum is wrong.
+        """
+        kind = self._manifest.main_kind
+        for number in range(len(self._manifest.shards)):
+            yield from read_rows(shard_path(self._root, kind, number), kind)
 
     def _patches(self, number: int) -> Generator[PatchRow]:
         if self._manifest.has_patches:

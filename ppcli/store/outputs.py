@@ -1,15 +1,13 @@
-"""Where rows go that are not a dataset folder: one file, or standard output."""
+"""What takes rows, and how it writes them; standard output."""
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from ppcli.errors import OutputError, UsageError
+from ppcli.errors import OutputError
 from ppcli.inputs.refs import Input
-from ppcli.store.atomic import atomic_file
 from ppcli.store.choices import Config, Format
 from ppcli.store.manifest import main_kind
 from ppcli.store.rows import ROW_TYPES, MainRow, PatchRow
@@ -18,11 +16,6 @@ from ppcli.store.whole import PageCheck, refuse_lost
 
 if TYPE_CHECKING:  # Arrow takes a while to load, and lines of JSON do without it
     from ppcli.store.earlier import EarlierShard
-
-_BY_SUFFIX = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQUET}
-_OTHER_SUFFIXES = frozenset(
-    {".json", ".ndjson", ".tsv", ".txt", ".arrow", ".feather", ".xlsx", ".db"}
-)
 
 
 class RowTaker(Protocol):
@@ -42,29 +35,17 @@ class RowSink(RowTaker, Protocol):
         """Take from `refs` the inputs that an earlier run finished, and say what it found."""
 
 
-class _RowWriter(Protocol):
-    def add(self, row: MainRow) -> None: ...
+class RowWriter(Protocol):
+    """What writes rows in one format."""
 
-
-def single_file_format(target: str) -> Format | None:
-    """The format of an output that is one file, or None when the target is a folder.
-
-    Raises:
-        UsageError: for the name of a kind of file that is not written.
-    """
-    suffix = os.path.splitext(target)[1].lower()
-    if suffix in _OTHER_SUFFIXES:
-        raise UsageError(
-            f"{target}: single files are written as .parquet, .jsonl or .csv; "
-            "another name is taken for a folder, and this does not look like one"
-        )
-    return _BY_SUFFIX.get(suffix)
+    def add(self, row: MainRow) -> None:
+        """Write the next row."""
 
 
 class RowsOnly:
-    """One file or stream of rows, without patch sets."""
+    """A stream of rows, without patch sets."""
 
-    def __init__(self, writer: _RowWriter, config: Config) -> None:
+    def __init__(self, writer: RowWriter, config: Config) -> None:
         self._writer = writer
         self._check = PageCheck(config)
 
@@ -87,24 +68,6 @@ class RowsOnly:
 
 
 @contextmanager
-def file_output(
-    target: str, row_format: Format, config: Config, overwrite: bool
-) -> Iterator[RowSink]:
-    """One file of rows, in place only when the run came to its end.
-
-    Raises:
-        OutputError: when it exists and may not be overwritten, or cannot be written.
-    """
-    if os.path.lexists(target) and not overwrite:
-        raise OutputError(f"{target} exists; use --overwrite or another name")
-    with (
-        atomic_file(target, replace=overwrite) as file,
-        _row_writer(file, row_format, config) as writer,
-    ):
-        yield RowsOnly(writer, config)
-
-
-@contextmanager
 def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Iterator[RowSink]:
     """Rows to a stream that cannot seek, such as a pipe.
 
@@ -113,16 +76,15 @@ def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Itera
         BrokenPipeError: when nobody reads it any more.
     """
     counting = cast(BinaryIO, _CountingStream(stream))
-    with _row_writer(counting, row_format, config) as writer:
+    with row_writer(counting, row_format, config) as writer:
         yield RowsOnly(writer, config)
     counting.flush()
 
 
-def _row_writer(
-    file: BinaryIO,
-    row_format: Format,
-    config: Config,
-) -> AbstractContextManager[_RowWriter]:
+def row_writer(
+    file: BinaryIO, row_format: Format, config: Config
+) -> AbstractContextManager[RowWriter]:
+    """Rows of one format to an open file, ended with what the format has at its end."""
     if row_format is Format.JSONL:
         return JsonLines(file)
     if row_format is Format.CSV:

@@ -8,11 +8,15 @@ from contextlib import suppress
 
 import xxhash
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ppcli.errors import ErrorCode, ImageError, OutputError, bounded
+from ppcli.inputs.marks import FOLDER_MARK, KEYWORD, mark, mark_of
 from ppcli.store.atomic import atomic_file, writing
 
 _LONGEST_NAME = 255
+_LONGEST_IN_MARK = 4096
+_SUFFIX = ".png"
 _FAULTS_OF_NAMES = (
     *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST),
     *(errno.EINVAL, errno.EILSEQ, errno.ELOOP),
@@ -21,14 +25,18 @@ _NOT_ON_WINDOWS = re.compile(r'[\\:*?"<>|\x00-\x1f]')
 
 
 class PictureFolder:
-    """Where pictures go; never outside of it, and no two of a run to one file.
+    """Where pictures go; never outside of it, and no two identities to one file.
 
     Args of the constructor:
         folder: it is made when the first picture comes.
+        overwrite: whether earlier pictures may be replaced by those of the same identities.
+        drawn: whether they are no images themselves; a folder made for them is marked.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, overwrite: bool, drawn: bool = False) -> None:
         self._folder = folder
+        self._overwrite = overwrite
+        self._drawn = drawn
         self._taken: set[str] = set()
 
     def check(self) -> None:
@@ -41,14 +49,45 @@ class PictureFolder:
             raise OutputError(f"{bounded(self._folder)} is no folder; name another one")
 
     def path_of(self, image_id: str) -> str:
-        """Where the picture of an identity goes; numbered where an earlier one took its name."""
-        path = os.path.join(self._folder, relative_name(image_id))
-        candidate, number = path, 2
-        while candidate.casefold() in self._taken:
-            candidate = f"{path.removesuffix('.png')}~{number}.png"
+        """Where the picture of an identity goes.
+
+        It is numbered where that of another one has the name, of this run or of an earlier one.
+        """
+        name, number = relative_name(image_id), 1
+        path = os.path.join(self._folder, name)
+        while path.casefold() in self._taken or _is_of_another(path, image_id):
             number += 1
-        self._taken.add(candidate.casefold())
-        return candidate
+            path = os.path.join(self._folder, _numbered(name, number))
+        self._taken.add(path.casefold())
+        return path
+
+    def put(self, path: str, png: bytes) -> None:
+        """Write a picture to a path that `path_of` gave, whole or not at all.
+
+        Raises:
+            ImageError: as `put_picture`.
+            OutputError: when an earlier one stands there and may not be replaced, when something
+                else does, or when none can be written.
+        """
+        if os.path.lexists(path) and not os.path.isdir(path) and mark_of(path) is None:
+            raise OutputError(
+                f"{bounded(path)} is there, and not made by pixelprune; use another folder"
+            )
+        with writing(bounded(self._folder)):
+            if self._drawn and not os.path.isdir(self._folder):
+                os.makedirs(self._folder, exist_ok=True)
+                open(os.path.join(self._folder, FOLDER_MARK), "wb").close()
+        put_picture(path, png, self._overwrite)
+
+
+def _is_of_another(path: str, image_id: str) -> bool:
+    """Whether the picture of another identity is there."""
+    said = mark_of(path)
+    return said is not None and said.get("image_id") != _in_mark(image_id)
+
+
+def _in_mark(image_id: str) -> str:
+    return _shortened(image_id, _LONGEST_IN_MARK)
 
 
 def put_picture(path: str, png: bytes, overwrite: bool) -> None:
@@ -67,7 +106,7 @@ def put_picture(path: str, png: bytes, overwrite: bool) -> None:
         with writing(path):
             with suppress(FileExistsError):
                 os.makedirs(os.path.dirname(path) or ".")
-            with atomic_file(path) as file:
+            with atomic_file(path, replace=overwrite) as file:
                 file.write(png)
     except (RecursionError, ValueError):
         raise _no_such_name(path, "its folders lie too deep") from None
@@ -82,19 +121,44 @@ def _no_such_name(path: str, reason: str) -> ImageError:
     return ImageError(ErrorCode.UNREADABLE, f"{bounded(path)} cannot be written: {reason}")
 
 
-def png_of(image: Image.Image) -> bytes:
-    """The image as a PNG file holds it."""
+def png_of(image: Image.Image, made_by: str, image_id: str) -> bytes:
+    """The image as a PNG file holds it, with a mark that tells where it is from.
+
+    Args:
+        image: the picture.
+        made_by: the command that makes it.
+        image_id: of the image that it is of.
+    """
+    text = PngInfo()
+    text.add_text(KEYWORD, mark(made_by, _in_mark(image_id)))
     file = io.BytesIO()
-    image.save(file, format="PNG")
+    image.save(file, format="PNG", pnginfo=text)
     return file.getvalue()
 
 
 def relative_name(image_id: str) -> str:
-    """A file name for an identity: relative, without `..`, short enough, ending in `.png`."""
+    """A file name for an identity: relative, without `..`, short enough, ending in `.png`.
+
+    Of two identities that differ by a `.png` at their end it is the same.
+    """
     parts = [part for part in image_id.split("/") if part not in ("", ".")]
-    safe = [_safe(part) for part in parts] or ["image"]
-    safe[-1] = _shortened(safe[-1], _LONGEST_NAME - len(".png")) + ".png"
-    return os.path.join(*(_shortened(part, _LONGEST_NAME) for part in safe))
+    *folders, last = [_safe(part) for part in parts] or ["image"]
+    stem, suffix = _split(last)
+    name = _shortened(stem, _LONGEST_NAME - len(suffix)) + suffix
+    return os.path.join(*(_shortened(part, _LONGEST_NAME) for part in folders), name)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The name without the suffix of a PNG file, and that suffix, which is added where none is."""
+    stem, suffix = os.path.splitext(name)
+    return (stem, suffix) if suffix.lower() == _SUFFIX else (name, _SUFFIX)
+
+
+def _numbered(name: str, number: int) -> str:
+    folder, last = os.path.split(name)
+    stem, suffix = _split(last)
+    suffix = f"~{number}{suffix}"
+    return os.path.join(folder, _shortened(stem, _LONGEST_NAME - len(suffix)) + suffix)
 
 
 def _safe(part: str) -> str:

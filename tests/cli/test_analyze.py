@@ -158,7 +158,9 @@ def test_odd_file_names(tmp_path: Path) -> None:
         (["--format", "csv"], 2, "-o -"),
         (["-o", "out.json"], 2, ".jsonl"),
         (["--min-pixels", "9", "--max-pixels", "8"], 2, "max pixels"),
-        (["-o", "missing/out.csv"], 5, "missing/out.csv"),
+        (["-o", "in/notes.txt/out.csv"], 5, "in/notes.txt/out.csv"),
+        (["-o", "out.zip"], 2, "out.zip, which does not look like a folder"),
+        (["-o", "s3://bucket/out.csv"], 2, "only to paths of this machine"),
         (["-o", "in/notes.txt/out"], 5, "in/notes.txt/out"),
     ],
 )

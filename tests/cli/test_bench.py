@@ -99,7 +99,7 @@ def test_figures_are_not_replaced(folder: Path, model: Path, tmp_path: Path) -> 
     done = bench(folder, "--model", model, *QUICK, "-o", out, code=5)
     assert "exists" in done.stderr.decode()
     assert out.read_text() == "mine"
-    done = bench(folder, "--model", model, *QUICK, "-o", tmp_path / "no" / "a.json", code=5)
+    done = bench(folder, "--model", model, *QUICK, "-o", out / "a.json", code=5)
     assert "cannot be written" in done.stderr.decode()
     assert "faster" not in done.stderr.decode()  # noticed before anything is measured
 

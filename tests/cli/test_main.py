@@ -123,13 +123,19 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: ExitCode) -> None
         assert process.stderr is not None
         process.stdin.write(names)
         process.stdin.flush()
-        while not list(tmp_path.glob(".*.pixelprune-tmp")):
+        while not list(tmp_path.glob("*.partial/stats/.*.pixelprune-tmp")):
             time.sleep(0.05)
         process.send_signal(number)
         errors = process.stderr.read().decode()
     assert process.returncode == code, errors
     assert "Traceback" not in errors
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out.jsonl.partial"}
+    assert f"the rows so far are kept in {tmp_path}/out.jsonl.partial, and the same" in errors
+    again = pixelprune("analyze", "-", "-o", "out.jsonl", stdin=names, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert b"done by an earlier run" in again.stderr
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 50
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out.jsonl"}
 
 
 def test_every_command_has_help() -> None:

@@ -45,8 +45,8 @@ def test_reconstruct_goes_on_after_a_damaged_patch_set(out: Path, tmp_path: Path
     assert sorted(
         str(p.relative_to(tmp_path / "png")) for p in (tmp_path / "png").rglob("*.png")
     ) == [
-        "a.png.png",
-        "sub/a.png.png",
+        "a.png",
+        "sub/a.png",
     ]
 
 

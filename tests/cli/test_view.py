@@ -46,12 +46,12 @@ def test_a_folder_of_images(folder: Path, tmp_path: Path) -> None:
     written = sorted(
         str(path.relative_to(tmp_path / "out")) for path in tmp_path.rglob("out/**/*.png")
     )
-    assert written == ["a.png.png", "b.jpg.png", "sub/a.png.png"]
+    assert written == ["a.png", "b.jpg.png", "sub/a.png"]
     assert "truncated: broken.png: " in said
     assert f"3 pictures written to {tmp_path}/out, 1 failed" in said
     raster = fitted(pixels(folder / "a.png"))
     expected = overlay(raster, keep_mask(raster))
-    assert starts_with(pixels(tmp_path / "out" / "a.png.png"), expected)
+    assert starts_with(pixels(tmp_path / "out" / "a.png"), expected)
 
 
 def test_one_image_to_one_file(folder: Path, tmp_path: Path) -> None:
@@ -64,6 +64,27 @@ def test_one_image_to_one_file(folder: Path, tmp_path: Path) -> None:
     assert out.read_bytes() == before
     view(folder / "b.jpg", "-o", out, "--overwrite")
     assert out.read_bytes() != before
+
+
+def test_one_image_in_a_folder_is_named(folder: Path) -> None:
+    said = view("a.png", cwd=folder)
+    assert said == f"1 picture written to {Path('pixelprune-view', 'a.png')}\n"
+    assert view("sub/a.png", "-v", cwd=folder).endswith("pixelprune-view/sub/a.png\n")
+    again = view("a.png", cwd=folder, code=5)
+    assert "exists; use --overwrite" in again
+
+
+def test_sources_are_never_replaced(folder: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    said = view("a.png", "-o", "./a.png", "--overwrite", cwd=folder, code=2)
+    assert "which is the image itself" in said
+    for inputs in (["a.png"], ["."]):
+        said = view(*inputs, "-o", ".", "--overwrite", cwd=folder, code=5)
+        assert "a.png is there, and not made by pixelprune" in said
+    assert pixelprune("analyze", folder, "-o", tmp_path / "out").returncode == 3
+    done = pixelprune("reconstruct", tmp_path / "out", "--to", folder, "--overwrite")
+    assert b"a.png is there, and not made by pixelprune" in done.stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
 
 
 def test_outputs_that_are_no_pictures(folder: Path, tmp_path: Path) -> None:
@@ -178,7 +199,7 @@ def test_an_interrupt_keeps_what_is_drawn(tmp_path: Path) -> None:
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130
     assert b"the pictures that are drawn stay" in said
-    drawn = list(out.glob("*"))
+    drawn = list(out.glob("[!.]*"))
     assert 0 < len(drawn) < 60
     assert all(pixels(path).shape[1] > 1800 for path in drawn)
 

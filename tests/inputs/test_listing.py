@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ppcli.errors import ExitCode, UsageError
 from ppcli.inputs.listing import Listing
+from ppcli.inputs.marks import DRAWN, FOLDER_MARK, REBUILT
 from ppcli.inputs.refs import escape_name
+from ppcli.store.pictures import png_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -296,3 +299,34 @@ def test_an_image_is_no_list_of_files(tree) -> None:
         list(Listing((), "-", stdin=io.BytesIO(PNG + bytes(99))))
     with pytest.raises(UsageError, match="is an image, not a list"):
         Listing((), "in/b.png").check()
+
+
+def test_what_view_has_drawn_is_no_input_unless_it_is_named(tree) -> None:
+    """Known by a mark: the names and places of the files tell nothing."""
+    drawn = png_of(Image.new("RGB", (8, 8)), DRAWN, "b.png")
+    before = ids("in")
+    for name in ("seen.png", "a/no-suffix", "pixelprune-view/b.png", "pixelprune-view/c/d.jpg"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(drawn)
+    (tree / "pixelprune-view" / FOLDER_MARK).touch()
+    (tree / "pixelprune-view" / "mine.png").write_bytes(PNG)
+    listing = Listing(("in",))
+    found = [ref.image_id for ref in listing]
+    assert sorted(found) == sorted([*before, "pixelprune-view/mine.png"])
+    assert listing.skipped == 5
+    assert len(ids("in/**")) == len(found)
+    assert ids("in/seen.png") == ["in/seen.png"]
+    assert ids("in/s*.png") == ["in/seen.png"]
+    assert ids("-", stdin=io.BytesIO(b"in/a/no-suffix\n")) == ["in/a/no-suffix"]
+    assert ids("in/pixelprune-view") == ["b.png", "c/d.jpg", "mine.png"]
+    assert ids("in/pixelprune-view/c", "in/seen.png") == [
+        "in/pixelprune-view/c/d.jpg",
+        "in/seen.png",
+    ]
+    (tree / "pixelprune-view").rename(tree / "renamed")
+    assert "renamed/b.png" not in ids("in")
+
+
+def test_what_reconstruct_gives_back_is_an_input(tree) -> None:
+    (tree / "rebuilt.png").write_bytes(png_of(Image.new("RGB", (8, 8)), REBUILT, "b.png"))
+    assert "rebuilt.png" in ids("in")

@@ -22,7 +22,7 @@ PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=3
 @given(st.lists(PARTS, max_size=6).map("/".join))
 def test_names_stay_below_the_folder_and_are_possible(image_id: str) -> None:
     name = relative_name(image_id)
-    assert name.endswith(".png")
+    assert name.lower().endswith(".png")
     assert not os.path.isabs(name)
     parts = name.split(os.sep)
     assert not {"", ".", ".."} & set(parts)
@@ -33,7 +33,12 @@ def test_names_stay_below_the_folder_and_are_possible(image_id: str) -> None:
 @pytest.mark.parametrize(
     ("image_id", "name"),
     [
-        ("a/b.png", "a/b.png.png"),
+        ("a/b.png", "a/b.png"),
+        ("a/b.jpg", "a/b.jpg.png"),
+        ("A.PNG", "A.PNG"),
+        ("a.png#2", "a.png#2.png"),
+        ("a.png/x", "a.png/x.png"),
+        (".png", ".png.png"),
         ("/etc/passwd", "etc/passwd.png"),
         ("../../x", "__/__/x.png"),
         ("./a//b#2", "a/b#2.png"),
@@ -73,14 +78,25 @@ def test_names_that_only_differ_in_case_do_not_meet(dataset: Path, tmp_path: Pat
 
 
 def test_existing_files_are_refused(dataset: Path, tmp_path: Path) -> None:
-    target = tmp_path / "png" / "sub" / "a.png.png"
+    target = tmp_path / "png" / "sub" / "a.png"
     target.parent.mkdir(parents=True)
     target.write_text("precious")
+    with pytest.raises(OutputError, match="not made by pixelprune"):
+        list(reconstruct(str(dataset), str(tmp_path / "png")))
+    with pytest.raises(OutputError, match="not made by pixelprune"):
+        list(reconstruct(str(dataset), str(tmp_path / "png"), overwrite=True))
+    assert target.read_text() == "precious"
+
+
+def test_earlier_pictures_are_replaced_with_leave(dataset: Path, tmp_path: Path) -> None:
+    [*first] = reconstruct(str(dataset), str(tmp_path / "png"))
+    Image.open(first[0].path).close()
+    before = Path(first[0].path).read_bytes()
     with pytest.raises(OutputError, match="--overwrite"):
         list(reconstruct(str(dataset), str(tmp_path / "png")))
-    assert target.read_text() == "precious"
-    list(reconstruct(str(dataset), str(tmp_path / "png"), overwrite=True))
-    assert target.read_bytes()[:4] == b"\x89PNG"
+    again = list(reconstruct(str(dataset), str(tmp_path / "png"), overwrite=True))
+    assert again == first
+    assert Path(first[0].path).read_bytes() == before
 
 
 def test_only_some_images(dataset: Path, tmp_path: Path) -> None:

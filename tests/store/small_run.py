@@ -2,7 +2,7 @@
 
 As a script it runs once for each number it is given, each time in a child process that kills
 itself at that step of writing: `python -m tests.store.small_run IN OUT HOW STEP…`, where HOW is
-`resume`, `retry` or `overwrite`.
+`resume`, `retry` or `overwrite`, and the step stands for {} in OUT, or comes behind it.
 """
 
 import os
@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from ppcli.run.run import Limits, Run, Watcher
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import AnalyzeSummary
 from ppcli.store.dataset import dataset_output
+from ppcli.store.partial import file_output
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
+from ppcli.store.targets import file_kind
 from tests.conftest import blocks
 
 OPTIONS = AnalysisOptions(CoderOptions(), FitOptions(Fit.PAD, 16, 2, 1, 1 << 24))
@@ -52,19 +55,27 @@ def mend(folder: Path) -> None:
     Image.fromarray(blocks(71, 50, seed=1)).save(folder / "1-broken.png")
 
 
-def run(folder: Path, out: Path, how: str = "resume") -> None:
-    """Analyze the folder into a dataset, in this process."""
+def run(folder: Path, out: Path, how: str = "resume") -> int:
+    """Analyze the folder into a dataset, or one file of statistics, in this process.
+
+    Returns:
+        How many inputs an earlier run had done.
+    """
     retry, overwrite = how == "retry", how == "overwrite"
+    kind = file_kind(str(out))
+    open_output = dataset_output if kind is None else partial(file_output, kind=kind)
     work = AnalyzeWork(OPTIONS, SerialExecutor())
-    analyze = Run(work, AnalyzeSummary(), Watcher(), StopRequest(), Limits(retry_failed=retry))
+    summary = AnalyzeSummary()
+    analyze = Run(work, summary, Watcher(), StopRequest(), Limits(retry_failed=retry))
     config = OPTIONS.as_config()
     with pillow_limits(OPTIONS.reading.max_image_pixels):
         analyze(
             Listing((str(folder),)),
-            lambda: dataset_output(
-                str(out), config, overwrite=overwrite, rows_per_shard=ROWS_PER_SHARD
+            lambda: open_output(
+                str(out), config=config, overwrite=overwrite, rows_per_shard=ROWS_PER_SHARD
             ),
         )
+    return summary.earlier_files
 
 
 def rows_of(out: Path) -> tuple[Rows, Rows]:
@@ -80,7 +91,7 @@ def rows_of(out: Path) -> tuple[Rows, Rows]:
 
 def count_steps(step: Callable[[], None]) -> None:
     """Call `step` before and after everything that changes what is on the disk."""
-    for name in ("fsync", "replace", "unlink", "mkdir", "rmdir"):
+    for name in ("fsync", "replace", "link", "unlink", "mkdir", "rmdir"):
         setattr(os, name, _stepping(getattr(os, name), step))
 
     class SteppingFile(io_file):
@@ -126,7 +137,8 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             count_steps(_Killer(int(step)))
-            run(Path(folder), Path(out + step), how)
+            place = out.replace("{}", step) if "{}" in out else out + step
+            run(Path(folder), Path(place), how)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{step} {os.waitstatus_to_exitcode(status)}\n")

@@ -248,29 +248,6 @@ def test_a_failing_run_leaves_no_half_shard(tmp_path) -> None:
     assert names == {".lock", "manifest.json"}
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.csv"])
-def test_a_single_file_is_refused_without_overwrite(tmp_path, name: str) -> None:
-    target = tmp_path / name
-    target.write_text("precious")
-    row_format = outputs.single_file_format(str(target))
-    assert row_format is not None
-    refused = outputs.file_output(str(target), row_format, CONFIG, overwrite=False)
-    with pytest.raises(OutputError, match="--overwrite"), refused:
-        pass
-    assert target.read_text() == "precious"
-    with outputs.file_output(str(target), row_format, CONFIG, overwrite=True) as sink:
-        sink.add(ROWS[0], None)
-    assert target.read_bytes() != b"precious"
-
-
-def test_names_of_outputs() -> None:
-    assert outputs.single_file_format("a/b.CSV") is Format.CSV
-    assert outputs.single_file_format("a/b") is None
-    assert outputs.single_file_format("run.2026") is None
-    with pytest.raises(UsageError, match="json"):
-        outputs.single_file_format("a.json")
-
-
 def test_files_of_others_are_not_read(tmp_path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(DamagedError, match="metadata"):

@@ -12,8 +12,9 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.run.pipeline import Pipeline
 from ppcli.run.stored import StoredImages
 from ppcli.store.choices import Format
-from ppcli.store.outputs import file_output
+from ppcli.store.partial import file_output
 from ppcli.store.rows import AnswerRow, StatsRow
+from ppcli.store.targets import FileKind
 from ppcli.store.verify import verify
 from ppcli.store.whole import PageCheck
 from tests.command import pixelprune
@@ -115,7 +116,7 @@ def test_single_files_are_not_put_in_place_without_all_pages(tmp_path, row_forma
     one = ImageRef("a", "a")
     with (
         pytest.raises(PixelpruneError, match="2 rows missing"),
-        file_output(str(target), row_format, CONFIG, overwrite=False) as sink,
+        file_output(str(target), FileKind(row_format), CONFIG) as sink,
     ):
         sink.add(replace(ROW, format="TIFF", frames=3), None)
         sink.end_of_input(one)

@@ -1,0 +1,93 @@
+"""What names of outputs stand for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ppcli.errors import UsageError
+from ppcli.store.choices import Format
+from ppcli.store.targets import FileKind, Packing, check_folder, file_kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a/b.CSV", FileKind(Format.CSV)),
+        ("x.jsonl", FileKind(Format.JSONL)),
+        ("new/x.parquet", FileKind(Format.PARQUET)),
+        ("x.jsonl.gz", FileKind(Format.JSONL, Packing.GZIP)),
+        ("a.b.csv.ZST", FileKind(Format.CSV, Packing.ZSTD)),
+        ("C:/x.csv", FileKind(Format.CSV)),
+    ],
+)
+def test_files(name: str, kind: FileKind) -> None:
+    assert file_kind(name) == kind
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/b",
+        "run.2026",
+        "run.2026-08-01",
+        "run.v2",
+        "x.csv/",
+        "out.zip/",
+        "my.experiments",
+        ".",
+        "..",
+        ".out",
+        "a.b/c",
+    ],
+)
+def test_folders(name: str) -> None:
+    assert file_kind(name) is None
+
+
+REFUSED = [
+    *("x.zip", "x.tar", "x.tar.gz", "x.tgz", "x.7z", "x.xz", "x.bz2", "x.gz", "x.zst"),
+    *("x.csv.zip", "x.jsonl.bz2", "x.csv.xz", "x.parquet.gz", "x.parquet.zst"),
+    *("x.json", "x.ndjson", "x.tsv", "x.txt", "x.arrow", "x.feather", "x.orc", "x.avro"),
+    *("x.xlsx", "x.XLS", "x.ods", "x.db", "x.sqlite", "x.sqlite3", "x.duckdb", "x.html", "x.png"),
+    *("x.json.gz", "new/folder/x.pdf", "./x.h5"),
+]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_names_of_other_files_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"does not look like a folder; .*\.jsonl.*\.gz") as caught:
+        file_kind(name)
+    assert f"is written {name}/" in str(caught.value)
+    assert file_kind(f"{name}/") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "s3://bucket/x.csv",
+        "s3://b/out",
+        "http://host/x.jsonl",
+        "gs://b",
+        "file:///tmp/x.csv",
+        "hdfs://x/",
+    ],
+)
+def test_urls_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="only to paths of this machine"):
+        file_kind(name)
+    with pytest.raises(UsageError, match="--to is"):
+        check_folder(name, "--to")
+
+
+def test_a_folder_that_is_there_is_one_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "scans.zip").mkdir()
+    assert file_kind(str(tmp_path / "scans.zip")) is None
+
+
+def test_a_home_that_the_shell_left_as_it_is(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="~"):
+        file_kind(os.path.join("~", "x.csv"))
+    (tmp_path / "~").mkdir()
+    assert file_kind(os.path.join("~", "x.csv")) == FileKind(Format.CSV)
