@@ -1,5 +1,6 @@
 """The tokenizer of a model, from all the files that know of its tokens."""
 
+import json
 import os
 from typing import Any
 
@@ -17,6 +18,7 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _NAMES = [f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")]
 # Qwen's tokenizers call a token so where no file says otherwise; the general class has no defaults.
 _DEFAULT, _DEFAULT_NAMES = "<|endoftext|>", ("eos_token", "unk_token", "pad_token")
+_QWEN = (None, "Qwen2Tokenizer", "Qwen2TokenizerFast")  # a model of this kind has it by default
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _WORDS = (  # how Qwen's tokenizers cut text into words
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
@@ -44,6 +46,7 @@ class Tokens:
         self.warnings: list[str] = []
         self._config = read_json(os.path.join(folder, TOKENIZER_CONFIG)) or {}
         self.tokenizer = _library_tokenizer(folder)
+        own = list(self._added())
         try:
             if self._config.get(_DECODER) is not None:
                 self._place(self._of_config(), TOKENIZER_CONFIG)
@@ -52,6 +55,7 @@ class Tokens:
                 self._place(self._of_older_files(), ADDED_TOKENS)
             self.special = self._named()
             self._add()
+            self._compare_with_class(own)
             self.tokenizer.encode_special_tokens = bool(self._config.get("split_special_tokens"))
         except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
             raise ModelError(
@@ -100,6 +104,36 @@ class Tokens:
                 f"followed, as transformers does: {bounded(', '.join(others))}"
             )
 
+    def _compare_with_class(self, own: list[str]) -> None:
+        """Tell where transformers 5, which makes a tokenizer by its class, does not go by its file.
+
+        Args:
+            own: tokens that its file adds.
+        """
+        kind = self._config.get("tokenizer_class")
+        if not self._is_qwen:
+            if kind not in _GENERAL:
+                self.warnings.append(
+                    f"tokenizer_class {bounded(str(kind))} is not one of Qwen's: {TOKENIZER} is "
+                    "followed, and transformers may go by the class"
+                )
+            return
+        prefix = bool(self._config.get("add_prefix_space"))
+        if _cut(self.tokenizer) != _cut(_with_words_of_qwen(Tokenizer(models.BPE()), prefix)):
+            self.warnings.append(
+                f"{TOKENIZER} cuts text otherwise than {TOKENIZER_CONFIG} says (tokenizer_class, "
+                "add_prefix_space); it is followed, and transformers 5 goes by the latter"
+            )
+        named = self._config.get(_DECODER)
+        if named is not None:
+            known = {*self.special.values(), *_extra(self._config), *map(_text, named.values())}
+            others = [text for text in own if text not in known]
+            if others:
+                self.warnings.append(
+                    f"{TOKENIZER} adds tokens that {_DECODER} of {TOKENIZER_CONFIG} does not name, "
+                    f"and that are plain text to transformers 5: {bounded(', '.join(others))}"
+                )
+
     def _named(self) -> dict[str, str]:
         """Special tokens by name; those that are so by default only where they are known."""
         found: dict[str, Any] = {}
@@ -127,7 +161,7 @@ class Tokens:
     @property
     def _is_qwen(self) -> bool:
         """Whether transformers takes its class for Qwen's, rather than the general one."""
-        return self._config.get("tokenizer_class") not in _GENERAL
+        return self._config.get("tokenizer_class") in _QWEN
 
     def _added(self) -> dict[str, Any]:
         listed = self.tokenizer.get_added_tokens_decoder().values()
@@ -175,13 +209,32 @@ def _library_tokenizer(folder: str) -> Any:  # noqa: ANN401
 
 
 def _qwen_tokenizer(vocabulary: Any, merges: Any) -> Any:  # noqa: ANN401
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer = _with_words_of_qwen(Tokenizer(models.BPE(vocabulary, merges)))
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _with_words_of_qwen(tokenizer: Any, prefix: bool = False) -> Any:  # noqa: ANN401
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
+
+
+def _cut(tokenizer: Any) -> list[str]:  # noqa: ANN401
+    """How a tokenizer cuts text into words, in a form that can be compared."""
+    steps = (tokenizer.normalizer, tokenizer.pre_tokenizer)
+    return [_without_offsets(step.__getstate__()) if step else "" for step in steps]
+
+
+def _without_offsets(state: bytes) -> str:
+    """What a step of a tokenizer does, but for the places of tokens, which nobody asks for."""
+
+    def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value for key, value in pairs if key != "trim_offsets"}
+
+    return json.dumps(json.loads(state, object_pairs_hook=kept), sort_keys=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from ppcli.errors import ModelError
 from ppcli.vlm.prompts import Prompter
@@ -130,6 +131,36 @@ def apart_with_older_files(files: Files) -> None:
     files["special_tokens_map.json"] = {"additional_special_tokens": SPECIAL[:3]}
 
 
+def of_qwen(files: Files) -> None:
+    """A class of Qwen's, whose words are those of its file."""
+    files["tokenizer_config.json"]["tokenizer_class"] = "Qwen2TokenizerFast"
+    files["tokenizer.json"] |= {
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {
+                    "type": "Split",
+                    "pattern": {"Regex": PRETOKENIZE_REGEX},
+                    "behavior": "Isolated",
+                    "invert": False,
+                },
+                {
+                    "type": "ByteLevel",
+                    "add_prefix_space": False,
+                    "trim_offsets": False,
+                    "use_regex": False,
+                },
+            ],
+        },
+    }
+
+
+def of_qwen_with_tokens_of_config(files: Files) -> None:
+    of_qwen(files)
+    of_config(files)
+
+
 CHANGES: list[Change] = [
     unchanged,
     of_config,
@@ -146,6 +177,8 @@ CHANGES: list[Change] = [
     apart,
     apart_with_tokens_of_config,
     apart_with_older_files,
+    of_qwen,
+    of_qwen_with_tokens_of_config,
 ]
 
 
@@ -237,3 +270,58 @@ def test_an_older_file_that_is_not_followed_is_told(tmp_path: Path) -> None:
     assert warning.startswith("added_tokens.json names tokens otherwise than tokenizer_config.json")
     assert warning.endswith(": <other>")
     assert AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("<other>") is None
+
+
+def without_composing(files: Files) -> None:
+    of_qwen(files)
+    files["tokenizer.json"]["normalizer"] = None
+
+
+def cut_otherwise(files: Files) -> None:
+    of_qwen(files)
+    step = files["tokenizer.json"]["pre_tokenizer"]["pretokenizers"][0]
+    step["pattern"]["Regex"] = PRETOKENIZE_REGEX.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+
+
+def with_prefix(files: Files) -> None:
+    of_qwen(files)
+    files["tokenizer_config.json"]["add_prefix_space"] = True
+
+
+def apart_with_prefix(files: Files) -> None:
+    apart(files)
+    files["tokenizer_config.json"]["add_prefix_space"] = True
+
+
+def not_in_config(files: Files) -> None:
+    of_qwen(files)
+    named = own_tokens(files)
+    added(files).append({"id": NEXT, **token("<extra>", special=True)})
+    files["tokenizer_config.json"]["added_tokens_decoder"] = named
+
+
+def of_another_class(files: Files) -> None:
+    of_qwen(files)
+    files["tokenizer_config.json"]["tokenizer_class"] = "GPT2TokenizerFast"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without_composing, "cuts text otherwise"),
+        (cut_otherwise, "cuts text otherwise"),
+        (with_prefix, "cuts text otherwise"),
+        (apart_with_prefix, "cuts text otherwise"),
+        (not_in_config, "does not name, and that are plain text to transformers 5: <extra>"),
+        (of_another_class, "tokenizer_class GPT2TokenizerFast is not one of Qwen's"),
+    ],
+)
+def test_where_transformers_goes_by_the_class_is_told(
+    tmp_path: Path, change: Change, words: str
+) -> None:
+    folder = written(tmp_path, change)
+    theirs, ours = AutoTokenizer.from_pretrained(folder), Prompter(folder)
+    differing = [text for text in TEXTS if ours.encoded(text) != theirs.encode(text)]
+    assert differing, "then there would be nothing to tell"
+    [warning] = ours.warnings
+    assert words in warning
