@@ -20,9 +20,11 @@ _INDEX, _SINGLE, _ADAPTER = (
     "adapter_config.json",
 )
 _SUFFIX = ".safetensors"
+_OLDER = (".bin", ".pt", ".pth")
+_POINTER = b"version https://git-lfs"
 _TYPES = ("F32", "F16", "BF16")
 _WRAPPED = re.compile(r"(?:(?:model|module|_orig_mod)\.)*((?:visual|language_model|lm_head)\..+)")
-_COMPUTED = ("rotary_emb.inv_freq", "position_ids")
+_COMPUTED = (".inv_freq", "position_ids")
 _ROWS_AT_ONCE = 4096
 
 
@@ -50,6 +52,7 @@ class Checkpoint:
         for path in self.files:
             if not check_regular(path):
                 raise ModelError(f"{path} is missing, and the index of the checkpoint names it")
+            _refuse_pointer(path)
             with _explained(path):
                 self._open[path] = safe_open(path, "np")
                 stored = self._open[path].keys()
@@ -148,7 +151,8 @@ def _weight_files(folder: str) -> tuple[list[str], list[str]]:
     if check_regular(os.path.join(folder, _ADAPTER)):
         raise ModelError(
             f"{folder} holds an adapter ({_ADAPTER}); merge it into its model "
-            "(merge_and_unload in peft), and export that"
+            "(merge_and_unload in peft), and export that; if the weights are merged already, "
+            f"remove {_ADAPTER}"
         )
     told = []
     names = _named_by_index(folder)
@@ -162,7 +166,9 @@ def _weight_files(folder: str) -> tuple[list[str], list[str]]:
     if names is None:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
     if not names:
-        raise ModelError(f"{folder} is not a checkpoint: it has no {_SUFFIX} files")
+        older = sorted(name for name in os.listdir(folder) if name.endswith(_OLDER))
+        helps = f"; save {_some(older)} anew as {_SUFFIX}, with save_pretrained" if older else ""
+        raise ModelError(f"{folder} is not a checkpoint: it has no {_SUFFIX} files{helps}")
     return [os.path.join(folder, name) for name in names], told
 
 
@@ -179,6 +185,14 @@ def _named_by_index(folder: str) -> list[str] | None:
     for name in names:
         check_plain(name, path)
     return names
+
+
+def _refuse_pointer(path: str) -> None:
+    """Refuse the note that git leaves in place of a large file that it has not fetched."""
+    with _explained(path), open(path, "rb") as file:
+        start = file.read(len(_POINTER))
+    if start == _POINTER:
+        raise ModelError(f"{path} only points to the weights; fetch them: git lfs pull")
 
 
 @contextmanager

@@ -84,11 +84,14 @@ class Generation:
             transformers; `temperature` and its like only where `do_sample` is true. The values are
             as they were written: whoever applies one sees whether it makes sense.
         unknown: names of settings that are neither read nor known to be harmless.
+        borrowed_ends: whether there are settings, but the ends are those of `config.json`, where
+            transformers does not look then.
     """
 
     end_tokens: frozenset[int]
     settings: Mapping[str, Any]
     unknown: tuple[str, ...]
+    borrowed_ends: bool = False
 
     def not_applied(self, applied: Collection[str]) -> list[str]:
         """Names of settings that are set, or not known, and not among those that are applied."""
@@ -106,7 +109,8 @@ def generation_of(folder: str, of_config: tuple[int, ...] = ()) -> Generation:
         ModelError: when the file cannot be read, or ids of tokens are no ids.
     """
     path = os.path.join(folder, GENERATION)
-    text = read_json(path) or {}
+    found = read_json(path)
+    text = found or {}
     try:
         ends = ids(text.get("eos_token_id"))
     except ValueError as error:
@@ -120,7 +124,8 @@ def generation_of(folder: str, of_config: tuple[int, ...] = ()) -> Generation:
         }
     known = READ | SAMPLING.keys() | CHANGING.keys() | HARMLESS
     unknown = tuple(sorted(name for name in text if name not in known and text[name] is not None))
-    return Generation(frozenset(ends or of_config), MappingProxyType(settings), unknown)
+    borrowed = found is not None and not ends and bool(of_config)
+    return Generation(frozenset(ends or of_config), MappingProxyType(settings), unknown, borrowed)
 
 
 def _changes(name: str, value: Any) -> bool:  # noqa: ANN401

@@ -25,6 +25,8 @@ def head_is_tied(checkpoint: Checkpoint, said: list[bool], head: Head | None) ->
         return True
     tied = any(said[:1])
     if HEAD not in checkpoint:
+        if EMBEDDING not in checkpoint:  # nor most others, which is told together
+            return tied
         if head is Head.OWN or not tied:
             raise ModelError(
                 f"{checkpoint.folder} has no tensor {HEAD}; with --head tied the logits come from "

@@ -72,9 +72,15 @@ def _about_ends(
             f"neither {GENERATION} nor {CONFIG} has an eos_token_id: every answer goes on until "
             "--max-new-tokens"
         ]
+    told = []
     if unknown:
-        return [f"eos_token_id names token {_listed(unknown)}, which the model does not have"]
-    return []
+        told.append(f"eos_token_id names token {_listed(unknown)}, which the model does not have")
+    if generation.borrowed_ends:
+        told.append(
+            f"{GENERATION} has no eos_token_id: answers end at token {_listed(ends)}, that of "
+            f"{CONFIG}; in transformers they would go on"
+        )
+    return told
 
 
 def _listed(tokens: set[int] | frozenset[int]) -> str:

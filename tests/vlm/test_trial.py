@@ -87,6 +87,16 @@ def test_what_is_told(tmp_path: Path, template: str, config: dict, words: str) -
     assert re.search(words, told)
 
 
+def test_ends_that_transformers_would_not_look_for(tmp_path: Path) -> None:
+    assert tried(tmp_path) == []  # without settings of generation it takes those, too
+    for text in ({}, {"eos_token_id": None}, {"eos_token_id": []}):
+        write_json(tmp_path / "generation_config.json", text)
+        [told] = tried(tmp_path)
+        assert re.search("answers end at token 2, that of config.json; in transf", told)
+    write_json(tmp_path / "generation_config.json", {"eos_token_id": 2})
+    assert tried(tmp_path) == []
+
+
 def test_export_tells_it(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint", Tiny(layers=2, depth=2, deepstack=(0,)))
     for name in ("config.json", "generation_config.json"):

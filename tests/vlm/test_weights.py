@@ -154,10 +154,9 @@ def test_tensors_that_nothing_uses_are_told(checkpoint, tmp_path) -> None:
     expected = graphs(checkpoint, tmp_path / "before")
     tensors = load_file(checkpoint / SINGLE)
     bias = "model.language_model.layers.0.self_attn.q_proj.bias"
-    harmless = "model.language_model.rotary_emb.inv_freq"
-    save_file(
-        tensors | {bias: np.ones(128, np.float32), harmless: np.ones(16)}, checkpoint / SINGLE
-    )
+    computed = ("model.language_model.rotary_emb.inv_freq", "visual.rotary_pos_emb.inv_freq")
+    harmless = {name: np.ones(16) for name in computed}
+    save_file(tensors | harmless | {bias: np.ones(128, np.float32)}, checkpoint / SINGLE)
     assert graphs(checkpoint, tmp_path / "after") == expected
     (said,) = told(checkpoint)
     assert said.endswith(f"does not use: {bias}")
@@ -167,3 +166,25 @@ def test_an_adapter_is_no_model(checkpoint: Path, tmp_path: Path) -> None:
     write_json(checkpoint / "adapter_config.json", {"base_model_name_or_path": "x"})
     with pytest.raises(ModelError, match=r"holds an adapter \(adapter_config\.json\); merge it"):
         graphs(checkpoint, tmp_path / "out")
+
+
+def test_a_file_that_git_has_not_fetched(checkpoint: Path, tmp_path: Path) -> None:
+    note = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4255140312\n"
+    (checkpoint / SINGLE).write_text(note)
+    with pytest.raises(ModelError, match="only points to the weights; fetch them: git lfs pull"):
+        graphs(checkpoint, tmp_path / "out")
+
+
+def test_weights_of_the_older_kind(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / SINGLE).rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"no \.safetensors files; save pytorch_model\.bin anew"):
+        graphs(checkpoint, tmp_path / "out")
+
+
+def test_names_of_another_kind_are_all_told(tmp_path: Path) -> None:
+    """And not just the head, with an advice that cannot help."""
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", replace(TINY, tied=False))
+    renamed(checkpoint, lambda name: "base_model." + name)
+    with pytest.raises(ModelError, match=r"no tensor .*patch_embed.*, and \d+ more") as caught:
+        graphs(checkpoint, tmp_path / "out")
+    assert "--head" not in str(caught.value)
