@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import Colour, Fit, Frames, PdfImages
+from ppcli.imaging.choices import WHITE, Colour, Fit, Frames, PdfImages
 from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import preset_named
 from ppcli.imaging.reading import PageRanges, Reading
@@ -114,6 +114,8 @@ def colour(name: str) -> Colour:
     Raises:
         UsageError: when it is none.
     """
+    if name == "white":  # as mostly; Pillow takes a while to load
+        return WHITE
     from PIL import ImageColor
 
     try:

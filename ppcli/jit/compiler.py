@@ -1,26 +1,31 @@
 """From a Python function to machine code, with Numba, which only those import who compile.
 
 The function must not allocate: its code then needs nothing of Numba to run. It is called in Numba's
-own convention, which `check` holds against what is expected.
+own convention, which is held against what is expected.
 """
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import types
-from numba.extending import overload
 
 from ppcli.jit.machine import target_machine
 
 # The numpy model has no exception for a division by zero, which kernels never do.
-_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "_nrt": False}
-_BARE: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_OPTIONS: Any = {
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 _LIBRARY_CALLS = {"memcpy", "memset", "memmove", "ceil", "floor"}
 
-_known: set[Callable[..., Any]] = set()
+_compilable: dict[str, dict[str, Any]] = {}  # the globals of a module, its helpers compilable
 
 
 def compile_kernel(
@@ -29,7 +34,11 @@ def compile_kernel(
     kinds: Sequence[tuple[str, Any]],
     name: str,
 ) -> bytes:
-    """An object file in which the function is called `name`.
+    """An object file with the function `name`, which takes the place of its arguments.
+
+    There they lie as words of 64 bits, in the convention of Numba: where the result and an
+    exception go, then every argument, an array as owner, parent, number of items, bytes of one,
+    data, shape and strides. It gives 0, or something else if it failed.
 
     Args:
         function: gives an int.
@@ -38,9 +47,11 @@ def compile_kernel(
             ("constant", its value).
         name: the symbol.
     """
-    for helper in helpers:
-        _make_known(helper)
-    dispatcher = numba.njit(function, **_OPTIONS, **_BARE)
+    known = _compilable.get(function.__module__)
+    if known is None:
+        known = _compilable[function.__module__] = dict(function.__globals__)
+        known |= {helper.__name__: _jit(helper, known) for helper in helpers}
+    dispatcher = _jit(function, known)
     dispatcher.compile(types.int64(*(_numba_type(*kind) for kind in kinds)))
     (text,) = dispatcher.inspect_llvm().values()
     module = llvm.parse_assembly(text)
@@ -49,16 +60,16 @@ def compile_kernel(
         for one in module.functions
         if not one.is_declaration and one.linkage is llvm.Linkage.external
     ]
-    entry.name = name
-    _check(module, entry, kinds)
-    return bytes(target_machine().emit_object(module))
+    entry.name = f"{name}.body"
+    words = _words(kinds)
+    _check(module, entry, words)
+    whole = llvm.parse_assembly(str(module) + _unpacking(name, entry.name, words))
+    return bytes(target_machine().emit_object(whole))
 
 
-def _make_known(helper: Callable[..., Any]) -> None:
-    """Let Numba compile a plain function where another calls it; constants stay constants."""
-    if helper not in _known:
-        _known.add(helper)
-        overload(helper, jit_options=_OPTIONS, strict=False, prefer_literal=True)(lambda *_: helper)
+def _jit(function: Callable[..., Any], known: dict[str, Any]) -> Any:  # noqa: ANN401
+    """A function as Numba compiles it, which sees `known` for its globals."""
+    return numba.njit(FunctionType(function.__code__, known, function.__name__), **_OPTIONS)
 
 
 def _numba_type(kind: str, what: Any) -> types.Type:  # noqa: ANN401
@@ -68,14 +79,30 @@ def _numba_type(kind: str, what: Any) -> types.Type:  # noqa: ANN401
     return types.int64 if kind == "int" else types.literal(what)  # type: ignore[no-untyped-call]
 
 
-def _check(module: llvm.ModuleRef, entry: llvm.ValueRef, kinds: Sequence[tuple[str, Any]]) -> None:
-    """Hold the code against what a caller without Numba takes for granted."""
-    expected = ["ptr", "ptr"]
+def _words(kinds: Sequence[tuple[str, Any]]) -> list[str]:
+    """The types of the words."""
+    words = ["ptr", "ptr"]
     for kind, what in kinds:
         if kind == "array":
-            expected += ["ptr", "ptr", "i64", "i64", "ptr", *(["i64"] * 2 * what[1])]
+            words += ["ptr", "ptr", "i64", "i64", "ptr", *(["i64"] * 2 * what[1])]
         else:
-            expected.append("i64")
+            words.append("i64")
+    return words
+
+
+def _unpacking(name: str, body: str, words: list[str]) -> str:
+    """A function in the language of LLVM that calls another one with the words at a place."""
+    lines = [f'define i32 @"{name}"(ptr %words) {{']
+    for i, word in enumerate(words):
+        lines.append(f"  %place{i} = getelementptr i64, ptr %words, i64 {i}")
+        lines.append(f"  %word{i} = load {word}, ptr %place{i}")
+    arguments = ", ".join(f"{word} %word{i}" for i, word in enumerate(words))
+    lines += [f'  %status = call i32 @"{body}"({arguments})', "  ret i32 %status", "}"]
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def _check(module: llvm.ModuleRef, entry: llvm.ValueRef, expected: list[str]) -> None:
+    """Hold the code against what a caller without Numba takes for granted."""
     found = [str(argument.type) for argument in entry.arguments]
     if found != expected:
         raise RuntimeError(f"this release of Numba calls {entry.name} otherwise: {found}")

@@ -12,6 +12,7 @@ import os
 import random
 import re
 import threading
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppcli.jit import cache as disk
 from ppcli.version import __version__
@@ -27,8 +29,10 @@ logger = logging.getLogger("pixelprune")
 
 _Helper = TypeVar("_Helper", bound=Callable[..., Any])
 Constant = int | str
+_Parameter = tuple[str, "np.dtype[Any] | None", int]  # its kind; of an array, type and dimensions
 
-CONSTANT, INT, ANY = "const", "int", "any"
+ARRAY, CONSTANT, INT, ANY = "array", "const", "int", "any"
+_PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 _ARRAY = re.compile(r"(\w+)\[([:,]+)\]")
 
 _helpers: dict[str, list[Callable[..., Any]]] = {}
@@ -88,7 +92,7 @@ class Kernel:
 
     def __init__(self, function: Callable[..., int], signature: str) -> None:
         self.function = function
-        self._kinds = signature.split()
+        self._parameters = tuple(_parameter(kind) for kind in signature.split())
         self.loaded: dict[tuple[Constant, ...], Callable[..., int]] = {}
         self._lock = threading.Lock()
 
@@ -100,10 +104,9 @@ class Kernel:
         """What each argument is to the compiler."""
         left = list(constants)
         kinds: list[tuple[str, Any]] = []
-        for kind in self._kinds:
-            if array := _ARRAY.fullmatch(kind):
-                dtype = left.pop(0) if array[1] == ANY else array[1]
-                kinds.append(("array", (dtype, array[2].count(":"))))
+        for kind, dtype, dimensions in self._parameters:
+            if kind == ARRAY:
+                kinds.append((ARRAY, (left.pop(0) if dtype is None else dtype.name, dimensions)))
             else:
                 kinds.append((kind, left.pop(0) if kind == CONSTANT else None))
         return kinds
@@ -118,60 +121,50 @@ class Kernel:
 
                 variant = Variant(self, constants)
                 code = code or disk.read(variant.name) or variant.compile()
-                prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *self._argument_types(constants))
-                self.loaded[constants] = prototype(load(variant.name, code))
+                self.loaded[constants] = _PROTOTYPE(load(variant.name, code))
             return self.loaded[constants]
-
-    def _argument_types(self, constants: tuple[Constant, ...]) -> list[Any]:
-        number, pointer = ctypes.c_int64, ctypes.c_void_p
-        found: list[Any] = [pointer, pointer]
-        for kind, what in self.kinds(constants):
-            if kind == "array":
-                found += [pointer, pointer, number, number, pointer, *[number] * 2 * what[1]]
-            else:
-                found.append(number)
-        return found
 
     def __call__(self, *arguments: Any) -> int:  # noqa: ANN401
         """Run it. Arrays must be contiguous, of the declared type and number of dimensions."""
         constants: list[Constant] = []
-        flat: list[int | None] = []
-        for kind, value in zip(self._kinds, arguments, strict=True):
-            if kind in (CONSTANT, INT):
-                flat.append(int(value))
-                if kind == CONSTANT:
-                    constants.append(int(value))
-            else:
-                if kind.startswith(ANY):
+        flat: list[int] = [0, 0]  # where the result and an exception go: the last two words
+        for (kind, dtype, dimensions), value in zip(self._parameters, arguments, strict=True):
+            if kind == ARRAY:
+                if dtype is None:
                     constants.append(value.dtype.name)
-                flat += _parts(kind, value)
+                flat += _parts(dtype, dimensions, value)
+                continue
+            flat.append(int(value))
+            if kind == CONSTANT:
+                constants.append(int(value))
         key = tuple(constants)
         code = self.loaded.get(key) or self.load(key)
-        result, fault = ctypes.c_int64(), ctypes.c_void_p()
-        status = code(ctypes.addressof(result), ctypes.addressof(fault), *flat)
+        words = array("q", (*flat, 0, 0))
+        place = words.buffer_info()[0]
+        words[0], words[1] = place + 8 * len(flat), place + 8 * len(flat) + 8
+        status = code(place)
         if status != 0:
             raise IndexError(f"{self.function.__qualname__} failed with status {status}")
-        return result.value
+        return words[-2]
 
 
-def _parts(kind: str, array: Any) -> list[int | None]:  # noqa: ANN401
+def _parameter(declared: str) -> _Parameter:
+    found = _ARRAY.fullmatch(declared)
+    if found is None:
+        return declared, None, 0
+    return ARRAY, None if found[1] == ANY else np.dtype(found[1]), found[2].count(":")
+
+
+def _parts(dtype: "np.dtype[Any] | None", dimensions: int, given: NDArray[Any]) -> tuple[int, ...]:
     """An array as Numba passes it: owner, parent, items, bytes of one, data, shape and strides."""
-    declared = _ARRAY.fullmatch(kind)
-    if (
-        declared is None
-        or not isinstance(array, np.ndarray)
-        or not array.flags.c_contiguous
-        or not array.flags.aligned
-        or declared[1] not in (ANY, array.dtype.name)
-        or declared[2].count(":") != array.ndim
+    flags = given.flags
+    if not (flags.c_contiguous and flags.aligned and given.ndim == dimensions) or (
+        dtype is not None and given.dtype != dtype
     ):
-        raise TypeError(f"a kernel takes a contiguous array {kind}, and this is {array!r:.100}")
-    return [None, None, array.size, array.itemsize, array.ctypes.data, *array.shape, *array.strides]
-
-
-def missing(variants: Iterable[Variant]) -> list[Variant]:
-    """Those of which the disk has no code that is whole. A line is logged for damaged code."""
-    return [variant for variant in variants if disk.read(variant.name) is None]
+        wanted = f"{dtype or 'of any type'}, with {dimensions} dimensions"
+        raise TypeError(f"a kernel takes a contiguous array, {wanted}; this is {given!r:.100}")
+    data = given.__array_interface__["data"][0]
+    return (0, 0, given.size, given.itemsize, data, *given.shape, *given.strides)
 
 
 def prepare(variants: Iterable[Variant]) -> None:
@@ -201,7 +194,15 @@ def _surroundings(source: str) -> bytes:
 
     settings = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("NUMBA_")}
     settings.pop("NUMBA_CACHE_DIR", None)
-    parts = (_content(source), _release("numba"), _release("llvmlite"), processor(), settings)
+    compiler = _content(os.path.join(os.path.dirname(__file__), "compiler.py"))
+    parts = (
+        _content(source),
+        compiler,
+        _release("numba"),
+        _release("llvmlite"),
+        processor(),
+        settings,
+    )
     return repr(parts).encode()
 
 

@@ -2,8 +2,6 @@
 
 import os
 
-import psutil
-
 LEAST_WORKER_MEMORY = 256_000_000  # a worker holds some 180 MB before its first image
 _SHARE = 0.75  # of all memory, for all workers together
 _AT_LEAST = 1 << 30
@@ -25,8 +23,16 @@ def default_worker_memory(workers: int, max_image_pixels: int) -> int:
 
 def total_memory() -> int:
     """Bytes of memory that this process may use: the computer's, or its container's."""
+    return min([_memory_of_computer(), *_limits_of_containers()])
+
+
+def _memory_of_computer() -> int:
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import psutil  # it takes a while to load
+
     total: int = psutil.virtual_memory().total
-    return min([total, *_limits_of_containers()])
+    return total
 
 
 def _limits_of_containers() -> list[int]:

@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection
 
 logger = logging.getLogger("pixelprune")
 
-_LONGEST = 600  # characters: in JSON they fit into one write, which the system does not cut
-_MOST_BYTES = 4096
+_LONGEST = 600  # characters, six bytes of JSON each at the most
+_MOST_BYTES = 4096  # the system does not cut such a write, whoever else writes
 
 
 class Notes:
@@ -44,9 +44,9 @@ class _Sender(logging.Handler):
         self._sender = sender
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = json.dumps([record.levelno, record.getMessage()[:_LONGEST]])
+        line = json.dumps([record.levelno, record.getMessage()[:_LONGEST]], ensure_ascii=False)
         with suppress(OSError):  # nobody listens any more
-            self._sender.send_bytes(line.encode())
+            self._sender.send_bytes(line.encode("utf-8", "backslashreplace"))
 
 
 def send_log(sender: "Connection[bytes, bytes]") -> None:

@@ -101,7 +101,6 @@ import numpy as np
 import ppcli
 from ppcli.coding import kernels
 from ppcli.jit import cache
-from ppcli.jit.kernel import missing
 
 levels = np.array([[10, 13, 17], [10, 11, 20]], dtype=np.uint8)
 raster = np.kron(levels[..., None], np.ones((7, 7, 3), dtype=np.uint8))
@@ -110,7 +109,7 @@ print(json.dumps({
     "keep": keep.tolist(),
     "package": ppcli.__file__,
     "folders": cache.folders(),
-    "kept": not missing([kernels.predict.of(21, kernels.MAX)]),
+    "kept": cache.read(kernels.predict.of(21, kernels.MAX).name) is not None,
 }))
 """
 

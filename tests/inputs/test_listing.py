@@ -330,3 +330,14 @@ def test_what_view_has_drawn_is_no_input_unless_it_is_named(tree) -> None:
 def test_what_reconstruct_gives_back_is_an_input(tree) -> None:
     (tree / "rebuilt.png").write_bytes(png_of(Image.new("RGB", (8, 8)), REBUILT, "b.png"))
     assert "rebuilt.png" in ids("in")
+
+
+def test_files_named_one_by_one_are_known_at_once(tree) -> None:
+    """The same as the listing gives; None where it has to look for them."""
+    names = "in/b.png", "in/B.png", "in/readme.txt"
+    for limit in (None, 2):
+        listing = Listing(names, limit=limit)
+        assert listing.named_files == list(listing)
+    for others in ("in",), ("in/*.png",), ("-",):
+        assert Listing((*names, *others)).named_files is None
+    assert Listing(names, files0_from="list").named_files is None

@@ -137,9 +137,9 @@ def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> N
 
     options = ["--workers", str(workers), "--log-format", "json"]
 
-    def analyze() -> list[str]:
+    def command(*flags: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "ppcli", "analyze", *images, "-o", "-", *options],
+            [sys.executable, *flags, "-m", "ppcli", "analyze", *images, "-o", "-", *options],
             cwd=ROOT,
             env=os.environ | {"NUMBA_CACHE_DIR": str(folder)},
             capture_output=True,
@@ -148,7 +148,10 @@ def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> N
         )
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 2
-        lines = map(json.loads, done.stderr.splitlines())
+        return done.stderr
+
+    def analyze() -> list[str]:
+        lines = map(json.loads, command().splitlines())
         return [line["message"] for line in lines if "kernel" in line["message"]]
 
     assert analyze() == ["compiling kernels, once"]
@@ -160,3 +163,8 @@ def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> N
     assert compiling == "compiling kernels, once"
     assert [line.split()[0] for line in sorted(damaged)] == list(map(str, files))
     assert analyze() == []
+    imported = {
+        line.rpartition("|")[2].strip() for line in command("-X", "importtime").splitlines()
+    }
+    assert "ppcli.run.run" in imported
+    assert not {"numba", "pyarrow"} & imported

@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 
 from ppcli import keep_mask, prune
+from ppcli.coding import kernels
 from ppcli.coding.options import CoderOptions, Method, Mode
 from ppcli.errors import ErrorCode, UsageError
+from ppcli.imaging import direct, resample
 from ppcli.imaging.choices import Fit, Frames
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import fit_image
@@ -12,7 +14,8 @@ from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.reading import PageRanges, Reading
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import PageResult, analyze_pages
+from ppcli.jit.kernel import Kernel
+from ppcli.run.analysis import PageResult, analyze_pages, kernels_of
 from ppcli.run.options import AnalysisOptions
 from ppcli.store.codec import unpack
 from tests.conftest import blocks
@@ -169,3 +172,33 @@ def test_a_file_that_has_gone_keeps_its_numbers(tmp_path) -> None:
     assert (lost.row.image_id, lost.row.page) == ("a.pdf#4", 4)
     [lost] = analyze_pages(ref, options).pages
     assert (lost.row.image_id, lost.row.error_code) == ("a.pdf", "not_found")
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("threshold", [0.0, 0.03])
+@pytest.mark.parametrize("tile", [28, 32])
+def test_the_kernels_of_an_analysis_are_known_before(tmp_path, method, threshold, tile) -> None:
+    """All that images of any kind and size load."""
+    for mode in ("RGB", "RGBA", "P", "L"):
+        for size in ((64, 64), (70, 150), (300, 90), (2000, 900)):
+            name = f"{mode}-{size[0]}.png"
+            Image.effect_noise(size, 90).convert(mode).save(tmp_path / name)
+    fit = FitOptions(Fit.RESIZE, tile // 2, 2, 4096, 1 << 20)
+    for match_count in {False, method is Method.CONNCOMP}:
+        coder = CoderOptions(method, threshold=threshold, match_count=match_count)
+        options = AnalysisOptions(coder, fit, patches=coder.decodable)
+        known = {(one.kernel, one.constants) for one in kernels_of(options)}
+        every = [
+            one
+            for module in (kernels, resample, direct)
+            for one in vars(module).values()
+            if isinstance(one, Kernel)
+        ]
+        for one in every:
+            one.loaded.clear()
+        for file in tmp_path.iterdir():
+            [page] = analyze_pages(ImageRef(str(file), file.name), options).pages
+            assert page.row.error_message is None
+        loaded = {(one, constants) for one in every for constants in one.loaded}
+        assert loaded <= known
+        assert len(loaded) > 5

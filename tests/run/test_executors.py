@@ -1,3 +1,4 @@
+import logging
 import multiprocessing
 import os
 import re
@@ -349,3 +350,29 @@ def test_fewer_tasks_are_worth_having_where_results_are_large() -> None:
         small = executor.capacity
         finished(executor.submit(hostile_decoder.LargeResult, 100 << 20)).result()
         assert executor.capacity == 4 < at_first == 8 < small == 128
+
+
+def test_workers_start_at_once_where_their_number_is_known() -> None:
+    with closing(batches.workers(2)) as executor:
+        assert multiprocessing.active_children() == []
+        executor.expect(1)
+        [worker] = multiprocessing.active_children()
+        executor.expect(5)
+        assert executor.submit(os.getpid).result() == worker.pid
+        assert multiprocessing.active_children() == [worker]
+    assert multiprocessing.active_children() == []
+
+
+def say(level: int, text: str) -> None:
+    logging.getLogger("pixelprune").log(level, text)
+
+
+def test_what_workers_log_is_in_the_log_of_the_run(caplog) -> None:
+    """Once, however many say it, and cut where it is long."""
+    caplog.set_level(logging.INFO, "pixelprune")
+    long = [one * 100_000 for one in ("x", "\U0001f600", "\0", "\udc80")]
+    with closing(batches.workers(2, setup=partial(say, logging.INFO, "ready"))) as executor:
+        for text in ("odd: \u00e9\n", *long):
+            executor.submit(say, logging.WARNING, text).result()
+        assert eventually(lambda: len(caplog.messages) == 6)
+    assert caplog.messages == ["ready", "odd: \u00e9\n", *(text[:600] for text in long)]
