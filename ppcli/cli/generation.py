@@ -8,7 +8,7 @@ from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.vlm.engine import Ask
 from ppcli.vlm.generation import GENERATION, Generation
 
-_PENALTY = "repetition_penalty"
+_PENALTY, _PRESENCE = "repetition_penalty", "presence_penalty"
 _OF_DRAWING = ("temperature", "top_p", "top_k", "min_p")
 
 
@@ -33,10 +33,13 @@ def as_the_model_says(
     """
     if _PENALTY in generation.settings and _PENALTY not in (given or ()):
         ask = _penalised(ask, generation.settings[_PENALTY])
-    others = generation.not_applied({_PENALTY, "do_sample", *_OF_DRAWING})
+    others = generation.not_applied({_PENALTY, "do_sample", *_OF_DRAWING, *(given or ())})
     if others:
         names = bounded(", ".join(others))
         logger.warning("%s of the model sets %s: not applied", GENERATION, names)
+    if given is not None and _PRESENCE in others:
+        wanted = bounded(str(generation.settings[_PRESENCE]))
+        logger.warning("to follow it: %s %s", _flag(_PRESENCE), wanted)
     if given is not None:
         _tell_of_drawing(generation, ask, given, requests)
     return ask

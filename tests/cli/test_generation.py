@@ -34,3 +34,15 @@ def test_eval_gives_no_advice_that_it_cannot_take(caplog) -> None:
     settings = generation(do_sample=True, top_k=20, repetition_penalty=1.1)
     assert as_the_model_says(settings, Ask("x")).repetition_penalty == 1.1
     assert not caplog.messages
+
+
+def test_a_presence_penalty_is_told_with_its_option_until_it_is_chosen(caplog) -> None:
+    settings = generation(presence_penalty=1.5)
+    as_the_model_says(settings, Ask("x"), {})
+    told = ["generation_config.json of the model sets presence_penalty: not applied"]
+    assert caplog.messages == [*told, "to follow it: --presence-penalty 1.5"]
+    caplog.clear()
+    as_the_model_says(settings, Ask("x", presence_penalty=1.0), {"presence_penalty"})
+    assert not caplog.messages
+    as_the_model_says(settings, Ask("x"))  # by eval, which has no such option
+    assert caplog.messages == told
