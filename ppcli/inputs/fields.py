@@ -5,6 +5,7 @@ pandas writes null or NaN where a column has no value, and 8.0 for 8 in a column
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -47,8 +48,8 @@ def is_absent(value: Any) -> bool:  # noqa: ANN401
 def _object(pairs: list[tuple[str, Any]]) -> Object:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        times = Counter(name for name, _ in pairs)
+        twice = next(name for name in made if times[name] > 1)
         raise ValueError(f"it names {bounded(twice)} twice")
     return made
 

@@ -116,6 +116,7 @@ def page_of(fields: dict[str, Any]) -> int | None:
 def _of_data_url(kind: str, data: str, page: int | None) -> ImageRef:
     """The image that a URL holds; its name has the digest of the bytes, for equal ones the same."""
     content = unquote_to_bytes(data) if "%" in data else data.encode("utf-8", "replace")
+    kind = "".join(kind.split())  # some write a blank behind each semicolon
     if is_base64 := kind.lower().endswith(_BASE64):
         content = b"".join(content.split()).rstrip(b"=")
         try:

@@ -4,7 +4,8 @@ The function must not allocate: its code then needs nothing of Numba to run. It 
 own convention, which is held against what is expected.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -16,16 +17,15 @@ from numba import types
 from ppcli.jit.machine import target_machine
 
 # The numpy model has no exception for a division by zero, which kernels never do.
-_OPTIONS: Any = {
-    "nogil": True,
-    "error_model": "numpy",
-    "_nrt": False,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _LIBRARY_CALLS = {"memcpy", "memset", "memmove", "ceil", "floor"}
 
 _compilable: dict[str, dict[str, Any]] = {}  # the globals of a module, its helpers compilable
+
+
+class OtherConventionError(Exception):
+    """This release of Numba makes code that only it can call."""
 
 
 def compile_kernel(
@@ -46,13 +46,13 @@ def compile_kernel(
         kinds: of each argument: ("array", (dtype, dimensions)), ("int", None) or
             ("constant", its value).
         name: the symbol.
+
+    Raises:
+        OtherConventionError: when the code cannot be called without Numba.
     """
-    known = _compilable.get(function.__module__)
-    if known is None:
-        known = _compilable[function.__module__] = dict(function.__globals__)
-        known |= {helper.__name__: _jit(helper, known) for helper in helpers}
-    dispatcher = _jit(function, known)
-    dispatcher.compile(types.int64(*(_numba_type(*kind) for kind in kinds)))
+    with _compiling():
+        dispatcher = _jit(function, helpers, _OPTIONS | _BARE)
+        dispatcher.compile(types.int64(*(_numba_type(*kind) for kind in kinds)))
     (text,) = dispatcher.inspect_llvm().values()
     module = llvm.parse_assembly(text)
     (entry,) = [
@@ -67,9 +67,48 @@ def compile_kernel(
     return bytes(target_machine().emit_object(whole))
 
 
-def _jit(function: Callable[..., Any], known: dict[str, Any]) -> Any:  # noqa: ANN401
-    """A function as Numba compiles it, which sees `known` for its globals."""
-    return numba.njit(FunctionType(function.__code__, known, function.__name__), **_OPTIONS)
+def compile_here(
+    function: Callable[..., int], helpers: Sequence[Callable[..., Any]]
+) -> Callable[..., int]:
+    """The function as Numba itself calls it, in this process alone; constants are plain ints."""
+    with _compiling():
+        dispatcher = _jit(function, helpers, _OPTIONS)
+
+    def call(*arguments: Any) -> int:  # noqa: ANN401
+        with _compiling():
+            return int(dispatcher(*arguments))
+
+    return call
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Compile, also where NUMBA_DISABLE_JIT is set for functions of others."""
+    settings: Any = numba.config
+    disabled, settings.DISABLE_JIT = settings.DISABLE_JIT, 0
+    try:
+        yield
+    finally:
+        settings.DISABLE_JIT = disabled
+
+
+def _jit(
+    function: Callable[..., Any],
+    helpers: Sequence[Callable[..., Any]],
+    options: dict[str, Any],
+) -> Any:  # noqa: ANN401
+    """A function as Numba compiles it, which sees its helpers compiled."""
+    known = _compilable.get(function.__module__)
+    if known is None:
+        known = _compilable[function.__module__] = dict(function.__globals__)
+        for helper in helpers:
+            known[helper.__name__] = _seeing(known, helper, _OPTIONS | _BARE)
+    return _seeing(known, function, options)
+
+
+def _seeing(known: dict[str, Any], function: Callable[..., Any], options: dict[str, Any]) -> Any:  # noqa: ANN401
+    """A function that Numba compiles, with `known` for its globals."""
+    return numba.njit(FunctionType(function.__code__, known, function.__name__), **options)
 
 
 def _numba_type(kind: str, what: Any) -> types.Type:  # noqa: ANN401
@@ -105,11 +144,11 @@ def _check(module: llvm.ModuleRef, entry: llvm.ValueRef, expected: list[str]) ->
     """Hold the code against what a caller without Numba takes for granted."""
     found = [str(argument.type) for argument in entry.arguments]
     if found != expected:
-        raise RuntimeError(f"this release of Numba calls {entry.name} otherwise: {found}")
+        raise OtherConventionError(f"{entry.name} takes {', '.join(found)}")
     foreign = {
         one.name
         for one in module.functions
         if one.is_declaration and not one.name.startswith("llvm.")
     } - _LIBRARY_CALLS
     if foreign:
-        raise RuntimeError(f"{entry.name} calls {', '.join(sorted(foreign))}")
+        raise OtherConventionError(f"{entry.name} calls {', '.join(sorted(foreign))}")

@@ -90,6 +90,8 @@ class Kernel:
         loaded: its machine code in this process, by constants.
     """
 
+    _here: Callable[..., int] | None = None  # what is called where only Numba can call the code
+
     def __init__(self, function: Callable[..., int], signature: str) -> None:
         self.function = function
         self._parameters = tuple(_parameter(kind) for kind in signature.split())
@@ -120,9 +122,30 @@ class Kernel:
                 from ppcli.jit.machine import load
 
                 variant = Variant(self, constants)
-                code = code or disk.read(variant.name) or variant.compile()
-                self.loaded[constants] = _PROTOTYPE(load(variant.name, code))
+                code = code or disk.read(variant.name) or self._compile(variant)
+                self.loaded[constants] = (
+                    _PROTOTYPE(load(variant.name, code)) if code else self._through_numba()
+                )
             return self.loaded[constants]
+
+    def _compile(self, variant: Variant) -> bytes | None:
+        """None where only Numba can call what it makes."""
+        from ppcli.jit.compiler import OtherConventionError
+
+        try:
+            return variant.compile()
+        except OtherConventionError as error:
+            logger.debug("%s", error)
+            _warn_of_release()
+            return None
+
+    def _through_numba(self) -> Callable[..., int]:
+        from ppcli.jit.compiler import compile_here
+
+        if self._here is None:
+            helpers = _helpers.get(self.function.__module__, [])
+            self._here = compile_here(self.function, helpers)
+        return self._here
 
     def __call__(self, *arguments: Any) -> int:  # noqa: ANN401
         """Run it. Arrays must be contiguous, of the declared type and number of dimensions."""
@@ -139,6 +162,8 @@ class Kernel:
                 constants.append(int(value))
         key = tuple(constants)
         code = self.loaded.get(key) or self.load(key)
+        if code is self._here:
+            return code(*arguments)
         words = array("q", (*flat, 0, 0))
         place = words.buffer_info()[0]
         words[0], words[1] = place + 8 * len(flat), place + 8 * len(flat) + 8
@@ -185,6 +210,15 @@ def prepare(variants: Iterable[Variant]) -> None:
     random.shuffle(lacking)
     for variant in lacking:
         variant.kernel.load(variant.constants)
+
+
+@cache
+def _warn_of_release() -> None:
+    """Once a process."""
+    logger.warning(
+        "this release of Numba makes kernels that cannot be kept, so that every process compiles "
+        "its own; another release spares the time"
+    )
 
 
 @cache

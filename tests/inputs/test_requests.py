@@ -92,6 +92,9 @@ def test_what_makes_no_sense_is_told_by_name(fields: dict, fault: str | None) ->
 def test_a_field_that_is_named_twice() -> None:
     line = b'{"prompt": "x", "image": "a.png", "prompt": "y"}'
     assert parse_request(line, 4, ImageFolder("")).fault == "line 4: it names prompt twice"
+    many = ", ".join(f'"{number}": 0' for number in range(200_000))
+    line = f'{{{many}, "last": 0, "last": 1}}'.encode()
+    assert parse_request(line, 4, ImageFolder("")).fault == "line 4: it names last twice"
 
 
 @pytest.mark.parametrize("value", ["1" * 100_000, "[" * 100_000, '{"a":' * 100_000])
@@ -122,6 +125,8 @@ def test_names_that_come_more_than_once(tmp_path: Path) -> None:
         f"data:image/png;base64,{quote(base64.b64encode(PNG).decode())}",
         f"data:image/png;base64,{base64.encodebytes(PNG).decode()}",
         f"data:image/png,{quote(PNG)}",
+        f"data:image/png; base64,{base64.b64encode(PNG).decode()}",
+        f"data:image/png;charset=utf-8; base64 , {base64.b64encode(PNG).decode()} ",
     ],
 )
 def test_data_urls(url: str) -> None:

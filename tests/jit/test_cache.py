@@ -64,12 +64,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def select(folder: Path) -> tuple[bool, str]:
+def select(folder: Path, **variables: str) -> tuple[bool, str]:
     """Whether Numba was loaded to select tiles, with kernels in that folder; standard error."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SELECT],
         cwd=ROOT,
-        env=os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)} | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -91,6 +91,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_later_run_does_without_numba(whole: Path) -> None:
     assert select(whole) == (False, "")
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+def test_settings_of_numba_that_others_need(tmp_path: Path, variable: str) -> None:
+    """They change the code, or nothing; kernels compile and are kept all the same."""
+    assert select(tmp_path, **{variable: "1"}) == (True, "")
+    assert select(tmp_path, **{variable: "1"}) == (False, "")
+    assert select(tmp_path) == (True, ""), "code made otherwise is not taken"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
