@@ -93,9 +93,7 @@ class Shard:
         digest = text_of(text["inputs_digest"], "inputs_digest")
         counts = {name: count_of(text[name], name) for name in _COUNTS}
         shard = cls(inputs_digest=digest, files=records, **counts)
-        if max(shard.inputs, shard.failed, shard.patch_sets) > shard.rows or (
-            PATCHES in records and shard.patch_bytes > records[PATCHES].size
-        ):
+        if max(shard.inputs, shard.failed, shard.patch_sets) > shard.rows:
             raise ContentError("the counts of a shard do not agree")
         return shard
 

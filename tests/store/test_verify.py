@@ -1,8 +1,10 @@
+import json
 import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from ppcli.errors import UsageError
 from ppcli.store.atomic import digest_of
@@ -13,8 +15,6 @@ from tests.command import pixelprune
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, request):
-    from PIL import Image
-
     from tests.conftest import blocks
 
     root = tmp_path_factory.mktemp("verify")
@@ -177,3 +177,16 @@ def test_affected_rows_are_named(out) -> None:
     path.write_bytes(whole)
     [fault] = faults(out)
     assert fault.endswith("rows 1 to 4")
+
+
+def test_masks_that_are_smaller_in_the_file_than_before(tmp_path) -> None:
+    """Many pages that are alike: their masks take more bytes than the file that holds them."""
+    pages = [Image.new("RGB", (1_024, 1_024), "white")] * 60
+    pages[0].save(
+        tmp_path / "a.tif", save_all=True, append_images=pages[1:], compression="packbits"
+    )
+    done = pixelprune("analyze", tmp_path / "a.tif", "--patch-size", "2", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    (shard,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["shards"]
+    assert shard["patch_bytes"] > shard["files"]["patches"]["size"]
+    assert verify(str(tmp_path / "out"), data=True).damage == []
