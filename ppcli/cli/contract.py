@@ -40,7 +40,7 @@ def under_contract(command: Callable[_Options, ExitCode]) -> Callable[_Options, 
         except PixelpruneError as error:
             code = _say(error.exit_code, str(error))
         except BrokenPipeError:  # the reader has what it wanted
-            _discard_output()
+            discard_output()
             code = ExitCode.OK
         except KeyboardInterrupt:
             code = _say(ExitCode.INTERRUPTED, "interrupted; what is finished stays")
@@ -72,11 +72,11 @@ def _say_unexpected(error: Exception) -> ExitCode:
     return _say(ExitCode.UNEXPECTED, message, traceback.format_exc())
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Let the interpreter flush its streams at exit without hitting the closed pipe again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             os.dup2(nowhere, stream.fileno())

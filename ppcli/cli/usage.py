@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from ppcli.cli.options import LogFormat
-from ppcli.errors import did_you_mean
+from ppcli.errors import ExitCode, did_you_mean
 
 
 def run_or_explain(app: Callable[..., Any]) -> int:
@@ -18,11 +18,26 @@ def run_or_explain(app: Callable[..., Any]) -> int:
     """
     try:
         return int(app(prog_name="pixelprune", standalone_mode=False) or 0)
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # the reader has what it wanted
+            return ExitCode.OK
+        raise
+    except OSError as error:  # of --help or --version; commands tell their own
+        return _tell_that_text_is_lost(error)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what all errors of the parser have
             raise
         _explain(error)
         return int(getattr(error, "exit_code", 2))
+
+
+def _tell_that_text_is_lost(error: OSError) -> int:
+    from ppcli.cli.contract import discard_output
+    from ppcli.cli.terminal import last_word
+
+    discard_output()
+    last_word(f"standard output cannot be written: {error.strerror}")
+    return ExitCode.OUTPUT
 
 
 def _explain(error: Any) -> None:  # noqa: ANN401

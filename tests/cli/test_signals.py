@@ -212,6 +212,25 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path, surroundings, workers:
     ]
 
 
+def test_an_interrupt_while_modules_are_loaded_is_quiet() -> None:
+    """It comes as the first of them is looked for."""
+    early = """if True:
+        import os, signal, sys
+        from ppcli.__main__ import main
+
+        class Interrupting:
+            def find_spec(self, name, *_):
+                if name == "ppcli.cli.main":
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        sys.meta_path.insert(0, Interrupting())
+        sys.argv = ["pixelprune", "-V"]
+        main()
+    """
+    done = subprocess.run([sys.executable, "-c", early], check=False, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 def test_an_interrupt_while_workers_start_is_quiet(tmp_path: Path, surroundings) -> None:
     """A terminal interrupts the whole group, workers that have just been replaced included."""
     with open(tmp_path / "site" / "sitecustomize.py", "a") as site:

@@ -49,6 +49,21 @@ def test_a_full_standard_output(images: Path, row_format: str) -> None:
     assert line == "pixelprune: standard output cannot be written: No space left on device"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("args", [["--help"], ["-V"], ["view", "--help"]], ids=" ".join)
+def test_help_and_version_to_a_full_disk_and_to_nobody(args: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command_line(args), check=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == ExitCode.OUTPUT
+    [line] = done.stderr.decode().splitlines()
+    assert line == "pixelprune: standard output cannot be written: No space left on device"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command_line(args), check=False, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (ExitCode.OK, b"")
+
+
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_closed_streams_do_not_matter_to_a_folder(images, tmp_path, workers: str) -> None:
     args = ["analyze", images, "-o", tmp_path / "out", "--workers", workers]
