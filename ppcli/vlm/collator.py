@@ -227,7 +227,8 @@ def _preset(images: Any) -> Preset:  # noqa: ANN401
         for name in ("patch_size", "merge_size", "temporal_patch_size")
     )
     try:
-        named = {name: getattr(images, name, None) for name in NORMALISATION}
+        there = [name for name in NORMALISATION if hasattr(images, name)]
+        named = {name: getattr(images, name) for name in there}
         mean, std, factor = normalisation(named)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the processor's {error}") from error

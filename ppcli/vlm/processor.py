@@ -85,7 +85,8 @@ def normalisation(settings: Mapping[str, Any]) -> tuple[Triple, Triple, float]:
     """Mean, standard deviation and factor that settings of an image processor come to.
 
     Args:
-        settings: those of `NORMALISATION`; null, or none, is what it is in transformers.
+        settings: those of `NORMALISATION`; one that is missing is as usual. Null is refused for
+            what decides: of transformers' own classes some take it for no, some as usual.
 
     Raises:
         KeyError: without mean or standard deviation.
@@ -95,8 +96,7 @@ def normalisation(settings: Mapping[str, Any]) -> tuple[Triple, Triple, float]:
     mean: tuple[float, ...] = (0.0,) * 3
     std: tuple[float, ...] = (1.0,) * 3
     if _flag(settings, "do_rescale"):
-        found = settings.get("rescale_factor")
-        factor = 1 / 255 if found is None else _number(found, "rescale_factor")
+        factor = _number(settings.get("rescale_factor", 1 / 255), "rescale_factor")
         if factor <= 0:
             raise ValueError(f"rescale_factor is {factor}; it must be above 0")
     if _flag(settings, "do_normalize"):
@@ -161,10 +161,10 @@ def _limit(text: dict[str, Any], size: dict[str, Any], name: str, edge: str) -> 
 
 
 def _flag(settings: Mapping[str, Any], name: str) -> bool:
-    found = settings.get(name)
-    if found is not None and not isinstance(found, bool):
+    found = settings.get(name, True)
+    if not isinstance(found, bool):
         raise ValueError(f"{name} is {bounded(repr(found))}; it must be true or false")
-    return found is not False
+    return found
 
 
 def _three(settings: Mapping[str, Any], name: str) -> tuple[float, ...]:
