@@ -138,18 +138,27 @@ class Run:
                         f"there is no {self.work.item} among the inputs"
                         f"{others if inputs.skipped else ''}"
                     )
-                self.work.expect(arrivals)
-                with open_sink() as sink, closing(self.work):
-                    for shard in sink.earlier(arrivals):
-                        self._take_over(shard)
-                    with closing(self.work.results(arrivals, self.stop)) as course:
-                        for one, results in course:
-                            self._take(one, results, sink)
-                            self._tell_repeated(inputs)
-                    self._end_if_stopped()
+                with closing(self.work):
+                    self.work.expect(arrivals)
+                    self._go_through(inputs, arrivals, open_sink)
         finally:
             self.summary.skipped = inputs.skipped
             self.summary.seconds = time.perf_counter() - started
+
+    def _go_through(
+        self,
+        inputs: Inputs,
+        arrivals: Arrivals[Any],
+        open_sink: Callable[[], AbstractContextManager[RowSink]],
+    ) -> None:
+        with open_sink() as sink:
+            for shard in sink.earlier(arrivals):
+                self._take_over(shard)
+            with closing(self.work.results(arrivals, self.stop)) as course:
+                for one, results in course:
+                    self._take(one, results, sink)
+                    self._tell_repeated(inputs)
+            self._end_if_stopped()
 
     def _tell_repeated(self, inputs: Inputs) -> None:
         """Say once that names come more than once."""
