@@ -77,6 +77,10 @@ def _digest(name: str, code: bytes) -> bytes:
 
 
 def _set_aside(path: str, reason: str) -> None:
-    logger.warning("%s is set aside, and compiled anew: %s", path, reason)
-    with suppress(OSError):
+    try:
         os.replace(path, f"{path}.{secrets.token_hex(4)}.damaged")
+    except FileNotFoundError:  # another process has done so, and said it
+        return
+    except OSError:
+        pass
+    logger.warning("%s is set aside, and compiled anew: %s", path, reason)

@@ -25,6 +25,7 @@ from ppcli.errors import (
 )
 from ppcli.run.notes import Notes
 from ppcli.run.starts import StartWatch
+from ppcli.run.stopping import endings_held
 from ppcli.run.time_limits import TimeLimits
 from ppcli.run.worker import prepare
 
@@ -237,7 +238,7 @@ class ProcessExecutor:
             ),
             context=self._watch.context,
         )
-        with _interrupts_held():
+        with endings_held(), _interrupts_held():
             if not self._pool.active:  # it starts when it is asked
                 raise BrokenProcessPool
             self._limits = TimeLimits(self.timeout)

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -43,6 +44,28 @@ def ending_signals() -> list[signal.Signals]:
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
         numbers.append(hangup)
     return numbers
+
+
+@contextmanager
+def endings_held() -> Iterator[None]:
+    """Let signals that end the program wait for the end of the block.
+
+    Their handlers may raise wherever the main thread is, such as between the start of a process
+    and the note that it has started.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = ending_signals()
+    came: list[int] = []
+    before = [signal.signal(number, lambda one, _: came.append(one)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 @contextmanager

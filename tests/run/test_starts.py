@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
 from contextlib import closing
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import psutil
@@ -19,6 +21,7 @@ from tests.run import batches
 
 SCRIPT = """
 import os
+import signal
 from ppcli.run.executors import ProcessExecutor
 executor = ProcessExecutor(1, 60.0, 1 << 28)
 print(executor.submit(abs, -3).result())
@@ -105,6 +108,7 @@ def test_a_worker_does_not_start_workers_as_it_starts(tmp_path: Path, guarded: b
 LIMITED = """
 import resource
 import sys
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from ppcli.run.executors import ProcessExecutor
 
@@ -147,3 +151,34 @@ def test_one_worker_is_tried_where_several_end_as_they_start() -> None:
         tasks = [executor.submit(abs, -n) for n in range(8)]
         assert [task.result() for task in tasks] == list(range(8))
         assert executor.workers == 1
+
+
+class EndedError(BaseException):
+    """Stands for the end of the program."""
+
+
+def _end(*_: object) -> None:
+    raise EndedError
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_while_workers_start_loses_none_of_them(monkeypatch, number) -> None:
+    """Its handler raises, as that of the commands does, once they are known and can be stopped."""
+    start = SpawnProcess.start
+
+    def start_and_end(process: SpawnProcess) -> None:
+        start(process)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(SpawnProcess, "start", start_and_end)
+    before = signal.signal(number, _end)
+    executor = batches.workers(2)
+    try:
+        with pytest.raises(EndedError):
+            executor.submit(os.getpid)
+        assert len(multiprocessing.active_children()) == 2
+    finally:
+        signal.signal(number, before)
+        executor.close()
+    assert multiprocessing.active_children() == []
