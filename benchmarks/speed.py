@@ -44,8 +44,9 @@ from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import analyze_pages
 from ppcli.run.analyze import AnalyzeWork
-from ppcli.run.executors import ProcessExecutor, Task
+from ppcli.run.executors import Task
 from ppcli.run.options import AnalysisOptions, load_kernels
+from ppcli.run.processes import ProcessExecutor
 from ppcli.run.run import Limits, Run, Watcher
 from ppcli.run.stopping import StopRequest
 from ppcli.run.summary import AnalyzeSummary

@@ -1,11 +1,13 @@
 """The error tree, the exit codes of the command line, and the codes of error rows."""
 
+import errno
 import re
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum, StrEnum
 
+_AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 LONGEST_MESSAGE = 1_000
 _LONGEST_SUBJECT = 400
 _JOINERS = "\u200c\u200d"  # of words in Persian, of faces in emoji
@@ -194,6 +196,12 @@ def internal_error(error: BaseException) -> ImageError:
         ErrorCode.INTERNAL,
         f"a fault in pixelprune, please report it: {type(error).__name__}: {bounded(str(error))}",
     )
+
+
+def is_at_a_limit(error: BaseException) -> bool:
+    """Whether the system has no more files, memory, processes or threads for this program."""
+    no_thread = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    return no_thread or getattr(error, "errno", None) in _AT_A_LIMIT
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,6 +1,5 @@
 """The one place where errors become messages and exit codes."""
 
-import errno
 import functools
 import os
 import signal
@@ -11,11 +10,9 @@ from typing import ParamSpec
 
 import typer
 
-from ppcli.errors import ExitCode, PixelpruneError
+from ppcli.errors import ExitCode, PixelpruneError, is_at_a_limit
 
 _Options = ParamSpec("_Options")
-
-_AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
 class _Terminated(BaseException):
@@ -63,9 +60,7 @@ def _say(code: ExitCode, message: str, trace: str | None = None) -> ExitCode:
 
 
 def _say_unexpected(error: Exception) -> ExitCode:
-    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
-    no_more = isinstance(error, OSError) and error.errno in _AT_A_LIMIT
-    if no_thread or no_more:
+    if is_at_a_limit(error):
         reason = f"the system gives this program no more ({error}); a limit of `ulimit -a` is met"
         return _say(ExitCode.UNEXPECTED, reason)
     message = "this is a fault in pixelprune; please report it, with this trace"

@@ -8,8 +8,9 @@ from ppcli.imaging.choices import WHITE, Colour, Fit, Frames, PdfImages
 from ppcli.imaging.grid import FitOptions
 from ppcli.imaging.presets import preset_named
 from ppcli.imaging.reading import PageRanges, Reading
-from ppcli.run.executors import Executor, ProcessExecutor, SerialExecutor, available_cores
+from ppcli.run.executors import Executor, SerialExecutor, available_cores
 from ppcli.run.memory import LEAST_WORKER_MEMORY, default_worker_memory
+from ppcli.run.processes import ProcessExecutor
 
 
 def executor_for(

@@ -17,9 +17,10 @@ from ppcli.imaging.reading import Reading
 from ppcli.inputs.refs import ImageRef
 from ppcli.run.analysis import PageResult
 from ppcli.run.arrivals import Arrivals
-from ppcli.run.executors import Executor, ProcessExecutor
+from ppcli.run.executors import Executor
 from ppcli.run.options import AnalysisOptions
 from ppcli.run.pipeline import Pipeline
+from ppcli.run.processes import ProcessExecutor
 from ppcli.store.rows import PatchRow, StatsRow
 from tests.conftest import blocks
 from tests.run.hostile_decoder import register

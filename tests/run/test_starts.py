@@ -22,7 +22,7 @@ from tests.run import batches
 SCRIPT = """
 import os
 import signal
-from ppcli.run.executors import ProcessExecutor
+from ppcli.run.processes import ProcessExecutor
 executor = ProcessExecutor(1, 60.0, 1 << 28)
 print(executor.submit(abs, -3).result())
 executor.close()
@@ -110,7 +110,7 @@ import resource
 import sys
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from ppcli.run.executors import ProcessExecutor
+from ppcli.run.processes import ProcessExecutor
 
 if __name__ == "__main__":
     opened = len(list(Path("/proc/self/fd").iterdir()))

@@ -16,7 +16,7 @@ from tests.run import batches, hostile_decoder
 
 SCRIPT = """
 import sys
-from ppcli.run.executors import ProcessExecutor
+from ppcli.run.processes import ProcessExecutor
 from tests.run.test_time_limits import noted_sleep
 
 if __name__ == "__main__":
