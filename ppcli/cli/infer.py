@@ -66,7 +66,6 @@ from ppcli.cli.options import (
 from ppcli.coding.options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode, UsageError
 from ppcli.imaging.choices import DEFAULT_DPI, DEFAULT_MAX_IMAGE_PIXELS, Frames, PdfImages
-from ppcli.inputs.requests import RequestFile
 from ppcli.store.choices import Format
 from ppcli.vlm.choices import DEFAULT_MAX_NEW_TOKENS, Device, Think
 
@@ -165,6 +164,7 @@ def infer(
     from ppcli.cli.terminal import Terminal, stdout_is_terminal
     from ppcli.cli.values import executor_for, parse_batch_size, reading
     from ppcli.imaging.grid import FitOptions
+    from ppcli.inputs.requests import RequestFile
     from ppcli.run.options import AnalysisOptions, load_kernels
     from ppcli.run.run import Limits
     from ppcli.run.summary import InferSummary

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 logger = logging.getLogger("pixelprune")
 
 _LONGEST = 600  # characters, six bytes of JSON each at the most
+_LAST_SECONDS = 2.0  # for what has come; the pipe ends where no worker is left
 _MOST_BYTES = 4096  # the system does not cut such a write, whoever else writes
 
 
@@ -22,7 +23,13 @@ class Notes:
 
     def __init__(self) -> None:
         self._reader, self.sender = Pipe(duplex=False)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._thread: threading.Thread | None = None
+
+    def tell(self) -> None:
+        """Begin to log what comes, once there is a log: workers may start before."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._read, daemon=True)
+            self._thread.start()
 
     def _read(self) -> None:
         said = set()
@@ -34,8 +41,10 @@ class Notes:
                     logger.log(int(level), "%s", text)
 
     def close(self) -> None:
-        """Say that no more workers will be started."""
+        """Log what has come; called when all workers have ended."""
         self.sender.close()
+        if self._thread is not None:
+            self._thread.join(_LAST_SECONDS)
 
 
 class _Sender(logging.Handler):

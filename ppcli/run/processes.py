@@ -117,6 +117,8 @@ class ProcessExecutor:
         except RuntimeError:  # it broke this moment
             return Future()  # which is not under way, so it is lost
         assert self._limits is not None
+        assert self._notes is not None
+        self._notes.tell()
         self._limits.watch(future)
         self._under_way[future] = None
         future.add_done_callback(self._note)

@@ -264,7 +264,7 @@ def test_a_manifest_that_cannot_be_read(images, tmp_path) -> None:
     ):
         done = pixelprune(*command)
         assert done.returncode == code
-        assert b"manifest.json cannot be read: Is a directory" in done.stderr
+        assert b"manifest.json is no file" in done.stderr
         assert b"Traceback" not in done.stderr
 
 

@@ -187,7 +187,7 @@ def test_a_bomb_is_refused_without_memory(tmp_path) -> None:
 
 HOSTILE = {
     "pillow__images_decompression_bomb.gif": ErrorCode.TOO_LARGE,
-    "pillow__b_badwidth.bmp": ErrorCode.TOO_LARGE,
+    "pillow__b_badwidth.bmp": ErrorCode.CORRUPT,
     "pillow__images_truncated_image.png": ErrorCode.TRUNCATED,
     "pillow__images_truncated_jpeg.jpg": ErrorCode.TRUNCATED,
     "pillow__images_dummy.container": ErrorCode.NOT_AN_IMAGE,
