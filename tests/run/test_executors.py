@@ -376,3 +376,20 @@ def test_what_workers_log_is_in_the_log_of_the_run(caplog) -> None:
             executor.submit(say, logging.WARNING, text).result()
         assert eventually(lambda: len(caplog.messages) == 6)
     assert caplog.messages == ["ready", "odd: \u00e9\n", *(text[:600] for text in long)]
+
+
+def say_and_mark(mark: str) -> None:
+    say(logging.INFO, "ready")
+    Path(mark).touch()
+
+
+def test_what_workers_log_before_there_is_a_log_is_told(tmp_path: Path, caplog) -> None:
+    """Workers of files that are named one by one start before the command has set it up."""
+    mark = tmp_path / "mark"
+    with closing(batches.workers(1, setup=partial(say_and_mark, str(mark)))) as executor:
+        executor.expect(1)
+        assert eventually(mark.exists)
+        time.sleep(0.5)
+        caplog.set_level(logging.INFO, "pixelprune")
+        executor.submit(os.getpid).result()
+    assert caplog.messages == ["ready"]
