@@ -41,6 +41,7 @@ def _tell_that_text_is_lost(error: OSError) -> int:
 
 
 def _explain(error: Any) -> None:  # noqa: ANN401
+    error.message = error.message.removeprefix("Value error, ")  # what the check is called inside
     advice = _suggestion(error)
     if wants_json(sys.argv[1:]):
         from ppcli.cli.terminal import last_word

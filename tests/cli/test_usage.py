@@ -64,6 +64,7 @@ def test_a_name_that_is_nothing_like_it_is_no_suggestion() -> None:
     done = pixelprune("analyze", "x", "--method", "zzz")
     assert done.returncode == ExitCode.USAGE
     assert b"Did you mean" not in done.stderr
+    assert b"Invalid value for '--method': 'zzz' is not one of 'pred_2d'" in done.stderr
 
 
 def test_the_short_option_of_the_version() -> None:
