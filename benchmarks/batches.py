@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ppcli.vlm.choices import Device, Dtype, ModelSize, Weights
-from ppcli.vlm.directory import ModelDirectory
-from ppcli.vlm.positions import token_places
-from ppcli.vlm.random_model import random_model
-from ppcli.vlm.runner import Runner
-from ppcli.vlm.sessions import Place, open_sessions
+from ppcli.models.families.qwen3_vl.positions import token_places
+from ppcli.models.model_choices import Device, Dtype, ModelSize, Weights
+from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.random_weights import random_model
+from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.serving.runner import Runner
 
 SIZES = (1, 2, 4, 8)
 STEPS, REPEATS = 12, 3

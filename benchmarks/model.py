@@ -33,7 +33,7 @@ def make_checkpoint(folder: Path, layers: int, vision_layers: int) -> None:
     import torch
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    from tests.vlm.checkpoints import write_settings
+    from tests.models.checkpoints import write_settings
 
     deepstack = [layer for layer in (1, 2, 3) if layer < min(vision_layers, layers)]
     config = Qwen3VLConfig(
@@ -71,10 +71,10 @@ def make_checkpoint(folder: Path, layers: int, vision_layers: int) -> None:
 def page_tokens(page: str) -> tuple[Any, Any, Any]:
     """The raster of a page, and its keep masks, full and pruned."""
     from ppcli import keep_mask
-    from ppcli.imaging.choices import WHITE
     from ppcli.imaging.decode import ImageSource, pillow_limits
     from ppcli.imaging.fit import fit_image
-    from ppcli.imaging.grid import FitOptions
+    from ppcli.imaging.fit_options import FitOptions
+    from ppcli.imaging.image_choices import WHITE
     from ppcli.imaging.presets import PRESETS
 
     with pillow_limits(1 << 28), ImageSource(page, 1 << 28) as source:
@@ -88,12 +88,12 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     """Times of the exported graphs, in milliseconds."""
     from ppcli.coding.patchset import cut
     from ppcli.imaging.pixels import pixel_values
-    from ppcli.vlm.choices import Device
-    from ppcli.vlm.directory import ModelDirectory
-    from ppcli.vlm.images import ImagePatches
-    from ppcli.vlm.positions import patch_places, token_places
-    from ppcli.vlm.runner import Runner
-    from ppcli.vlm.sessions import Place, open_sessions
+    from ppcli.models.families.qwen3_vl.positions import patch_places, token_places
+    from ppcli.models.model_choices import Device
+    from ppcli.models.onnx.directory import ModelDirectory
+    from ppcli.models.onnx.sessions import Place, open_sessions
+    from ppcli.models.serving.image_patches import ImagePatches
+    from ppcli.models.serving.runner import Runner
 
     model = ModelDirectory.open(str(folder))
     runner = Runner(model, open_sessions(model, Place(Device.CUDA if cuda else Device.CPU)))
@@ -130,7 +130,7 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
     from ppcli.coding.patchset import cut
     from ppcli.imaging.pixels import pixel_values
     from ppcli.imaging.presets import PRESETS
-    from ppcli.vlm.positions import token_places
+    from ppcli.models.families.qwen3_vl.positions import token_places
 
     device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
     model = Qwen3VLForConditionalGeneration.from_pretrained(
@@ -224,7 +224,7 @@ def main(
         )
         print(json.dumps(times))  # noqa: T201
         return
-    from ppcli.vlm.export import Export
+    from ppcli.models.onnx.export import Export
 
     with tempfile.TemporaryDirectory() as name:
         checkpoint, exported = Path(name, "checkpoint"), Path(name, "model")
@@ -252,8 +252,8 @@ def _ratios(full: Times, pruned: Times) -> list[str]:
 
 def _ideal(exported: Path, page: str) -> list[str]:
     """How many times fewer operations the kept tiles take."""
-    from ppcli.vlm.config import ModelConfig
-    from ppcli.vlm.operations import decoder_operations, vision_operations
+    from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+    from ppcli.models.families.qwen3_vl.operations import decoder_operations, vision_operations
 
     config = ModelConfig.read(str(exported))
     _, *keeps = page_tokens(page)

@@ -30,26 +30,26 @@ from rich.table import Table
 from timing import cold, median_ratio, seconds, warm
 
 from ppcli import keep_mask
+from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.distinct import distinct_tiles
-from ppcli.coding.options import CoderOptions
 from ppcli.coding.patchset import encode
-from ppcli.imaging.choices import WHITE, Fit
+from ppcli.engine.executors.executor import Task
+from ppcli.engine.executors.processes import ProcessExecutor
+from ppcli.engine.run import Limits, Run, Watcher
+from ppcli.engine.stopping import StopRequest
+from ppcli.engine.summary import AnalyzeSummary
 from ppcli.imaging.decode import ImageSource, pillow_limits
 from ppcli.imaging.fit import fit_image, smart_resize
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import WHITE, Fit
 from ppcli.imaging.presets import PRESETS
-from ppcli.imaging.reading import Reading
+from ppcli.imaging.reading_options import Reading
 from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.analysis import analyze_pages
-from ppcli.run.analyze import AnalyzeWork
-from ppcli.run.executors import Task
-from ppcli.run.options import AnalysisOptions, load_kernels
-from ppcli.run.processes import ProcessExecutor
-from ppcli.run.run import Limits, Run, Watcher
-from ppcli.run.stopping import StopRequest
-from ppcli.run.summary import AnalyzeSummary
+from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
+from ppcli.jobs.analyze import AnalyzeWork
+from ppcli.jobs.pages import analyze_pages
 from ppcli.store.codec import pack
 from ppcli.store.dataset import dataset_output
 

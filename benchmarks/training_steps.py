@@ -27,10 +27,10 @@ from transformers import Qwen2VLImageProcessorPil, Qwen3VLConfig, Qwen3VLForCond
 
 from ppcli import PrunedCollator
 from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
-from ppcli.vlm.choices import ModelSize
-from ppcli.vlm.config import ModelConfig
-from ppcli.vlm.operations import vision_operations
-from ppcli.vlm.random_model import config_json
+from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+from ppcli.models.families.qwen3_vl.operations import vision_operations
+from ppcli.models.model_choices import ModelSize
+from ppcli.models.onnx.random_weights import config_json
 
 QUESTION, ANSWER = 24, 40  # tokens
 REPEATS = 3

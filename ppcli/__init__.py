@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from ppcli.version import __version__
 
 if TYPE_CHECKING:
-    from ppcli.coding.api import keep_mask, prune
     from ppcli.coding.patchset import PatchSet
+    from ppcli.coding.prune import keep_mask, prune
+    from ppcli.models.integrations.collator import PrunedCollator
+    from ppcli.models.integrations.pruned_inputs import PrunedInputs, pruned_inputs
     from ppcli.store.reader import read_patch_sets
-    from ppcli.vlm.collator import PrunedCollator
-    from ppcli.vlm.pruned import PrunedInputs, pruned_inputs
 
 __all__ = [
     "PatchSet",
@@ -28,11 +28,11 @@ __all__ = [
 
 _HOMES = {
     "PatchSet": "ppcli.coding.patchset",
-    "PrunedCollator": "ppcli.vlm.collator",
-    "PrunedInputs": "ppcli.vlm.pruned",
-    "keep_mask": "ppcli.coding.api",
-    "prune": "ppcli.coding.api",
-    "pruned_inputs": "ppcli.vlm.pruned",
+    "PrunedCollator": "ppcli.models.integrations.collator",
+    "PrunedInputs": "ppcli.models.integrations.pruned_inputs",
+    "keep_mask": "ppcli.coding.prune",
+    "prune": "ppcli.coding.prune",
+    "pruned_inputs": "ppcli.models.integrations.pruned_inputs",
     "read_patch_sets": "ppcli.store.reader",
 }
 

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from ppcli import prune
-from ppcli.imaging.choices import Fit
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import fit_image
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit
+from ppcli.imaging.page_source import open_source
 from ppcli.imaging.presets import PRESETS
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.reading_options import Reading
 from ppcli.inputs.listing import Listing
 
 TILE = 32

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ExitCode
+from ppcli.models.text.chat_prompts import Prompter
 from ppcli.store.rows import AnswerRow, PatchRow, ScoreRow, StatsRow
-from ppcli.vlm.prompts import Prompter
 from tests.command import pixelprune
-from tests.vlm.checkpoints import Tiny, write_checkpoint
+from tests.models.checkpoints import Tiny, write_checkpoint
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
 from ppcli.errors import ImageError
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.page_source import open_source
+from ppcli.imaging.reading_options import Reading
 from ppcli.inputs.questions import QuestionFile
 
 IMAGE = "<|image_pad|>"

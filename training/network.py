@@ -13,8 +13,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from ppcli.vlm.byte_tokens import SPECIAL_TOKENS, byte_tokenizer
-from ppcli.vlm.positions import patch_places, token_places
+from ppcli.models.families.qwen3_vl.positions import patch_places, token_places
+from ppcli.models.onnx.byte_tokens import SPECIAL_TOKENS, byte_tokenizer
 from training.samples import IMAGE_MEAN, IMAGE_STD
 
 PATCH, MERGE, CHANNELS = 16, 2, 3

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import fit_image
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit
 from training.faces import SEEN as SEEN_FACES
 from training.faces import UNSEEN as UNSEEN_FACES
 from training.faces import Face, installed

@@ -13,7 +13,7 @@ import typer
 from onnx.numpy_helper import to_array
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from ppcli.vlm.directory import SMALL_MODEL
+from ppcli.models.onnx.directory import SMALL_MODEL
 from training.train import write_checkpoint
 
 GRAPHS = {"vision.onnx": "model.visual.", "decoder.onnx": ""}  # and what their names leave out

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 from transformers import Qwen3VLForConditionalGeneration
 
 from ppcli.imaging.presets import PRESETS, Preset
-from ppcli.vlm.byte_tokens import write_settings
+from ppcli.models.onnx.byte_tokens import write_settings
 from training.batches import Batch, Batches, Stage, batch_of
 from training.network import (
     CELLS_OF_PATCH,

@@ -14,7 +14,14 @@ from rich.text import Text
 from ppcli.cli.options import STDOUT, logger
 from ppcli.cli.terminal import Terminal, data_on_stdout
 from ppcli.errors import OutputError, UsageError, bounded
-from ppcli.run.measures import PHASES, BatchMeasure, BenchResult, Comparison, Failure, PageMeasure
+from ppcli.jobs.bench_measures import (
+    PHASES,
+    BatchMeasure,
+    BenchResult,
+    Comparison,
+    Failure,
+    PageMeasure,
+)
 from ppcli.store.atomic import PendingFile, writing
 from ppcli.store.targets import check_path
 

@@ -8,7 +8,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 
 from ppcli.cli.terminal import Terminal, tell_result
-from ppcli.run.evaluate import MEASURES, Estimate, EvalSummary
+from ppcli.jobs.evaluate import MEASURES, Estimate, EvalSummary
 from ppcli.store.rows import FULL
 
 _LESS = "exact − full"

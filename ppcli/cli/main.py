@@ -7,19 +7,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ppcli.cli.analyze import analyze
-from ppcli.cli.bench import bench
+from ppcli.cli.analyze_command import analyze
+from ppcli.cli.bench_command import bench
 from ppcli.cli.completion import OPTION, mend_installed
 from ppcli.cli.contract import under_contract
-from ppcli.cli.evaluate import evaluate
-from ppcli.cli.export import export
-from ppcli.cli.infer import infer
-from ppcli.cli.reconstruct import reconstruct
-from ppcli.cli.report import report
+from ppcli.cli.eval_command import evaluate
+from ppcli.cli.export_command import export
+from ppcli.cli.infer_command import infer
+from ppcli.cli.reconstruct_command import reconstruct
+from ppcli.cli.report_command import report
 from ppcli.cli.streams import hold_standard_streams, use_utf8
 from ppcli.cli.usage import run_or_explain
-from ppcli.cli.verify import verify
-from ppcli.cli.view import view
+from ppcli.cli.verify_command import verify
+from ppcli.cli.view_command import view
 from ppcli.version import __version__
 
 app = typer.Typer(

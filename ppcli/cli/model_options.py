@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ppcli.cli.options import INPUTS, MODEL
-from ppcli.vlm.choices import Think
+from ppcli.models.model_choices import Think
 
 RequestsOption = Annotated[
     str | None,

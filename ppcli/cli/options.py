@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from ppcli.coding.options import Method, Metric, Mode
+from ppcli.coding.coder_options import Method, Metric, Mode
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import Fit, Frames, PdfImages
+from ppcli.imaging.image_choices import Fit, Frames, PdfImages
 from ppcli.imaging.presets import PRESETS
-from ppcli.store.choices import Format
+from ppcli.models.model_choices import Device
+from ppcli.store.formats import Format
 from ppcli.store.targets import file_kind, is_same_file
-from ppcli.vlm.choices import Device
 
 STDOUT = "-"
 

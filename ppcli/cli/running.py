@@ -8,11 +8,11 @@ from ppcli.cli.options import logger
 from ppcli.cli.progress import CountedInputs, progress
 from ppcli.cli.target import Target
 from ppcli.cli.terminal import Terminal, stdout_is_terminal
+from ppcli.engine.run import Inputs, Limits, Run, Watcher, Work
+from ppcli.engine.stopping import listening
+from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, StoppedError
 from ppcli.imaging.decode import pillow_limits
-from ppcli.run.run import Inputs, Limits, Run, Watcher, Work
-from ppcli.run.stopping import listening
-from ppcli.run.summary import Summary
 from ppcli.store.outputs import RowSink
 from ppcli.store.rows import FULL, MainRow, ScoreRow
 

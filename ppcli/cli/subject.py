@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from ppcli.cli.answers import open_model, tell_fallback
+from ppcli.cli.infer_output import open_model, tell_fallback
 from ppcli.cli.progress import steps
 from ppcli.cli.terminal import Terminal
 from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS, Preset
-from ppcli.vlm.choices import Device, Dtype, ModelSize, Weights
-from ppcli.vlm.config import ModelConfig
-from ppcli.vlm.directory import ModelDirectory
-from ppcli.vlm.random_model import config_of, random_model
-from ppcli.vlm.sessions import Place, choose_place, cuda_problem, on_cpu
+from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+from ppcli.models.model_choices import Device, Dtype, ModelSize, Weights
+from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.random_weights import config_of, random_model
+from ppcli.models.onnx.sessions import Place, choose_place, cuda_problem, on_cpu
 
 
 @dataclass(frozen=True, slots=True)

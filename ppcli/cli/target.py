@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ppcli.cli.options import STDOUT
 from ppcli.errors import OutputError
-from ppcli.store.choices import Format
+from ppcli.store.formats import Format
 from ppcli.store.targets import FileKind, file_kind, partial_folder, same_command
 
 if TYPE_CHECKING:
-    from ppcli.store.choices import Config
+    from ppcli.store.formats import Config
     from ppcli.store.outputs import RowSink
 
 

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable
 
+from ppcli.engine.executors.executor import Executor, SerialExecutor, available_cores
+from ppcli.engine.executors.processes import ProcessExecutor
+from ppcli.engine.executors.worker_memory import LEAST_WORKER_MEMORY, default_worker_memory
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import WHITE, Colour, Fit, Frames, PdfImages
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import WHITE, Colour, Fit, Frames, PdfImages
 from ppcli.imaging.presets import preset_named
-from ppcli.imaging.reading import PageRanges, Reading
-from ppcli.run.executors import Executor, SerialExecutor, available_cores
-from ppcli.run.memory import LEAST_WORKER_MEMORY, default_worker_memory
-from ppcli.run.processes import ProcessExecutor
+from ppcli.imaging.reading_options import PageRanges, Reading
 
 
 def executor_for(

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding import kernels
-from ppcli.coding.options import CoderOptions, Method
+from ppcli.coding.coder_options import CoderOptions, Method
 from ppcli.jit.kernel import Variant
 
 _WORDS = (np.uint64, np.uint32, np.uint8)

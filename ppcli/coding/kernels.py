@@ -110,7 +110,7 @@ def similar(
         tile: side of a tile in pixels.
         lanes: of `lanes_of`.
         metric: MAX, MAE or RMSE.
-        bound: the integer bound of `ppcli.coding.options.distance_bound`.
+        bound: the integer bound of `ppcli.coding.coder_options.distance_bound`.
     """
     if metric == MAX:
         return _within_max(raster, a, b, tile, lanes, bound)

@@ -4,10 +4,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ppcli.arguments import as_text, as_whole, told
 from ppcli.coding import kernels
-from ppcli.coding.options import CoderOptions, Method, Metric, Mode, distance_bound
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, distance_bound
 from ppcli.errors import UsageError
-from ppcli.given import as_text, as_whole, told
 from ppcli.jit.kernel import Variant
 
 Raster = NDArray[np.uint8]

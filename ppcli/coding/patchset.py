@@ -6,11 +6,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ppcli.arguments import told
 from ppcli.coding import kernels
+from ppcli.coding.coder_options import CoderOptions, Method, distance_bound, require_decodable
 from ppcli.coding.methods import KERNEL_METRIC, check_array, check_raster, select
-from ppcli.coding.options import CoderOptions, Method, distance_bound, require_decodable
 from ppcli.errors import DamagedError, UsageError
-from ppcli.given import told
 from ppcli.jit.kernel import Variant
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import WHITE, Colour
+from ppcli.imaging.image_choices import WHITE, Colour
 
 _CONVERTIBLE = frozenset(
     {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}

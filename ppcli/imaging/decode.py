@@ -15,10 +15,10 @@ from PIL import Image, UnidentifiedImageError, features
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging import bmp, png, ppm, psd
 from ppcli.imaging.apng import ApngScreen
-from ppcli.imaging.choices import Colour
 from ppcli.imaging.colour import to_rgb, upright
 from ppcli.imaging.direct import decode_directly, worth_reading
 from ppcli.imaging.gif import GifScreen
+from ppcli.imaging.image_choices import Colour
 from ppcli.imaging.jpeg import unsupported_jpeg, without_broken_segments
 from ppcli.imaging.jpeg2000 import decode_jpeg_2000
 from ppcli.imaging.lengths import is_whole

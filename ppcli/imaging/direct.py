@@ -15,8 +15,8 @@ from kornia_rs import io as kornia
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.imaging.choices import Colour
 from ppcli.imaging.colour import upright
+from ppcli.imaging.image_choices import Colour
 from ppcli.imaging.jpeg import decode_jpeg
 from ppcli.jit.kernel import helper, kernel
 

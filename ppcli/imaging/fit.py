@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.limits import check_grid
 from ppcli.imaging.resample import resample
 

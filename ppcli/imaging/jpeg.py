@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import Colour
 from ppcli.imaging.colour import upright
+from ppcli.imaging.image_choices import Colour
 
 Pixels = NDArray[np.uint8]
 

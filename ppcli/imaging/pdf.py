@@ -13,7 +13,7 @@ import pypdfium2.raw as pdfium
 from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import Colour, PdfImages
+from ppcli.imaging.image_choices import Colour, PdfImages
 from ppcli.imaging.limits import check_pixels
 from ppcli.imaging.pdf_damage import DamageCheck
 from ppcli.imaging.pdf_draw import drawn, drawn_around, sides_at
@@ -28,7 +28,7 @@ from ppcli.imaging.pdf_fonts import (
 )
 from ppcli.imaging.pdf_images import own_pixels, scan_of
 from ppcli.imaging.pdf_structure import Structure, user_unit
-from ppcli.imaging.reading import PDF, Reading
+from ppcli.imaging.reading_options import PDF, Reading
 
 _TAIL_BYTES = 1024
 _END, _ENCRYPTED = b"%%EOF", b"/Encrypt"

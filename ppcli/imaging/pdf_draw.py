@@ -8,7 +8,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 from numpy.typing import NDArray
 
-from ppcli.imaging.choices import Colour
+from ppcli.imaging.image_choices import Colour
 
 POINTS_PER_INCH = 72
 Raster = NDArray[np.uint8]

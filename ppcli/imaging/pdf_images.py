@@ -7,7 +7,7 @@ import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from ppcli.imaging.choices import WHITE
+from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.pdf_draw import Pairs, Raster, Side, drawn_around
 from ppcli.imaging.pdf_fonts import Things
 

@@ -15,9 +15,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import Colour
+from ppcli.imaging.image_choices import Colour
 from ppcli.imaging.limits import check_pixels, fault_of_system
-from ppcli.imaging.reading import TIFF
+from ppcli.imaging.reading_options import TIFF
 from ppcli.imaging.tiff_damage import check_data, fax_damage
 from ppcli.imaging.tiff_pixels import check_kind, pixels_of
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import Colour
 from ppcli.imaging.colour import to_rgb, turned
+from ppcli.imaging.image_choices import Colour
 
 Samples = NDArray[Any]
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ppcli.coding.coder_options import CoderOptions, Method, require_decodable
 from ppcli.coding.methods import select
-from ppcli.coding.options import CoderOptions, Method, require_decodable
 from ppcli.coding.patchset import PatchSet, encode
 from ppcli.errors import UsageError
 from ppcli.show.overlay import error_levels, error_map, overlay

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ppcli.errors import DamagedError, UsageError
-from ppcli.imaging.choices import Fit, Frames
-from ppcli.imaging.reading import PageRanges
+from ppcli.imaging.image_choices import Fit, Frames
+from ppcli.imaging.reading_options import PageRanges
 from ppcli.store.rows import PATCHES, ROW_TYPES
 
 LARGEST = (1 << 63) - 1  # what a column of whole numbers takes

@@ -8,7 +8,7 @@ from itertools import chain
 
 from ppcli.errors import DamagedError, OutputError, bounded
 from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of, writing
-from ppcli.store.choices import Config
+from ppcli.store.formats import Config
 from ppcli.store.manifest import JOURNAL, MANIFEST, FileRecord, Manifest, Shard, shard_path
 from ppcli.store.reader import shard_record
 from ppcli.store.rows import PATCHES

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ppcli.coding.options import CoderOptions, Method, Metric, Mode
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import KeptTiles, PatchSet, raster_digest
 from ppcli.errors import DamagedError, UsageError
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
+from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.limits import check_grid
 from ppcli.store.rows import PatchRow
 

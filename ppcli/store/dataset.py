@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 from ppcli.errors import DamagedError, OutputError, StoppedError, UsageError, bounded
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import writing
-from ppcli.store.choices import ROWS_PER_SHARD, Config
 from ppcli.store.claim import LOCK, claim, refuse_foreign, settle_replacement
 from ppcli.store.earlier import (
     EarlierInput,
@@ -22,6 +21,7 @@ from ppcli.store.earlier import (
     renamed,
     with_inputs,
 )
+from ppcli.store.formats import ROWS_PER_SHARD, Config
 from ppcli.store.manifest import Ledger, shard_path
 from ppcli.store.reader import read_patch_rows, read_rows
 from ppcli.store.rows import PATCHES, MainRow, PatchRow

@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 
 from ppcli.errors import DamagedError
 from ppcli.inputs.refs import ImageRef, Input
-from ppcli.store.choices import Config
+from ppcli.store.formats import Config
 from ppcli.store.manifest import Manifest, Shard, shard_path
 from ppcli.store.reader import open_parquet, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, MainRow, PatchRow, StatsRow

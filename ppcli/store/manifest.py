@@ -10,7 +10,7 @@ from typing import Any
 from ppcli.errors import DamagedError
 from ppcli.store.atomic import atomic_file, digest_of, writing
 from ppcli.store.checked import ContentError, config_of, count_of, text_of
-from ppcli.store.choices import Config
+from ppcli.store.formats import Config
 from ppcli.store.journal import Journal, read_file, read_journal, spelled
 from ppcli.store.journal import digest_of as digest_of_content
 from ppcli.store.rows import PATCHES, STATS

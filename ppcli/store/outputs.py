@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from ppcli.errors import OutputError
 from ppcli.inputs.refs import Input
-from ppcli.store.choices import Config, Format
+from ppcli.store.formats import Config, Format
 from ppcli.store.manifest import main_kind
 from ppcli.store.rows import ROW_TYPES, MainRow, PatchRow
 from ppcli.store.text import CsvLines, JsonLines, OpenAiLines

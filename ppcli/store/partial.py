@@ -8,9 +8,9 @@ from typing import Any
 
 from ppcli.errors import DamagedError, OutputError
 from ppcli.store.atomic import PendingFile, atomic_file, digest_of, writing
-from ppcli.store.choices import ROWS_PER_SHARD, Config
 from ppcli.store.claim import LOCK, NOTE, remove_dataset
 from ppcli.store.dataset import Dataset, dataset_output, locked_dataset
+from ppcli.store.formats import ROWS_PER_SHARD, Config
 from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.outputs import RowSink, row_writer
 from ppcli.store.packing import packed

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ppcli.arguments import as_path, as_texts, as_whole
 from ppcli.errors import DamagedError, ImageError, UsageError, bounded
-from ppcli.given import as_path, as_texts, as_whole
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import escape_name
-from ppcli.store.choices import Config
 from ppcli.store.codec import StoredPatchSet, unpack
+from ppcli.store.formats import Config
 from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
 from ppcli.store.schema import SCHEMAS, FileMetadata, is_readable

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ppcli.errors import DamagedError, bounded
 from ppcli.store.checked import ContentError, config_of, count_of, text_of
-from ppcli.store.choices import Config
+from ppcli.store.formats import Config
 from ppcli.store.rows import ROW_TYPES
 from ppcli.version import __version__
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ppcli.errors import UsageError
-from ppcli.store.choices import Format
+from ppcli.store.formats import Format
 
 ROW_FILES = ".parquet, .jsonl or .csv, .jsonl and .csv also packed as .gz or .zst"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
-from ppcli.imaging.choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.store.affected import affected_rows
 from ppcli.store.atomic import TEMPORARY_SUFFIX
-from ppcli.store.choices import Config
 from ppcli.store.codec import unpack
+from ppcli.store.formats import Config
 from ppcli.store.journal import read_journal
 from ppcli.store.manifest import JOURNAL, Manifest, Shard, shard_path
 from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_rows, shard_record

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ppcli.errors import PixelpruneError
-from ppcli.imaging.choices import Frames
-from ppcli.imaging.reading import PAGED, PageRanges, Reading
-from ppcli.store.choices import Config
+from ppcli.imaging.image_choices import Frames
+from ppcli.imaging.reading_options import PAGED, PageRanges, Reading
+from ppcli.store.formats import Config
 from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow
 
 

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import DamagedError, ErrorCode
+from ppcli.models.costs import NamedModel
+from ppcli.models.onnx.directory import SMALL_MODEL
 from ppcli.store.reader import read_rows
-from ppcli.vlm.directory import SMALL_MODEL
-from ppcli.vlm.estimate import NamedModel
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
 

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from ppcli.cli.eval_output import _kinds_table, _variants_table
-from ppcli.run.evaluate import EvalSummary
-from ppcli.run.variants import variants_at
+from ppcli.jobs.evaluate import EvalSummary
+from ppcli.jobs.variants import variants_at
 from ppcli.store.rows import FULL, OK, ScoreRow
 
 NAMES = [variant.name for variant in variants_at([0.0, 3 / 255], 0)]

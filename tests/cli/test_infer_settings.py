@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.command import pixelprune
 from tests.conftest import blocks
-from tests.vlm.checkpoints import write_json
+from tests.models.checkpoints import write_json
 
 ASK = ("--prompt", "What is the total?", "--max-new-tokens", "12", "--device", "cpu")
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ppcli.vlm.directory import SMALL_MODEL
+from ppcli.models.onnx.directory import SMALL_MODEL
 from tests.command import pixelprune
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 from ppcli import keep_mask
-from ppcli.vlm.estimate import NamedModel
+from ppcli.models.costs import NamedModel
 from tests.command import command_line, pixelprune
 from tests.imaging.pdfs import Page, pdf
 

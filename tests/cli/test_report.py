@@ -13,8 +13,8 @@ import pypdfium2
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ppcli.models.costs import NamedModel
 from ppcli.store.manifest import Manifest
-from ppcli.vlm.estimate import NamedModel
 from tests.command import pixelprune
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"

@@ -12,9 +12,9 @@ import pytest
 from ppcli.errors import ExitCode
 from ppcli.store.verify import verify
 from tests.command import command_line, pixelprune
+from tests.engine import hostile_decoder
+from tests.engine.hostile_decoder import hostile
 from tests.processes import alive, descendants, end, eventually
-from tests.run import hostile_decoder
-from tests.run.hostile_decoder import hostile
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs POSIX signals, and finds processes in /proc"

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import ExitCode
-from ppcli.vlm.directory import SMALL_MODEL
+from ppcli.models.onnx.directory import SMALL_MODEL
 from tests.cli.test_signals import SLOW, folder_of, running, surroundings
 from tests.command import command_line, pixelprune
-from tests.run import hostile_decoder
+from tests.engine import hostile_decoder
 from tests.store.test_partial import without_times
 
 __all__ = ["surroundings"]

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from ppcli import keep_mask
-from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import fit_image
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit
 from ppcli.imaging.presets import PRESETS
 from ppcli.show.overlay import overlay
 from tests.command import command_line, pixelprune

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from ppcli.cli.values import parse_size
+from ppcli.engine.executors.worker_memory import default_worker_memory, total_memory
 from ppcli.errors import ErrorCode, ExitCode
-from ppcli.run.memory import default_worker_memory, total_memory
 from ppcli.store.verify import verify
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
+from tests.engine import hostile_decoder
+from tests.engine.hostile_decoder import hostile
 from tests.processes import alive, eventually
-from tests.run import hostile_decoder
-from tests.run.hostile_decoder import hostile
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
 NOISE = """\

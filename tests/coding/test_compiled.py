@@ -21,7 +21,7 @@ import numpy as np
 from ppcli import keep_mask, prune
 from ppcli.coding import kernels
 from ppcli.coding.distinct import distinct_tiles
-from ppcli.coding.options import CoderOptions, Method
+from ppcli.coding.coder_options import CoderOptions, Method
 from ppcli.jit.kernel import Kernel
 from tests.coding import rasters, twin
 

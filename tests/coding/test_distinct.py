@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppcli import keep_mask
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.distinct import distinct_tiles
-from ppcli.coding.options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import cut
 from tests.coding import rasters, twin
 from tests.strategies import cases, unhurried

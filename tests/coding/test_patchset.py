@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppcli import PatchSet, keep_mask, prune
-from ppcli.coding.options import CoderOptions, Method, Metric, Mode
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import raster_digest
 from ppcli.errors import DamagedError, ExitCode, UsageError
 from tests.coding import rasters, twin

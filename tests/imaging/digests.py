@@ -10,8 +10,8 @@ import xxhash
 
 from ppcli.errors import ImageError
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.page_source import open_source
+from ppcli.imaging.reading_options import Reading
 
 PAGES = 4  # of each file, at most
 NO_PICTURES = frozenset({".csv", ".txt", ".md"})

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import WHITE, Frames
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError, pillow_limits
-from ppcli.imaging.reading import Reading
+from ppcli.imaging.image_choices import WHITE, Frames
+from ppcli.imaging.reading_options import Reading
 from tests.conftest import blocks
 
 LIMIT = 1 << 28

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as oracle
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
-from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import fit_image, smart_resize
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit
 from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.resample import resample
 from tests.imaging.pillow_resampling import resampled

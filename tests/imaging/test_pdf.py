@@ -10,9 +10,9 @@ from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import WHITE, PdfImages
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.image_choices import WHITE, PdfImages
+from ppcli.imaging.page_source import open_source
+from ppcli.imaging.reading_options import Reading
 from tests.imaging.pdfs import Page, pdf, stream
 
 NATIVE = Reading(pdf_images=PdfImages.NATIVE)

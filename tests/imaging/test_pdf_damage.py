@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import WHITE
+from ppcli.imaging.image_choices import WHITE
+from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.reading_options import Reading
 from tests.imaging.pdfs import Page, pdf, stream
 
 WIDTH, HEIGHT = 120, 90

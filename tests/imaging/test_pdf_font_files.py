@@ -8,9 +8,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ppcli.imaging.choices import WHITE
+from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading import Reading
+from ppcli.imaging.reading_options import Reading
 from tests.imaging.pdfs import Page, pdf, stream
 
 FONT = (Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSansMono.ttf").read_bytes()

@@ -9,10 +9,10 @@ import pypdfium2
 import pytest
 
 from ppcli.imaging import pdf_fonts
-from ppcli.imaging.choices import WHITE
+from ppcli.imaging.image_choices import WHITE
+from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.reading_options import Reading
 from tests.imaging.pdfs import Page, pdf, stream
 
 STANDARD = (

@@ -8,8 +8,8 @@ import pytest
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.page_source import open_source
+from ppcli.imaging.reading_options import Reading
 
 BLACK = b"0 0 50 50 re f\n"
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import WHITE, PdfImages
+from ppcli.imaging.image_choices import WHITE, PdfImages
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading import Reading
+from ppcli.imaging.reading_options import Reading
 from tests.imaging.pdfs import Page, pdf, stream
 
 RESOLUTIONS = [72.0, 96.0, 100.0, 110.0, 144.0, 150.0, 200.0, 240.0, 300.0, 400.0, 600.0]

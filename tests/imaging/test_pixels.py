@@ -9,9 +9,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from ppcli.coding.patchset import cut
 from ppcli.errors import UsageError
-from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import fit_image
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit
 from ppcli.imaging.pixels import pixel_values, raster_of
 from ppcli.imaging.presets import PRESETS, Preset
 from tests.imaging.test_fit import noise

@@ -12,10 +12,10 @@ import tifffile
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.choices import WHITE
 from ppcli.imaging.decode import ImageSource, open_regular, pillow_limits
-from ppcli.imaging.reading import Reading
-from ppcli.imaging.source import open_source
+from ppcli.imaging.image_choices import WHITE
+from ppcli.imaging.page_source import open_source
+from ppcli.imaging.reading_options import Reading
 from ppcli.imaging.tiff import TiffSource
 from tests.conftest import blocks
 from tests.imaging import tiffs

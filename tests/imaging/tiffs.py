@@ -17,8 +17,8 @@ import tifffile
 from PIL import Image
 
 from ppcli.errors import ImageError
-from ppcli.imaging.choices import WHITE
 from ppcli.imaging.decode import pillow_limits
+from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.tiff import TiffSource
 
 HEIGHT, WIDTH = 37, 45  # no multiples of tiles, strips or bytes

@@ -174,5 +174,5 @@ def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> N
     imported = {
         line.rpartition("|")[2].strip() for line in command("-X", "importtime").splitlines()
     }
-    assert "ppcli.run.run" in imported
+    assert "ppcli.engine.run" in imported
     assert not {"numba", "pyarrow"} & imported

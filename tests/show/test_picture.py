@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ppcli import keep_mask, prune
-from ppcli.coding.options import CoderOptions, Method, Metric, Mode
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import encode
 from ppcli.errors import UsageError
 from ppcli.show.overlay import error_levels, error_map, overlay

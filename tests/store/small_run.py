@@ -17,17 +17,17 @@ from typing import Any
 from PIL import Image
 
 from ppcli import prune
-from ppcli.coding.options import CoderOptions
-from ppcli.imaging.choices import Fit
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.executors.executor import SerialExecutor
+from ppcli.engine.run import Limits, Run, Watcher
+from ppcli.engine.stopping import StopRequest
+from ppcli.engine.summary import AnalyzeSummary
 from ppcli.imaging.decode import pillow_limits
-from ppcli.imaging.grid import FitOptions
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.listing import Listing
-from ppcli.run.analyze import AnalyzeWork
-from ppcli.run.executors import SerialExecutor
-from ppcli.run.options import AnalysisOptions
-from ppcli.run.run import Limits, Run, Watcher
-from ppcli.run.stopping import StopRequest
-from ppcli.run.summary import AnalyzeSummary
+from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.store.dataset import dataset_output
 from ppcli.store.partial import file_output
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ppcli import prune, read_patch_sets
 from ppcli.errors import DamagedError, ErrorCode, ImageError
-from ppcli.imaging.choices import Fit
 from ppcli.imaging.fit import FitOptions, fit_image
+from ppcli.imaging.image_choices import Fit
 from ppcli.store.codec import pack, unpack
 from ppcli.store.parquet import parquet_rows
 from ppcli.store.reader import metadata_of, read_patch_rows

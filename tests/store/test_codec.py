@@ -7,7 +7,7 @@ import pytest
 from ppcli import prune
 from ppcli.coding.patchset import raster_digest
 from ppcli.errors import DamagedError
-from ppcli.imaging.choices import Fit
+from ppcli.imaging.image_choices import Fit
 from ppcli.store.codec import pack, unpack
 from ppcli.store.rows import PatchRow
 from tests.conftest import blocks

@@ -16,12 +16,12 @@ import pytest
 from ppcli import prune, read_patch_sets
 from ppcli.coding.patchset import raster_digest
 from ppcli.errors import DamagedError, ExitCode, OutputError, UsageError
-from ppcli.imaging.choices import Fit
+from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.refs import ImageRef
 from ppcli.store import outputs, parquet
-from ppcli.store.choices import Format
 from ppcli.store.codec import pack
 from ppcli.store.dataset import dataset_output
+from ppcli.store.formats import Format
 from ppcli.store.rows import PatchRow, StatsRow
 from ppcli.store.schema import SCHEMAS, FileMetadata
 from tests.conftest import blocks

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ppcli.errors import ExitCode, OutputError, StoppedError
-from ppcli.store.choices import Format
 from ppcli.store.dataset import dataset_output
+from ppcli.store.formats import Format
 from ppcli.store.manifest import Manifest
 from ppcli.store.outputs import stream_output
 from ppcli.store.packing import packed

@@ -11,8 +11,8 @@ import pytest
 from ppcli import read_patch_sets
 from ppcli.errors import DamagedError, OutputError, PixelpruneError
 from ppcli.inputs.listing import Listing
-from ppcli.run.report import figures_of
-from ppcli.run.stored import StoredImages, is_dataset
+from ppcli.jobs.report import figures_of
+from ppcli.jobs.stored_images import StoredImages, is_dataset
 from ppcli.store.dataset import dataset_output
 from ppcli.store.journal import spelled
 from ppcli.store.manifest import JOURNAL, MANIFEST, Manifest

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ppcli.errors import UsageError
-from ppcli.store.choices import Format
+from ppcli.store.formats import Format
 from ppcli.store.targets import FileKind, Packing, check_folder, file_kind
 
 

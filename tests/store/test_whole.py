@@ -9,9 +9,9 @@ from PIL import Image
 
 from ppcli.errors import DamagedError, PixelpruneError
 from ppcli.inputs.refs import ImageRef
-from ppcli.run.pipeline import Pipeline
-from ppcli.run.stored import StoredImages
-from ppcli.store.choices import Format
+from ppcli.jobs.pipeline import Pipeline
+from ppcli.jobs.stored_images import StoredImages
+from ppcli.store.formats import Format
 from ppcli.store.partial import file_output
 from ppcli.store.rows import AnswerRow, StatsRow
 from ppcli.store.targets import FileKind

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcli.vlm.directory import SMALL_MODEL
+from ppcli.models.onnx.directory import SMALL_MODEL
 from tests.command import pixelprune
 from training.samples import Split, document
 from training.small_checkpoint import small_model

@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import Qwen3VLForConditionalGeneration
 
-from ppcli.vlm.checkpoint import Checkpoint
-from ppcli.vlm.config import ModelConfig
-from ppcli.vlm.decoder_graph import decoder_shapes
-from ppcli.vlm.export import Export
-from ppcli.vlm.vision_graph import vision_shapes
+from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+from ppcli.models.families.qwen3_vl.decoder_graph import decoder_shapes
+from ppcli.models.families.qwen3_vl.vision_graph import vision_shapes
+from ppcli.models.onnx.checkpoint import Checkpoint
+from ppcli.models.onnx.export import Export
 from training.average import main as average
 from training.batches import Batch, Stage, batch_of
 from training.samples import IMAGE_MEAN, TRAIN

@@ -1,0 +1,123 @@
+"""The table at the end of a run."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ppcli.cli.options import logger
+from ppcli.cli.terminal import Terminal
+from ppcli.engine.summary import AnalyzeSummary, Summary
+from ppcli.show.figures import saved
+
+
+def show_summary(summary: AnalyzeSummary, terminal: Terminal) -> None:
+    """Print the totals of `analyze`."""
+    show_totals(terminal, _numbers(summary), _lines(summary))
+
+
+def show_totals(
+    terminal: Terminal, numbers: dict[str, Any], lines: Iterable[tuple[str, str]]
+) -> None:
+    """Print lines as a table on standard error; where logs are JSON, the numbers as one of them."""
+    if terminal.quiet:
+        return
+    if terminal.as_json:
+        logger.info("finished", extra={"fields": numbers})
+        return
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, value in lines:
+        table.add_row(name, Text(value))
+    terminal.console.print(table)
+
+
+def failures(summary: Summary) -> list[tuple[str, str]]:
+    """A line for each kind of failure, and one for warnings."""
+    lines = [
+        (f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())
+    ]
+    return [*lines, ("with a warning", f"{summary.warned:,}")] if summary.warned else lines
+
+
+def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
+    keep, unique = summary.keep_ratios, summary.unique_ratios
+    return {
+        "images": summary.good,
+        "failures": dict(summary.failures),
+        "warned": summary.warned,
+        "files_skipped": summary.skipped,
+        "frames_left": summary.frames_left,
+        "tokens": summary.tokens,
+        "kept": summary.kept,
+        "keep_ratio": {f"p{percent}": keep.percentile(percent) for percent in (10, 50, 90)},
+        "unique": summary.unique,
+        "unique_ratio": {"p50": unique.percentile(50)},
+        **summary.costs,
+        "bytes_in": summary.bytes_in,
+        "patch_bytes": summary.patch_bytes,
+        "seconds": summary.seconds,
+    }
+
+
+def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
+    lines = [("images", f"{summary.good:,}"), *failures(summary)]
+    if summary.skipped:
+        lines.append(("other files skipped", f"{summary.skipped:,}"))
+    if summary.frames_left:
+        lines.append(("frames not taken (--frames all)", f"{summary.frames_left:,}"))
+    if summary.good:
+        lines += _ratios(summary)
+    if summary.costs:
+        lines += _savings(summary)
+    lines.append(("bytes in", _bytes(summary.bytes_in)))
+    if summary.patch_bytes:
+        lines.append(("bytes of patch sets", _bytes(summary.patch_bytes)))
+    if summary.earlier_files:
+        lines.append(("files done by an earlier run", f"{summary.earlier_files:,}"))
+    if summary.good > summary.earlier_good:
+        lines.append(("images/s", f"{summary.rate:,.1f}"))
+    return lines
+
+
+def _ratios(summary: AnalyzeSummary) -> list[tuple[str, str]]:
+    keep, unique = summary.keep_ratios, summary.unique_ratios
+    return [
+        ("tokens", f"{summary.tokens:,}"),
+        ("kept", f"{summary.kept:,} ({summary.kept / summary.tokens:.1%})"),
+        ("keep ratio, median", f"{keep.percentile(50):.3f}"),
+        (
+            "keep ratio, 10th to 90th percentile",
+            f"{keep.percentile(10):.3f} – {keep.percentile(90):.3f}",
+        ),
+        ("unique", f"{summary.unique:,} ({summary.unique / summary.tokens:.1%})"),
+        ("unique ratio, median", f"{unique.percentile(50):.3f}"),
+    ]
+
+
+def _savings(summary: AnalyzeSummary) -> list[tuple[str, str]]:
+    """A line for each cost."""
+    words = {
+        "vision FLOPs": "vision_flops",
+        "prefill FLOPs": "prefill_flops",
+        "KV cache": "kv_bytes",
+    }
+    return [
+        (
+            word,
+            saved(summary.costs[name], summary.costs[f"{name}_kept"], "B" * name.endswith("bytes")),
+        )
+        for word, name in words.items()
+    ]
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

@@ -1,0 +1,1 @@
+"""How many inputs become rows, in order: the run, the executors, and stopping."""

@@ -1,0 +1,73 @@
+"""What rows depend on. Imports little: workers start on it before the rest is there."""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ppcli.coding.coder_options import CoderOptions, require_decodable
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Frames
+from ppcli.imaging.reading_options import PAGED, Reading
+from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.sniff import sniff_pages
+
+if TYPE_CHECKING:
+    from ppcli.models.costs import NamedModel
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """All that the rows of an input depend on.
+
+    Attributes:
+        coder: method, metric, threshold.
+        fit: the grid and the limits.
+        reading: which pages of a file become rows, and how they become pixels.
+        patches: whether patch sets are made.
+        rebuildable: whether the image can be rebuilt from them; for a model it need not be.
+        estimate: a model whose costs are counted, with every token and with the kept ones.
+
+    Raises:
+        UsageError: when patch sets are asked of a method that cannot be decoded, or a model is
+            to be counted with whose tiles have another size.
+    """
+
+    coder: CoderOptions
+    fit: FitOptions
+    reading: Reading = field(default_factory=Reading)
+    patches: bool = True
+    rebuildable: bool = True
+    estimate: "NamedModel | None" = None
+
+    def __post_init__(self) -> None:
+        if self.patches and self.rebuildable:
+            require_decodable(self.coder)
+        if self.estimate is not None:
+            self.estimate.check_fit(self.fit.tile, self.fit.limits)
+
+    def as_config(self) -> dict[str, Any]:
+        """Flat and JSON-ready, for the metadata of what is written; only what has an effect."""
+        nested: dict[str, Any] = asdict(self)
+        coder = nested.pop("coder")
+        del nested["rebuildable"]
+        nested["estimate"] = self.estimate.identity if self.estimate is not None else None
+        for name in self.coder.without_effect:
+            del coder[name]
+        reading = nested.pop("reading")
+        pages = self.reading.pages
+        reading["pages"] = None if pages is None else str(pages)
+        reading["background"] = "#{:02x}{:02x}{:02x}".format(*self.reading.background)
+        flat: dict[str, Any] = coder | nested.pop("fit") | reading | nested
+        return flat
+
+
+def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
+    """Whether the first bytes of a file leave it possible that it gives more than one row."""
+    return sniff_pages(ref.path) in PAGED or options.reading.frames is Frames.ALL
+
+
+def load_kernels(options: AnalysisOptions) -> None:
+    """Compile, or load from the disk, what images will need, before the first one is timed."""
+    from ppcli.jit.kernel import prepare
+    from ppcli.jobs.pages import kernels_of
+
+    prepare(kernels_of(options))

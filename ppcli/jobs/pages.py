@@ -1,0 +1,312 @@
+"""One input file to its rows: decode, fit, code, compress. Pure, so that any worker can do it."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppcli.coding.distinct import distinct_tiles, kernel_of_distinct
+from ppcli.coding.methods import kernels_of_method, select
+from ppcli.coding.patchset import (
+    KeptTiles,
+    PatchSet,
+    cut,
+    kernels_of_patches,
+    raster_digest,
+)
+from ppcli.errors import LONGEST_MESSAGE, ErrorCode, ImageError, bounded, explained, named
+from ppcli.imaging import direct
+from ppcli.imaging.decode import UnreachableFrameError
+from ppcli.imaging.fit import FittedRaster, fit_image
+from ppcli.imaging.page_cache import page_source
+from ppcli.imaging.page_source import PageSource
+from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.resample import KERNELS as RESAMPLING
+from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.sniff import sniff_pages
+from ppcli.jit.kernel import Variant
+from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.store.rows import ERROR, PatchRow, StatsRow
+
+if TYPE_CHECKING:
+    from ppcli.models.costs import NamedModel
+
+_PATCH_BYTES_AT_A_TIME, _SECONDS_AT_A_TIME = 64 << 20, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """The row of one page or frame, and its patch set where one was made."""
+
+    row: StatsRow
+    patches: PatchRow | None = None
+
+    @property
+    def patch_bytes(self) -> int:
+        """Bytes of the mask and the compressed tiles; 0 without a patch set."""
+        return 0 if self.patches is None else self.patches.nbytes
+
+
+# the upright pixels of a page, its row so far, the options, and when work on it began
+OnPage = Callable[[NDArray[np.uint8], StatsRow, AnalysisOptions, float], PageResult]
+
+
+@dataclass(frozen=True, slots=True)
+class FileCount:
+    """What a whole file gives.
+
+    Attributes:
+        rows: how many.
+        frames: how many pages or frames it has.
+        format: the name of its format.
+    """
+
+    rows: int
+    frames: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class PagesResult:
+    """Some pages of a file, at least one.
+
+    Attributes:
+        pages: in order.
+        count: what the whole file gives; None when it could not be opened.
+        is_end: whether nothing after these pages can be had, whatever the file declares.
+    """
+
+    pages: list[PageResult]
+    count: FileCount | None
+    is_end: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return sum(page.patch_bytes for page in self.pages)
+
+
+def analyze_pages(
+    ref: ImageRef,
+    options: AnalysisOptions,
+    first: int = 1,
+    most: int = 1,
+    on_page: OnPage | None = None,
+    rows: int | None = None,
+) -> PagesResult:
+    """The rows of some pages of one input file, whatever is wrong with it.
+
+    Args:
+        ref: the file.
+        options: what the rows depend on.
+        first: the row of the file to begin with, from 1.
+        most: how many rows at the most; fewer when their patch sets grow large, or take long.
+        on_page: what is done with the pixels of a page; by default they are counted and packed.
+        rows: how many rows the file gave when its first page was read.
+    """
+    started = time.perf_counter()
+    row = _blank_row(ref, options)
+    try:
+        with page_source(ref.path, options.reading) as loan:
+            source = loan.source
+            count = _count(source, options.reading)
+            if rows not in (None, count.rows):
+                raise ImageError(ErrorCode.UNREADABLE, "the file has changed since it was begun")
+            row = replace(row, frames=source.frames, format=source.format)
+            part = slice(first - 1, first - 1 + most)
+            make = on_page or _analyze_page
+            result = _pages_of(source, count, row, ref, options, part, started, make)
+            loan.more_to_come = first + len(result.pages) <= count.rows and not result.is_end
+            return result
+    except Exception as error:
+        if first > 1:  # it has gone since its first page
+            row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
+        return PagesResult([PageResult(_failed(row, explained(error)))], count=None)
+
+
+def _pages_of(
+    source: PageSource,
+    count: FileCount,
+    row: StatsRow,
+    ref: ImageRef,
+    options: AnalysisOptions,
+    part: slice,
+    started: float,
+    on_page: OnPage,
+) -> PagesResult:
+    reading = options.reading
+    several = reading.gives_several(source.format, source.frames)
+    numbers = reading.numbers(source.format, source.frames)
+    results: list[PageResult] = []
+    patch_bytes = 0
+    begun = started
+    for number in numbers[part]:
+        late = time.perf_counter() - begun > _SECONDS_AT_A_TIME
+        if results and (late or patch_bytes >= _PATCH_BYTES_AT_A_TIME):
+            break
+        page = _row_of_page(row, ref, number, several)
+        try:
+            pixels = source.page(number, reading.background)
+            height, width = pixels.shape[:2]
+            page = replace(page, width=width, height=height, warning=_warning(source))
+            results.append(on_page(pixels, page, options, started))
+        except Exception as error:
+            results.append(PageResult(_failed(page, explained(error))))
+            if isinstance(error, UnreachableFrameError):
+                count = replace(count, rows=part.start + len(results))
+                return PagesResult(results, count, is_end=True)
+        patch_bytes += results[-1].patch_bytes
+        started = time.perf_counter()
+    return PagesResult(results, count)
+
+
+def _warning(source: PageSource) -> str | None:
+    return None if source.warning is None else bounded(source.warning, LONGEST_MESSAGE)
+
+
+def _count(source: PageSource, reading: Reading) -> FileCount:
+    rows = len(reading.numbers(source.format, source.frames))
+    return FileCount(rows, source.frames, source.format)
+
+
+def kernels_of(options: AnalysisOptions) -> list[Variant]:
+    """What images may need: kernels that are compiled before the first one is timed."""
+    needed = [*direct.KERNELS, *RESAMPLING, *kernels_of_method(options.coder, options.fit.tile)]
+    needed.append(kernel_of_distinct(options.fit.tile))
+    if options.patches:
+        needed += kernels_of_patches(options.coder, options.fit.tile)
+    return needed
+
+
+def count_rows(ref: ImageRef, options: AnalysisOptions) -> FileCount | None:
+    """What a file gives, judged without decoding anything; None when it cannot be opened."""
+    try:
+        with page_source(ref.path, options.reading) as loan:
+            return _count(loan.source, options.reading)
+    except ImageError:
+        return None
+
+
+def lost_page(
+    ref: ImageRef,
+    options: AnalysisOptions,
+    row_of_file: int,
+    counted: FileCount | None,
+    error: ImageError,
+) -> PageResult:
+    """The row of a page that took its worker with it.
+
+    Args:
+        ref: the file.
+        options: what the rows depend on.
+        row_of_file: which of its rows it is, from 1.
+        counted: what is known of the file.
+        error: what happened.
+    """
+    row = _blank_row(ref, options)
+    kind, frames = sniff_pages(ref.path), 1
+    if counted is not None:
+        kind, frames = counted.format, counted.frames
+        row = replace(row, format=kind, frames=frames)
+    number = options.reading.number(kind, row_of_file)
+    several = options.reading.gives_several(kind, frames)
+    return PageResult(_failed(_row_of_page(row, ref, number, several), error))
+
+
+def _row_of_page(row: StatsRow, ref: ImageRef, number: int, several: bool) -> StatsRow:
+    name = ref.page_id(number) if several else ref.image_id
+    return replace(row, image_id=name, page=number)
+
+
+def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
+    return StatsRow(
+        image_id=ref.image_id,
+        path=ref.shown_path,
+        file_bytes=_size_of(ref.path),
+        tile=options.fit.tile,
+        fit=options.fit.fit.value,
+        method=options.coder.method.value,
+        metric=options.coder.metric.value,
+        mode=options.coder.mode.value,
+        threshold=options.coder.threshold,
+    )
+
+
+def _size_of(path: str) -> int | None:
+    try:
+        return os.path.getsize(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _failed(row: StatsRow, error: ImageError) -> StatsRow:
+    message = named(row.image_id, error.message)
+    return replace(row, status=ERROR, error_code=error.code.value, error_message=message)
+
+
+def _analyze_page(
+    pixels: NDArray[np.uint8], row: StatsRow, options: AnalysisOptions, started: float
+) -> PageResult:
+    fitted = fit_image(pixels, options.fit, options.reading.max_image_pixels)
+    decoded = time.perf_counter()
+    tile = options.fit.tile
+    keep = select(fitted.raster, tile, options.coder, row.image_id)
+    unique = distinct_tiles(fitted.raster, keep, tile, options.coder)
+    patches = None
+    if options.patches:
+        kept_tiles = KeptTiles(keep, cut(fitted.raster, keep, tile), options.coder)
+        patches = _pack(row.image_id, pixels, fitted, kept_tiles, options)
+    coded = time.perf_counter()
+    grid_h, grid_w = keep.shape
+    tokens, kept = keep.size, int(keep.sum())
+    stats = replace(
+        row,
+        fitted_width=fitted.width,
+        fitted_height=fitted.height,
+        grid_h=grid_h,
+        grid_w=grid_w,
+        tokens=tokens,
+        kept=kept,
+        keep_ratio=kept / tokens,
+        unique=unique,
+        unique_ratio=unique / tokens,
+        decode_ms=(decoded - started) * 1000,
+        code_ms=(coded - decoded) * 1000,
+    )
+    if options.estimate is not None:
+        stats = replace(stats, **_estimated(options.estimate, tokens, kept))
+    return PageResult(stats, patches)
+
+
+def _estimated(model: "NamedModel", tokens: int, kept: int) -> dict[str, Any]:
+    """The columns of what a model spends on an image."""
+    pruned = {f"{name}_kept": value for name, value in asdict(model.costs(kept)).items()}
+    return asdict(model.costs(tokens)) | pruned
+
+
+def _pack(
+    image_id: str,
+    pixels: NDArray[np.uint8],
+    fitted: FittedRaster,
+    kept: KeptTiles,
+    options: AnalysisOptions,
+) -> PatchRow:
+    from ppcli.store.codec import pack  # it brings Arrow along
+
+    digest = ""
+    if options.rebuildable:
+        lossless = options.coder.threshold == 0
+        patch_set = PatchSet(kept.keep, kept.tiles, kept.options)
+        digest = raster_digest(fitted.raster if lossless else patch_set.reconstruct())
+    return pack(
+        image_id,
+        (pixels.shape[1], pixels.shape[0]),
+        (fitted.width, fitted.height),
+        options.fit.fit,
+        kept,
+        digest,
+    )

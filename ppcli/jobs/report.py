@@ -1,0 +1,244 @@
+"""The figures of a report, from a dataset of `analyze`."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image
+
+from ppcli.errors import DamagedError, ImageError, NothingToDoError, UsageError, bounded
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
+from ppcli.models.costs import NamedModel
+from ppcli.models.model_choices import ModelSize
+from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Said, Saving
+from ppcli.show.overlay import overlay
+from ppcli.store.checked import check_statistics
+from ppcli.store.codec import unpack
+from ppcli.store.manifest import Manifest, shard_path
+from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
+from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
+
+_COLUMNS = ["image_id", "format", "tokens", "kept", "keep_ratio", "unique", "unique_ratio"]
+_PARTS = 20
+_GROUPS = 15
+_PICTURES = 12  # of the most redundant images, and of the least
+_LISTED = 1_000  # likewise, in the table
+_MESSAGES = 50  # of a kind of failure
+_THUMBNAIL, _QUALITY = 360, 72
+
+
+def figures_of(
+    dataset: str,
+    models: Sequence[NamedModel] | None,
+    answers: str | None = None,
+    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+) -> Figures:
+    """Read a dataset of `analyze`, and if wanted what `infer` answered about it.
+
+    Args:
+        dataset: a folder that `analyze` wrote.
+        models: whose savings are estimated; None for the published sizes whose tiles these are.
+        answers: a folder that `infer` wrote.
+        most_pixels: the most that a raster may have.
+
+    Raises:
+        UsageError: when there is no such dataset, one of another kind, a model with other tiles,
+            or when the answers are about none of its images.
+        NothingToDoError: when no part of it is finished.
+        DamagedError: when a file of it is unreadable, or a raster not the one that was stored.
+    """
+    manifest = _manifest(dataset, STATS, "analyze")
+    if not manifest.shards:
+        raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
+    models = _fitting(models, manifest)
+    good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
+    keep, unique = (good[name].to_numpy() for name in ("keep_ratio", "unique_ratio"))
+    failures = list(_failures(dataset, manifest))
+    folders = pc.replace_substring_regex(good["image_id"], r"/?[^/]*$", "")
+    folders = pc.if_else(pc.equal(folders, ""), ".", folders)
+    by_folder = good.append_column("folder", folders)
+    listed = _listed(good)
+    ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
+    if answers is not None:
+        ends = _answered(ends, answers, set(good["image_id"].to_pylist()), dataset)
+    pictured = _pictured(ends, dataset, manifest, most_pixels)
+    return Figures(
+        name=dataset,
+        config=_words(manifest),
+        finished=manifest.finished,
+        has_pictures=manifest.has_patches,
+        images=good.num_rows,
+        failed=sum(one.number for one in failures),
+        tokens=_sum(good["tokens"]),
+        kept=_sum(good["kept"]),
+        unique=_sum(good["unique"]),
+        median_keep=float(np.median(keep)) if keep.size else 0.0,
+        median_unique=float(np.median(unique)) if unique.size else 0.0,
+        keep_counts=np.histogram(keep, _PARTS, (0, 1))[0],
+        unique_counts=np.histogram(unique, _PARTS, (0, 1))[0],
+        formats=_groups(good, "format"),
+        folders=_groups(by_folder, "folder"),
+        folders_left=max(0, pc.count_distinct(folders).as_py() - _GROUPS),
+        savings=[_saving(model, good) for model in models] if good.num_rows else [],
+        failures=failures,
+        most=pictured[:_PICTURES],
+        least=pictured[_PICTURES:][::-1],
+        listed=listed,
+    )
+
+
+def _manifest(folder: str, kind: str, command: str) -> Manifest:
+    try:
+        manifest = Manifest.read(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{folder} is no dataset, a folder that {command} wrote") from None
+    if manifest.main_kind != kind:
+        raise UsageError(f"{folder} is a dataset of {manifest.main_kind}, not one of {command}")
+    if kind == STATS:
+        check_statistics(manifest.config, folder)
+    return manifest
+
+
+def _fitting(models: Sequence[NamedModel] | None, manifest: Manifest) -> Sequence[NamedModel]:
+    """The models that would be given these images."""
+    config = manifest.config
+    sizes = (config[name] for name in ("patch_size", "merge_size", "min_pixels", "max_pixels"))
+    fit = FitOptions(Fit(config["fit"]), *sizes)
+    if models is None:
+        published = (NamedModel.of(name) for name in ModelSize)
+        return [one for one in published if one.tile == fit.tile]
+    for one in models:
+        one.check_fit(fit.tile, fit.limits)
+    return models
+
+
+def _words(manifest: Manifest) -> str:
+    config = manifest.config
+    words = f"{config['method']}, τ = {config['threshold']:.4g}"
+    if config["threshold"]:
+        words += f" ({config['metric']}, {config['mode']})"
+    return f"{words}, fit {config['fit']}, pixelprune {manifest.version}"
+
+
+def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> Iterator[pa.Table]:
+    """The rows of a status, a table for each shard."""
+    for number in range(len(manifest.shards)):
+        with open_parquet(shard_path(dataset, STATS, number), STATS) as file:
+            table = file.read(columns=[*columns, "status"])
+        yield table.filter(pc.equal(table["status"], status)).select(columns)
+
+
+def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureKind]:
+    """The kinds of failures, the most frequent first."""
+    found: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for table in _rows(dataset, manifest, ERROR, ["error_code", "error_message"]):
+        for code, message in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            counts[code] = counts.get(code, 0) + 1
+            if counts[code] <= _MESSAGES:
+                found.setdefault(code, []).append(message)
+    for code in sorted(counts, key=lambda code: -counts[code]):
+        yield FailureKind(code, counts[code], found[code])
+
+
+def _groups(table: pa.Table, by: str) -> list[Group]:
+    """Images grouped by a column: the largest groups, the largest first."""
+    counted = [(one["values"], one["counts"]) for one in table[by].value_counts().to_pylist()]
+    names = [name for name, _ in sorted(counted, key=lambda one: (-one[1], one[0]))]
+    return [_group(name, table.filter(pc.equal(table[by], name))) for name in names[:_GROUPS]]
+
+
+def _group(name: str, table: pa.Table) -> Group:
+    keep, unique = (_quartiles(table[column]) for column in ("keep_ratio", "unique_ratio"))
+    return Group(name, table.num_rows, _sum(table["tokens"]), _sum(table["kept"]), keep, unique)
+
+
+def _quartiles(column: pa.ChunkedArray) -> Quartiles:
+    low, middle, high = np.quantile(column.to_numpy(), (0.25, 0.5, 0.75)).tolist()
+    return low, middle, high
+
+
+def _sum(column: pa.ChunkedArray) -> int:
+    return int(pc.sum(column).as_py() or 0)
+
+
+def _saving(model: NamedModel, good: pa.Table) -> Saving:
+    """Summed over the images; the costs of a number of tokens are counted once."""
+    sums: dict[str, list[int]] = {}
+    for side, column in enumerate(("tokens", "kept")):
+        numbers, times = np.unique(good[column].to_numpy(), return_counts=True)
+        for number, count in zip(numbers.tolist(), times.tolist(), strict=True):
+            for name, cost in asdict(model.costs(number)).items():
+                sums.setdefault(name, [0, 0])[side] += count * cost
+    return Saving(model.name, **{name: (full, pruned) for name, (full, pruned) in sums.items()})
+
+
+def _listed(good: pa.Table) -> list[ImageFigures]:
+    """The images of the table, the most redundant first; of very many those at both ends."""
+    order: NDArray[np.int64] = np.argsort(good["keep_ratio"].to_numpy(), kind="stable")
+    if len(order) > 2 * _LISTED:
+        order = np.concatenate([order[:_LISTED], order[-_LISTED:]])
+    columns = [name for name in _COLUMNS if name != "unique"]
+    return [ImageFigures(**row) for row in good.take(order).select(columns).to_pylist()]
+
+
+def _pictured(
+    images: list[ImageFigures], dataset: str, manifest: Manifest, most_pixels: int
+) -> list[ImageFigures]:
+    """With pictures, where there are patch sets.
+
+    Raises:
+        DamagedError: naming the patch set that cannot be rebuilt.
+    """
+    wanted = {one.image_id for one in images}
+    pictures: dict[str, str] = {}
+    if manifest.has_patches:
+        for number in range(len(manifest.shards)):
+            path = shard_path(dataset, PATCHES, number)
+            for row in read_patch_rows(path, wanted):
+                try:
+                    stored = unpack(row, most_pixels)
+                    pixels = overlay(stored.raster(), stored.patch_set.keep)
+                except (DamagedError, ImageError) as error:
+                    raise DamagedError(f"{path}, {bounded(row.image_id)}: {error}") from error
+                pictures[row.image_id] = _data_uri(pixels)
+    return [replace(one, picture=pictures.get(one.image_id, "")) for one in images]
+
+
+def _answered(
+    images: list[ImageFigures], answers: str, known: set[str], dataset: str
+) -> list[ImageFigures]:
+    """With what was asked about them, and answered.
+
+    Raises:
+        UsageError: when no answer is about an image that is known.
+    """
+    manifest = _manifest(answers, ANSWERS, "infer")
+    found: dict[str | None, list[Said]] = {one.image_id: [] for one in images}
+    fits = False
+    for number in range(len(manifest.shards)):
+        for row in read_rows(shard_path(answers, ANSWERS, number), ANSWERS):
+            fits = fits or row.image_id in known
+            if row.image_id in found:
+                said = Said(row.prompt or "", row.answer or "", row.error_message or "")
+                found[row.image_id].append(said)
+    if not fits:
+        raise UsageError(
+            f"no answer in {answers} is about an image of {dataset}; ids must be the same, as they "
+            f"are with pixelprune infer {dataset}"
+        )
+    return [replace(one, answers=found[one.image_id]) for one in images]
+
+
+def _data_uri(raster: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(raster)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,160 @@
+"""The ways an image is fed when they are compared: whole, pruned, and others as small."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppcli.coding.coder_options import CoderOptions, Method
+from ppcli.coding.methods import select
+from ppcli.coding.patchset import KeptTiles, cut
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit
+from ppcli.imaging.page_cache import page_source
+from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.resample import resample
+from ppcli.inputs.refs import ImageRef
+from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
+from ppcli.store.codec import pack
+from ppcli.store.rows import FULL, PatchRow
+
+SCALED = "scaled down"
+_LEVELS = 255
+Raster = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way.
+
+    Attributes:
+        name: of it.
+        coder: how tiles are chosen; None takes all of them.
+        matched: choose the threshold that keeps about as many tiles as pred_2d does.
+        scaled: make the image so much smaller that all its tiles are about as many.
+    """
+
+    name: str
+    coder: CoderOptions | None = None
+    matched: bool = False
+    scaled: bool = False
+
+
+def variants_at(thresholds: Sequence[float], seed: int) -> list[Variant]:
+    """Whole, pruned at each threshold, and the others with as many tokens as at the first."""
+    pruned = [
+        Variant(f"pred_2d τ={threshold:.3g}", CoderOptions(threshold=threshold, seed=seed))
+        for threshold in thresholds
+    ]
+    first = pruned[0].coder
+    assert first is not None
+    return [
+        Variant(FULL),
+        *pruned,
+        Variant("random", replace(first, method=Method.RANDOM)),
+        Variant("conncomp", replace(first, method=Method.CONNCOMP, match_count=True)),
+        Variant("raster", replace(first, method=Method.RASTER), matched=True),
+        Variant(SCALED, first, scaled=True),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedVariants:
+    """One image in all its variants.
+
+    Attributes:
+        images: kept tiles of each.
+        tokens: tiles of the whole image.
+        select_ms: of each.
+    """
+
+    images: list[PatchRow]
+    tokens: int
+    select_ms: list[float]
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return sum(image.nbytes for image in self.images)
+
+
+def load_variant_kernels(fit: FitOptions, wanted: Sequence[Variant]) -> None:
+    """Compile, or load from the disk, what all variants need, before the first one is timed."""
+    load_kernels(AnalysisOptions(CoderOptions(), fit))
+    raster = np.zeros((2 * fit.tile, 2 * fit.tile, 3), np.uint8)
+    for variant in wanted:
+        _kept(variant, raster, raster, fit, "")
+
+
+def prepare_variants(ref: ImageRef, fit: FitOptions, wanted: Sequence[Variant]) -> PreparedVariants:
+    """Decode an image and choose its tiles in each way; done in a worker.
+
+    Args:
+        ref: the image; of several pages the first.
+        fit: of the model.
+        wanted: the variants.
+
+    Raises:
+        ImageError: when it cannot be decoded.
+    """
+    reading = Reading()
+    with page_source(ref.path, reading) as loan:
+        pixels = np.array(loan.source.page(1, reading.background))
+    raster = fit_image(pixels, fit).raster
+    images, times = [], []
+    for variant in wanted:
+        started = time.perf_counter()
+        kept = _kept(variant, pixels, raster, fit, ref.image_id)
+        times.append((time.perf_counter() - started) * 1000)
+        images.append(pack(ref.image_id, (1, 1), (1, 1), Fit.RESIZE, kept, ""))
+    tokens = raster.shape[0] * raster.shape[1] // fit.tile**2
+    return PreparedVariants(images, tokens, times)
+
+
+def _kept(
+    variant: Variant, pixels: Raster, raster: Raster, fit: FitOptions, image_id: str
+) -> KeptTiles:
+    coder = variant.coder
+    if variant.scaled:
+        assert coder is not None
+        kept = int(select(raster, fit.tile, coder, image_id).sum())
+        raster, coder = _scaled(pixels, raster, kept, fit.tile), None
+    if coder is None:
+        keep = np.ones((raster.shape[0] // fit.tile, raster.shape[1] // fit.tile), np.bool_)
+        return KeptTiles(keep, cut(raster, keep, fit.tile), CoderOptions())
+    if variant.matched:
+        coder = _matched(coder, raster, fit.tile, image_id)
+    keep = select(raster, fit.tile, coder, image_id)
+    return KeptTiles(keep, cut(raster, keep, fit.tile), coder)
+
+
+def _scaled(pixels: Raster, raster: Raster, kept: int, tile: int) -> Raster:
+    """The image on the grid of about its shape whose number of tiles is nearest to `kept`."""
+    rows, columns = raster.shape[0] // tile, raster.shape[1] // tile
+    share = (kept / (rows * columns)) ** 0.5
+    grids = [
+        (max(1, int(rows * share) + more), max(1, int(columns * share) + wider))
+        for more in (0, 1)
+        for wider in (0, 1)
+    ]
+    high, wide = min(grids, key=lambda grid: abs(grid[0] * grid[1] - kept))
+    return resample(pixels, wide * tile, high * tile)
+
+
+def _matched(coder: CoderOptions, raster: Raster, tile: int, image_id: str) -> CoderOptions:
+    """With the threshold whose count is nearest to that of pred_2d; the smallest of several."""
+    wanted = int(select(raster, tile, replace(coder, method=Method.PRED_2D), image_id).sum())
+
+    def off(level: int) -> int:
+        at = replace(coder, threshold=level / _LEVELS)
+        return int(select(raster, tile, at, image_id).sum()) - wanted
+
+    low, high = -1, _LEVELS  # too many are kept below, enough are dropped above
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if off(middle) > 0 else (low, middle)
+    nearest = min((level for level in (low, high) if level >= 0), key=lambda one: abs(off(one)))
+    return replace(coder, threshold=nearest / _LEVELS)

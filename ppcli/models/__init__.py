@@ -1,0 +1,1 @@
+"""Vision-language models: from a checkpoint to answers about pruned images."""

@@ -1,0 +1,1 @@
+"""Families of models. Each is one folder."""

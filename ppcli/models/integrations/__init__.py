@@ -1,0 +1,1 @@
+"""Pruned inputs for other libraries."""

@@ -1,0 +1,165 @@
+"""Pruned inputs for people who run a Qwen3-VL themselves: `from ppcli import pruned_inputs`."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppcli.arguments import as_path, as_sentence
+from ppcli.coding.coder_options import CoderOptions, coder_for_models
+from ppcli.coding.methods import check_array, select
+from ppcli.coding.patchset import KeptTiles, cut
+from ppcli.errors import UsageError
+from ppcli.imaging.decode import pillow_limits
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.page_source import open_source
+from ppcli.imaging.presets import Preset
+from ppcli.imaging.reading_options import Reading
+from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+from ppcli.models.families.qwen3_vl.image_processor import image_preset
+from ppcli.models.families.qwen3_vl.positions import token_places
+from ppcli.models.serving.image_patches import image_patches
+from ppcli.models.text.chat_prompts import Prompter, message_of
+
+Image = str | os.PathLike[str] | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrunedInputs:
+    """What a Qwen3-VL takes of a prompt with images when pruned tiles are left out.
+
+    N patches and S tokens are fed. The patches of the images follow one another; those of a tile
+    lie together.
+
+    Attributes:
+        keeps: of each image, bool (grid_h, grid_w), the tiles that are kept.
+        pixel_values: float32 (N, 3·temporal·P·P).
+        image_grid_thw: int64 (images, 3), the patches of the whole images.
+        cu_seqlens: int32 (images + 1), where the patches of each image begin and end.
+        pos_hw: int64 (N, 2), row and column of each patch in its whole image.
+        interp_idx: int64 (N, 4), rows of the learned position embeddings.
+        interp_w: float32 (N, 4), their shares.
+        input_ids: int64 (1, S).
+        position_ids: int64 (3, 1, S), of M-RoPE, as in the whole prompt.
+        visual: bool (1, S), the tokens that stand for tiles.
+        next_position: of the first token of the answer; the others follow.
+    """
+
+    keeps: list[NDArray[np.bool_]]
+    pixel_values: NDArray[np.float32]
+    image_grid_thw: NDArray[np.int64]
+    cu_seqlens: NDArray[np.int32]
+    pos_hw: NDArray[np.int64]
+    interp_idx: NDArray[np.int64]
+    interp_w: NDArray[np.float32]
+    input_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int64]
+    visual: NDArray[np.bool_]
+    next_position: int
+
+
+def pruned_inputs(
+    images: Sequence[Image],
+    prompt: str,
+    model: str | os.PathLike[str],
+    *,
+    system: str | None = None,
+    method: str = "pred_2d",
+    metric: str = "max",
+    threshold: float = 0.0,
+    mode: str = "anchored",
+) -> PrunedInputs:
+    """Prune images for a model, and lay out the prompt that asks about them.
+
+    Args:
+        images: files, of which every page is an image, or RGB uint8 (height, width, 3); one or
+            more.
+        prompt: the text after the images.
+        model: a folder with the settings of a Qwen3-VL: config, tokenizer, chat template and
+            image processor. Its weights are not read.
+        system: a system text before it.
+        method: pred_2d, raster, serpentine or conncomp.
+        metric: exact, max, mae or rmse, in units of full scale.
+        threshold: τ in [0, 1]; at 0 nothing is lost.
+        mode: anchored (bounded error) or sliding (may drift).
+
+    Raises:
+        ModelError: when the folder lacks settings, or they are of a model that is not supported.
+        ImageError: when an image cannot be used.
+        UsageError: for an unknown name, a number out of range, or no images.
+    """
+    images = _listed(images)
+    prompt, folder = as_sentence(prompt, "the prompt"), as_path(model, "the model")
+    system = None if system is None else as_sentence(system, "the system text")
+    config = ModelConfig.read(folder)
+    preset = image_preset(folder, config.vision)
+    options = coder_for_models(method, metric, threshold, mode)
+    kept = [_kept(page, preset, options) for image in images for page in _pages(image)]
+    side = config.vision.positions_per_side
+    patches = [image_patches(one, preset, side) for one in kept]
+    ids = Prompter(folder).ids(message_of(prompt, len(kept), system))
+    tokens = token_places(ids, config.image_token, [one.keep for one in kept])
+    visual = np.zeros(tokens.length, dtype=np.bool_)
+    visual[tokens.visual] = True
+    grids = [(1, *(side * preset.merge_size for side in one.keep.shape)) for one in kept]
+    counts = [len(one.pixel_values) for one in patches]
+    return PrunedInputs(
+        keeps=[one.keep for one in kept],
+        pixel_values=np.concatenate([one.pixel_values for one in patches]),
+        image_grid_thw=np.array(grids, dtype=np.int64),
+        cu_seqlens=np.cumsum([0, *counts], dtype=np.int32),
+        pos_hw=np.concatenate([one.places.pos_hw for one in patches]),
+        interp_idx=np.concatenate([one.places.interp_idx for one in patches]),
+        interp_w=np.concatenate([one.places.interp_w for one in patches]),
+        input_ids=tokens.ids[None],
+        position_ids=tokens.positions[:, None],
+        visual=visual[None],
+        next_position=tokens.next_position,
+    )
+
+
+def _listed(images: Sequence[Image]) -> list[Image]:
+    """The images, each of which is a file or an array.
+
+    Raises:
+        UsageError: naming what is something else.
+    """
+    one = isinstance(images, str | bytes | os.PathLike | np.ndarray | Mapping)
+    listed = [] if one or not isinstance(images, Iterable) else list(images)
+    if not listed:
+        raise UsageError("images is a list of files or arrays, and there must be one at least")
+    for number, image in enumerate(listed):
+        if not isinstance(image, np.ndarray):
+            as_path(image, f"images[{number}]")
+            continue
+        check_array(image, f"images[{number}]")
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise UsageError(
+                f"images[{number}] is to be RGB uint8 (height, width, 3), "
+                f"not {image.dtype} {image.shape}"
+            )
+    return listed
+
+
+def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
+    if isinstance(image, np.ndarray):
+        yield image
+        return
+    reading = Reading()
+    with (
+        pillow_limits(reading.max_image_pixels),
+        closing(open_source(os.fspath(image), reading)) as source,
+    ):
+        for number in reading.numbers(source.format, source.frames):
+            yield source.page(number, reading.background)
+
+
+def _kept(pixels: NDArray[np.uint8], preset: Preset, options: CoderOptions) -> KeptTiles:
+    fit = FitOptions.of_preset(preset)
+    raster = fit_image(pixels, fit).raster
+    keep = select(raster, fit.tile, options)
+    return KeptTiles(keep, cut(raster, keep, fit.tile), options)

@@ -1,0 +1,1 @@
+"""From a checkpoint to ONNX graphs, and the sessions that run them."""

@@ -1,0 +1,1 @@
+"""Chat templates, tokenizers, and the text of answers."""

@@ -1,1 +1,0 @@
-"""The moving parts: inputs through the coder into the store, progress, the summary."""

@@ -1,1 +1,0 @@
-"""Patch sets and prompts to answers: export, positions, sessions, generation."""

@@ -1,0 +1,99 @@
+"""Small batches of files, and what a run makes of them."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.arrivals import Arrivals
+from ppcli.engine.executors.executor import Executor
+from ppcli.engine.executors.processes import ProcessExecutor
+from ppcli.imaging.decode import pillow_limits
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.image_choices import Fit, Frames
+from ppcli.imaging.reading_options import Reading
+from ppcli.inputs.refs import ImageRef
+from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.pages import PageResult
+from ppcli.jobs.pipeline import Pipeline
+from ppcli.store.rows import PatchRow, StatsRow
+from tests.conftest import blocks
+from tests.engine.hostile_decoder import register
+
+PAD = FitOptions(Fit.PAD, 16, 2, 1, 1 << 24)
+FIRST = AnalysisOptions(CoderOptions(), PAD)
+ALL = AnalysisOptions(CoderOptions(), PAD, Reading(Frames.ALL))
+
+
+def encoded(row_format: str, *seeds: int, **options) -> bytes:
+    """An image file; one with several pages or frames for several seeds."""
+    first, *others = [Image.fromarray(blocks(seed=seed)) for seed in seeds]
+    several = {"save_all": True, "append_images": others} if others else {}
+    stream = BytesIO()
+    first.save(stream, row_format, **several, **options)
+    return stream.getvalue()
+
+
+def batch(folder: Path, files: dict[str, bytes]) -> list[ImageRef]:
+    """Write files, and name them in this order."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return [ImageRef(str(folder / name), name) for name in files]
+
+
+def odd_files() -> dict[str, bytes]:
+    """Pages, frames, modes, and files that are broken in several ways."""
+    noise = np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8)
+    stream = BytesIO()
+    Image.fromarray(noise).save(stream, "TIFF")
+    pages = encoded("TIFF", *range(20))
+    frames = encoded("GIF", *range(5))
+    return {
+        "a.png": encoded("PNG", 0),
+        "b-pages.tif": pages,
+        "c-frames.gif": frames,
+        "d-truncated.png": encoded("PNG", 1)[:150],
+        "e-empty.png": b"",
+        "f-frames-truncated.gif": frames[: len(frames) // 2],
+        "g.jpg": encoded("JPEG", 2, quality=80),
+        "h-text.png": b"this is no image",
+        "i-noise.tif": stream.getvalue(),
+        "j-pages-truncated.tif": pages[: len(pages) * 2 // 3],
+        "k-frames.webp": encoded("WEBP", 3, 4, lossless=True),
+        "l.bmp": encoded("BMP", 5),
+        "m-pages.tif": encoded("TIFF", 1, 2),
+    }
+
+
+def workers(number: int = 2, timeout: float = 60.0, memory_limit: int | None = None, **options):
+    """An executor whose workers have the test decoder."""
+    options = {"setup": register} | options
+    return ProcessExecutor(number, timeout, 1 << 28, memory_limit, **options)
+
+
+def run(
+    executor: Executor, refs: Iterable[ImageRef], options: AnalysisOptions = ALL
+) -> list[PageResult]:
+    """All rows of a run."""
+    results: list[PageResult] = []
+    with pillow_limits(options.reading.max_image_pixels), closing(executor):
+        for _, rows in Pipeline(executor, options).run(Arrivals(iter(refs))):
+            results += rows
+    return results
+
+
+def comparable(results: list[PageResult]) -> list[tuple[StatsRow, PatchRow | None]]:
+    """What has to be the same in two runs."""
+    return [
+        (replace(result.row, decode_ms=None, code_ms=None), result.patches) for result in results
+    ]
+
+
+def outcome(results: list[PageResult]) -> list[tuple[str, str]]:
+    """The identity of each row, and what became of it."""
+    return [(one.row.image_id, one.row.error_code or one.row.status) for one in results]

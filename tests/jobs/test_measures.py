@@ -1,0 +1,93 @@
+"""Speed-ups and the ideals beside them, held against sums made by hand."""
+
+import pytest
+
+from ppcli.jobs.bench_measures import (
+    BatchMeasure,
+    BenchResult,
+    Comparison,
+    PageMeasure,
+    Sides,
+    Size,
+    Times,
+    combined,
+)
+from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+from ppcli.models.families.qwen3_vl.operations import decoder_operations, vision_operations
+from ppcli.models.model_choices import ModelSize
+from ppcli.models.onnx.random_weights import config_of
+
+FULL, PRUNED = Times(1.0, 60.0, 30.0, 9.0), Times(2.0, 20.0, 10.0, 9.0)
+SIZES = Sides(Size(100, 120, 10), Size(40, 60, 10))
+
+
+@pytest.fixture
+def config() -> ModelConfig:
+    return config_of(ModelSize.QWEN3_VL_2B, layers=12)
+
+
+def page(answers: tuple[list[int], list[int]]) -> PageMeasure:
+    return PageMeasure("a.png", SIZES, Sides(FULL, PRUNED), Sides(*answers))
+
+
+def test_times_faster() -> None:
+    faster = Comparison(Sides(FULL, PRUNED), Sides(FULL, PRUNED)).faster
+    assert faster == {
+        "vision_ms": 3.0,
+        "prefill_ms": 3.0,
+        "first_token_ms": pytest.approx(91 / 32),
+        "decode_ms": 1.0,
+        "total_ms": pytest.approx(100 / 41),
+    }
+
+
+def test_the_ideal_is_that_of_the_operations(config: ModelConfig) -> None:
+    ideal = Comparison.of(Sides(FULL, PRUNED), [SIZES], config).ideal
+    vision = vision_operations(config.vision, 400) / vision_operations(config.vision, 160)
+    prefill = decoder_operations(config, 120) / decoder_operations(config, 60)
+    decode = decoder_operations(config, 1, past=125) / decoder_operations(config, 1, past=65)
+    assert ideal["vision_ms"] == pytest.approx(vision)
+    assert ideal["prefill_ms"] == pytest.approx(prefill)
+    assert ideal["decode_ms"] == pytest.approx(decode)
+    first = 60 / vision + 30 / prefill
+    assert ideal["first_token_ms"] == pytest.approx(91 / (2 + first))  # pruning is not free
+    assert ideal["total_ms"] == pytest.approx(100 / (2 + first + 9 / decode))
+
+
+def test_sides_alike_are_no_faster(config: ModelConfig) -> None:
+    same = Comparison.of(Sides(FULL, FULL), [Sides(SIZES.full, SIZES.full)], config)
+    assert set(same.faster.values()) == set(same.ideal.values()) == {1.0}
+
+
+def test_layers_that_were_left_out_are_counted_in(config: ModelConfig) -> None:
+    whole = config_of(ModelSize.QWEN3_VL_2B)
+    result = BenchResult(config, whole, pages=[page(([1], [1])), page(([1], [1]))])
+    assert result.extrapolated is not None
+    full = result.extrapolated.times.full
+    ratio = vision_operations(whole.vision, 400) / vision_operations(config.vision, 400)
+    assert 1.7 < ratio < 2  # twice the layers, the same mergers
+    assert full.vision_ms == pytest.approx(2 * 60.0 * ratio)
+    text = decoder_operations(whole, 120) / decoder_operations(config, 120)
+    assert full.prefill_ms == pytest.approx(2 * 30.0 * text)
+    assert full.select_ms == 2.0
+    assert BenchResult(config, None, pages=result.pages).extrapolated is None
+
+
+def test_where_answers_part() -> None:
+    assert page(([1, 2, 3], [1, 2, 3])).same_answer
+    differing = page(([1, 2, 3], [1, 5, 3]))
+    assert (differing.same_answer, differing.same_tokens) == (False, 1)
+    shorter = page(([1, 2], [1, 2, 3]))
+    assert (shorter.same_answer, shorter.same_tokens) == (False, 2)
+    assert page(([1], [1])).keep_ratio == 0.4
+
+
+def test_requests_a_minute() -> None:
+    batch = BatchMeasure(4, 8, Sides(16.0, 4.0), Sides(FULL, PRUNED), [SIZES] * 8, Sides(0, 1))
+    assert batch.a_minute == Sides(30.0, 120.0)
+
+
+def test_combined() -> None:
+    rounds = [Sides(Times(vision_ms=n), Times(decode_ms=2 * n)) for n in (1.0, 5.0, 2.0)]
+    assert combined(rounds) == Sides(Times(vision_ms=8.0), Times(decode_ms=16.0))
+    assert combined(rounds, max).full == Times(vision_ms=5.0)

@@ -1,0 +1,213 @@
+"""The exported graphs against transformers: logits at every step, and all tokens."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppcli.models.families.qwen3_vl.positions import TokenPlaces, patch_places, token_places
+from ppcli.models.model_choices import Device
+from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.export import Export
+from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.serving.image_patches import ImagePatches
+from ppcli.models.serving.runner import Runner
+from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.reference import (
+    IMAGE_TOKEN,
+    Answer,
+    Image,
+    pruned_answer,
+    random_image,
+    stock_answer,
+)
+
+STEPS = 32
+TOLERANCE = 1e-4
+MODELS = {
+    "tied": Tiny(),
+    "untied": Tiny(tied=False, seed=1),
+    "early deepstack": Tiny(deepstack=(0, 1), depth=5, layers=3, seed=2),
+    "as much deepstack as layers": Tiny(deepstack=(1, 2, 3), layers=3, seed=3),
+    "no deepstack": Tiny(deepstack=(), seed=4),
+    "wide heads": Tiny(head_size=128, section=(24, 20, 20), heads=4, kv_heads=1, seed=5),
+    "heads of 80": Tiny(vision_hidden=160, head_size=80, section=(16, 12, 12), seed=6),
+    "biased": Tiny(bias=True, side=48, seed=7),
+}
+ONE, TWO, THREE, NONE = (
+    [1, 9, 50, 60, 3, 5, 4, 70, 2],
+    [1, 50, 3, 5, 4, 61, 3, 5, 4, 80, 2],
+    [1, 3, 5, 4, 3, 5, 4, 3, 5, 4, 99, 2],
+    [1, 40, 41, 42, 2],
+)
+PROMPTS: dict[str, tuple[list[int], list[tuple[int, int]]]] = {
+    "one image": (ONE, [(3, 4)]),
+    "a tile": (ONE, [(1, 1)]),
+    "wide": (ONE, [(1, 9)]),
+    "two images": (TWO, [(4, 2), (3, 3)]),
+    "three images": (THREE, [(2, 2), (1, 3), (5, 1)]),
+    "text only": (NONE, []),
+}
+
+
+@pytest.fixture(scope="module")
+def runner_of(tmp_path_factory: pytest.TempPathFactory):
+    @cache
+    def made(tiny: Tiny) -> Runner:
+        folder = tmp_path_factory.mktemp("model")
+        write_checkpoint(folder / "checkpoint", tiny)
+        return opened(folder / "checkpoint", folder / "model")
+
+    return made
+
+
+def opened(checkpoint: Path, out: Path) -> Runner:
+    Export(str(checkpoint), "float32", "a test").write(str(out))
+    model = ModelDirectory.open(str(out))
+    return Runner(model, open_sessions(model, Place(Device.CPU)))
+
+
+@cache
+def reference(tiny: Tiny):
+    return tiny.model()
+
+
+def laid_out(ids: Sequence[int], images: Sequence[Image]) -> TokenPlaces:
+    return token_places(ids, IMAGE_TOKEN, [one.keep for one in images])
+
+
+def patches(images: Sequence[Image], side: int) -> list[ImagePatches]:
+    return [
+        ImagePatches(one.pixel_values[one.patches_kept], patch_places(one.keep, 2, side))
+        for one in images
+    ]
+
+
+def our_answer(
+    runner: Runner, prompt: TokenPlaces, images: Sequence[ImagePatches], steps: int = STEPS
+) -> Answer:
+    return fed(runner, prompt, *runner.embed(images), steps)
+
+
+def fed(
+    runner: Runner,
+    prompt: TokenPlaces,
+    embeds: np.ndarray,
+    deepstack: np.ndarray,
+    steps: int = STEPS,
+) -> Answer:
+    """Greedy, whatever the tokens are."""
+    runner.reserve(prompt.length + steps)
+    logits = [runner.prefill(prompt, embeds, deepstack)]
+    tokens = [int(logits[0].argmax())]
+    for count in range(steps - 1):
+        position = prompt.next_position + count
+        logits.append(runner.step([tokens[-1]], [position], [prompt.length + count + 1])[0])
+        tokens.append(int(logits[-1].argmax()))
+    return Answer(tokens, logits)
+
+
+def difference(ours: Answer, theirs: Answer) -> float:
+    steps = zip(ours.logits, theirs.logits, strict=True)
+    return max(float(np.abs(a - b).max()) for a, b in steps)
+
+
+def assert_equal(ours: Answer, theirs: Answer) -> None:
+    assert ours.tokens == theirs.tokens
+    assert difference(ours, theirs) < TOLERANCE
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_patch_as_transformers(runner_of, name: str, prompt: str) -> None:
+    tiny, (ids, grids) = MODELS[name], PROMPTS[prompt]
+    images = [random_image(grid, seed) for seed, grid in enumerate(grids)]
+    ours = our_answer(runner_of(tiny), laid_out(ids, images), patches(images, tiny.side))
+    assert_equal(ours, stock_answer(reference(tiny), ids, images, STEPS))
+
+
+@pytest.mark.parametrize("prompt", [name for name in PROMPTS if name != "text only"])
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("keep_ratio", [0.5, 0.0])
+def test_pruned_as_the_oracle(runner_of, name: str, prompt: str, keep_ratio: float) -> None:
+    tiny, (ids, grids) = MODELS[name], PROMPTS[prompt]
+    images = [random_image(grid, seed, keep_ratio) for seed, grid in enumerate(grids)]
+    ours = our_answer(runner_of(tiny), laid_out(ids, images), patches(images, tiny.side))
+    assert_equal(ours, pruned_answer(reference(tiny), ids, images, STEPS))
+
+
+@pytest.mark.parametrize("keep_ratio", [1.0, 0.3])
+def test_a_large_grid(runner_of, keep_ratio: float) -> None:
+    tiny = MODELS["biased"]
+    images = [random_image((32, 18), 1, keep_ratio)]  # 64 × 36 patches
+    ours = our_answer(runner_of(tiny), laid_out(ONE, images), patches(images, tiny.side))
+    assert_equal(ours, pruned_answer(reference(tiny), ONE, images, STEPS))
+    if keep_ratio == 1:
+        assert_equal(ours, stock_answer(reference(tiny), ONE, images, STEPS))
+
+
+def test_a_page_of_4000_tokens_is_prefilled_in_chunks(runner_of) -> None:
+    tiny = MODELS["tied"]
+    images = [random_image((50, 80), 2)]
+    ours = our_answer(runner_of(tiny), laid_out(ONE, images), patches(images, tiny.side), 4)
+    assert_equal(ours, stock_answer(reference(tiny), ONE, images, 4))
+
+
+def test_different_images_give_different_answers(runner_of) -> None:
+    runner, tiny = runner_of(MODELS["tied"]), MODELS["tied"]
+    answers = set()
+    for seed in range(4):
+        images = [random_image((3, 4), seed)]
+        answer = our_answer(runner, laid_out(ONE, images), patches(images, tiny.side))
+        answers.add(tuple(answer.tokens))
+    assert len(answers) == 4
+
+
+class TestWhatWouldShow:
+    """Faults that fluent numbers could hide: each of them must leave the tolerance."""
+
+    tiny = MODELS["tied"]
+    images = (random_image((4, 5), 3, 0.5),)
+
+    def theirs(self) -> Answer:
+        return pruned_answer(reference(self.tiny), ONE, self.images, STEPS)
+
+    def test_the_right_way_agrees(self, runner_of) -> None:
+        prompt, given = laid_out(ONE, self.images), patches(self.images, self.tiny.side)
+        assert_equal(our_answer(runner_of(self.tiny), prompt, given), self.theirs())
+
+    def test_deepstack_left_out(self, runner_of) -> None:
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
+        embeds, deepstack = runner.embed(patches(self.images, self.tiny.side))
+        ours = fed(runner, prompt, embeds, np.zeros_like(deepstack))
+        assert difference(ours, self.theirs()) > 100 * TOLERANCE
+
+    def test_positions_in_sequence(self, runner_of) -> None:
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
+        sequential = np.tile(np.arange(prompt.length), (3, 1))
+        wrong = replace(prompt, positions=sequential, next_position=prompt.length)
+        ours = our_answer(runner, wrong, patches(self.images, self.tiny.side))
+        assert difference(ours, self.theirs()) > 100 * TOLERANCE
+
+    def test_embeddings_of_other_places(self, runner_of) -> None:
+        """As if the kept tiles were an image of their own."""
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
+        (image,) = patches(self.images, self.tiny.side)
+        count = len(image.places.pos_hw)
+        whole = patch_places(np.ones((4, 5), dtype=bool), 2, self.tiny.side)
+        places = replace(
+            image.places,
+            interp_idx=whole.interp_idx[:count],
+            interp_w=whole.interp_w[:count],
+        )
+        ours = our_answer(runner, prompt, [replace(image, places=places)])
+        assert difference(ours, self.theirs()) > 100 * TOLERANCE
+
+    def test_one_place_too_far(self, runner_of) -> None:
+        runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
+        wrong = replace(prompt, next_position=prompt.next_position + 1)
+        ours = our_answer(runner, wrong, patches(self.images, self.tiny.side))
+        assert difference(ours, self.theirs()) > 100 * TOLERANCE

@@ -1,0 +1,115 @@
+"""From files to inputs, against transformers' own processor."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from ppcli import pruned_inputs
+from ppcli.errors import ImageError, ModelError, UsageError
+from tests.conftest import blocks
+from tests.models.checkpoints import TEMPLATE, Tiny, write_checkpoint
+from tests.models.reference import IMAGE_TOKEN
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), Tiny())
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    paths = []
+    for seed, size in enumerate([(130, 100), (64, 200)]):
+        pixels = blocks(*size, block=20, levels=2, seed=seed)
+        pixels[:50] = 255
+        paths.append(tmp_path / f"{seed}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return paths
+
+
+def theirs(checkpoint: Path, images: list[Path], prompt: str) -> dict[str, np.ndarray]:
+    """Every patch, as the processor of the model has it."""
+    processor = Qwen2VLImageProcessorPil(
+        patch_size=16,
+        size={"shortest_edge": 4096, "longest_edge": 16_777_216},
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    made = processor([Image.open(path) for path in images], return_tensors="np")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    )
+    content = [{"type": "image"}] * len(images) + [{"type": "text", "text": prompt}]
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}],
+        chat_template=TEMPLATE,
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    for grid in made["image_grid_thw"]:
+        text = text.replace("<|image_pad|>", "<tile>" * int(grid.prod() // 4), 1)
+    ids = tokenizer(text.replace("<tile>", "<|image_pad|>"))["input_ids"]
+    return dict(made) | {"input_ids": np.array([ids])}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_fed_is_a_part_of_what_transformers_feeds(checkpoint, images, count) -> None:
+    ours = pruned_inputs(images[:count], "What is the total?", checkpoint)
+    whole = theirs(checkpoint, images[:count], "What is the total?")
+    assert np.array_equal(ours.image_grid_thw, whole["image_grid_thw"])
+    tiles = np.concatenate([keep.reshape(-1) for keep in ours.keeps])
+    assert 0 < tiles.sum() < tiles.size
+    assert np.array_equal(ours.pixel_values, whole["pixel_values"][tiles.repeat(4)])
+    fed = np.ones(whole["input_ids"].shape[1], dtype=bool)
+    fed[whole["input_ids"][0] == IMAGE_TOKEN] = tiles
+    assert np.array_equal(ours.input_ids, whole["input_ids"][:, fed])
+    assert np.array_equal(ours.visual, ours.input_ids == IMAGE_TOKEN)
+    assert ours.cu_seqlens.tolist()[-1] == len(ours.pixel_values)
+    model = Tiny().model()
+    full = torch.tensor(whole["input_ids"])
+    positions, delta = model.model.get_rope_index(
+        full,
+        mm_token_type_ids=(full == IMAGE_TOKEN).int(),
+        image_grid_thw=torch.tensor(ours.image_grid_thw),
+    )
+    assert np.array_equal(ours.position_ids, positions.numpy()[:, :, fed])
+    assert ours.next_position == full.shape[1] + int(delta)
+
+
+def test_arrays_are_taken_as_files_are(checkpoint, images) -> None:
+    named = pruned_inputs(images, "?", checkpoint, threshold=0.1)
+    arrays = [np.array(Image.open(path)) for path in images]
+    given = pruned_inputs(arrays, "?", checkpoint, threshold=0.1)
+    assert np.array_equal(named.pixel_values, given.pixel_values)
+    assert np.array_equal(named.position_ids, given.position_ids)
+    coarse = pruned_inputs(images, "?", checkpoint, threshold=1.0)
+    assert len(coarse.pixel_values) == 2 * 4 < len(named.pixel_values)
+
+
+def test_every_page_of_a_file_is_an_image(checkpoint, images, tmp_path) -> None:
+    pages = [Image.open(path) for path in images]
+    pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:])
+    both = pruned_inputs([tmp_path / "two.tif"], "?", checkpoint)
+    assert np.array_equal(both.pixel_values, pruned_inputs(images, "?", checkpoint).pixel_values)
+
+
+def test_what_cannot_be_pruned(checkpoint, images, tmp_path) -> None:
+    for wrong in ([], str(images[0]), np.zeros((64, 64, 3), dtype=np.uint8)):
+        with pytest.raises(UsageError, match="list of files or arrays"):
+            pruned_inputs(wrong, "?", checkpoint)
+    with pytest.raises(UsageError, match=r"not uint8 \(64, 64\)"):
+        pruned_inputs([np.zeros((64, 64), dtype=np.uint8)], "?", checkpoint)
+    with pytest.raises(UsageError, match="random"):
+        pruned_inputs(images, "?", checkpoint, method="random")
+    with pytest.raises(UsageError, match="method"):
+        pruned_inputs(images, "?", checkpoint, method="pred_3d")
+    with pytest.raises(ImageError, match="no such file"):
+        pruned_inputs([tmp_path / "gone.png"], "?", checkpoint)
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        pruned_inputs(images, "?", tmp_path)

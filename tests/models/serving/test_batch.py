@@ -1,0 +1,258 @@
+"""Many requests at once: every answer as if it were alone, whoever else is there."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.patchset import KeptTiles, encode
+from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.models.model_choices import Device
+from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.export import Export
+from ppcli.models.onnx.sessions import Place, Sessions, open_sessions
+from ppcli.models.serving import batch as batches
+from ppcli.models.serving import runner
+from ppcli.models.serving.answering import Ask, Begun, Engine
+from ppcli.models.serving.batch import Batch
+from ppcli.store.rows import AnswerRow
+from tests.conftest import blocks
+from tests.models.answering import answered
+from tests.models.checkpoints import Tiny, write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
+    folder: Path = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder / "checkpoint", Tiny(seed=11))
+    Export(str(folder / "checkpoint"), "float32", "a test").write(str(folder / "model"))
+    return ModelDirectory.open(str(folder / "model"))
+
+
+@pytest.fixture(scope="module")
+def sessions(model: ModelDirectory) -> Sessions:
+    return open_sessions(model, Place(Device.CPU))
+
+
+def image(seed: int, grid: tuple[int, int]) -> KeptTiles:
+    raster = blocks(32 * grid[1], 32 * grid[0], levels=2, seed=seed)
+    return encode(raster, 32, CoderOptions())
+
+
+REQUESTS = [
+    (Ask("What is the total?", max_new_tokens=20), [image(0, (3, 4))]),
+    (Ask("Read line three of the page, please.", max_new_tokens=9), [image(1, (1, 1))]),
+    (Ask("What is the total?", max_new_tokens=31), [image(2, (7, 5))]),
+    (Ask("No image at all", max_new_tokens=14), []),
+    (Ask("What is the total?", max_new_tokens=1), [image(3, (2, 9))]),
+    (Ask("Which?", max_new_tokens=25), [image(4, (4, 4)), image(5, (2, 2))]),
+    (Ask("What is the total?", max_new_tokens=20, temperature=2.0), [image(6, (5, 5))]),
+    (Ask("What is the total?", max_new_tokens=17), [image(7, (6, 1))]),
+    (Ask("東京 🙂", system="You answer briefly.", max_new_tokens=40), [image(8, (3, 3))]),
+    (Ask("Which?", max_new_tokens=30, repetition_penalty=1.4), [image(9, (2, 3))]),
+    (Ask("Which?", max_new_tokens=30, presence_penalty=2.0, stop=("e", "a")), [image(9, (2, 3))]),
+    (Ask("x", max_new_tokens=9, temperature=3.0, top_k=9, min_p=0.01), [image(9, (2, 3))]),
+]
+
+
+def begun(engine: Engine, requests: list) -> list[Begun]:
+    return [
+        engine.begun(AnswerRow(image_id=f"{number}.png"), ask, images)
+        for number, (ask, images) in requests
+    ]
+
+
+def answers(engine: Engine, order: list[int]) -> dict[int, dict[str, Any]]:
+    """Run requests through the batch in an order; rows without times by number."""
+    waiting = list(zip(order, begun(engine, [(n, REQUESTS[n]) for n in order]), strict=True))
+    found: dict[int, dict[str, Any]] = {}
+    most = 0
+    while waiting or engine.batch.active:
+        while waiting and not engine.batch.full and engine.batch.takes(waiting[0][1].job):
+            one = waiting.pop(0)
+            engine.batch.begin(one, one[1].job)
+        most = max(most, engine.batch.active)
+        for (number, request), made in engine.batch.step():
+            row = dataclasses.asdict(engine.finished(request, made))
+            found[number] = {k: v for k, v in row.items() if not k.endswith("_ms")}
+    found[-1] = {"most at once": most}
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(model, sessions) -> dict[int, dict[str, Any]]:
+    found = {}
+    for number in range(len(REQUESTS)):
+        engine = Engine(model, sessions)
+        found |= answers(engine, [number])
+    del found[-1]
+    assert all(row["status"] == "ok" for row in found.values())
+    assert len({row["answer"] for row in found.values()}) > 7
+    assert [n for n, row in found.items() if row["finish_reason"] == "stop"] == [10]
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 7])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_answers_do_not_depend_on_the_batch(model, sessions, alone, size, backwards) -> None:
+    engine = Engine(model, sessions, batch_size=size)
+    order = list(range(len(REQUESTS)))[:: -1 if backwards else 1]
+    found = answers(engine, order)
+    most = found.pop(-1)
+    assert found == alone
+    assert 1 < most["most at once"] <= size or size == 1
+
+
+@settings(max_examples=15)
+@given(order=st.permutations(range(len(REQUESTS))), size=st.integers(2, 5))
+def test_slots_are_reused_in_every_order(model, sessions, alone, order, size) -> None:
+    engine = Engine(model, sessions, batch_size=size)
+    for _ in range(2):  # the second time in slots that have all been used
+        found = answers(engine, list(order))
+        del found[-1]
+        assert found == alone
+
+
+def test_the_same_prompt_over_very_different_images(model, sessions) -> None:
+    asks = [(Ask("What is the total?", max_new_tokens=24), [image(s, (4, 4))]) for s in range(12)]
+    single = [answered(Engine(model, sessions), AnswerRow(image_id="x"), *one) for one in asks]
+    engine = Engine(model, sessions, batch_size=4)
+    found: dict[int, str] = {}
+    waiting = list(enumerate(asks))
+    while waiting or engine.batch.active:
+        while waiting and not engine.batch.full:
+            number, (ask, images) = waiting.pop(0)
+            request = engine.begun(AnswerRow(image_id="x"), ask, images)
+            engine.batch.begin((number, request), request.job)
+        for (number, request), made in engine.batch.step():
+            found[number] = engine.finished(request, made).answer
+    assert [found[number] for number in range(12)] == [row.answer for row in single]
+    assert len(set(found.values())) > 6
+
+
+def test_a_long_prefill_does_not_stall_the_others(model, sessions, monkeypatch) -> None:
+    monkeypatch.setattr(runner, "PREFILL_CHUNK", 16)
+    monkeypatch.setattr(batches, "PREFILL_CHUNK", 16)
+    engine = Engine(model, sessions, batch_size=2)
+    quick = engine.begun(AnswerRow(), Ask("x", max_new_tokens=30), [])
+    noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
+    slow = engine.begun(AnswerRow(), Ask("x"), [encode(noise, 32, CoderOptions())])
+    engine.batch.begin("slow", slow.job)
+    engine.batch.step()
+    engine.batch.begin("quick", quick.job)
+    done: list[str] = []
+    came: list[int] = []
+    for step in itertools.count():
+        done += [key for key, _ in engine.batch.step()]
+        slots = engine.batch._slots
+        came.append(len(slots[1].made.tokens) if slots[1] else -1)
+        if "quick" in done or step > 100:
+            break
+    assert "slow" not in done
+    fed_while_it_decoded = [count for count in came if 0 < count < 30]
+    assert len(fed_while_it_decoded) > 20
+
+
+class Failing:
+    """A runner whose steps fail when more than so many are active."""
+
+    def __init__(self, real: runner.Runner, most: int) -> None:
+        self._real, self._most = real, most
+        self.failed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def step(self, tokens, positions, lengths) -> Any:
+        if len(tokens) > self._most:
+            self.failed += 1
+            raise ImageError(ErrorCode.OUT_OF_MEMORY, "too many")
+        return self._real.step(tokens, positions, lengths)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_step_that_fails_is_tried_with_fewer(model, sessions, alone, most) -> None:
+    engine = Engine(model, sessions, batch_size=7)
+    failing = Failing(engine.batch._runner, most)
+    engine.batch._runner = failing  # type: ignore[assignment]
+    found = answers(engine, list(range(len(REQUESTS))))
+    del found[-1]
+    assert found == alone
+    assert failing.failed > 0
+
+
+def test_a_device_that_fails_for_good_costs_each_request_a_row(model, sessions) -> None:
+    engine = Engine(model, sessions, batch_size=4)
+    engine.batch._runner = Failing(engine.batch._runner, 0)  # type: ignore[assignment]
+    found = answers(engine, [0, 1, 2, 3, 4, 5])
+    codes = {number: row["error_code"] for number, row in found.items() if number >= 0}
+    assert codes == {0: "out_of_memory", 1: "out_of_memory", 2: "out_of_memory"} | {
+        3: "out_of_memory",
+        4: None,  # its one token came with the prefill
+        5: "out_of_memory",
+    }
+
+
+def test_the_largest_batch_is_found_where_free_memory_is_not_known(
+    model, sessions, monkeypatch
+) -> None:
+    engine = Engine(model, sessions, batch_size=64)
+    request = engine.begun(AnswerRow(), Ask("x", max_new_tokens=200), [])
+    right = runner.Runner.reserve
+
+    def reserve(self, length, slots=1):
+        if slots > 21:
+            raise ImageError(ErrorCode.OUT_OF_MEMORY, "no room")
+        right(self, length, slots)
+
+    monkeypatch.setattr(runner.Runner, "free_bytes", None)
+    monkeypatch.setattr(runner.Runner, "reserve", reserve)
+    with pytest.raises(UsageError, match="the largest that fits is 21"):
+        engine.batch.begin(0, request.job)
+
+
+def test_a_batch_that_does_not_fit_names_the_largest_that_does(
+    model, sessions, monkeypatch
+) -> None:
+    engine = Engine(model, sessions, batch_size=64)
+    request = engine.begun(AnswerRow(), Ask("x", max_new_tokens=200), [])
+    token = engine.batch._runner.bytes_of_token
+    room = SimpleNamespace(available=int(256 * token * 5.5 / 0.9))
+    monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: room)
+    with pytest.raises(UsageError, match=r"64 × 256 tokens .* the largest that fits is 5"):
+        engine.batch.begin("x", request.job)
+    chosen = Engine(model, sessions, batch_size=None)
+    chosen.batch.begin("x", request.job)
+    assert len(chosen.batch._slots) == 2  # of half of what is free
+
+
+def test_the_memory_is_told_before_it_is_taken(model, sessions, caplog) -> None:
+    engine = Engine(model, sessions, batch_size=3)
+    request = engine.begun(AnswerRow(), Ask("x", max_new_tokens=200), [])
+    with caplog.at_level("INFO", logger="pixelprune"):
+        engine.batch.begin("x", request.job)
+    assert "keys and values of 3 × 256 tokens take" in caplog.text
+
+
+def test_longer_requests_wait_for_room(model, sessions, alone) -> None:
+    engine = Engine(model, sessions, batch_size=3)
+    short = engine.begun(AnswerRow(), *REQUESTS[1])
+    long = engine.begun(AnswerRow(), Ask("word " * 200, max_new_tokens=300), [])
+    engine.batch.begin("short", short.job)
+    assert not engine.batch.full
+    assert not engine.batch.takes(long.job)
+    while engine.batch.active:
+        engine.batch.step()
+    assert engine.batch.takes(long.job)
+
+
+def test_an_empty_batch_does_nothing(model, sessions) -> None:
+    batch: Batch[str] = Batch(runner.Runner(model, sessions), frozenset(), 2)
+    assert (batch.active, batch.full, batch.step()) == (0, False, [])
