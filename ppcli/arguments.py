@@ -9,7 +9,7 @@ from typing import Any
 from ppcli.errors import UsageError, bounded
 
 
-def told(value: object) -> str:
+def describe_value(value: object) -> str:
     """A value as a message shows it, with its type."""
     try:
         words = repr(value)
@@ -25,11 +25,11 @@ def as_text(value: object, name: str) -> str:
         UsageError: when it is something else.
     """
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {told(value)}; it must be text")
+        raise UsageError(f"{name} is {describe_value(value)}; it must be text")
     return value
 
 
-def as_sentence(value: object, name: str) -> str:
+def as_utf8_text(value: object, name: str) -> str:
     """Text that can be written as UTF-8, which file names need not be.
 
     Raises:
@@ -43,14 +43,14 @@ def as_sentence(value: object, name: str) -> str:
     return text
 
 
-def as_texts(value: object, name: str) -> list[str]:
+def as_text_list(value: object, name: str) -> list[str]:
     """Several texts.
 
     Raises:
         UsageError: when it is one text, or something else.
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise UsageError(f"{name} is {told(value)}; it must be a list of texts")
+        raise UsageError(f"{name} is {describe_value(value)}; it must be a list of texts")
     return [as_text(one, f"one of {name}") for one in value]
 
 
@@ -62,11 +62,11 @@ def as_path(value: object, name: str) -> str:
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
-        raise UsageError(f"{name} is {told(value)}; it must be a path")
+        raise UsageError(f"{name} is {describe_value(value)}; it must be a path")
     return path
 
 
-def as_flag(value: object, name: str) -> bool:
+def as_bool(value: object, name: str) -> bool:
     """True or false.
 
     Raises:
@@ -74,10 +74,10 @@ def as_flag(value: object, name: str) -> bool:
     """
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # of NumPy
         return bool(value)
-    raise UsageError(f"{name} is {told(value)}; it must be True or False")
+    raise UsageError(f"{name} is {describe_value(value)}; it must be True or False")
 
 
-def as_whole(value: Any, name: str, least: int, most: int | None = None) -> int:  # noqa: ANN401
+def as_int(value: Any, name: str, least: int, most: int | None = None) -> int:  # noqa: ANN401
     """A whole number, of Python or NumPy.
 
     Raises:
@@ -90,12 +90,12 @@ def as_whole(value: Any, name: str, least: int, most: int | None = None) -> int:
     if number is None or number < least or (most is not None and number > most):
         upper = "" if most is None else f" and at most {most}"
         raise UsageError(
-            f"{name} is {told(value)}; it must be a whole number, at least {least}{upper}"
+            f"{name} is {describe_value(value)}; it must be a whole number, at least {least}{upper}"
         )
     return number
 
 
-def as_share(value: Any, name: str) -> float:  # noqa: ANN401
+def as_fraction(value: Any, name: str) -> float:  # noqa: ANN401
     """A number between 0 and 1, of Python or NumPy.
 
     Raises:
@@ -104,4 +104,4 @@ def as_share(value: Any, name: str) -> float:  # noqa: ANN401
     number: Any = value
     if not isinstance(value, bool) and isinstance(value, Real) and 0 <= number <= 1:
         return float(number)
-    raise UsageError(f"{name} is {told(value)}; it must be a number between 0 and 1")
+    raise UsageError(f"{name} is {describe_value(value)}; it must be a number between 0 and 1")

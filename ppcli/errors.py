@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from enum import IntEnum, StrEnum
 
 _AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
-LONGEST_MESSAGE = 1_000
+MAX_MESSAGE_LENGTH = 1_000
 _LONGEST_SUBJECT = 400
 _JOINERS = "\u200c\u200d"  # of words in Persian, of faces in emoji
 _SIGNS = re.compile(r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     NOTHING_TO_DO = 4
     OUTPUT = 5
     DAMAGED = 6
-    MISSING_PART = 7
+    MISSING_DEPENDENCY = 7
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -114,7 +114,7 @@ class PixelpruneError(Exception):
     exit_code = ExitCode.UNEXPECTED
 
     def __init__(self, message: str) -> None:
-        super().__init__(bounded(message, LONGEST_MESSAGE))
+        super().__init__(bounded(message, MAX_MESSAGE_LENGTH))
 
 
 class UsageError(PixelpruneError, ValueError):
@@ -129,10 +129,10 @@ class ModelError(PixelpruneError):
     exit_code = ExitCode.USAGE
 
 
-class MissingPartError(PixelpruneError):
+class MissingDependencyError(PixelpruneError):
     """Something that is asked for is not installed; the message says how to install it."""
 
-    exit_code = ExitCode.MISSING_PART
+    exit_code = ExitCode.MISSING_DEPENDENCY
 
 
 class NothingToDoError(PixelpruneError):
@@ -175,13 +175,13 @@ class ImageError(PixelpruneError):
         return type(self), (self.code, self.message)
 
 
-def named(name: str, message: str) -> str:
+def with_subject(name: str, message: str) -> str:
     """A message that begins with the name of what it is about, as rows of errors have it."""
     begin = f"{bounded(name, _LONGEST_SUBJECT)}: "
-    return begin + bounded(message.removeprefix(begin), LONGEST_MESSAGE)
+    return begin + bounded(message.removeprefix(begin), MAX_MESSAGE_LENGTH)
 
 
-def explained(error: Exception) -> ImageError:
+def as_image_error(error: Exception) -> ImageError:
     """Whatever went wrong with one input, as its error."""
     if isinstance(error, ImageError):
         return error
@@ -198,7 +198,7 @@ def internal_error(error: BaseException) -> ImageError:
     )
 
 
-def is_at_a_limit(error: BaseException) -> bool:
+def is_resource_limit(error: BaseException) -> bool:
     """Whether the system has no more files, memory, processes or threads for this program."""
     no_thread = isinstance(error, RuntimeError) and "start new thread" in str(error)
     return no_thread or getattr(error, "errno", None) in _AT_A_LIMIT
@@ -210,6 +210,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f". Did you mean '{near[0]}'?" if near else ""
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """A number of things whose plural ends in s: `1 image`, `1,200 images`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

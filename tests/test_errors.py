@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppcli.errors import (
-    LONGEST_MESSAGE,
+    MAX_MESSAGE_LENGTH,
     DamagedError,
     ErrorCode,
     ImageError,
@@ -20,8 +20,8 @@ from ppcli.errors import (
     UsageError,
     bounded,
     internal_error,
-    named,
     printable,
+    with_subject,
 )
 from tests.command import pixelprune
 
@@ -72,22 +72,22 @@ def test_both_ends_are_left_and_the_rest_is_counted(text: str) -> None:
 
 @pytest.mark.parametrize("error", [UsageError, ModelError, OutputError, DamagedError])
 def test_errors_are_bounded(error) -> None:
-    assert len(str(error(f"{MEGABYTE}: no such file"))) <= LONGEST_MESSAGE
+    assert len(str(error(f"{MEGABYTE}: no such file"))) <= MAX_MESSAGE_LENGTH
     assert str(error(f"{MEGABYTE}: no such file")).endswith("no such file")
 
 
 def test_errors_of_images_are_bounded() -> None:
     error = ImageError(ErrorCode.CORRUPT, f"it says {MEGABYTE}\u202e")
-    assert len(error.message) <= LONGEST_MESSAGE
+    assert len(error.message) <= MAX_MESSAGE_LENGTH
     assert error.message == str(error) == pickle.loads(pickle.dumps(error)).message
     assert len(internal_error(ValueError(MEGABYTE)).message) <= 400
 
 
 def test_a_message_is_named_once() -> None:
-    once = named("a\n.png", "it is cut off")
+    once = with_subject("a\n.png", "it is cut off")
     assert once == "a\\n.png: it is cut off"
-    assert named("a\n.png", once) == once
-    assert len(named(MEGABYTE, named(MEGABYTE, MEGABYTE))) <= LONGEST_MESSAGE + 402
+    assert with_subject("a\n.png", once) == once
+    assert len(with_subject(MEGABYTE, with_subject(MEGABYTE, MEGABYTE))) <= MAX_MESSAGE_LENGTH + 402
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import ParamSpec
 
 import typer
 
-from ppcli.errors import ExitCode, PixelpruneError, is_at_a_limit
+from ppcli.errors import ExitCode, PixelpruneError, is_resource_limit
 
 _Options = ParamSpec("_Options")
 
@@ -60,7 +60,7 @@ def _say(code: ExitCode, message: str, trace: str | None = None) -> ExitCode:
 
 
 def _say_unexpected(error: Exception) -> ExitCode:
-    if is_at_a_limit(error):
+    if is_resource_limit(error):
         reason = f"the system gives this program no more ({error}); a limit of `ulimit -a` is met"
         return _say(ExitCode.UNEXPECTED, reason)
     message = "this is a fault in pixelprune; please report it, with this trace"

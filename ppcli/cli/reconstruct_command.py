@@ -12,7 +12,7 @@ from ppcli.cli.options import (
     Verbose,
     logger,
 )
-from ppcli.errors import ExitCode, NothingToDoError, counted, named
+from ppcli.errors import ExitCode, NothingToDoError, pluralize, with_subject
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 
 
@@ -53,9 +53,9 @@ def reconstruct(
                 logger.debug("%s", rebuilt.path)
                 continue
             failed += 1
-            logger.warning("%s", named(rebuilt.image_id, rebuilt.error))
+            logger.warning("%s", with_subject(rebuilt.image_id, rebuilt.error))
     if not written + failed:
         raise NothingToDoError(f"{dataset} holds no patch sets")
-    images = counted(written, "image")
+    images = pluralize(written, "image")
     terminal.say(f"{images} written to {to}" + (f", {failed:,} failed" if failed else ""))
     return ExitCode.INPUTS_FAILED if failed else ExitCode.OK

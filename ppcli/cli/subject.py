@@ -36,7 +36,7 @@ def of_directory(folder: str | None, device: Device, device_id: int) -> Subject:
     """What `export` wrote; None is the small model.
 
     Raises:
-        ModelError, MissingPartError: when it cannot be used, or not there.
+        ModelError, MissingDependencyError: when it cannot be used, or not there.
     """
     model = open_model(folder)
     place = choose_place(model.folder, model.manifest.dtype, device, device_id)
@@ -56,7 +56,7 @@ def of_random_weights(
     """One of a true shape; without a type it gets that which suits the device.
 
     Raises:
-        ModelError, MissingPartError: when it would not run there.
+        ModelError, MissingDependencyError: when it would not run there.
     """
     kind = dtype or (Dtype.FLOAT32 if device is Device.CPU else Dtype.BFLOAT16)
     problem = cuda_problem(device_id) if dtype is None and device is Device.AUTO else None

@@ -12,7 +12,7 @@ from ppcli.cli.options import (
     Verbose,
     logger,
 )
-from ppcli.errors import ExitCode, counted
+from ppcli.errors import ExitCode, pluralize
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 
 
@@ -42,18 +42,18 @@ def verify(
         changed = changed_files(path)
         for sentence in changed:
             logger.error("%s", sentence)
-        terminal.say(f"a model directory: {counted(len(changed), 'fault')}")
+        terminal.say(f"a model directory: {pluralize(len(changed), 'fault')}")
         return ExitCode.DAMAGED if changed else ExitCode.OK
     report = run_verify(path, data, max_image_pixels)
     for sentence in report.damage:
         logger.error("%s", sentence)
-    rasters = f", {counted(report.rasters, 'raster')} rebuilt" if data else ""
+    rasters = f", {pluralize(report.rasters, 'raster')} rebuilt" if data else ""
     state = "" if report.finished else "; its run has not come to its end"
     if report.leftovers:
         state += f"; {report.leftovers:,} unfinished files, which resuming removes"
     terminal.say(
-        f"{counted(report.files, 'file')}, {counted(report.rows, 'row')}, "
-        f"{counted(report.patch_sets, 'patch set')}{rasters}: "
-        f"{counted(len(report.damage), 'fault')}{state}"
+        f"{pluralize(report.files, 'file')}, {pluralize(report.rows, 'row')}, "
+        f"{pluralize(report.patch_sets, 'patch set')}{rasters}: "
+        f"{pluralize(len(report.damage), 'fault')}{state}"
     )
     return ExitCode.DAMAGED if report.damage else ExitCode.OK

@@ -34,8 +34,15 @@ from ppcli.cli.options import (
     WorkersOption,
     logger,
 )
-from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, choice, parse_threshold
-from ppcli.errors import ExitCode, StoppedError, UsageError, counted
+from ppcli.coding.coder_options import (
+    CoderOptions,
+    Method,
+    Metric,
+    Mode,
+    parse_choice,
+    parse_threshold,
+)
+from ppcli.errors import ExitCode, StoppedError, UsageError, pluralize
 from ppcli.imaging.image_choices import (
     DEFAULT_DPI,
     DEFAULT_MAX_IMAGE_PIXELS,
@@ -186,7 +193,7 @@ def _check_for_dataset(context: typer.Context, dataset: str) -> None:
 def _methods(compare: str, method: Method) -> list[Method]:
     if method is not Method.PRED_2D:
         raise UsageError("--compare names the methods, so --method cannot be said beside it")
-    methods = [choice(Method, "method", name.strip()) for name in compare.split(",")]
+    methods = [parse_choice(Method, "method", name.strip()) for name in compare.split(",")]
     if len(set(methods)) < len(methods):
         raise UsageError(f"--compare is {compare!r}, which names a method twice")
     return methods
@@ -207,6 +214,6 @@ def _told(terminal: "Terminal", target: "PictureTarget", seen: "Iterable[Seen]")
         failed += 1
         fields = {"image_id": one.image_id, "error_code": one.error_code}
         logger.warning("%s: %s", one.error_code, one.error_message, extra={"fields": fields})
-    pictures = counted(drawn, "picture")
+    pictures = pluralize(drawn, "picture")
     terminal.say(f"{pictures} written to {where}" + (f", {failed:,} failed" if failed else ""))
     return ExitCode.INPUTS_FAILED if failed else ExitCode.OK

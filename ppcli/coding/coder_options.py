@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
 
-from ppcli.arguments import as_flag, as_share, as_whole, told
+from ppcli.arguments import as_bool, as_fraction, as_int, describe_value
 from ppcli.errors import UsageError, bounded, did_you_mean
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -66,13 +66,13 @@ class CoderOptions:
 
     def __post_init__(self) -> None:
         plain = {
-            "method": choice(Method, "method", self.method),
-            "metric": choice(Metric, "metric", self.metric),
-            "mode": choice(Mode, "mode", self.mode),
-            "threshold": as_share(self.threshold, "the threshold"),
-            "skip_ratio": as_share(self.skip_ratio, "the skip ratio"),
-            "match_count": as_flag(self.match_count, "match count"),
-            "seed": as_whole(self.seed, "the seed", 0),
+            "method": parse_choice(Method, "method", self.method),
+            "metric": parse_choice(Metric, "metric", self.metric),
+            "mode": parse_choice(Mode, "mode", self.mode),
+            "threshold": as_fraction(self.threshold, "the threshold"),
+            "skip_ratio": as_fraction(self.skip_ratio, "the skip ratio"),
+            "match_count": as_bool(self.match_count, "match count"),
+            "seed": as_int(self.seed, "the seed", 0),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -92,7 +92,7 @@ class CoderOptions:
         return self.method in (Method.RASTER, Method.SERPENTINE)
 
     @property
-    def without_effect(self) -> tuple[str, ...]:
+    def unused_options(self) -> tuple[str, ...]:
         """The names of those attributes that the chosen method does not look at."""
         names: tuple[str, ...] = ()
         if self.method is not Method.CONNCOMP:
@@ -105,7 +105,7 @@ class CoderOptions:
         return f"{self.method} ({self.mode}, {self.metric}, threshold {self.threshold:g})"
 
 
-def choice(kind: type[_Choice], name: str, value: str) -> _Choice:
+def parse_choice(kind: type[_Choice], name: str, value: str) -> _Choice:
     """The member of `kind` that `value` spells.
 
     Raises:
@@ -114,7 +114,10 @@ def choice(kind: type[_Choice], name: str, value: str) -> _Choice:
     try:
         return kind(value)
     except ValueError:
-        known, shown = ", ".join(kind), repr(value) if isinstance(value, str) else told(value)
+        known, shown = (
+            ", ".join(kind),
+            repr(value) if isinstance(value, str) else describe_value(value),
+        )
         near = did_you_mean(bounded(str(value)), kind)
         raise UsageError(f"there is no {name} {shown}; known: {known}{near}") from None
 
@@ -126,9 +129,9 @@ def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> C
         UsageError: for an unknown name, a number out of range, or method random.
     """
     options = CoderOptions(
-        choice(Method, "method", method),
-        choice(Metric, "metric", metric),
-        choice(Mode, "mode", mode),
+        parse_choice(Method, "method", method),
+        parse_choice(Metric, "metric", metric),
+        parse_choice(Mode, "mode", mode),
         threshold,
     )
     if options.method is Method.RANDOM:

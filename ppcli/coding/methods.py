@@ -4,7 +4,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ppcli.arguments import as_text, as_whole, told
+from ppcli.arguments import as_int, as_text, describe_value
 from ppcli.coding import kernels
 from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, distance_bound
 from ppcli.errors import UsageError
@@ -28,7 +28,7 @@ def check_array(array: object, what: str) -> None:
         UsageError: when it is one of these.
     """
     if not isinstance(array, np.ndarray):
-        raise UsageError(f"{what} is a NumPy array, and this is {told(array)}")
+        raise UsageError(f"{what} is a NumPy array, and this is {describe_value(array)}")
     if isinstance(array, np.ma.MaskedArray):
         raise UsageError(f"{what} is a masked array, whose mask would be lost; fill it first")
 
@@ -39,7 +39,7 @@ def check_raster(raster: Raster, tile: int) -> tuple[Raster, int]:
     Raises:
         UsageError: unless it is uint8 (grid_h·tile, grid_w·tile, 3) with at least one tile.
     """
-    tile = as_whole(tile, "the tile", 1)
+    tile = as_int(tile, "the tile", 1)
     check_array(raster, "a raster")
     if raster.dtype != np.uint8 or raster.ndim != 3 or raster.shape[2] != 3:
         raise UsageError(

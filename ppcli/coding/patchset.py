@@ -6,7 +6,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ppcli.arguments import told
+from ppcli.arguments import describe_value
 from ppcli.coding import kernels
 from ppcli.coding.coder_options import CoderOptions, Method, distance_bound, require_decodable
 from ppcli.coding.methods import KERNEL_METRIC, check_array, check_raster, select
@@ -124,7 +124,7 @@ def _serpentine_sources(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def _check_options(options: object) -> None:
     if not isinstance(options, CoderOptions):
-        raise UsageError(f"the options are {told(options)}; they must be CoderOptions")
+        raise UsageError(f"the options are {describe_value(options)}; they must be CoderOptions")
 
 
 def cut(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, choice
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, parse_choice
 from ppcli.coding.methods import select
 from ppcli.coding.patchset import PatchSet, encode
 
@@ -42,9 +42,9 @@ def keep_mask(
         UsageError: for an unknown name, a number out of range or a raster of another shape.
     """
     options = CoderOptions(
-        choice(Method, "method", method),
-        choice(Metric, "metric", metric),
-        choice(Mode, "mode", mode),
+        parse_choice(Method, "method", method),
+        parse_choice(Metric, "metric", metric),
+        parse_choice(Mode, "mode", mode),
         threshold,
         skip_ratio,
         match_count,
@@ -80,9 +80,9 @@ def prune(
         UsageError: as `keep_mask`, and for a method whose patch sets cannot be decoded.
     """
     options = CoderOptions(
-        choice(Method, "method", method),
-        choice(Metric, "metric", metric),
-        choice(Mode, "mode", mode),
+        parse_choice(Method, "method", method),
+        parse_choice(Metric, "metric", metric),
+        parse_choice(Mode, "mode", mode),
         threshold,
     )
     return encode(raster, tile, options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
-from ppcli.errors import ExitCode, NothingToDoError, StoppedError, counted
+from ppcli.errors import ExitCode, NothingToDoError, StoppedError, pluralize
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
 from ppcli.store.outputs import RowSink, RowTaker
@@ -133,7 +133,7 @@ class Run:
         try:
             with Arrivals(iter(inputs), self._end_if_stopped) as arrivals:
                 if not arrivals.ahead(1):
-                    others = f"; {counted(inputs.skipped, 'other file')} passed over"
+                    others = f"; {pluralize(inputs.skipped, 'other file')} passed over"
                     raise NothingToDoError(
                         f"there is no {self.work.item} among the inputs"
                         f"{others if inputs.skipped else ''}"
@@ -188,13 +188,13 @@ class Run:
         failed = self.summary.failed_now
         if self.limits.max_failures is not None and failed >= self.limits.max_failures:
             option = "--max-failures" if self.limits.max_failures > 1 else "--fail-fast"
-            number = "the first failure" if failed == 1 else counted(failed, "failure")
+            number = "the first failure" if failed == 1 else pluralize(failed, "failure")
             raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
 
     def _end_if_stopped(self) -> None:
         if self.stop.exit_code is not None:
             word = "interrupted" if self.stop.exit_code is ExitCode.INTERRUPTED else "terminated"
-            done = counted(self.summary.files, "input")
+            done = pluralize(self.summary.files, "input")
             raise StoppedError(self.stop.exit_code, f"{word} after {done}")
 
     def _take_over(self, shard: "EarlierShard") -> None:

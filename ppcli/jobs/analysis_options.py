@@ -50,7 +50,7 @@ class AnalysisOptions:
         coder = nested.pop("coder")
         del nested["rebuildable"]
         nested["estimate"] = self.estimate.identity if self.estimate is not None else None
-        for name in self.coder.without_effect:
+        for name in self.coder.unused_options:
             del coder[name]
         reading = nested.pop("reading")
         pages = self.reading.pages

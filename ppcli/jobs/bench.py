@@ -121,7 +121,7 @@ def bench_model(
         on_run: told how many of how many runs are done.
 
     Raises:
-        ModelError, MissingPartError: when the model cannot be loaded there.
+        ModelError, MissingDependencyError: when the model cannot be loaded there.
     """
     result = BenchResult(model.config, whole_config if whole_config != model.config else None)
     sizes = sorted(options.batch_sizes or _BATCH_SIZES[place.device])

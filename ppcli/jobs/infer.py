@@ -11,7 +11,7 @@ from ppcli.coding.patchset import KeptTiles
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import InferSummary
-from ppcli.errors import DamagedError, ErrorCode, ImageError, explained, named
+from ppcli.errors import DamagedError, ErrorCode, ImageError, as_image_error, with_subject
 from ppcli.inputs.refs import Input
 from ppcli.jobs.prepare import Prepared, Source
 from ppcli.models.serving.answering import Begun, Engine, failed
@@ -118,7 +118,7 @@ def _named(row: AnswerRow) -> AnswerRow:
     if row.status != ERROR:
         return row
     name = row.custom_id or row.image_id or ""
-    return replace(row, error_message=named(name, row.error_message or ""))
+    return replace(row, error_message=with_subject(name, row.error_message or ""))
 
 
 class _Flow:
@@ -195,7 +195,7 @@ class _Flow:
         try:
             entry.begun = self._begun(prepared)
         except Exception as error:  # one request never stops the others
-            entry.row = failed(prepared.row, explained(error))
+            entry.row = failed(prepared.row, as_image_error(error))
         if entry.begun is None:
             entry.row = entry.row or prepared.row
         else:

@@ -18,7 +18,14 @@ from ppcli.coding.patchset import (
     kernels_of_patches,
     raster_digest,
 )
-from ppcli.errors import LONGEST_MESSAGE, ErrorCode, ImageError, bounded, explained, named
+from ppcli.errors import (
+    MAX_MESSAGE_LENGTH,
+    ErrorCode,
+    ImageError,
+    as_image_error,
+    bounded,
+    with_subject,
+)
 from ppcli.imaging import direct
 from ppcli.imaging.decode import UnreachableFrameError
 from ppcli.imaging.fit import FittedRaster, fit_image
@@ -125,7 +132,7 @@ def analyze_pages(
     except Exception as error:
         if first > 1:  # it has gone since its first page
             row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
-        return PagesResult([PageResult(_failed(row, explained(error)))], count=None)
+        return PagesResult([PageResult(_failed(row, as_image_error(error)))], count=None)
 
 
 def _pages_of(
@@ -155,7 +162,7 @@ def _pages_of(
             page = replace(page, width=width, height=height, warning=_warning(source))
             results.append(on_page(pixels, page, options, started))
         except Exception as error:
-            results.append(PageResult(_failed(page, explained(error))))
+            results.append(PageResult(_failed(page, as_image_error(error))))
             if isinstance(error, UnreachableFrameError):
                 count = replace(count, rows=part.start + len(results))
                 return PagesResult(results, count, is_end=True)
@@ -165,7 +172,7 @@ def _pages_of(
 
 
 def _warning(source: PageSource) -> str | None:
-    return None if source.warning is None else bounded(source.warning, LONGEST_MESSAGE)
+    return None if source.warning is None else bounded(source.warning, MAX_MESSAGE_LENGTH)
 
 
 def _count(source: PageSource, reading: Reading) -> FileCount:
@@ -244,7 +251,7 @@ def _size_of(path: str) -> int | None:
 
 
 def _failed(row: StatsRow, error: ImageError) -> StatsRow:
-    message = named(row.image_id, error.message)
+    message = with_subject(row.image_id, error.message)
     return replace(row, status=ERROR, error_code=error.code.value, error_message=message)
 
 

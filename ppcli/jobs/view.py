@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.stopping import Stop
-from ppcli.errors import DamagedError, ErrorCode, ImageError, NothingToDoError, UsageError, named
+from ppcli.errors import (
+    DamagedError,
+    ErrorCode,
+    ImageError,
+    NothingToDoError,
+    UsageError,
+    with_subject,
+)
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.listing import Listing
@@ -251,4 +258,4 @@ def view_dataset(
 
 
 def _unseen(image_id: str, code: ErrorCode, message: str) -> Seen:
-    return Seen(image_id, "", code.value, named(image_id, message))
+    return Seen(image_id, "", code.value, with_subject(image_id, message))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.errors import MissingPartError
+from ppcli.errors import MissingDependencyError
 from ppcli.show.figures import Figures, Group
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ _STYLE: Any = {
 
 
 def check_charts() -> None:
-    """Raises MissingPartError unless charts can be drawn."""
+    """Raises MissingDependencyError unless charts can be drawn."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise MissingPartError(
+        raise MissingDependencyError(
             f'a report needs pip install "pixelprune[report]": {error}'
         ) from error
 

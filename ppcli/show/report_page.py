@@ -17,7 +17,7 @@ def report_page(figures: Figures) -> str:
     """The whole page: charts, tables and pictures in it, nothing to load.
 
     Raises:
-        MissingPartError: when matplotlib is not installed.
+        MissingDependencyError: when matplotlib is not installed.
     """
     check_charts()
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

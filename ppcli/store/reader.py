@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ppcli.arguments import as_path, as_texts, as_whole
+from ppcli.arguments import as_int, as_path, as_text_list
 from ppcli.errors import DamagedError, ImageError, UsageError, bounded
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import escape_name
@@ -227,8 +227,8 @@ def read_patch_sets(
         ImageError: `too_large`.
     """
     path = as_path(path, "path")
-    image_ids = None if image_ids is None else as_texts(image_ids, "image_ids")
-    as_whole(max_image_pixels, "max_image_pixels", 1)
+    image_ids = None if image_ids is None else as_text_list(image_ids, "image_ids")
+    as_int(max_image_pixels, "max_image_pixels", 1)
     return _patch_sets(path, image_ids, max_image_pixels)
 
 

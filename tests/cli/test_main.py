@@ -76,7 +76,7 @@ def test_exit_codes_are_the_contract() -> None:
         "NOTHING_TO_DO": 4,
         "OUTPUT": 5,
         "DAMAGED": 6,
-        "MISSING_PART": 7,
+        "MISSING_DEPENDENCY": 7,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }

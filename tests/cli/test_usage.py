@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import ppcli
-from ppcli.errors import ExitCode, counted
+from ppcli.errors import ExitCode, pluralize
 from tests.command import pixelprune
 from tests.processes import surroundings
 
@@ -72,7 +72,7 @@ def test_the_short_option_of_the_version() -> None:
 
 
 def test_one_thing_is_no_plural() -> None:
-    said = [counted(number, "image") for number in (0, 1, 2, 1200)]
+    said = [pluralize(number, "image") for number in (0, 1, 2, 1200)]
     assert said == ["0 images", "1 image", "2 images", "1,200 images"]
 
 

@@ -13,8 +13,8 @@ from ppcli.coding.coder_options import (
     Method,
     Metric,
     Mode,
-    choice,
     distance_bound,
+    parse_choice,
     parse_threshold,
 )
 from ppcli.errors import ExitCode, PixelpruneError, UsageError
@@ -162,10 +162,10 @@ def test_the_label_names_the_configuration():
 @pytest.mark.parametrize("kind", [Method, Metric, Mode])
 def test_a_choice_is_one_of_the_known_names(kind):
     for member in kind:
-        assert choice(kind, "thing", str(member)) is member
+        assert parse_choice(kind, "thing", str(member)) is member
     for name in ("", "PRED_2D", "max ", "no_such"):
         with pytest.raises(UsageError, match="thing") as caught:
-            choice(kind, "thing", name)
+            parse_choice(kind, "thing", name)
         assert all(member in str(caught.value) for member in kind)
         assert caught.value.exit_code is ExitCode.USAGE
 
@@ -188,5 +188,5 @@ def test_the_options_load_without_the_heavy_packages():
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    assert heavy("options") == ""
+    assert heavy("coder_options") == ""
     assert heavy("kernels") == "numpy"

@@ -25,7 +25,7 @@ from ppcli.errors import (
     PixelpruneError,
     StoppedError,
     internal_error,
-    is_at_a_limit,
+    is_resource_limit,
 )
 
 logger = logging.getLogger("pixelprune")
@@ -138,7 +138,7 @@ class ProcessExecutor:
             except (OSError, RuntimeError, ImportError, BrokenProcessPool) as error:
                 # semaphores, pipes, threads, processes: any may be at its limit
                 self.close()
-                if self.workers == 1 or not is_at_a_limit(error.__cause__ or error):
+                if self.workers == 1 or not is_resource_limit(error.__cause__ or error):
                     raise self._cannot_start(_reason(error)) from error
                 self._use_fewer_workers(self.workers // 2, _reason(error))
 

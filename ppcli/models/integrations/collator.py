@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.arguments import as_flag, as_whole, told
+from ppcli.arguments import as_bool, as_int, describe_value
 from ppcli.coding.coder_options import coder_for_models
 from ppcli.coding.methods import select
 from ppcli.errors import UsageError, bounded
@@ -85,12 +85,12 @@ class PrunedCollator:
             mode: anchored (bounded error) or sliding (may drift).
 
         Raises:
-            MissingPartError: without transformers, or with one that takes no places of patches.
+            MissingDependencyError: transformers is missing, or too old to take patch positions.
             UsageError: for an unknown name, a number out of range, another kind of model, or a
                 processor that cuts other patches than the model takes.
         """
         coder = coder_for_models(method, metric, threshold, mode)
-        self._coder = coder if as_flag(prune, "prune") else None
+        self._coder = coder if as_bool(prune, "prune") else None
         check_transformers()
         kind = getattr(config, "model_type", None)
         if kind != _MODEL:
@@ -123,7 +123,9 @@ class PrunedCollator:
         import torch
 
         if isinstance(examples, Mapping | str) or not isinstance(examples, Iterable):
-            raise UsageError(f"a batch is a list of examples, and this is {told(examples)}")
+            raise UsageError(
+                f"a batch is a list of examples, and this is {describe_value(examples)}"
+            )
         pruned = [self._pruned(one) for one in examples]
         if not pruned:
             raise UsageError("a batch holds one example at least")
@@ -172,7 +174,9 @@ class PrunedCollator:
     def _pruned(self, example: Mapping[str, Any]) -> _Pruned:
         """One example without its pruned patches."""
         if not isinstance(example, Mapping):
-            raise UsageError(f"an example is what a processor gives, and this is {told(example)}")
+            raise UsageError(
+                f"an example is what a processor gives, and this is {describe_value(example)}"
+            )
         if example.get("pixel_values_videos") is not None:
             raise UsageError("an example holds a video; only images are pruned")
         ids, labels = _tokens(example)
@@ -223,7 +227,7 @@ def _preset(images: Any) -> Preset:  # noqa: ANN401
         UsageError: when it is none.
     """
     patch_size, merge_size, temporal = (
-        as_whole(getattr(images, name, None), f"the processor's {name}", 1)
+        as_int(getattr(images, name, None), f"the processor's {name}", 1)
         for name in ("patch_size", "merge_size", "temporal_patch_size")
     )
     try:

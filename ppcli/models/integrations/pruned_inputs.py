@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.arguments import as_path, as_sentence
+from ppcli.arguments import as_path, as_utf8_text
 from ppcli.coding.coder_options import CoderOptions, coder_for_models
 from ppcli.coding.methods import check_array, select
 from ppcli.coding.patchset import KeptTiles, cut
@@ -93,8 +93,8 @@ def pruned_inputs(
         UsageError: for an unknown name, a number out of range, or no images.
     """
     images = _listed(images)
-    prompt, folder = as_sentence(prompt, "the prompt"), as_path(model, "the model")
-    system = None if system is None else as_sentence(system, "the system text")
+    prompt, folder = as_utf8_text(prompt, "the prompt"), as_path(model, "the model")
+    system = None if system is None else as_utf8_text(system, "the system text")
     config = ModelConfig.read(folder)
     preset = image_preset(folder, config.vision)
     options = coder_for_models(method, metric, threshold, mode)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ppcli.errors import MissingPartError
+from ppcli.errors import MissingDependencyError
 
 _HINT = 'pip install "pixelprune[train]"'
 _SIZES = {"hidden_size": 8, "intermediate_size": 8}
@@ -31,14 +31,14 @@ def check_transformers() -> None:
     without a word: the model would be trained with patches in other places.
 
     Raises:
-        MissingPartError: where it does not, or is not installed.
+        MissingDependencyError: where it does not, or is not installed.
     """
     try:
         import torch
         import transformers
         from transformers import Qwen3VLConfig, Qwen3VLModel
     except ImportError as error:
-        raise MissingPartError(f"training needs {_HINT}: {error}") from error
+        raise MissingDependencyError(f"training needs {_HINT}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         model = Qwen3VLModel(
@@ -47,7 +47,7 @@ def check_transformers() -> None:
         for weight in model.parameters():
             torch.nn.init.normal_(weight)
         if not _takes_places(model.double()):
-            raise MissingPartError(
+            raise MissingDependencyError(
                 f"transformers {transformers.__version__} cannot be told where patches are, or by "
                 f"other names; training needs {_HINT}"
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from ppcli.errors import MissingPartError, ModelError
+from ppcli.errors import MissingDependencyError, ModelError
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import DECODER, VISION, ModelDirectory
 
@@ -73,7 +73,7 @@ def choose_place(name: str, dtype: str, device: Device, device_id: int = 0) -> P
         device_id: which GPU.
 
     Raises:
-        MissingPartError: when CUDA was asked for and cannot be used, with the reason.
+        MissingDependencyError: when CUDA was asked for and cannot be used, with the reason.
         ModelError: when the type of the model does not run on the device.
     """
     problem = None
@@ -87,7 +87,7 @@ def choose_place(name: str, dtype: str, device: Device, device_id: int = 0) -> P
         if problem is None:
             return Place(Device.CUDA, device_id)
         if device is Device.CUDA:
-            raise MissingPartError(f"CUDA cannot be used: {problem.reason}")
+            raise MissingDependencyError(f"CUDA cannot be used: {problem.reason}")
     if dtype == "bfloat16":
         wanted = f" ({problem.reason})" if problem else ""
         raise ModelError(
@@ -111,7 +111,7 @@ def open_sessions(model: ModelDirectory, place: Place, threads: int = 0) -> Sess
         threads: of the CPU, for one operator; 0 takes all cores.
 
     Raises:
-        MissingPartError: when onnxruntime does not use CUDA after all.
+        MissingDependencyError: when onnxruntime does not use CUDA after all.
         ModelError: when a graph cannot be loaded.
     """
     providers: list[Any] = [CPU_PROVIDER]
@@ -122,7 +122,7 @@ def open_sessions(model: ModelDirectory, place: Place, threads: int = 0) -> Sess
     )
     for session in (vision, decoder):
         if place.device is Device.CUDA and CUDA_PROVIDER not in session.get_providers():
-            raise MissingPartError(
+            raise MissingDependencyError(
                 f"onnxruntime does not use GPU {place.device_id}; --device cpu does without it"
             )
     return Sessions(vision, decoder, place)

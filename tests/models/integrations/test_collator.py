@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from ppcli import PrunedCollator, keep_mask
-from ppcli.errors import MissingPartError, UsageError
+from ppcli.errors import MissingDependencyError, UsageError
 from tests.conftest import blocks
 from tests.models.checkpoints import Tiny
 
@@ -319,20 +319,20 @@ def test_a_transformers_that_ignores_places_is_refused(
         return stock(*given, **more)
 
     monkeypatch.setattr(name, ignoring)
-    with pytest.raises(MissingPartError, match="cannot be told where patches are"):
+    with pytest.raises(MissingDependencyError, match="cannot be told where patches are"):
         PrunedCollator(processor, model.config)
 
 
 def test_a_transformers_that_hands_no_places_on_is_refused(model, processor, monkeypatch) -> None:
     undecorated = Qwen3VLModel.get_image_features.__wrapped__
     monkeypatch.setattr(Qwen3VLModel, "get_image_features", undecorated)
-    with pytest.raises(MissingPartError, match="cannot be told where patches are"):
+    with pytest.raises(MissingDependencyError, match="cannot be told where patches are"):
         PrunedCollator(processor, model.config)
 
 
 def test_without_torch_it_says_what_to_install(monkeypatch, model, processor) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(MissingPartError, match=r"pixelprune\[train\]"):
+    with pytest.raises(MissingDependencyError, match=r"pixelprune\[train\]"):
         PrunedCollator(processor, model.config)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcli.errors import MissingPartError, ModelError
+from ppcli.errors import MissingDependencyError, ModelError
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.sessions import _gpus, _missing_part, choose_place
 
@@ -30,7 +30,7 @@ def test_without_a_gpu_nothing_is_said(dtype: str) -> None:
 
 @no_driver
 def test_cuda_without_a_gpu() -> None:
-    with pytest.raises(MissingPartError, match="CUDA cannot be used: there is no NVIDIA GPU"):
+    with pytest.raises(MissingDependencyError, match="CUDA cannot be used: there is no NVIDIA GPU"):
         choose_place("m", "float16", Device.CUDA)
     with pytest.raises(ModelError, match="is in float32, for which CUDA lacks operators"):
         choose_place("m", "float32", Device.CUDA)
