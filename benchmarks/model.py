@@ -86,7 +86,7 @@ def page_tokens(page: str) -> tuple[Any, Any, Any]:
 
 def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     """Times of the exported graphs, in milliseconds."""
-    from ppcli.coding.patchset import cut
+    from ppcli.coding.patchset import cut_tiles
     from ppcli.imaging.pixels import pixel_values
     from ppcli.models.families.qwen3_vl.positions import patch_places, token_places
     from ppcli.models.model_choices import Device
@@ -101,7 +101,7 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):
         side = model.config.vision.positions_per_side
-        values = pixel_values(cut(raster, keep, 32), model.preset)
+        values = pixel_values(cut_tiles(raster, keep, 32), model.preset)
         image = ImagePatches(values, patch_places(keep, 2, side))
         prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])
         runner.reserve(prompt.length + STEPS)
@@ -127,7 +127,7 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
     import torch
     from transformers import DynamicCache, Qwen3VLForConditionalGeneration
 
-    from ppcli.coding.patchset import cut
+    from ppcli.coding.patchset import cut_tiles
     from ppcli.imaging.pixels import pixel_values
     from ppcli.imaging.presets import PRESETS
     from ppcli.models.families.qwen3_vl.positions import token_places
@@ -138,7 +138,7 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
     )
     model = model.to(device).eval()
     raster, keep, _ = page_tokens(page)
-    pixels = pixel_values(cut(raster, keep, 32), PRESETS["qwen3-vl"])
+    pixels = pixel_values(cut_tiles(raster, keep, 32), PRESETS["qwen3-vl"])
     values = torch.tensor(pixels, device=device, dtype=dtype)
     grid = torch.tensor([[1, 2 * keep.shape[0], 2 * keep.shape[1]]], device=device)
     prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])

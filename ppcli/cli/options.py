@@ -73,7 +73,10 @@ Limit = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Stop after so many inputs.", rich_help_panel=INPUTS),
 ]
-MethodOption = Annotated[Method, typer.Option(help="The predictor.", rich_help_panel=CODER)]
+_METHODS = "; ".join(f"{method}: {method.implementation.help}" for method in Method)
+MethodOption = Annotated[
+    Method, typer.Option(help=f"Pruning method. {_METHODS}.", rich_help_panel=CODER)
+]
 MetricOption = Annotated[
     Metric, typer.Option(help="The distance of two tiles.", rich_help_panel=CODER)
 ]

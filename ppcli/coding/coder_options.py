@@ -1,26 +1,30 @@
-"""How the coder is asked to work. Imports nothing heavy: the command line reads its choices."""
+"""The configuration of the coder. Imports nothing heavy, since `--help` needs its choices."""
 
 import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from ppcli.arguments import as_bool, as_fraction, as_int, describe_value
+from ppcli.coding.methods.interface import METHOD_OPTIONS, PruningMethod
+from ppcli.coding.methods.method_registry import Method
 from ppcli.errors import UsageError, bounded, did_you_mean
 
+__all__ = [
+    "CoderOptions",
+    "Method",
+    "Metric",
+    "Mode",
+    "coder_for_models",
+    "distance_bound",
+    "parse_choice",
+    "parse_threshold",
+    "require_decodable",
+]
+
 _Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-class Method(StrEnum):
-    """Which tiles are predicted from which; DESIGN section 3."""
-
-    PRED_2D = "pred_2d"
-    RASTER = "raster"
-    SERPENTINE = "serpentine"
-    CONNCOMP = "conncomp"
-    RANDOM = "random"
 
 
 class Metric(StrEnum):
@@ -33,7 +37,7 @@ class Metric(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a tile is compared with: the rebuilt neighbours, or the source ones."""
+    """What a tile is compared with: rebuilt neighbours (anchored) or source ones (sliding)."""
 
     ANCHORED = "anchored"
     SLIDING = "sliding"
@@ -44,16 +48,17 @@ class CoderOptions:
     """The configuration of the coder.
 
     Attributes:
-        method: the predictor.
-        metric: the distance.
+        method: how the kept tiles are selected.
+        metric: the distance between tiles.
         mode: `anchored` (bounded error) or `sliding` (may drift). The same at threshold 0.
         threshold: τ in [0, 1]; tiles at a distance of at most τ are similar.
-        skip_ratio: `conncomp` only, the share of each component that is pruned, in [0, 1].
-        match_count: `conncomp` only, choose the skip_ratio that keeps about as many as pred_2d.
-        seed: `random` only, not negative.
+        skip_ratio: the share of each component that is pruned, in [0, 1] (conncomp only).
+        match_count: choose the skip_ratio whose count is nearest to pred_2d's (conncomp only).
+        seed: seed of the random draw, not negative (random only).
 
     Raises:
-        UsageError: for a value out of range, or `exact` with a threshold other than 0.
+        UsageError: a value is out of range, an option is not for the method, or the metric is
+            `exact` with a threshold other than 0.
     """
 
     method: Method = Method.PRED_2D
@@ -65,7 +70,7 @@ class CoderOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        plain = {
+        checked = {
             "method": parse_choice(Method, "method", self.method),
             "metric": parse_choice(Metric, "metric", self.metric),
             "mode": parse_choice(Mode, "mode", self.mode),
@@ -74,76 +79,108 @@ class CoderOptions:
             "match_count": as_bool(self.match_count, "match count"),
             "seed": as_int(self.seed, "the seed", 0),
         }
-        for name, value in plain.items():
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.metric is Metric.EXACT and self.threshold != 0:
             raise UsageError(
-                f"metric exact means threshold 0, and the threshold is {self.threshold:g}; "
+                f"metric exact requires threshold 0, and the threshold is {self.threshold:g}; "
                 "use metric max, mae or rmse with a threshold"
             )
-        if self.match_count and self.method is not Method.CONNCOMP:
+        if self.match_count and "match_count" in self.unused_options:
             raise UsageError(f"match count is for method conncomp, and the method is {self.method}")
+
+    @classmethod
+    def from_names(
+        cls,
+        method: str,
+        metric: str,
+        threshold: float,
+        mode: str,
+        *,
+        skip_ratio: float = 1.0,
+        match_count: bool = False,
+        seed: int = 0,
+    ) -> "CoderOptions":
+        """Return the configuration that a Python program spells with strings.
+
+        Raises:
+            UsageError: a name is unknown, or a value is out of range.
+        """
+        return cls(  # which parses the names
+            cast("Method", method),
+            cast("Metric", metric),
+            cast("Mode", mode),
+            threshold,
+            skip_ratio,
+            match_count,
+            seed,
+        )
+
+    @property
+    def implementation(self) -> PruningMethod:
+        """The implementation of the method."""
+        return parse_choice(Method, "method", self.method).implementation
+
+    @property
+    def anchored(self) -> bool:
+        """Whether tiles are compared with rebuilt neighbours."""
+        return self.mode is Mode.ANCHORED
 
     @property
     def decodable(self) -> bool:
-        """Whether mask and kept tiles are enough to rebuild the raster (DESIGN section 3)."""
-        if self.method is Method.PRED_2D:
-            return self.mode is Mode.ANCHORED or self.threshold == 0
-        return self.method in (Method.RASTER, Method.SERPENTINE)
+        """Whether mask and kept tiles suffice to rebuild the raster."""
+        return self.implementation.is_decodable(self)
 
     @property
     def unused_options(self) -> tuple[str, ...]:
-        """The names of those attributes that the chosen method does not look at."""
-        names: tuple[str, ...] = ()
-        if self.method is not Method.CONNCOMP:
-            names += ("skip_ratio", "match_count")
-        return names if self.method is Method.RANDOM else (*names, "seed")
+        """The names of the attributes that have no effect on the chosen method."""
+        used = self.implementation.used_options
+        return tuple(name for name in METHOD_OPTIONS if name not in used)
 
     @property
     def label(self) -> str:
-        """A few words for messages: `pred_2d (sliding, max, threshold 0.03)`."""
+        """A short description for messages: `pred_2d (sliding, max, threshold 0.03)`."""
         return f"{self.method} ({self.mode}, {self.metric}, threshold {self.threshold:g})"
 
 
 def parse_choice(kind: type[_Choice], name: str, value: str) -> _Choice:
-    """The member of `kind` that `value` spells.
+    """Return the member of `kind` whose value is `value`.
+
+    Args:
+        kind: the choices.
+        name: what is chosen, for the message.
+        value: the argument.
 
     Raises:
-        UsageError: naming the known ones.
+        UsageError: it is unknown; the message lists the known values.
     """
     try:
         return kind(value)
     except ValueError:
-        known, shown = (
-            ", ".join(kind),
-            repr(value) if isinstance(value, str) else describe_value(value),
-        )
+        shown = repr(value) if isinstance(value, str) else describe_value(value)
         near = did_you_mean(bounded(str(value)), kind)
-        raise UsageError(f"there is no {name} {shown}; known: {known}{near}") from None
+        raise UsageError(f"unknown {name} {shown}; known: {', '.join(kind)}{near}") from None
 
 
 def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> CoderOptions:
-    """What a Python program that feeds a model asks of the coder.
+    """Return the configuration for a Python program that prepares the inputs of a model.
 
     Raises:
-        UsageError: for an unknown name, a number out of range, or method random.
+        UsageError: a name is unknown, a number is out of range, or the method is a control.
     """
-    options = CoderOptions(
-        parse_choice(Method, "method", method),
-        parse_choice(Metric, "metric", metric),
-        parse_choice(Mode, "mode", mode),
-        threshold,
-    )
-    if options.method is Method.RANDOM:
-        raise UsageError("method random is for experiments with the command line")
+    options = CoderOptions.from_names(method, metric, threshold, mode)
+    if options.implementation.is_control:
+        raise UsageError(
+            f"method {options.method} is a control for experiments; use it on the command line"
+        )
     return options
 
 
 def parse_threshold(text: str) -> float:
-    """Read τ written as a decimal (`0.03`) or as a fraction (`3/255`).
+    """Parse τ, written as a decimal (`0.03`) or as a fraction (`3/255`).
 
     Raises:
-        UsageError: when the text is neither.
+        UsageError: it is not a number between 0 and 1.
     """
     try:
         value = float(Fraction(text)) if "/" in text else float(text)
@@ -159,13 +196,18 @@ def parse_threshold(text: str) -> float:
 
 @lru_cache
 def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
-    """The largest integer distance at which two tiles of `tile`×`tile` RGB pixels are similar.
+    """Return the largest integer distance at which two tiles are similar.
 
-    DESIGN section 3: floor(255τ + 1e-6) for `max`, floor(255τ·n + 1e-6) for the sum of absolute
-    differences, floor((255τ)²·n + 1e-6) for the sum of squares, n = tile·tile·3. Evaluated in
-    exact rational arithmetic on the float, so that the bound does not depend on the machine or
-    on the order of the operations. A float next to k/255 is taken for k/255, because above tiles
-    of 160 pixels n enlarges its rounding error beyond the 1e-6.
+    With n = tile·tile·3 bytes: floor(255τ + 1e-6) for `max`, floor(255τ·n + 1e-6) for the sum
+    of absolute differences, floor((255τ)²·n + 1e-6) for the sum of squares. The float is
+    evaluated in exact rational arithmetic, so that the bound depends neither on the machine nor
+    on the order of operations. A float within 1e-9 of k/255 counts as k/255: above tiles of 160
+    pixels n would enlarge its rounding error beyond the 1e-6.
+
+    Args:
+        metric: which distance.
+        threshold: τ in [0, 1].
+        tile: side of a tile in pixels.
     """
     scale = 255 * Fraction(float(threshold))
     if abs(scale - round(scale)) < Fraction(1, 10**9):
@@ -181,7 +223,7 @@ def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
 
 
 def require_decodable(options: CoderOptions) -> None:
-    """Refuse the methods whose choices need source tiles.
+    """Refuse configurations whose patch sets cannot be decoded.
 
     Raises:
         UsageError: for `conncomp`, `random`, and pred_2d in sliding mode above threshold 0.

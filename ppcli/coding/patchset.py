@@ -1,4 +1,4 @@
-"""Patch sets: the keep mask and the kept tiles of one image, and the way back to the raster."""
+"""Patch sets: the keep mask and the kept tiles of one image, and how they are decoded."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 
 from ppcli.arguments import describe_value
 from ppcli.coding import kernels
-from ppcli.coding.coder_options import CoderOptions, Method, distance_bound, require_decodable
-from ppcli.coding.methods import KERNEL_METRIC, check_array, check_raster, select
+from ppcli.coding.coder_options import CoderOptions, require_decodable
+from ppcli.coding.selection import check_array, check_raster, select_tiles
+from ppcli.coding.tile_grid import Comparison
 from ppcli.errors import DamagedError, UsageError
 from ppcli.jit.kernel import Variant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptTiles:
-    """What a model takes of an image.
+    """The tiles of an image that a model receives.
 
     Attributes:
         keep: bool (grid_h, grid_w), true where the tile is kept.
@@ -24,8 +25,8 @@ class KeptTiles:
         options: the configuration that the mask was made with.
 
     Raises:
-        UsageError: when they are no arrays, or the options are something else.
-        DamagedError: when mask and tiles do not belong together.
+        UsageError: an argument is not an array, or the options are not CoderOptions.
+        DamagedError: mask and tiles do not fit together.
     """
 
     keep: NDArray[np.bool_]
@@ -37,9 +38,9 @@ class KeptTiles:
         check_array(self.tiles, "the stack of tiles")
         _check_options(self.options)
         if self.keep.dtype != np.bool_ or self.tiles.dtype != np.uint8:
-            raise DamagedError("a keep mask is bool, and tiles are uint8")
+            raise DamagedError("the keep mask is not bool, or the tiles are not uint8")
         if self.keep.ndim != 2 or not self.keep.any():
-            raise DamagedError("a keep mask has two dimensions and keeps a tile")
+            raise DamagedError("the keep mask does not have two dimensions, or keeps no tile")
         tile = self.tiles.shape[1] if self.tiles.ndim == 4 else 0
         if tile < 1 or self.tiles.shape != (self.kept, tile, tile, 3):
             raise DamagedError(
@@ -53,12 +54,12 @@ class KeptTiles:
 
     @property
     def tokens(self) -> int:
-        """Tiles of the image, kept or not."""
+        """Number of tiles, kept and pruned."""
         return int(self.keep.size)
 
     @property
     def kept(self) -> int:
-        """Tiles that are kept."""
+        """Number of kept tiles."""
         return int(np.count_nonzero(self.keep))
 
     @property
@@ -69,12 +70,11 @@ class KeptTiles:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PatchSet(KeptTiles):
-    """What is left of an image after pruning, enough to rebuild it.
+    """A pruned image from which its raster can be rebuilt.
 
     Raises:
-        UsageError: when the method's choices cannot be replayed from mask and tiles, or these are
-            no arrays.
-        DamagedError: when mask and tiles do not belong together.
+        UsageError: the configuration cannot be decoded, or an argument is not an array.
+        DamagedError: mask and tiles do not fit together.
     """
 
     def __post_init__(self) -> None:
@@ -82,44 +82,22 @@ class PatchSet(KeptTiles):
         require_decodable(self.options)
         KeptTiles.__post_init__(self)
         if not self.keep[0, 0]:
-            raise DamagedError("a keep mask keeps its first tile")
+            raise DamagedError("the keep mask does not keep its first tile")
 
     def reconstruct(self) -> NDArray[np.uint8]:
         """Rebuild the raster: uint8 (grid_h·tile, grid_w·tile, 3).
 
-        At threshold 0 it is the source, bit for bit; above it, in anchored mode, every tile is
-        within the threshold of the source.
+        At threshold 0 it equals the source, bit for bit. Above it, in anchored mode, every tile
+        is within the threshold of the source.
         """
         grid_h, grid_w = self.keep.shape
-        source = self._sources()
+        comparison = Comparison.of(self.options, self.tile)
+        method = self.options.implementation
+        source = method.sources(self.keep, self.tiles, comparison)
         raster = np.empty((grid_h, self.tile, grid_w, self.tile, 3), dtype=np.uint8)
-        for row, sources in zip(raster, source, strict=True):  # by rows, for the memory of a copy
+        for row, sources in zip(raster, source, strict=True):  # row by row, to save memory
             row.transpose(1, 0, 2, 3)[...] = self.tiles[sources]
         return raster.reshape(grid_h * self.tile, grid_w * self.tile, 3)
-
-    def _sources(self) -> NDArray[np.int64]:
-        """Which kept tile each tile is a copy of: int64 (grid_h, grid_w)."""
-        if self.options.method is Method.PRED_2D:
-            stacked = np.ascontiguousarray(self.tiles).reshape(-1, self.tile * 3)
-            bound = distance_bound(self.options.metric, self.options.threshold, self.tile)
-            metric = KERNEL_METRIC[self.options.metric]
-            return kernels.rebuild_pred_2d(
-                self.keep, stacked, kernels.lanes_of(3 * self.tile), metric, bound
-            )
-        if self.options.method is Method.RASTER:
-            return (np.cumsum(self.keep) - 1).reshape(self.keep.shape)
-        return _serpentine_sources(self.keep)
-
-
-def _serpentine_sources(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The last kept tile along the boustrophedon scan, as an index into the row-major tiles."""
-    row_major = np.where(keep, np.cumsum(keep).reshape(keep.shape) - 1, -1)
-    row_major[1::2] = row_major[1::2, ::-1]
-    scan = row_major.ravel()
-    last_kept = np.maximum.accumulate(np.where(scan >= 0, np.arange(scan.size), 0))
-    sources = scan[last_kept].reshape(keep.shape)
-    sources[1::2] = sources[1::2, ::-1].copy()
-    return sources
 
 
 def _check_options(options: object) -> None:
@@ -127,33 +105,33 @@ def _check_options(options: object) -> None:
         raise UsageError(f"the options are {describe_value(options)}; they must be CoderOptions")
 
 
-def cut(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:
-    """The tiles that `keep` (bool (grid_h, grid_w)) names: uint8 (kept, tile, tile, 3)."""
+def cut_tiles(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:
+    """Copy the tiles that `keep`, bool (grid_h, grid_w), selects: uint8 (kept, tile, tile, 3)."""
     flat = raster.reshape(raster.shape[0], -1)
     return kernels.gather(flat, keep, tile, kernels.lanes_of(3 * tile)).reshape(-1, tile, tile, 3)
 
 
-def kernels_of_patches(options: CoderOptions, tile: int) -> list[Variant]:
-    """What cuts the kept tiles, and rebuilds the raster to take its digest."""
-    lanes = kernels.lanes_of(3 * tile)
-    cutting = [kernels.collect.of(lanes)]
-    if options.method is not Method.PRED_2D or options.threshold == 0:
+def patch_set_kernels(options: CoderOptions, tile: int) -> list[Variant]:
+    """Return the kernels that cut the kept tiles and rebuild the raster for its digest."""
+    comparison = Comparison.of(options, tile)
+    cutting = [kernels.gather_into.of(comparison.lanes)]
+    if options.threshold == 0:  # the source is the raster
         return cutting
-    return [*cutting, kernels.trace.of(lanes, KERNEL_METRIC[options.metric])]
+    return cutting + options.implementation.decoding_kernels(comparison)
 
 
 def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> PatchSet:
     """Prune a raster, uint8 (grid_h·tile, grid_w·tile, 3), to its patch set.
 
     Raises:
-        UsageError: for a raster that is not whole tiles, or a method that cannot be decoded.
+        UsageError: the raster is not a whole number of tiles, or the method is not decodable.
     """
     require_decodable(options)
     raster, tile = check_raster(raster, tile)
-    keep = select(raster, tile, options)
-    return PatchSet(keep, cut(raster, keep, tile), options)
+    keep = select_tiles(raster, tile, options)
+    return PatchSet(keep, cut_tiles(raster, keep, tile), options)
 
 
 def raster_digest(raster: NDArray[np.uint8]) -> str:
-    """The XXH3 128-bit hash of a raster's bytes, row by row, in hexadecimal."""
+    """Return the XXH3 128-bit hash of a raster's bytes, row by row, in hexadecimal."""
     return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(raster).data)

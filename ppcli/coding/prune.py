@@ -1,11 +1,11 @@
-"""The coder for Python programs: `from ppcli import prune, keep_mask`."""
+"""The public functions of the coder: `from ppcli import keep_mask, prune`."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, parse_choice
-from ppcli.coding.methods import select
+from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.patchset import PatchSet, encode
+from ppcli.coding.selection import select_tiles
 
 
 def keep_mask(
@@ -21,36 +21,36 @@ def keep_mask(
     seed: int = 0,
     image_id: str = "",
 ) -> NDArray[np.bool_]:
-    """Which tiles of a raster are kept.
+    """Return which tiles of a raster are kept.
 
     Args:
         raster: RGB uint8 (grid_h·tile, grid_w·tile, 3).
-        tile: side of a tile in pixels, patch size times merge size.
+        tile: side of a tile in pixels: patch size times merge size.
         method: pred_2d, raster, serpentine, conncomp or random.
         metric: exact, max, mae or rmse, in units of full scale.
-        threshold: τ in [0, 1]; tiles at most this far apart are similar.
+        threshold: τ in [0, 1]; tiles at a distance of at most τ are similar.
         mode: anchored (bounded error) or sliding (may drift).
-        skip_ratio: conncomp only: the share of each component that is pruned.
-        match_count: conncomp only: choose the skip_ratio nearest to pred_2d's count.
-        seed: random only.
-        image_id: random only: makes images draw differently under one seed.
+        skip_ratio: share of each component that is pruned (conncomp only).
+        match_count: choose the skip_ratio whose count is nearest to pred_2d's (conncomp only).
+        seed: seed of the random draw (random only).
+        image_id: identity of the image, so that images draw differently (random only).
 
     Returns:
         bool (grid_h, grid_w), true where the tile is kept.
 
     Raises:
-        UsageError: for an unknown name, a number out of range or a raster of another shape.
+        UsageError: a name is unknown, a number is out of range, or the raster has another shape.
     """
-    options = CoderOptions(
-        parse_choice(Method, "method", method),
-        parse_choice(Metric, "metric", metric),
-        parse_choice(Mode, "mode", mode),
+    options = CoderOptions.from_names(
+        method,
+        metric,
         threshold,
-        skip_ratio,
-        match_count,
-        seed,
+        mode,
+        skip_ratio=skip_ratio,
+        match_count=match_count,
+        seed=seed,
     )
-    return select(raster, tile, options, image_id)
+    return select_tiles(raster, tile, options, image_id)
 
 
 def prune(
@@ -66,23 +66,17 @@ def prune(
 
     Args:
         raster: RGB uint8 (grid_h·tile, grid_w·tile, 3).
-        tile: side of a tile in pixels, patch size times merge size.
+        tile: side of a tile in pixels: patch size times merge size.
         method: pred_2d, raster or serpentine.
         metric: exact, max, mae or rmse, in units of full scale.
-        threshold: τ in [0, 1]; at 0 nothing is lost.
+        threshold: τ in [0, 1]; 0 is lossless.
         mode: anchored (bounded error) or sliding (may drift).
 
     Returns:
-        A `PatchSet`: `.keep` bool (grid_h, grid_w), `.tiles` uint8 (kept, tile, tile, 3),
-        `.reconstruct()`.
+        A `PatchSet` with `.keep`, bool (grid_h, grid_w), `.tiles`, uint8 (kept, tile, tile, 3),
+        and `.reconstruct()`.
 
     Raises:
-        UsageError: as `keep_mask`, and for a method whose patch sets cannot be decoded.
+        UsageError: as for `keep_mask`, or the configuration cannot be decoded.
     """
-    options = CoderOptions(
-        parse_choice(Method, "method", method),
-        parse_choice(Metric, "metric", metric),
-        parse_choice(Mode, "mode", mode),
-        threshold,
-    )
-    return encode(raster, tile, options)
+    return encode(raster, tile, CoderOptions.from_names(method, metric, threshold, mode))

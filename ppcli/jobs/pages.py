@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.distinct import distinct_tiles, kernel_of_distinct
-from ppcli.coding.methods import kernels_of_method, select
+from ppcli.coding.distinct import distinct_kernel, distinct_tiles
 from ppcli.coding.patchset import (
     KeptTiles,
     PatchSet,
-    cut,
-    kernels_of_patches,
+    cut_tiles,
+    patch_set_kernels,
     raster_digest,
 )
+from ppcli.coding.selection import select_tiles, selection_kernels
 from ppcli.errors import (
     MAX_MESSAGE_LENGTH,
     ErrorCode,
@@ -182,10 +182,10 @@ def _count(source: PageSource, reading: Reading) -> FileCount:
 
 def kernels_of(options: AnalysisOptions) -> list[Variant]:
     """What images may need: kernels that are compiled before the first one is timed."""
-    needed = [*direct.KERNELS, *RESAMPLING, *kernels_of_method(options.coder, options.fit.tile)]
-    needed.append(kernel_of_distinct(options.fit.tile))
+    needed = [*direct.KERNELS, *RESAMPLING, *selection_kernels(options.coder, options.fit.tile)]
+    needed.append(distinct_kernel(options.fit.tile))
     if options.patches:
-        needed += kernels_of_patches(options.coder, options.fit.tile)
+        needed += patch_set_kernels(options.coder, options.fit.tile)
     return needed
 
 
@@ -261,11 +261,11 @@ def _analyze_page(
     fitted = fit_image(pixels, options.fit, options.reading.max_image_pixels)
     decoded = time.perf_counter()
     tile = options.fit.tile
-    keep = select(fitted.raster, tile, options.coder, row.image_id)
+    keep = select_tiles(fitted.raster, tile, options.coder, row.image_id)
     unique = distinct_tiles(fitted.raster, keep, tile, options.coder)
     patches = None
     if options.patches:
-        kept_tiles = KeptTiles(keep, cut(fitted.raster, keep, tile), options.coder)
+        kept_tiles = KeptTiles(keep, cut_tiles(fitted.raster, keep, tile), options.coder)
         patches = _pack(row.image_id, pixels, fitted, kept_tiles, options)
     coded = time.perf_counter()
     grid_h, grid_w = keep.shape

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions, Method
-from ppcli.coding.methods import select
-from ppcli.coding.patchset import KeptTiles, cut
+from ppcli.coding.patchset import KeptTiles, cut_tiles
+from ppcli.coding.selection import select_tiles
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
@@ -120,15 +120,15 @@ def _kept(
     coder = variant.coder
     if variant.scaled:
         assert coder is not None
-        kept = int(select(raster, fit.tile, coder, image_id).sum())
+        kept = int(select_tiles(raster, fit.tile, coder, image_id).sum())
         raster, coder = _scaled(pixels, raster, kept, fit.tile), None
     if coder is None:
         keep = np.ones((raster.shape[0] // fit.tile, raster.shape[1] // fit.tile), np.bool_)
-        return KeptTiles(keep, cut(raster, keep, fit.tile), CoderOptions())
+        return KeptTiles(keep, cut_tiles(raster, keep, fit.tile), CoderOptions())
     if variant.matched:
         coder = _matched(coder, raster, fit.tile, image_id)
-    keep = select(raster, fit.tile, coder, image_id)
-    return KeptTiles(keep, cut(raster, keep, fit.tile), coder)
+    keep = select_tiles(raster, fit.tile, coder, image_id)
+    return KeptTiles(keep, cut_tiles(raster, keep, fit.tile), coder)
 
 
 def _scaled(pixels: Raster, raster: Raster, kept: int, tile: int) -> Raster:
@@ -146,11 +146,11 @@ def _scaled(pixels: Raster, raster: Raster, kept: int, tile: int) -> Raster:
 
 def _matched(coder: CoderOptions, raster: Raster, tile: int, image_id: str) -> CoderOptions:
     """With the threshold whose count is nearest to that of pred_2d; the smallest of several."""
-    wanted = int(select(raster, tile, replace(coder, method=Method.PRED_2D), image_id).sum())
+    wanted = int(select_tiles(raster, tile, replace(coder, method=Method.PRED_2D), image_id).sum())
 
     def off(level: int) -> int:
         at = replace(coder, threshold=level / _LEVELS)
-        return int(select(raster, tile, at, image_id).sum()) - wanted
+        return int(select_tiles(raster, tile, at, image_id).sum()) - wanted
 
     low, high = -1, _LEVELS  # too many are kept below, enough are dropped above
     while high - low > 1:

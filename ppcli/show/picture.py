@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.coding.coder_options import CoderOptions, Method, require_decodable
-from ppcli.coding.methods import select
+from ppcli.coding.coder_options import CoderOptions, require_decodable
 from ppcli.coding.patchset import PatchSet, encode
+from ppcli.coding.selection import select_tiles
 from ppcli.errors import UsageError
 from ppcli.show.overlay import error_levels, error_map, overlay
 from ppcli.show.sheet import Panel, levels_in_words, sheet
@@ -56,7 +56,7 @@ def picture(raster: Raster, tile: int, options: PictureOptions, image_id: str) -
     """
     panels = [_source(raster, tile)] if options.side_by_side else []
     for coder in options.coders:
-        keep = select(raster, tile, coder, image_id)
+        keep = select_tiles(raster, tile, coder, image_id)
         panels.append(Panel(overlay(raster, keep, options.grid), caption(keep, coder)))
         if options.error:
             levels = error_levels(raster, encode(raster, tile, coder).reconstruct())
@@ -83,7 +83,7 @@ def picture_of_patch_set(patches: PatchSet, raster: Raster, options: PictureOpti
 def caption(keep: Mask, coder: CoderOptions) -> str:
     """How many tokens are left, and by which method."""
     words = f"{keep.sum():,} of {keep.size:,} tokens kept ({_share(keep)}), {coder.method.value}"
-    if coder.method is Method.RANDOM:
+    if coder.implementation.is_control:
         words += ", as many as pred_2d"
     if coder.threshold == 0:
         return f"{words}, tau = 0"

@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from ppcli import keep_mask, prune
-from ppcli.coding import kernels
+from ppcli.coding import distinct_kernels, kernels
 from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.coder_options import CoderOptions, Method
 from ppcli.jit.kernel import Kernel
@@ -82,12 +82,13 @@ print(json.dumps({
     "checked": [
         raises_index_error(beyond, np.zeros(3)),
         raises_index_error(
-            kernels.follow, one_tile, 4, kernels.lanes_of(12), kernels.MAX, 0, 1, 0, two
+            kernels.scan_into, one_tile, 4, kernels.lanes_of(12), kernels.MAX, 0, 1, 0, two
         ),
     ],
     "never_called": [
         name
-        for name, kernel in vars(kernels).items()
+        for module in (kernels, distinct_kernels)
+        for name, kernel in vars(module).items()
         if isinstance(kernel, Kernel) and not kernel.loaded
     ],
 }))
@@ -109,7 +110,7 @@ print(json.dumps({
     "keep": keep.tolist(),
     "package": ppcli.__file__,
     "folders": cache.folders(),
-    "kept": cache.read(kernels.predict.of(21, kernels.MAX).name) is not None,
+    "kept": cache.read(kernels.pred_2d_into.of(21, kernels.MAX).name) is not None,
 }))
 """
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ppcli import keep_mask
 from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.distinct import distinct_tiles
-from ppcli.coding.patchset import cut
+from ppcli.coding.patchset import cut_tiles
 from tests.coding import rasters, twin
 from tests.strategies import cases, unhurried
 
@@ -73,7 +73,7 @@ def test_tiles_that_differ_only_where_fingerprints_do_not_look(tile):
     half[rows] = generator.integers(0, 2, half[rows].shape, dtype=np.uint8)
     raster = np.concatenate([half, half])
     every = np.ones((24, 30), dtype=np.bool_)
-    expected = len({one.tobytes() for one in cut(raster, every, tile)})
+    expected = len({one.tobytes() for one in cut_tiles(raster, every, tile)})
     options = CoderOptions(Method.RANDOM)
     assert distinct_tiles(raster, every, tile, options) == expected > 40
 

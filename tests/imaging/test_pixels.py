@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from ppcli.coding.patchset import cut
+from ppcli.coding.patchset import cut_tiles
 from ppcli.errors import UsageError
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
@@ -50,7 +50,7 @@ def another(preset: Preset) -> Preset:
 def tiles_of(raster: np.ndarray, preset: Preset) -> np.ndarray:
     tile = preset.patch_size * preset.merge_size
     grid_h, grid_w = raster.shape[0] // tile, raster.shape[1] // tile
-    return cut(raster, np.ones((grid_h, grid_w), dtype=bool), tile)
+    return cut_tiles(raster, np.ones((grid_h, grid_w), dtype=bool), tile)
 
 
 def compare(size: tuple[int, int], preset: Preset, resize: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ppcli.coding.coder_options import CoderOptions, Method
-from ppcli.coding.patchset import KeptTiles, cut, encode
+from ppcli.coding.patchset import KeptTiles, cut_tiles, encode
 from ppcli.coding.prune import keep_mask
 from ppcli.errors import ErrorCode, ImageError, NothingToDoError, UsageError
 from ppcli.imaging.fit_options import FitOptions
@@ -75,7 +75,7 @@ def test_sizes_and_answers_are_those_of_infer(model: ModelDirectory, refs: list[
         pixels = raster(page.image_id)
         pruned = encode(pixels, 32, CoderOptions())
         everything = np.ones_like(pruned.keep)
-        full = KeptTiles(everything, cut(pixels, everything, 32), pruned.options)
+        full = KeptTiles(everything, cut_tiles(pixels, everything, 32), pruned.options)
         for side, tiles in (("full", full), ("pruned", pruned)):
             row = answered(engine, AnswerRow(image_id="x", page=1), ASK, [tiles])
             size, tokens = getattr(page.sizes, side), getattr(page.answers, side)

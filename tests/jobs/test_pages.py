@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from ppcli import keep_mask, prune
-from ppcli.coding import kernels
+from ppcli.coding import distinct_kernels, kernels
 from ppcli.coding.coder_options import CoderOptions, Method, Mode
 from ppcli.errors import ErrorCode, UsageError
 from ppcli.imaging import direct, resample
@@ -190,7 +190,7 @@ def test_the_kernels_of_an_analysis_are_known_before(tmp_path, method, threshold
         known = {(one.kernel, one.constants) for one in kernels_of(options)}
         every = [
             one
-            for module in (kernels, resample, direct)
+            for module in (kernels, distinct_kernels, resample, direct)
             for one in vars(module).values()
             if isinstance(one, Kernel)
         ]

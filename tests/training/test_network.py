@@ -6,7 +6,7 @@ import torch
 from transformers import Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
 
 from ppcli import PrunedCollator, keep_mask
-from ppcli.coding.patchset import cut
+from ppcli.coding.patchset import cut_tiles
 from ppcli.imaging.pixels import pixel_values
 from ppcli.imaging.presets import PRESETS, Preset
 from training.batches import Batch, batch_of
@@ -62,7 +62,7 @@ def test_logits_are_those_of_transformers(model, shape: tuple[int, int], pruned:
     compared = 0
     for number in range(3):
         keep = np.ones((batch.rows, batch.columns), dtype=np.bool_)
-        values = pixel_values(cut(batch.rasters[number].numpy(), keep, 32), preset)
+        values = pixel_values(cut_tiles(batch.rasters[number].numpy(), keep, 32), preset)
         for part in range(int(batch.texts.parts[number].max()) + 1):
             mine = (batch.texts.parts[number] == part).nonzero()[:, 0]
             before = [IMAGE_START, *[IMAGE_TOKEN] * tiles, IMAGE_END]

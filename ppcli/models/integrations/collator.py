@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ppcli.arguments import as_bool, as_int, describe_value
 from ppcli.coding.coder_options import coder_for_models
-from ppcli.coding.methods import select
+from ppcli.coding.selection import select_tiles
 from ppcli.errors import UsageError, bounded
 from ppcli.imaging.pixels import raster_of
 from ppcli.imaging.presets import Preset
@@ -212,7 +212,7 @@ class PrunedCollator:
             keep = np.ones((height // m, width // m), dtype=np.bool_)
             if self._coder is not None:
                 raster = raster_of(mine, keep.shape, self._preset)
-                keep = select(raster, self._preset.patch_size * m, self._coder)
+                keep = select_tiles(raster, self._preset.patch_size * m, self._coder)
             keeps.append(keep)
             patches.append(mine[np.repeat(keep.ravel(), m * m)])
         if at != len(values):

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ppcli.arguments import as_path, as_utf8_text
 from ppcli.coding.coder_options import CoderOptions, coder_for_models
-from ppcli.coding.methods import check_array, select
-from ppcli.coding.patchset import KeptTiles, cut
+from ppcli.coding.patchset import KeptTiles, cut_tiles
+from ppcli.coding.selection import check_array, select_tiles
 from ppcli.errors import UsageError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import fit_image
@@ -161,5 +161,5 @@ def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
 def _kept(pixels: NDArray[np.uint8], preset: Preset, options: CoderOptions) -> KeptTiles:
     fit = FitOptions.of_preset(preset)
     raster = fit_image(pixels, fit).raster
-    keep = select(raster, fit.tile, options)
-    return KeptTiles(keep, cut(raster, keep, fit.tile), options)
+    keep = select_tiles(raster, fit.tile, options)
+    return KeptTiles(keep, cut_tiles(raster, keep, fit.tile), options)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from ppcli.coding.patchset import KeptTiles, PatchSet, cut
+from ppcli.coding.patchset import KeptTiles, PatchSet, cut_tiles
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.models.families.qwen3_vl.positions import token_places
 from ppcli.models.model_choices import Think
@@ -283,4 +283,4 @@ def all_tiles(kept: KeptTiles) -> KeptTiles:
     """
     raster = PatchSet(kept.keep, kept.tiles, kept.options).reconstruct()
     keep = np.ones_like(kept.keep)
-    return KeptTiles(keep, cut(raster, keep, kept.tile), kept.options)
+    return KeptTiles(keep, cut_tiles(raster, keep, kept.tile), kept.options)

@@ -13,7 +13,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
 )
 from transformers.processing_utils import ImagesKwargs
 
-from ppcli.coding.patchset import cut
+from ppcli.coding.patchset import cut_tiles
 from ppcli.errors import ModelError
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.pixels import pixel_values, raster_of
@@ -78,7 +78,7 @@ def test_pixels_as_transformers(tmp_path: Path, vision, change: dict[str, Any]) 
     )
     raster = fit_image(image, FitOptions.of_preset(preset)).raster
     keep = np.ones((raster.shape[0] // 32, raster.shape[1] // 32), dtype=bool)
-    ours = pixel_values(cut(raster, keep, 32), preset)
+    ours = pixel_values(cut_tiles(raster, keep, 32), preset)
     assert np.array_equal(ours, theirs["pixel_values"])
     assert np.array_equal(raster_of(ours, keep.shape, preset), raster)
 

@@ -1,0 +1,70 @@
+"""The interface that every pruning method implements."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from ppcli.coding.coder_options import CoderOptions
+    from ppcli.coding.tile_grid import Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.jit.kernel import Variant
+
+METHOD_OPTIONS = ("skip_ratio", "match_count", "seed")
+
+
+class PruningMethod(ABC):
+    """A way to decide which tiles are kept.
+
+    Attributes:
+        name: the value of `--method`, and of `method` in columns and manifests.
+        help: a phrase for `--help`, without a full stop.
+        used_options: those of `METHOD_OPTIONS` that have an effect.
+        keeps_every_distinct_tile: whether at threshold 0 every pruned tile equals a kept one.
+        is_control: whether it only serves as a control in experiments. A control keeps as many
+            tiles as pred_2d and is refused where the inputs of a model are prepared.
+    """
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+    used_options: ClassVar[frozenset[str]] = frozenset()
+    keeps_every_distinct_tile: ClassVar[bool] = False
+    is_control: ClassVar[bool] = False
+
+    @abstractmethod
+    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
+        """Return the keep mask.
+
+        Args:
+            grid: the tiles of the image, and how they are compared.
+            options: the configuration; `options.method` is this one.
+            image_id: the identity of the image, for methods that draw at random.
+
+        Returns:
+            bool (grid_h, grid_w), true where the tile is kept; at least one is.
+        """
+
+    def is_decodable(self, options: "CoderOptions") -> bool:
+        """Return whether mask and kept tiles suffice to rebuild the raster; by default False."""
+        return False
+
+    def sources(self, keep: "Mask", tiles: "Tiles", comparison: "Comparison") -> "Indices":
+        """Return the kept tile that each tile of the rebuilt raster is a copy of.
+
+        Only called with options for which `is_decodable` is true.
+
+        Args:
+            keep: bool (grid_h, grid_w); the first tile is kept.
+            tiles: the kept tiles in row-major order, uint8 (kept, tile, tile, 3).
+            comparison: as it was when the mask was made.
+
+        Returns:
+            int64 (grid_h, grid_w), indices into `tiles`.
+        """
+        raise NotImplementedError(f"method {self.name} cannot be decoded")
+
+    def kernels(self, options: "CoderOptions", comparison: "Comparison") -> "list[Variant]":
+        """Return the kernels that `select` calls, so that they can be compiled beforehand."""
+        return []
+
+    def decoding_kernels(self, comparison: "Comparison") -> "list[Variant]":
+        """Return the kernels that `sources` calls."""
+        return []

@@ -1,0 +1,81 @@
+"""Selects the tiles of a raster that are kept."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppcli.arguments import as_int, as_text, describe_value
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.tile_grid import Comparison, Mask, TileGrid
+from ppcli.errors import UsageError
+from ppcli.jit.kernel import Variant
+
+Raster = NDArray[np.uint8]
+
+
+def check_array(array: object, what: str) -> None:
+    """Refuse anything but a NumPy array without a mask.
+
+    Args:
+        array: the argument.
+        what: its name, for the message.
+
+    Raises:
+        UsageError: it is not an array, or a masked one, whose mask would be ignored.
+    """
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{what} must be a NumPy array, not {describe_value(array)}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise UsageError(
+            f"{what} must not be a masked array; its mask would be lost, fill it first"
+        )
+
+
+def check_raster(raster: Raster, tile: int) -> tuple[Raster, int]:
+    """Check shape and type of a raster.
+
+    Returns:
+        The raster as a contiguous array, and the side of its tiles as an int.
+
+    Raises:
+        UsageError: it is not uint8 (grid_h·tile, grid_w·tile, 3) with at least one tile.
+    """
+    tile = as_int(tile, "the tile", 1)
+    check_array(raster, "a raster")
+    if raster.dtype != np.uint8 or raster.ndim != 3 or raster.shape[2] != 3:
+        raise UsageError(
+            "a raster must be uint8 of shape (height, width, 3), and this one is "
+            f"{raster.dtype} of shape {raster.shape}"
+        )
+    height, width, _ = raster.shape
+    if height == 0 or width == 0 or height % tile or width % tile:
+        raise UsageError(
+            f"the raster is {width}×{height} pixels, not a whole number of {tile}×{tile} tiles; "
+            "fit it first"
+        )
+    return np.ascontiguousarray(raster), tile
+
+
+def select_tiles(raster: Raster, tile: int, options: CoderOptions, image_id: str = "") -> Mask:
+    """Return the keep mask of a raster.
+
+    Args:
+        raster: uint8 (grid_h·tile, grid_w·tile, 3).
+        tile: side of a tile in pixels.
+        options: the configuration of the coder.
+        image_id: the identity of the image; method `random` seeds with it.
+
+    Returns:
+        bool (grid_h, grid_w), true where the tile is kept.
+
+    Raises:
+        UsageError: the raster is not a whole number of tiles, or the method is unknown.
+    """
+    raster, tile = check_raster(raster, tile)
+    as_text(image_id, "image_id")
+    grid = TileGrid(raster.reshape(raster.shape[0], -1), tile, Comparison.of(options, tile))
+    return options.implementation.select(grid, options, image_id)
+
+
+def selection_kernels(options: CoderOptions, tile: int) -> list[Variant]:
+    """Return the kernels that `select_tiles` calls with these options."""
+    return options.implementation.kernels(options, Comparison.of(options, tile))

@@ -1,0 +1,67 @@
+"""A raster as a grid of tiles, and how its tiles are compared."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppcli.coding import kernels
+from ppcli.coding.coder_options import CoderOptions, Metric, distance_bound
+
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
+Tiles = NDArray[np.uint8]
+
+_KERNEL_METRIC = {
+    Metric.EXACT: kernels.MAX,
+    Metric.MAX: kernels.MAX,
+    Metric.MAE: kernels.MAE,
+    Metric.RMSE: kernels.RMSE,
+}
+
+
+class Comparison(NamedTuple):
+    """How kernels compare two tiles, in the order of their arguments.
+
+    Attributes:
+        lanes: bytes compared at a time.
+        metric: `kernels.MAX`, `MAE` or `RMSE`.
+        bound: the largest integer distance at which two tiles are similar.
+    """
+
+    lanes: int
+    metric: int
+    bound: int
+
+    @classmethod
+    def of(cls, options: CoderOptions, tile: int) -> "Comparison":
+        """Return the comparison of tiles of `tile`×`tile` pixels under these options."""
+        bound = distance_bound(options.metric, options.threshold, tile)
+        return cls(kernels.lanes_of(3 * tile), _KERNEL_METRIC[options.metric], bound)
+
+    @property
+    def constants(self) -> tuple[int, int]:
+        """What is compiled into a kernel: lanes and metric."""
+        return self.lanes, self.metric
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileGrid:
+    """The tiles of one image.
+
+    Attributes:
+        pixels: the raster's bytes, uint8 (grid_h·tile, grid_w·tile·3), contiguous.
+        tile: side of a tile in pixels.
+        comparison: how tiles are compared.
+    """
+
+    pixels: NDArray[np.uint8]
+    tile: int
+    comparison: Comparison
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(grid_h, grid_w)."""
+        height, width = self.pixels.shape
+        return height // self.tile, width // (3 * self.tile)
