@@ -143,7 +143,8 @@ def bench(
     from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
     from ppcli.jobs.analysis_options import AnalysisOptions
     from ppcli.jobs.bench import BenchOptions, bench_model, bench_pages
-    from ppcli.models.serving.answering import Ask, check_ask
+    from ppcli.models.serving.active_request import check_request
+    from ppcli.models.serving.generation_request import GenerationRequest
 
     terminal = Terminal(quiet, verbose, log_format)
     listing = listing_of(inputs, files0_from, include, exclude, limit, output or "")
@@ -156,7 +157,9 @@ def bench(
             random_weights, layers, dtype, rounded, device, device_id, terminal
         )
     analysis = AnalysisOptions(coder, FitOptions.of_preset(subject.preset), rebuildable=False)
-    options = BenchOptions(Ask(prompt, max_new_tokens=new_tokens), repeats, sizes, threads)
+    options = BenchOptions(
+        GenerationRequest(prompt, max_new_tokens=new_tokens), repeats, sizes, threads
+    )
     with json_output(output, overwrite) as write_json:
         with pillow_limits(DEFAULT_MAX_IMAGE_PIXELS):
             pages, failures = bench_pages(listing, analysis)
@@ -164,7 +167,7 @@ def bench(
         if not pages:
             return ExitCode.INPUTS_FAILED
         with subject.opened() as directory, steps(terminal, "runs") as on_run:
-            check_ask(directory, options.ask)
+            check_request(directory, options.ask)
             place, whole = subject.place, subject.whole
             result = bench_model(directory, place, pages, options, whole, on_run)
         show_failures(result.failures)

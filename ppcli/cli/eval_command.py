@@ -112,13 +112,15 @@ def evaluate(
     from ppcli.jobs.infer import InferWork
     from ppcli.jobs.variants import load_variant_kernels, variants_at
     from ppcli.models.onnx.sessions import choose_place, open_sessions
-    from ppcli.models.serving.answering import Ask, Engine
+    from ppcli.models.serving.answering_model import AnsweringModel
+    from ppcli.models.serving.generation_request import GenerationRequest
 
     terminal = Terminal(quiet, verbose, log_format)
     slots = parse_batch_size(batch_size)
     directory = open_model(model)
     ask = as_the_model_says(
-        directory.generation, Ask("", max_new_tokens=max_new_tokens, think=Think.SPLIT)
+        directory.generation,
+        GenerationRequest("", max_new_tokens=max_new_tokens, think=Think.SPLIT),
     )
     place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
     tell_fallback(place)
@@ -137,7 +139,9 @@ def evaluate(
     summary = EvalSummary()
     asking = InferWork(
         QuestionSource(fit, variants, executor, ask),
-        lambda: Engine(directory, open_sessions(directory, place, threads), batch_size=slots),
+        lambda: AnsweringModel(
+            directory, open_sessions(directory, place, threads), batch_size=slots
+        ),
         summary,
     )
     target = Target(output, row_format, overwrite, resume, ROWS_PER_SHARD)

@@ -169,7 +169,8 @@ def infer(
     from ppcli.inputs.requests import RequestFile
     from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
     from ppcli.models.onnx.sessions import choose_place
-    from ppcli.models.serving.answering import Ask, check_ask
+    from ppcli.models.serving.active_request import check_request
+    from ppcli.models.serving.generation_request import GenerationRequest
 
     terminal = Terminal(quiet, verbose, log_format)
     text = "" if requests is not None else _prompt(prompt, prompt_file)
@@ -182,7 +183,7 @@ def infer(
         "presence_penalty": presence_penalty,
     }
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    ask = Ask(
+    ask = GenerationRequest(
         text,
         system,
         max_new_tokens,
@@ -195,7 +196,7 @@ def infer(
     listing = listing_of(inputs, files0_from, include, exclude, limit, output)
     directory = open_model(model)
     ask = as_the_model_says(directory.generation, ask, given, requests is not None)
-    check_ask(directory, ask)
+    check_request(directory, ask)
     place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
     options = AnalysisOptions(
         coder,

@@ -25,7 +25,8 @@ from ppcli.jobs.prepare import ImageSource, RequestSource, Source
 from ppcli.jobs.stored_images import StoredImages, StoredSource, is_dataset
 from ppcli.models.onnx.directory import SMALL_MODEL, ModelDirectory
 from ppcli.models.onnx.sessions import Place, open_sessions
-from ppcli.models.serving.answering import Ask, Engine
+from ppcli.models.serving.answering_model import AnsweringModel
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.formats import Config
 from ppcli.store.manifest import Manifest
 from ppcli.store.outputs import RowSink
@@ -58,7 +59,7 @@ class Asking:
     """
 
     model: ModelDirectory
-    ask: Ask
+    ask: GenerationRequest
     options: AnalysisOptions
     executor: Executor
     place: Place
@@ -125,10 +126,10 @@ class Asking:
         work = InferWork(source, self._engine, self.summary)
         return Job(work, inputs, lambda target: target.open(config))
 
-    def _engine(self) -> Engine:
+    def _engine(self) -> AnsweringModel:
         tell_fallback(self.place)
         sessions = open_sessions(self.model, self.place, self.threads)
-        return Engine(self.model, sessions, self.prune, self.batch_size)
+        return AnsweringModel(self.model, sessions, self.prune, self.batch_size)
 
 
 def open_model(folder: str | None) -> ModelDirectory:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ppcli.cli.options import logger
 from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.models.generation_config import GENERATION, Generation
-from ppcli.models.serving.answering import Ask
+from ppcli.models.serving.generation_request import GenerationRequest
 
 _PENALTY, _PRESENCE = "repetition_penalty", "presence_penalty"
 _OF_DRAWING = ("temperature", "top_p", "top_k", "min_p")
@@ -14,10 +14,10 @@ _OF_DRAWING = ("temperature", "top_p", "top_k", "min_p")
 
 def as_the_model_says(
     generation: Generation,
-    ask: Ask,
+    ask: GenerationRequest,
     given: Collection[str] | None = None,
     requests: bool = False,
-) -> Ask:
+) -> GenerationRequest:
     """What is asked, with the repetition penalty of the model where none is given.
 
     What else the model's settings ask for is not applied, and told once.
@@ -45,7 +45,7 @@ def as_the_model_says(
     return ask
 
 
-def _penalised(ask: Ask, penalty: object) -> Ask:
+def _penalised(ask: GenerationRequest, penalty: object) -> GenerationRequest:
     try:
         if isinstance(penalty, bool) or not isinstance(penalty, int | float):
             raise UsageError(f"the repetition penalty is {penalty!r}, which is not a number")
@@ -57,7 +57,7 @@ def _penalised(ask: Ask, penalty: object) -> Ask:
 
 
 def _tell_of_drawing(
-    generation: Generation, ask: Ask, given: Collection[str], requests: bool
+    generation: Generation, ask: GenerationRequest, given: Collection[str], requests: bool
 ) -> None:
     """Say what of the settings for drawing tokens is not applied, and how it would be."""
     greedy = ask.temperature == 0 and not requests

@@ -31,8 +31,10 @@ from ppcli.models.families.qwen3_vl.configuration import ModelConfig
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.sessions import Place, Sessions, open_sessions
-from ppcli.models.serving.answering import Ask, Begun, all_tiles, begin_request
+from ppcli.models.serving.active_request import ActiveRequest, start_request
+from ppcli.models.serving.answering_model import rebuild_all_tiles
 from ppcli.models.serving.batch import Batch, Generated
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.runner import Runner
 from ppcli.store.codec import kept_tiles
 from ppcli.store.rows import AnswerRow
@@ -53,7 +55,7 @@ class BenchOptions:
         threads: of the CPU; 0 for all cores.
     """
 
-    ask: Ask
+    ask: GenerationRequest
     repeats: int = 3
     batch_sizes: Sequence[int] | None = None
     threads: int = 0
@@ -95,7 +97,7 @@ def bench_pages(
                 failure = Failure(row.image_id, row.error_code or "", row.error_message or "")
                 failures.append(failure)
                 continue
-            tiles = Sides(all_tiles(kept_tiles(whole.patches)), kept_tiles(page.patches))
+            tiles = Sides(rebuild_all_tiles(kept_tiles(whole.patches)), kept_tiles(page.patches))
             pages.append(BenchPage(row.image_id, tiles, row.code_ms or 0.0))
     if not pages and not failures:
         raise NothingToDoError("there is no image to take times with")
@@ -193,7 +195,7 @@ class _Answered:
     tokens: list[int]
 
     @classmethod
-    def of(cls, begun: Begun, made: Generated) -> "_Answered":
+    def of(cls, begun: ActiveRequest, made: Generated) -> "_Answered":
         tiles, steps = begun.row.kept or 0, len(made.tokens) - 1
         times = Times(begun.row.select_ms or 0.0, made.vision_ms, made.prefill_ms, made.decode_ms)
         return cls(Size(tiles, begun.job.prompt.length, steps), times, made.tokens)
@@ -280,10 +282,10 @@ class _Bench:
             UsageError: when so many do not fit.
         """
         started, ahead = time.perf_counter(), 0.0
-        batch: Batch[tuple[int, Begun]] = Batch(self._runner, _NEVER, size)
+        batch: Batch[tuple[int, ActiveRequest]] = Batch(self._runner, _NEVER, size)
         done: dict[int, _Answered] = {}
         waiting = enumerate(pages)
-        held: tuple[int, Begun] | None = None
+        held: tuple[int, ActiveRequest] | None = None
         ended = False
         while not ended or batch.active:
             while not ended and not batch.full:
@@ -306,7 +308,7 @@ class _Bench:
         self._on_run()
         return seconds, [done[number] for number in range(len(done))]
 
-    def _begun(self, page: BenchPage, pruned: bool) -> Begun:
+    def _begun(self, page: BenchPage, pruned: bool) -> ActiveRequest:
         row = AnswerRow(
             image_id=page.image_id,
             page=1,
@@ -314,7 +316,7 @@ class _Bench:
             select_ms=page.code_ms if pruned else 0.0,
         )
         tiles = page.tiles.pruned if pruned else page.tiles.full
-        return begin_request(self._model, row, self._ask, [tiles])
+        return start_request(self._model, row, self._ask, [tiles])
 
 
 _SIDES = (False, True)

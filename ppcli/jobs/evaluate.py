@@ -20,11 +20,21 @@ from ppcli.jobs.scores import anls, exact_match, interval, relaxed_match
 from ppcli.jobs.variants import PreparedVariants, Variant, prepare_variants
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
-from ppcli.models.serving.answering import Ask, failed
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.text.chat_prompts import message_of
 from ppcli.models.text.thinking import opens_thinking
 from ppcli.store.formats import Config
-from ppcli.store.rows import FULL, OK, SCORES, AnswerRow, MainRow, PatchRow, ScoreRow
+from ppcli.store.rows import (
+    FULL,
+    OK,
+    SCORES,
+    AnswerRow,
+    MainRow,
+    PatchRow,
+    ScoreRow,
+    as_error_row,
+    outcome_of,
+)
 
 MEASURES = ("exact", "anls", "relaxed")
 
@@ -43,7 +53,7 @@ class QuestionSource:
     fit: FitOptions
     variants: Sequence[Variant]
     executor: Executor
-    ask: Ask
+    ask: GenerationRequest
     item: ClassVar = "question"
 
     def expect(self, inputs: Arrivals[Any]) -> None:
@@ -74,7 +84,7 @@ class QuestionSource:
             made: PreparedVariants = task.result()
         except ImageError as error:
             for _ in self.variants:
-                yield Prepared(failed(blank, error))
+                yield Prepared(as_error_row(blank, error))
             return
         ask = replace(self.ask, prompt=question.question or "")
         for image, select_ms in zip(made.images, made.select_ms, strict=True):
@@ -96,7 +106,11 @@ def _row(blank: AnswerRow, tokens: int, select_ms: float) -> AnswerRow:
 
 
 def eval_config(
-    fit: FitOptions, variants: Sequence[Variant], ask: Ask, model: ModelDirectory, device: Device
+    fit: FitOptions,
+    variants: Sequence[Variant],
+    ask: GenerationRequest,
+    model: ModelDirectory,
+    device: Device,
 ) -> Config:
     """All that scores depend on, questions apart."""
     config: Config = {
@@ -182,10 +196,7 @@ def scored(question: Question, variant: Variant, row: AnswerRow) -> ScoreRow:
         vision_ms=row.vision_ms,
         prefill_ms=row.prefill_ms,
         decode_ms=row.decode_ms,
-        status=row.status,
-        error_code=row.error_code,
-        error_message=row.error_message,
-        warning=row.warning,
+        **outcome_of(row),
     )
 
 

@@ -4,20 +4,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ppcli.coding.patchset import KeptTiles
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import InferSummary
-from ppcli.errors import DamagedError, ErrorCode, ImageError, as_image_error, with_subject
+from ppcli.errors import DamagedError, ErrorCode, ImageError, as_image_error
 from ppcli.inputs.refs import Input
 from ppcli.jobs.prepare import Prepared, Source
-from ppcli.models.serving.answering import Begun, Engine, failed
+from ppcli.models.serving.active_request import ActiveRequest
+from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.batch import Generated
 from ppcli.store.codec import kept_tiles
-from ppcli.store.rows import ERROR, OK, AnswerRow, PatchRow
+from ppcli.store.rows import OK, AnswerRow, PatchRow, as_error_row, with_error_subject
 
 _LOOK_UP_SECONDS = 0.1
 _Item = tuple[Input, bool, Prepared]  # a request, and whether it is the last of its input
@@ -37,7 +38,7 @@ class _Entry:
 
     one: Input
     last: bool
-    begun: Begun | None = None
+    begun: ActiveRequest | None = None
     row: AnswerRow | None = None
 
 
@@ -53,10 +54,10 @@ class InferWork:
     """
 
     source: Source
-    engine: Callable[[], Engine]
+    engine: Callable[[], AnsweringModel]
     summary: InferSummary
     on_text: Callable[[str], None] | None = None
-    _loaded: list[Engine] = field(default_factory=list, init=False)
+    _loaded: list[AnsweringModel] = field(default_factory=list, init=False)
 
     @property
     def item(self) -> str:
@@ -114,11 +115,8 @@ def _rows(entry: _Entry, flow: "_Flow") -> Iterator[AnswerResult]:
 
 
 def _named(row: AnswerRow) -> AnswerRow:
-    """An error's message names its request."""
-    if row.status != ERROR:
-        return row
-    name = row.custom_id or row.image_id or ""
-    return replace(row, error_message=with_subject(name, row.error_message or ""))
+    """Begin the message of an error row with the name of its request."""
+    return with_error_subject(row, row.custom_id or row.image_id or "")
 
 
 class _Flow:
@@ -126,7 +124,7 @@ class _Flow:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: AnsweringModel,
         arrivals: Arrivals[_Item],
         summary: InferSummary,
         on_text: Callable[[str], None] | None,
@@ -195,23 +193,23 @@ class _Flow:
         try:
             entry.begun = self._begun(prepared)
         except Exception as error:  # one request never stops the others
-            entry.row = failed(prepared.row, as_image_error(error))
+            entry.row = as_error_row(prepared.row, as_image_error(error))
         if entry.begun is None:
             entry.row = entry.row or prepared.row
         else:
             self._held = entry
         return True
 
-    def _begun(self, prepared: Prepared) -> Begun | None:
+    def _begun(self, prepared: Prepared) -> ActiveRequest | None:
         """None when the request has failed already."""
         if prepared.ask is None or prepared.row.status != OK:
             return None
         images = [_kept_tiles(patches) for patches in prepared.images]
-        return self._engine.begun(prepared.row, prepared.ask, images, self._on_text)
+        return self._engine.start(prepared.row, prepared.ask, images, self._on_text)
 
     def _finish(self, entry: _Entry, made: Generated | ImageError) -> None:
         assert entry.begun is not None
-        entry.row = self._engine.finished(entry.begun, made)
+        entry.row = self._engine.finish(entry.begun, made)
         entry.begun = None
 
 

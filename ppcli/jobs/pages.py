@@ -24,7 +24,6 @@ from ppcli.errors import (
     ImageError,
     as_image_error,
     bounded,
-    with_subject,
 )
 from ppcli.imaging import direct
 from ppcli.imaging.decode import UnreachableFrameError
@@ -37,7 +36,7 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniff_pages
 from ppcli.jit.kernel import Variant
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.store.rows import ERROR, PatchRow, StatsRow
+from ppcli.store.rows import PatchRow, StatsRow, as_error_row
 
 if TYPE_CHECKING:
     from ppcli.models.costs import NamedModel
@@ -132,7 +131,9 @@ def analyze_pages(
     except Exception as error:
         if first > 1:  # it has gone since its first page
             row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
-        return PagesResult([PageResult(_failed(row, as_image_error(error)))], count=None)
+        return PagesResult(
+            [PageResult(as_error_row(row, as_image_error(error), row.image_id))], count=None
+        )
 
 
 def _pages_of(
@@ -162,7 +163,7 @@ def _pages_of(
             page = replace(page, width=width, height=height, warning=_warning(source))
             results.append(on_page(pixels, page, options, started))
         except Exception as error:
-            results.append(PageResult(_failed(page, as_image_error(error))))
+            results.append(PageResult(as_error_row(page, as_image_error(error), page.image_id)))
             if isinstance(error, UnreachableFrameError):
                 count = replace(count, rows=part.start + len(results))
                 return PagesResult(results, count, is_end=True)
@@ -221,7 +222,8 @@ def lost_page(
         row = replace(row, format=kind, frames=frames)
     number = options.reading.number(kind, row_of_file)
     several = options.reading.gives_several(kind, frames)
-    return PageResult(_failed(_row_of_page(row, ref, number, several), error))
+    page = _row_of_page(row, ref, number, several)
+    return PageResult(as_error_row(page, error, page.image_id))
 
 
 def _row_of_page(row: StatsRow, ref: ImageRef, number: int, several: bool) -> StatsRow:
@@ -248,11 +250,6 @@ def _size_of(path: str) -> int | None:
         return os.path.getsize(path)
     except (OSError, ValueError):
         return None
-
-
-def _failed(row: StatsRow, error: ImageError) -> StatsRow:
-    message = with_subject(row.image_id, error.message)
-    return replace(row, status=ERROR, error_code=error.code.value, error_message=message)
 
 
 def _analyze_page(

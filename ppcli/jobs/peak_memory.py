@@ -14,12 +14,13 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.sessions import Place, open_sessions
-from ppcli.models.serving.answering import Ask, Engine
+from ppcli.models.serving.answering_model import AnsweringModel
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.rows import AnswerRow
 
 
 def peak_bytes(
-    model: str, place: Place, threads: int, ask: Ask, images: Sequence[KeptTiles]
+    model: str, place: Place, threads: int, ask: GenerationRequest, images: Sequence[KeptTiles]
 ) -> int:
     """Bytes of the device that asking about these images together takes, the model included.
 
@@ -56,7 +57,7 @@ def _tell(
     model: str,
     place: Place,
     threads: int,
-    ask: Ask,
+    ask: GenerationRequest,
     images: Sequence[KeptTiles],
 ) -> None:
     """Send the bytes, or why there are none."""
@@ -66,12 +67,16 @@ def _tell(
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def _answer(model: str, place: Place, threads: int, ask: Ask, images: Sequence[KeptTiles]) -> int:
+def _answer(
+    model: str, place: Place, threads: int, ask: GenerationRequest, images: Sequence[KeptTiles]
+) -> int:
     before = _taken_of_gpu(place.device_id) if place.device is Device.CUDA else 0
     directory = ModelDirectory.open(model)
-    engine = Engine(directory, open_sessions(directory, place, threads), batch_size=len(images))
+    engine = AnsweringModel(
+        directory, open_sessions(directory, place, threads), batch_size=len(images)
+    )
     for image in images:
-        begun = engine.begun(AnswerRow(image_id=None, page=1, prompt=ask.prompt), ask, [image])
+        begun = engine.start(AnswerRow(image_id=None, page=1, prompt=ask.prompt), ask, [image])
         engine.batch.begin(begun, begun.job)
     while engine.batch.active:
         for _, made in engine.batch.step():

@@ -17,9 +17,9 @@ from ppcli.inputs.spare import on_disk, spare_folder
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import PageResult, analyze_pages
-from ppcli.models.serving.answering import Ask, failed
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.text.chat_prompts import with_pages, with_system
-from ppcli.store.rows import AnswerRow, PatchRow
+from ppcli.store.rows import AnswerRow, PatchRow, as_error_row, error_of, outcome_of
 
 _LOOK_UP_SECONDS = 0.1
 _PAGES_AT_A_TIME = 16
@@ -36,7 +36,7 @@ class Prepared:
     """
 
     row: AnswerRow
-    ask: Ask | None = None
+    ask: GenerationRequest | None = None
     images: list[PatchRow] = field(default_factory=list)
 
 
@@ -69,7 +69,7 @@ class ImageSource:
     """
 
     work: AnalyzeWork
-    ask: Ask
+    ask: GenerationRequest
     item: ClassVar = "image"
 
     def expect(self, inputs: Arrivals[Any]) -> None:
@@ -88,7 +88,7 @@ class ImageSource:
         self.work.close()
 
 
-def asked_of(result: PageResult, ask: Ask) -> Prepared:
+def asked_of(result: PageResult, ask: GenerationRequest) -> Prepared:
     """The request about one page."""
     stats = result.row
     row = AnswerRow(
@@ -102,10 +102,7 @@ def asked_of(result: PageResult, ask: Ask) -> Prepared:
         fitted_width=stats.fitted_width,
         fitted_height=stats.fitted_height,
         select_ms=stats.code_ms,
-        status=stats.status,
-        error_code=stats.error_code,
-        error_message=stats.error_message,
-        warning=stats.warning,
+        **outcome_of(stats),
     )
     return Prepared(row, ask, [result.patches] if result.patches is not None else [])
 
@@ -122,7 +119,7 @@ class RequestSource:
 
     options: AnalysisOptions
     executor: Executor
-    ask: Ask
+    ask: GenerationRequest
     item: ClassVar = "request"
 
     def expect(self, inputs: Arrivals[Any]) -> None:
@@ -154,7 +151,7 @@ class RequestSource:
             ask = replace(
                 self.ask,
                 prompt=request.prompt or "",
-                own_seed="seed" in request.settings,
+                has_own_seed="seed" in request.settings,
                 **request.settings,
             )
             pages: PreparedImages = task.result()
@@ -162,9 +159,9 @@ class RequestSource:
                 messages = with_pages(request.messages, pages.counts)
                 ask = replace(ask, messages=with_system(messages, self.ask.system))
         except UsageError as error:
-            return Prepared(failed(row, ImageError(ErrorCode.BAD_REQUEST, str(error))))
+            return Prepared(as_error_row(row, ImageError(ErrorCode.BAD_REQUEST, str(error))))
         except ImageError as error:
-            return Prepared(failed(row, error))
+            return Prepared(as_error_row(row, error))
         row = replace(
             row,
             tokens=pages.tokens,
@@ -274,8 +271,10 @@ def prepare_request(request: Request, options: AnalysisOptions, spare: str = "")
 
 def _take(page: PageResult, made: PreparedImages) -> None:
     row = page.row
-    if page.patches is None:
-        raise ImageError(ErrorCode(row.error_code or ""), row.error_message or "")
+    error = error_of(row)
+    if error is not None:
+        raise error
+    assert page.patches is not None
     made.images.append(page.patches)
     made.tokens = (made.tokens or 0) + (row.tokens or 0)
     made.kept = (made.kept or 0) + (row.kept or 0)

@@ -16,13 +16,13 @@ from ppcli.inputs.refs import Input
 from ppcli.inputs.unique import UniqueNames
 from ppcli.jobs.pages import PageResult
 from ppcli.jobs.prepare import Prepared, asked_of
-from ppcli.models.serving.answering import Ask, failed
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.checked import check_statistics
 from ppcli.store.codec import check_claims
 from ppcli.store.journal import read_file
 from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
-from ppcli.store.rows import OK, STATS, PatchRow, StatsRow
+from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row
 from ppcli.store.whole import PageCheck
 
 
@@ -184,7 +184,7 @@ class StoredSource:
     """
 
     root: str
-    ask: Ask
+    ask: GenerationRequest
     most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
     item: ClassVar = "image"
 
@@ -224,7 +224,7 @@ class StoredSource:
             refused = error
         else:
             return prepared
-        return Prepared(failed(prepared.row, refused))
+        return Prepared(as_error_row(prepared.row, refused))
 
     def close(self) -> None:
         """Nothing is left behind."""

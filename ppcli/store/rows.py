@@ -4,13 +4,17 @@ Names, order, types and meaning of the columns are taken from these classes: by 
 schemas, by the text formats, and by the check of the column reference in the README.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ppcli.errors import ErrorCode, ImageError, with_subject
 
 OK = "ok"
 ERROR = "error"
 FULL = "full"  # the variant of a question that comes first
 # the kinds of rows, and of their files
 STATS, PATCHES, ANSWERS, SCORES = "stats", "patches", "answers", "scores"
+OUTCOME = ("status", "error_code", "error_message", "warning")
 _COSTS = ("vision_flops", "prefill_flops", "kv_bytes")
 COSTS = tuple(f"{name}{of}" for name in _COSTS for of in ("", "_kept"))
 
@@ -178,3 +182,35 @@ ROW_TYPES: dict[str, type] = {
     ANSWERS: AnswerRow,
     SCORES: ScoreRow,
 }
+_Row = TypeVar("_Row", StatsRow, AnswerRow, ScoreRow)
+
+
+def as_error_row(row: _Row, error: ImageError, subject: str = "") -> _Row:
+    """Return `row` with its error columns filled in.
+
+    Args:
+        row: what is known of the input.
+        error: why it failed.
+        subject: name that the message begins with; none when empty.
+    """
+    message = with_subject(subject, error.message) if subject else error.message
+    return replace(row, status=ERROR, error_code=error.code.value, error_message=message)
+
+
+def with_error_subject(row: _Row, subject: str) -> _Row:
+    """Return an error row whose message begins with `subject`; other rows as they are."""
+    if row.status != ERROR:
+        return row
+    return replace(row, error_message=with_subject(subject, row.error_message or ""))
+
+
+def error_of(row: MainRow) -> ImageError | None:
+    """Return the error that an error row records; None for other rows."""
+    if row.status != ERROR:
+        return None
+    return ImageError(ErrorCode(row.error_code or ErrorCode.INTERNAL), row.error_message or "")
+
+
+def outcome_of(row: MainRow) -> dict[str, Any]:
+    """Return the columns for status, error and warning, for another row about the same input."""
+    return {name: getattr(row, name) for name in OUTCOME}

@@ -84,7 +84,7 @@ def test_random_weights_of_a_true_shape(folder: Path) -> None:
         (("--model", "nowhere"), "nowhere is not a folder"),
         (("--random-weights", "gpt"), "gpt"),
         (("--random-weights", "qwen3-vl-8b", "--dtype", "bfloat16", *QUICK), "runs on CUDA only"),
-        (("--model", "MODEL", *QUICK, "--prompt", "<|image_pad|>"), "names image tokens"),
+        (("--model", "MODEL", *QUICK, "--prompt", "<|image_pad|>"), "contains image tokens"),
         (("--model", "MODEL", *QUICK, "--prompt", "caf\udce9"), "not valid Unicode"),
     ],
 )

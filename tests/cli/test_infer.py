@@ -523,7 +523,7 @@ def on_a_terminal(*args: str | Path, code: int = 0) -> str:
         ),
         (["--model", "MODEL", "--prompt", "x", "--device", "cuda"], 2, "is in float32"),
         (["--model", "MODEL", "--prompt", "x", "--batch-size", "0"], 2, "must be auto or"),
-        (["--model", "MODEL", "--prompt", "<|image_pad|>"], 2, "names image tokens"),
+        (["--model", "MODEL", "--prompt", "<|image_pad|>"], 2, "contains image tokens"),
         (["--model", "MODEL", "--prompt", "caf\udce9"], 2, "not valid Unicode"),
         (["--model", "MODEL", "--requests", "r", "--include", "*"], 2, "leave the others out"),
     ],

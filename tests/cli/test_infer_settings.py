@@ -156,7 +156,7 @@ def test_thinking_through_every_output(model: Path, page: Path, tmp_path: Path) 
     done = ran("infer", *command, "--think", "split")
     split = json.loads(done.stdout)
     assert (split["answer"], split["thinking"]) == ("", kept["answer"].strip("\n"))
-    assert b"ended within its thinking" in done.stderr
+    assert b"ended while the model was thinking" in done.stderr
     (dropped,) = rows_of(*command, "--think", "drop")
     assert (dropped["answer"], dropped["thinking"]) == ("", None)
     (line,) = rows_of(*command, "--think", "split", "--format", "openai")
@@ -173,7 +173,7 @@ def test_thinking_through_every_output(model: Path, page: Path, tmp_path: Path) 
     pruned = next(row for row in rows if row["variant"].startswith("pred_2d"))
     assert (pruned["answer"], pruned["thinking"]) == ("", split["thinking"])
     assert pruned["exact"] == pruned["anls"] == 0
-    assert all("ended within its thinking" in row["warning"] for row in rows)
+    assert all("ended while the model was thinking" in row["warning"] for row in rows)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")

@@ -21,14 +21,15 @@ from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import Place, open_sessions
-from ppcli.models.serving.answering import Ask, Engine
+from ppcli.models.serving.answering_model import AnsweringModel
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.runner import Runner
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
 from tests.models.answering import answered
 from tests.models.checkpoints import Tiny, write_checkpoint
 
-ASK = Ask("What is the total?", max_new_tokens=6)
+ASK = GenerationRequest("What is the total?", max_new_tokens=6)
 CPU = Place(Device.CPU)
 GRIDS = {"a.png": (8, 8), "b.png": (9, 10), "c.png": (12, 7)}
 
@@ -68,7 +69,7 @@ def measured(model: ModelDirectory, refs: list[ImageRef], *sizes: int, **coder) 
 
 def test_sizes_and_answers_are_those_of_infer(model: ModelDirectory, refs: list[ImageRef]) -> None:
     result = measured(model, refs, 1)
-    engine = Engine(model, open_sessions(model, CPU))
+    engine = AnsweringModel(model, open_sessions(model, CPU))
     assert [page.image_id for page in result.pages] == list(GRIDS)
     answers = set()
     for page in result.pages:
@@ -193,4 +194,4 @@ def test_until_the_token_that_ends_an_answer() -> None:
 
 def test_one_token_has_no_time_of_its_own() -> None:
     with pytest.raises(UsageError, match="ask for 2"):
-        BenchOptions(Ask("?", max_new_tokens=1))
+        BenchOptions(GenerationRequest("?", max_new_tokens=1))

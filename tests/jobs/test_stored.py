@@ -8,7 +8,7 @@ from PIL import Image
 
 from ppcli.engine.arrivals import Arrivals
 from ppcli.jobs.stored_images import StoredImages, StoredSource
-from ppcli.models.serving.answering import Ask
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.atomic import digest_of
 from ppcli.store.manifest import FileRecord, Manifest, shard_path
 from tests.command import pixelprune
@@ -47,7 +47,9 @@ def test_images_of_one_name_in_a_dataset_of_old_are_told_apart(tmp_path: Path) -
     with Arrivals(iter(stored)) as arrivals:
         asked = [
             (prepared.row.image_id, prepared.images[0].image_id)
-            for _, pages in StoredSource(str(out), Ask("?")).prepared(arrivals, lambda: False)
+            for _, pages in StoredSource(str(out), GenerationRequest("?")).prepared(
+                arrivals, lambda: False
+            )
             for prepared in pages
         ]
     there = ["a.png", "b.tif#1", "b.tif#2"]

@@ -4,24 +4,25 @@ from collections.abc import Callable, Sequence
 
 from ppcli.coding.patchset import KeptTiles
 from ppcli.errors import ImageError
-from ppcli.models.serving.answering import Ask, Engine, failed
-from ppcli.store.rows import AnswerRow
+from ppcli.models.serving.answering_model import AnsweringModel
+from ppcli.models.serving.generation_request import GenerationRequest
+from ppcli.store.rows import AnswerRow, as_error_row
 
 
 def answered(
-    engine: Engine,
+    engine: AnsweringModel,
     row: AnswerRow,
-    ask: Ask,
+    ask: GenerationRequest,
     images: Sequence[KeptTiles],
     on_text: Callable[[str], None] | None = None,
 ) -> AnswerRow:
     """The row with the answer, or with the error of the request."""
     try:
-        begun = engine.begun(row, ask, images, on_text)
+        begun = engine.start(row, ask, images, on_text)
         engine.batch.begin(begun, begun.job)
     except ImageError as error:
-        return failed(row, error)
+        return as_error_row(row, error)
     done: list = []
     while not done:
         done = engine.batch.step()
-    return engine.finished(begun, done[0][1])
+    return engine.finish(begun, done[0][1])

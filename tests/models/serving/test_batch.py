@@ -20,8 +20,10 @@ from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import Place, Sessions, open_sessions
 from ppcli.models.serving import batch as batches
 from ppcli.models.serving import runner
-from ppcli.models.serving.answering import Ask, Begun, Engine
+from ppcli.models.serving.active_request import ActiveRequest
+from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.batch import Batch
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
 from tests.models.answering import answered
@@ -47,29 +49,44 @@ def image(seed: int, grid: tuple[int, int]) -> KeptTiles:
 
 
 REQUESTS = [
-    (Ask("What is the total?", max_new_tokens=20), [image(0, (3, 4))]),
-    (Ask("Read line three of the page, please.", max_new_tokens=9), [image(1, (1, 1))]),
-    (Ask("What is the total?", max_new_tokens=31), [image(2, (7, 5))]),
-    (Ask("No image at all", max_new_tokens=14), []),
-    (Ask("What is the total?", max_new_tokens=1), [image(3, (2, 9))]),
-    (Ask("Which?", max_new_tokens=25), [image(4, (4, 4)), image(5, (2, 2))]),
-    (Ask("What is the total?", max_new_tokens=20, temperature=2.0), [image(6, (5, 5))]),
-    (Ask("What is the total?", max_new_tokens=17), [image(7, (6, 1))]),
-    (Ask("東京 🙂", system="You answer briefly.", max_new_tokens=40), [image(8, (3, 3))]),
-    (Ask("Which?", max_new_tokens=30, repetition_penalty=1.4), [image(9, (2, 3))]),
-    (Ask("Which?", max_new_tokens=30, presence_penalty=2.0, stop=("e", "a")), [image(9, (2, 3))]),
-    (Ask("x", max_new_tokens=9, temperature=3.0, top_k=9, min_p=0.01), [image(9, (2, 3))]),
+    (GenerationRequest("What is the total?", max_new_tokens=20), [image(0, (3, 4))]),
+    (
+        GenerationRequest("Read line three of the page, please.", max_new_tokens=9),
+        [image(1, (1, 1))],
+    ),
+    (GenerationRequest("What is the total?", max_new_tokens=31), [image(2, (7, 5))]),
+    (GenerationRequest("No image at all", max_new_tokens=14), []),
+    (GenerationRequest("What is the total?", max_new_tokens=1), [image(3, (2, 9))]),
+    (GenerationRequest("Which?", max_new_tokens=25), [image(4, (4, 4)), image(5, (2, 2))]),
+    (
+        GenerationRequest("What is the total?", max_new_tokens=20, temperature=2.0),
+        [image(6, (5, 5))],
+    ),
+    (GenerationRequest("What is the total?", max_new_tokens=17), [image(7, (6, 1))]),
+    (
+        GenerationRequest("東京 🙂", system="You answer briefly.", max_new_tokens=40),
+        [image(8, (3, 3))],
+    ),
+    (GenerationRequest("Which?", max_new_tokens=30, repetition_penalty=1.4), [image(9, (2, 3))]),
+    (
+        GenerationRequest("Which?", max_new_tokens=30, presence_penalty=2.0, stop=("e", "a")),
+        [image(9, (2, 3))],
+    ),
+    (
+        GenerationRequest("x", max_new_tokens=9, temperature=3.0, top_k=9, min_p=0.01),
+        [image(9, (2, 3))],
+    ),
 ]
 
 
-def begun(engine: Engine, requests: list) -> list[Begun]:
+def begun(engine: AnsweringModel, requests: list) -> list[ActiveRequest]:
     return [
-        engine.begun(AnswerRow(image_id=f"{number}.png"), ask, images)
+        engine.start(AnswerRow(image_id=f"{number}.png"), ask, images)
         for number, (ask, images) in requests
     ]
 
 
-def answers(engine: Engine, order: list[int]) -> dict[int, dict[str, Any]]:
+def answers(engine: AnsweringModel, order: list[int]) -> dict[int, dict[str, Any]]:
     """Run requests through the batch in an order; rows without times by number."""
     waiting = list(zip(order, begun(engine, [(n, REQUESTS[n]) for n in order]), strict=True))
     found: dict[int, dict[str, Any]] = {}
@@ -80,7 +97,7 @@ def answers(engine: Engine, order: list[int]) -> dict[int, dict[str, Any]]:
             engine.batch.begin(one, one[1].job)
         most = max(most, engine.batch.active)
         for (number, request), made in engine.batch.step():
-            row = dataclasses.asdict(engine.finished(request, made))
+            row = dataclasses.asdict(engine.finish(request, made))
             found[number] = {k: v for k, v in row.items() if not k.endswith("_ms")}
     found[-1] = {"most at once": most}
     return found
@@ -90,7 +107,7 @@ def answers(engine: Engine, order: list[int]) -> dict[int, dict[str, Any]]:
 def alone(model, sessions) -> dict[int, dict[str, Any]]:
     found = {}
     for number in range(len(REQUESTS)):
-        engine = Engine(model, sessions)
+        engine = AnsweringModel(model, sessions)
         found |= answers(engine, [number])
     del found[-1]
     assert all(row["status"] == "ok" for row in found.values())
@@ -102,7 +119,7 @@ def alone(model, sessions) -> dict[int, dict[str, Any]]:
 @pytest.mark.parametrize("size", [1, 2, 4, 7])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_answers_do_not_depend_on_the_batch(model, sessions, alone, size, backwards) -> None:
-    engine = Engine(model, sessions, batch_size=size)
+    engine = AnsweringModel(model, sessions, batch_size=size)
     order = list(range(len(REQUESTS)))[:: -1 if backwards else 1]
     found = answers(engine, order)
     most = found.pop(-1)
@@ -113,7 +130,7 @@ def test_answers_do_not_depend_on_the_batch(model, sessions, alone, size, backwa
 @settings(max_examples=15)
 @given(order=st.permutations(range(len(REQUESTS))), size=st.integers(2, 5))
 def test_slots_are_reused_in_every_order(model, sessions, alone, order, size) -> None:
-    engine = Engine(model, sessions, batch_size=size)
+    engine = AnsweringModel(model, sessions, batch_size=size)
     for _ in range(2):  # the second time in slots that have all been used
         found = answers(engine, list(order))
         del found[-1]
@@ -121,18 +138,23 @@ def test_slots_are_reused_in_every_order(model, sessions, alone, order, size) ->
 
 
 def test_the_same_prompt_over_very_different_images(model, sessions) -> None:
-    asks = [(Ask("What is the total?", max_new_tokens=24), [image(s, (4, 4))]) for s in range(12)]
-    single = [answered(Engine(model, sessions), AnswerRow(image_id="x"), *one) for one in asks]
-    engine = Engine(model, sessions, batch_size=4)
+    asks = [
+        (GenerationRequest("What is the total?", max_new_tokens=24), [image(s, (4, 4))])
+        for s in range(12)
+    ]
+    single = [
+        answered(AnsweringModel(model, sessions), AnswerRow(image_id="x"), *one) for one in asks
+    ]
+    engine = AnsweringModel(model, sessions, batch_size=4)
     found: dict[int, str] = {}
     waiting = list(enumerate(asks))
     while waiting or engine.batch.active:
         while waiting and not engine.batch.full:
             number, (ask, images) = waiting.pop(0)
-            request = engine.begun(AnswerRow(image_id="x"), ask, images)
+            request = engine.start(AnswerRow(image_id="x"), ask, images)
             engine.batch.begin((number, request), request.job)
         for (number, request), made in engine.batch.step():
-            found[number] = engine.finished(request, made).answer
+            found[number] = engine.finish(request, made).answer
     assert [found[number] for number in range(12)] == [row.answer for row in single]
     assert len(set(found.values())) > 6
 
@@ -140,10 +162,10 @@ def test_the_same_prompt_over_very_different_images(model, sessions) -> None:
 def test_a_long_prefill_does_not_stall_the_others(model, sessions, monkeypatch) -> None:
     monkeypatch.setattr(runner, "PREFILL_CHUNK", 16)
     monkeypatch.setattr(batches, "PREFILL_CHUNK", 16)
-    engine = Engine(model, sessions, batch_size=2)
-    quick = engine.begun(AnswerRow(), Ask("x", max_new_tokens=30), [])
+    engine = AnsweringModel(model, sessions, batch_size=2)
+    quick = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=30), [])
     noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
-    slow = engine.begun(AnswerRow(), Ask("x"), [encode(noise, 32, CoderOptions())])
+    slow = engine.start(AnswerRow(), GenerationRequest("x"), [encode(noise, 32, CoderOptions())])
     engine.batch.begin("slow", slow.job)
     engine.batch.step()
     engine.batch.begin("quick", quick.job)
@@ -179,7 +201,7 @@ class Failing:
 
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_a_step_that_fails_is_tried_with_fewer(model, sessions, alone, most) -> None:
-    engine = Engine(model, sessions, batch_size=7)
+    engine = AnsweringModel(model, sessions, batch_size=7)
     failing = Failing(engine.batch._runner, most)
     engine.batch._runner = failing  # type: ignore[assignment]
     found = answers(engine, list(range(len(REQUESTS))))
@@ -189,7 +211,7 @@ def test_a_step_that_fails_is_tried_with_fewer(model, sessions, alone, most) -> 
 
 
 def test_a_device_that_fails_for_good_costs_each_request_a_row(model, sessions) -> None:
-    engine = Engine(model, sessions, batch_size=4)
+    engine = AnsweringModel(model, sessions, batch_size=4)
     engine.batch._runner = Failing(engine.batch._runner, 0)  # type: ignore[assignment]
     found = answers(engine, [0, 1, 2, 3, 4, 5])
     codes = {number: row["error_code"] for number, row in found.items() if number >= 0}
@@ -203,8 +225,8 @@ def test_a_device_that_fails_for_good_costs_each_request_a_row(model, sessions) 
 def test_the_largest_batch_is_found_where_free_memory_is_not_known(
     model, sessions, monkeypatch
 ) -> None:
-    engine = Engine(model, sessions, batch_size=64)
-    request = engine.begun(AnswerRow(), Ask("x", max_new_tokens=200), [])
+    engine = AnsweringModel(model, sessions, batch_size=64)
+    request = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=200), [])
     right = runner.Runner.reserve
 
     def reserve(self, length, slots=1):
@@ -221,30 +243,30 @@ def test_the_largest_batch_is_found_where_free_memory_is_not_known(
 def test_a_batch_that_does_not_fit_names_the_largest_that_does(
     model, sessions, monkeypatch
 ) -> None:
-    engine = Engine(model, sessions, batch_size=64)
-    request = engine.begun(AnswerRow(), Ask("x", max_new_tokens=200), [])
+    engine = AnsweringModel(model, sessions, batch_size=64)
+    request = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=200), [])
     token = engine.batch._runner.bytes_of_token
     room = SimpleNamespace(available=int(256 * token * 5.5 / 0.9))
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: room)
     with pytest.raises(UsageError, match=r"64 × 256 tokens .* the largest that fits is 5"):
         engine.batch.begin("x", request.job)
-    chosen = Engine(model, sessions, batch_size=None)
+    chosen = AnsweringModel(model, sessions, batch_size=None)
     chosen.batch.begin("x", request.job)
     assert len(chosen.batch._slots) == 2  # of half of what is free
 
 
 def test_the_memory_is_told_before_it_is_taken(model, sessions, caplog) -> None:
-    engine = Engine(model, sessions, batch_size=3)
-    request = engine.begun(AnswerRow(), Ask("x", max_new_tokens=200), [])
+    engine = AnsweringModel(model, sessions, batch_size=3)
+    request = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=200), [])
     with caplog.at_level("INFO", logger="pixelprune"):
         engine.batch.begin("x", request.job)
     assert "keys and values of 3 × 256 tokens take" in caplog.text
 
 
 def test_longer_requests_wait_for_room(model, sessions, alone) -> None:
-    engine = Engine(model, sessions, batch_size=3)
-    short = engine.begun(AnswerRow(), *REQUESTS[1])
-    long = engine.begun(AnswerRow(), Ask("word " * 200, max_new_tokens=300), [])
+    engine = AnsweringModel(model, sessions, batch_size=3)
+    short = engine.start(AnswerRow(), *REQUESTS[1])
+    long = engine.start(AnswerRow(), GenerationRequest("word " * 200, max_new_tokens=300), [])
     engine.batch.begin("short", short.job)
     assert not engine.batch.full
     assert not engine.batch.takes(long.job)

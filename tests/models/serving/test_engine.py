@@ -18,7 +18,8 @@ from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import Place, open_sessions
 from ppcli.models.serving import runner
-from ppcli.models.serving.answering import Ask, Engine
+from ppcli.models.serving.answering_model import AnsweringModel
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.image_patches import image_patches
 from ppcli.models.text.chat_prompts import Prompter, message_of
 from ppcli.store.rows import AnswerRow
@@ -27,7 +28,7 @@ from tests.models import reference
 from tests.models.answering import answered
 from tests.models.checkpoints import Tiny, write_checkpoint
 
-ASK = Ask("What is the total?", max_new_tokens=12)
+ASK = GenerationRequest("What is the total?", max_new_tokens=12)
 POSITIONS = 400
 
 
@@ -40,8 +41,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
 
 
 @pytest.fixture(scope="module")
-def engine(model: ModelDirectory) -> Engine:
-    return Engine(model, open_sessions(model, Place(Device.CPU)))
+def engine(model: ModelDirectory) -> AnsweringModel:
+    return AnsweringModel(model, open_sessions(model, Place(Device.CPU)))
 
 
 def image(seed: int = 0, grid: tuple[int, int] = (4, 5), **options: float) -> KeptTiles:
@@ -72,7 +73,7 @@ def test_answers_do_not_depend_on_what_was_asked_before(model, engine) -> None:
     asks = [([image(n, (1 + n, 6 - n))], ASK) for n in range(5)] + [([], ASK)]
     alone = []
     for images, ask in asks:
-        fresh = Engine(model, open_sessions(model, Place(Device.CPU)))
+        fresh = AnsweringModel(model, open_sessions(model, Place(Device.CPU)))
         alone.append(without_times(answered(fresh, row(), ask, images)))
     for order in (range(6), reversed(range(6))):
         for n in order:
@@ -96,7 +97,7 @@ def test_every_patch_without_pruning(model, engine) -> None:
     assert kept.kept < kept.keep.size
     whole = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
     expected = answered(engine, row(), ASK, [whole])
-    unpruned = Engine(model, open_sessions(model, Place(Device.CPU)), prune=False)
+    unpruned = AnsweringModel(model, open_sessions(model, Place(Device.CPU)), prune=False)
     answer = answered(unpruned, row(), ASK, [kept])
     assert without_times(answer) == without_times(expected)
     assert answer.kept == kept.keep.size
@@ -113,15 +114,15 @@ def test_the_token_that_ends_an_answer(model, engine) -> None:
     every = frozenset(range(512))
     ending = dataclasses.replace(model, end_tokens=every)
     answer = answered(
-        Engine(ending, open_sessions(model, Place(Device.CPU))), row(), ASK, [image()]
+        AnsweringModel(ending, open_sessions(model, Place(Device.CPU))), row(), ASK, [image()]
     )
     assert (answer.answer, answer.finish_reason, answer.answer_tokens) == ("", "stop", 0)
 
 
 def test_a_prompt_longer_than_the_context(engine) -> None:
-    long = answered(engine, row(), Ask("word " * POSITIONS), [image()])
+    long = answered(engine, row(), GenerationRequest("word " * POSITIONS), [image()])
     assert (long.status, long.error_code) == ("error", "context_too_long")
-    assert f"and the model has {POSITIONS}" in long.error_message
+    assert f"positions; the model has {POSITIONS}" in long.error_message
     assert answered(engine, row(), ASK, [image()]).status == "ok"
 
 
@@ -135,43 +136,43 @@ def test_the_context_is_counted_in_positions(engine) -> None:
 
 
 def test_an_answer_ends_with_the_context(engine) -> None:
-    answer = answered(engine, row(), Ask("x", max_new_tokens=10_000), [])
+    answer = answered(engine, row(), GenerationRequest("x", max_new_tokens=10_000), [])
     assert answer.finish_reason == "length"
     assert answer.prompt_tokens + answer.answer_tokens == POSITIONS
 
 
 def test_keys_and_values_that_memory_cannot_hold(model, monkeypatch) -> None:
-    engine = Engine(model, open_sessions(model, Place(Device.CPU)))
+    engine = AnsweringModel(model, open_sessions(model, Place(Device.CPU)))
     with monkeypatch.context() as patch:
         patch.setattr(runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-        answer = answered(engine, row(), Ask("x", max_new_tokens=350), [])
+        answer = answered(engine, row(), GenerationRequest("x", max_new_tokens=350), [])
     assert answer.error_code == "out_of_memory"
     assert "lower --max-new-tokens" in answer.error_message
     assert answered(engine, row(), ASK, [image()]).status == "ok"
 
 
 def test_a_prompt_that_names_image_tokens(engine) -> None:
-    answer = answered(engine, row(), Ask("<|image_pad|>"), [image()])
+    answer = answered(engine, row(), GenerationRequest("<|image_pad|>"), [image()])
     assert answer.error_code == "bad_request"
 
 
 def test_sampling_is_seeded_by_the_request(engine) -> None:
     hot = dataclasses.replace(ASK, temperature=5.0, seed=1)
 
-    def answer(name: str, ask: Ask) -> str:
+    def answer(name: str, ask: GenerationRequest) -> str:
         return answered(engine, row(name), ask, [image()]).answer
 
     assert answer("a", hot) == answer("a", hot)
     assert answer("a", hot) != answer("b", hot)
     assert answer("a", hot) != answer("a", dataclasses.replace(hot, seed=2))
-    own = dataclasses.replace(hot, own_seed=True)
+    own = dataclasses.replace(hot, has_own_seed=True)
     assert answer("a", own) == answer("b", own)
 
 
 def test_pieces_add_up_to_the_answer(engine) -> None:
     for seed in range(8):
         pieces: list[str] = []
-        ask = Ask("x", max_new_tokens=40, temperature=3.0, seed=seed)
+        ask = GenerationRequest("x", max_new_tokens=40, temperature=3.0, seed=seed)
         answer = answered(engine, row(), ask, [], on_text=pieces.append)
         assert "".join(pieces) == answer.answer
         assert len(pieces) > 1
@@ -189,7 +190,7 @@ def test_penalties_as_transformers_generates(model, engine) -> None:
     said = set()
     for penalty in (1.0, 1.1, 1.3, 2.0, 0.8):
         tokens = reference.stock_answer(theirs, ids, [whole], 24, repetition_penalty=penalty).tokens
-        ask = Ask("What is the total?", max_new_tokens=24, repetition_penalty=penalty)
+        ask = GenerationRequest("What is the total?", max_new_tokens=24, repetition_penalty=penalty)
         answer = answered(engine, row(), ask, [every])
         assert answer.answer == prompter.answer(tokens[: answer.answer_tokens])
         assert answer.answer_tokens == 24 or tokens[answer.answer_tokens] in model.end_tokens
@@ -199,10 +200,10 @@ def test_penalties_as_transformers_generates(model, engine) -> None:
 
 def test_the_repetition_penalty_is_the_same_for_pruned_prompts(model, engine) -> None:
     """It goes by which tokens a prompt has, and each image has a tile that is fed."""
-    ask = Ask("x", max_new_tokens=1, repetition_penalty=1.5)
+    ask = GenerationRequest("x", max_new_tokens=1, repetition_penalty=1.5)
     kept = image()
-    unpruned = Engine(model, open_sessions(model, Place(Device.CPU)), prune=False)
-    seen = [one.begun(row(), ask, [kept]).job.sampler()._seen for one in (engine, unpruned)]
+    unpruned = AnsweringModel(model, open_sessions(model, Place(Device.CPU)), prune=False)
+    seen = [one.start(row(), ask, [kept]).job.sampler()._seen for one in (engine, unpruned)]
     assert seen[0] == seen[1] >= {model.config.image_token}
 
 
@@ -221,17 +222,17 @@ def test_thinking_that_does_not_end_is_a_warning(tmp_path, model) -> None:
     template = (thinking / "chat_template.jinja").read_text(encoding="utf-8")
     (thinking / "chat_template.jinja").write_text(template + "<think>\n", encoding="utf-8")
     opened = dataclasses.replace(model, prompter=Prompter(str(thinking)))
-    engine = Engine(opened, open_sessions(model, Place(Device.CPU)))
+    engine = AnsweringModel(opened, open_sessions(model, Place(Device.CPU)))
     kept = answered(engine, row(), ASK, [])
     assert kept.answer and kept.thinking is None and kept.warning is None
     split = answered(engine, row(), dataclasses.replace(ASK, think=Think.SPLIT), [])
     assert (split.answer, split.thinking) == ("", kept.answer.strip("\n"))
-    assert "ended within its thinking" in split.warning
+    assert "ended while the model was thinking" in split.warning
 
 
 def test_configurations_name_what_is_new_only_where_it_is_used() -> None:
     """Datasets of earlier versions know nothing of it, and are resumed."""
-    assert Ask("x").as_config() == {
+    assert GenerationRequest("x").as_config() == {
         "prompt": "x",
         "system": None,
         "max_new_tokens": 256,
@@ -239,19 +240,19 @@ def test_configurations_name_what_is_new_only_where_it_is_used() -> None:
         "top_p": 1.0,
         "seed": 0,
     }
-    ask = Ask("x", stop=("a",), top_k=3, think=Think.DROP, keep_special_tokens=True)
+    ask = GenerationRequest("x", stop=("a",), top_k=3, think=Think.DROP, keep_special_tokens=True)
     new = {"stop": ["a"], "top_k": 3, "think": "drop", "keep_special_tokens": True}
-    assert ask.as_config() == Ask("x").as_config() | new
+    assert ask.as_config() == GenerationRequest("x").as_config() | new
     assert json.loads(json.dumps(ask.as_config())) == ask.as_config()
 
 
 def test_asking_for_no_answer() -> None:
-    with pytest.raises(UsageError, match="0 new tokens"):
-        Ask("x", max_new_tokens=0)
+    with pytest.raises(UsageError, match="max new tokens is 0"):
+        GenerationRequest("x", max_new_tokens=0)
     with pytest.raises(UsageError, match="temperature"):
-        Ask("x", temperature=-1)
+        GenerationRequest("x", temperature=-1)
     with pytest.raises(UsageError, match="stop text is empty"):
-        Ask("x", stop=("a", ""))
+        GenerationRequest("x", stop=("a", ""))
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_numbers_that_are_not_finite_are_no_answer(tmp_path: Path, kind: str, ad
     save_file(tensors, weights)
     Export(str(checkpoint), kind, "a test").write(str(tmp_path / "model"))
     broken = ModelDirectory.open(str(tmp_path / "model"))
-    engine = Engine(broken, open_sessions(broken, Place(Device.CPU)))
+    engine = AnsweringModel(broken, open_sessions(broken, Place(Device.CPU)))
     answer = answered(engine, row(), ASK, [image()])
     assert answer.error_code == "internal"
     assert f"which is in {kind}, gave numbers that are not finite" in answer.error_message
