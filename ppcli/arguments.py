@@ -1,4 +1,4 @@
-"""What Python programs hand over, checked: each says what it wanted. Imports nothing heavy."""
+"""Checks of the arguments of public functions. Imports nothing heavy."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,55 +10,55 @@ from ppcli.errors import UsageError, bounded
 
 
 def describe_value(value: object) -> str:
-    """A value as a message shows it, with its type."""
+    """Return a value and its type as an error message shows them, at most 80 characters long."""
     try:
-        words = repr(value)
-    except Exception:  # of somebody else's class, or a number of too many digits
-        words = "a value"
-    return f"{bounded(words, 80)} ({type(value).__name__})"
+        shown = repr(value)
+    except Exception:  # a foreign __repr__, or an int of too many digits
+        shown = "a value"
+    return f"{bounded(shown, 80)} ({type(value).__name__})"
 
 
 def as_text(value: object, name: str) -> str:
-    """Text.
+    """Return the value if it is a str.
 
     Raises:
-        UsageError: when it is something else.
+        UsageError: it is something else.
     """
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {describe_value(value)}; it must be text")
+        raise UsageError(f"{name} is {describe_value(value)}; it must be a string")
     return value
 
 
 def as_utf8_text(value: object, name: str) -> str:
-    """Text that can be written as UTF-8, which file names need not be.
+    """Return the value if it is a str that can be encoded as UTF-8; file names need not be.
 
     Raises:
-        UsageError: when it is something else, or holds half a character.
+        UsageError: it is something else, or contains an unpaired surrogate.
     """
     text = as_text(value, name)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{name} holds half a character; it must be text") from None
+        raise UsageError(f"{name} contains an unpaired surrogate; it must be valid text") from None
     return text
 
 
 def as_text_list(value: object, name: str) -> list[str]:
-    """Several texts.
+    """Return the items of an iterable of str.
 
     Raises:
-        UsageError: when it is one text, or something else.
+        UsageError: it is a single str, or something else.
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise UsageError(f"{name} is {describe_value(value)}; it must be a list of texts")
-    return [as_text(one, f"one of {name}") for one in value]
+        raise UsageError(f"{name} is {describe_value(value)}; it must be a list of strings")
+    return [as_text(item, f"an item of {name}") for item in value]
 
 
 def as_path(value: object, name: str) -> str:
-    """A path, given as text or as an object that has one.
+    """Return the path that a str or a path-like object stands for.
 
     Raises:
-        UsageError: when it is something else.
+        UsageError: it is something else, or a path of bytes.
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
@@ -67,21 +67,27 @@ def as_path(value: object, name: str) -> str:
 
 
 def as_bool(value: object, name: str) -> bool:
-    """True or false.
+    """Return the value if it is a bool, of Python or NumPy.
 
     Raises:
-        UsageError: when it is something else.
+        UsageError: it is something else.
     """
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # of NumPy
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # NumPy 1 and 2
         return bool(value)
     raise UsageError(f"{name} is {describe_value(value)}; it must be True or False")
 
 
 def as_int(value: Any, name: str, least: int, most: int | None = None) -> int:  # noqa: ANN401
-    """A whole number, of Python or NumPy.
+    """Return the value as an int, if it is an integer of Python or NumPy.
+
+    Args:
+        value: the argument.
+        name: its name, for the message.
+        least: the smallest value allowed.
+        most: the largest value allowed.
 
     Raises:
-        UsageError: when it is something else, or out of range.
+        UsageError: it is something else, or out of range.
     """
     try:
         number = None if isinstance(value, bool) else index(value)
@@ -96,10 +102,10 @@ def as_int(value: Any, name: str, least: int, most: int | None = None) -> int:  
 
 
 def as_fraction(value: Any, name: str) -> float:  # noqa: ANN401
-    """A number between 0 and 1, of Python or NumPy.
+    """Return the value as a float, if it is a number of Python or NumPy between 0 and 1.
 
     Raises:
-        UsageError: when it is something else, or out of range.
+        UsageError: it is something else, or out of range.
     """
     number: Any = value
     if not isinstance(value, bool) and isinstance(value, Real) and 0 <= number <= 1:

@@ -1,4 +1,4 @@
-"""The error tree, the exit codes of the command line, and the codes of error rows."""
+"""Error classes, exit codes of the command line, and codes of error rows."""
 
 import errno
 import re
@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum, StrEnum
 
-_AT_A_LIMIT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+_RESOURCE_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 MAX_MESSAGE_LENGTH = 1_000
-_LONGEST_SUBJECT = 400
-_JOINERS = "\u200c\u200d"  # of words in Persian, of faces in emoji
-_SIGNS = re.compile(r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
+_MAX_SUBJECT_LENGTH = 400
+_JOINERS = "\u200c\u200d"  # Persian and emoji need them
+_VISIBLE_FORMAT_CHARACTERS = re.compile(
+    r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]"
+)
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command line; part of the stable interface."""
+    """Exit codes of the command line. They are part of the stable interface."""
 
     OK = 0
     UNEXPECTED = 1
@@ -30,7 +32,7 @@ class ExitCode(IntEnum):
 
 
 class ErrorCode(StrEnum):
-    """What went wrong with one input; the `error_code` of its row."""
+    """Why an input failed; the column `error_code` of its row."""
 
     NOT_FOUND = "not_found"
     UNREADABLE = "unreadable"
@@ -53,62 +55,64 @@ class ErrorCode(StrEnum):
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, with escapes for all that a terminal would not show as it stands.
+    r"""Escape everything that a terminal would not show literally, so that the text is one line.
 
-    These are control characters, marks that turn the direction of writing or are invisible, and
-    halves of characters. A byte that is no text, as `os.fsdecode` has it, becomes `\xNN`.
+    Escaped are control characters, invisible and bidirectional formatting characters, line
+    separators and surrogates. A surrogate that `os.fsdecode` made of a byte becomes `\xNN`.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_shown(one) for one in text)
+    return "".join(_escaped(character) for character in text)
 
 
-def _shown(one: str) -> str:
-    if "\udc80" <= one <= "\udcff":
-        return f"\\x{ord(one) - 0xDC00:02x}"
-    kind = unicodedata.category(one)
-    if kind not in ("Cc", "Cf", "Cs", "Zl", "Zp") or one in _JOINERS or _SIGNS.match(one):
-        return one
-    return one.encode("unicode_escape", "surrogatepass").decode()
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    if character in _JOINERS or _VISIBLE_FORMAT_CHARACTERS.match(character):
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def bounded(text: str, limit: int = 200) -> str:
-    """Text from outside, fit to be shown: printable, and short.
+    """Make untrusted text printable, and shorten it to a limit.
 
-    Of a longer one both ends are left, and between them how many characters are not shown.
+    Of longer text both ends remain, with the number of omitted characters between them.
 
     Args:
-        text: whoever wrote it.
-        limit: the most characters that come back; at least 80.
+        text: any text.
+        limit: the maximum number of characters returned, at least 80.
     """
     if len(text) <= limit and len(shown := printable(text)) <= limit:
         return shown
     room = (limit - len(_gap(len(text)))) // 2
-    begin, first = _as_fits(text[:room], room)
-    end, last = _as_fits(text[: -room - 1 : -1], room)
-    return "".join([*begin, _gap(len(text) - first - last), *reversed(end)])
+    head = _printable_prefix(text[:room], room)
+    tail = _printable_prefix(text[: -room - 1 : -1], room)
+    return "".join([*head, _gap(len(text) - len(head) - len(tail)), *reversed(tail)])
 
 
 def _gap(characters: int) -> str:
     return f" … ({characters:,} characters left out) … "
 
 
-def _as_fits(text: str, room: int) -> tuple[list[str], int]:
-    """The first characters, as they are shown, and how many there are."""
-    pieces: list[str] = []
-    for one in text:
-        shown = printable(one)
+def _printable_prefix(text: str, room: int) -> list[str]:
+    """Escape the first characters, one item each, until `room` is used up."""
+    escaped: list[str] = []
+    for character in text:
+        shown = printable(character)
         room -= len(shown)
         if room < 0:
             break
-        pieces.append(shown)
-    return pieces, len(pieces)
+        escaped.append(shown)
+    return escaped
 
 
 class PixelpruneError(Exception):
-    """Base of all errors that pixelprune raises on purpose; the text is meant for people.
+    """Base of all errors that pixelprune raises on purpose.
 
-    It is bounded, since names and values from outside are in it.
+    The message is meant for people. It is made printable and bounded in length, since it may
+    contain names and values from outside.
     """
 
     exit_code = ExitCode.UNEXPECTED
@@ -118,25 +122,25 @@ class PixelpruneError(Exception):
 
 
 class UsageError(PixelpruneError, ValueError):
-    """The request itself makes no sense: an unknown name, a number out of range, a wrong shape."""
+    """The request is invalid: an unknown name, a number out of range, a wrong shape."""
 
     exit_code = ExitCode.USAGE
 
 
 class ModelError(PixelpruneError):
-    """A checkpoint or a model directory cannot be used: not one, not supported, or not whole."""
+    """A checkpoint or model directory is invalid, unsupported or incomplete."""
 
     exit_code = ExitCode.USAGE
 
 
 class MissingDependencyError(PixelpruneError):
-    """Something that is asked for is not installed; the message says how to install it."""
+    """An optional dependency is not installed; the message says how to install it."""
 
     exit_code = ExitCode.MISSING_DEPENDENCY
 
 
 class NothingToDoError(PixelpruneError):
-    """The inputs hold nothing that could be tried."""
+    """The inputs contain nothing to process."""
 
     exit_code = ExitCode.NOTHING_TO_DO
 
@@ -148,7 +152,7 @@ class OutputError(PixelpruneError):
 
 
 class StoppedError(PixelpruneError):
-    """The run was asked to stop; what is finished stays, and can be resumed."""
+    """The run was asked to stop. Finished work is kept, and the run can be resumed."""
 
     def __init__(self, exit_code: ExitCode, message: str) -> None:
         super().__init__(message)
@@ -156,13 +160,13 @@ class StoppedError(PixelpruneError):
 
 
 class DamagedError(PixelpruneError):
-    """A file that pixelprune wrote does not hold what it held."""
+    """A file that pixelprune wrote has changed or is corrupt."""
 
     exit_code = ExitCode.DAMAGED
 
 
 class ImageError(PixelpruneError):
-    """One input cannot be used. It costs that input an error row and never stops a run."""
+    """An input cannot be used. It produces an error row and never stops a run."""
 
     exit_code = ExitCode.INPUTS_FAILED
 
@@ -176,40 +180,40 @@ class ImageError(PixelpruneError):
 
 
 def with_subject(name: str, message: str) -> str:
-    """A message that begins with the name of what it is about, as rows of errors have it."""
-    begin = f"{bounded(name, _LONGEST_SUBJECT)}: "
-    return begin + bounded(message.removeprefix(begin), MAX_MESSAGE_LENGTH)
+    """Prefix a message with the name of the input it is about, unless it has that prefix."""
+    prefix = f"{bounded(name, _MAX_SUBJECT_LENGTH)}: "
+    return prefix + bounded(message.removeprefix(prefix), MAX_MESSAGE_LENGTH)
 
 
 def as_image_error(error: Exception) -> ImageError:
-    """Whatever went wrong with one input, as its error."""
+    """Convert any exception that an input caused to an `ImageError`."""
     if isinstance(error, ImageError):
         return error
     if isinstance(error, MemoryError):
-        return ImageError(ErrorCode.OUT_OF_MEMORY, "there is not enough memory for this image")
+        return ImageError(ErrorCode.OUT_OF_MEMORY, "not enough memory for this image")
     return internal_error(error)
 
 
 def internal_error(error: BaseException) -> ImageError:
-    """What nobody foresaw, as the error of the one input it happened to."""
+    """Convert an unexpected exception to an `ImageError` that asks for a bug report."""
     return ImageError(
         ErrorCode.INTERNAL,
-        f"a fault in pixelprune, please report it: {type(error).__name__}: {bounded(str(error))}",
+        f"a bug in pixelprune, please report it: {type(error).__name__}: {bounded(str(error))}",
     )
 
 
 def is_resource_limit(error: BaseException) -> bool:
-    """Whether the system has no more files, memory, processes or threads for this program."""
+    """Return whether the system is out of file handles, memory, processes or threads."""
     no_thread = isinstance(error, RuntimeError) and "start new thread" in str(error)
-    return no_thread or getattr(error, "errno", None) in _AT_A_LIMIT
+    return no_thread or getattr(error, "errno", None) in _RESOURCE_LIMITS
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`. Did you mean 'x'?` where a word is nearly one of the known ones; otherwise nothing."""
+    """Return `. Did you mean 'x'?` if a known word is similar, else an empty string."""
     near = get_close_matches(word, list(known), 1)
     return f". Did you mean '{near[0]}'?" if near else ""
 
 
 def pluralize(number: int, noun: str) -> str:
-    """A number of things whose plural ends in s: `1 image`, `1,200 images`."""
+    """Return a number and its noun, whose plural ends in s: `1 image`, `1,200 images`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What Python programs hand over by mistake: each public function says what it wanted."""
+"""Invalid arguments of public functions: each error names the argument."""
 
 import pathlib
 from fractions import Fraction

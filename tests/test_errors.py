@@ -1,4 +1,4 @@
-"""Text from outside in messages: shown on one line, as it is written, and short."""
+"""Text from outside in messages: escaped where a terminal needs it, and bounded in length."""
 
 import json
 import os

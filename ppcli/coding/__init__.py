@@ -1,1 +1,1 @@
-"""Raster → PatchSet: the predictive coder and the methods it is compared with."""
+"""Raster to patch set: the predictive coder, and the methods it is compared with."""

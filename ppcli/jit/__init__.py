@@ -1,1 +1,1 @@
-"""Kernels: functions on arrays that Numba compiles once, and later runs load without Numba."""
+"""Kernels: functions on arrays that Numba compiles once, and that later runs load from a cache."""

@@ -1,4 +1,4 @@
-"""Machine code on the disk, each piece with a digest: damage is noticed before the code is run."""
+"""The on-disk cache of machine code. A digest detects damage before the code is run."""
 
 import hashlib
 import logging
@@ -14,14 +14,15 @@ _DIGEST_BYTES = 32
 
 
 def folders() -> list[str]:
-    """Where code may be, the best place first: the folder of NUMBA_CACHE_DIR if one is named.
+    """Return the cache folders, in order of preference.
 
-    Beside the package it is there for every user, in the cache of the user where that cannot be.
+    `NUMBA_CACHE_DIR` replaces the defaults: the package's own `__pycache__`, which all users
+    share, and the user's cache folder for where that is not writable.
     """
-    if named := os.environ.get("NUMBA_CACHE_DIR"):
-        return [named]
-    beside = os.path.join(os.path.dirname(os.path.dirname(__file__)), "__pycache__")
-    return [beside, os.path.join(_user_cache(), "pixelprune")]
+    if configured := os.environ.get("NUMBA_CACHE_DIR"):
+        return [configured]
+    shared = os.path.join(os.path.dirname(os.path.dirname(__file__)), "__pycache__")
+    return [shared, os.path.join(_user_cache(), "pixelprune")]
 
 
 def _user_cache() -> str:
@@ -33,9 +34,9 @@ def _user_cache() -> str:
 
 
 def read(name: str) -> bytes | None:
-    """The code of that name; None where there is none, or none that is whole.
+    """Return the code stored under a name, or None if no folder has it intact.
 
-    What is damaged or cannot be read is set aside, with a warning.
+    A damaged or unreadable file is renamed, with a warning.
     """
     for folder in folders():
         path = os.path.join(folder, name + _SUFFIX)
@@ -50,12 +51,12 @@ def read(name: str) -> bytes | None:
         digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
         if digest == _digest(name, code):
             return code
-        _set_aside(path, "it is damaged")
+        _set_aside(path, "the file is damaged")
     return None
 
 
 def write(name: str, code: bytes) -> bool:
-    """Keep code for later runs, whole or not at all; whether some folder took it."""
+    """Store code atomically in the first writable folder; return whether there was one."""
     for folder in folders():
         path = os.path.join(folder, name + _SUFFIX)
         temporary = f"{path}.{secrets.token_hex(4)}.tmp"
@@ -64,7 +65,7 @@ def write(name: str, code: bytes) -> bool:
             with open(temporary, "wb") as file:
                 file.write(_digest(name, code) + code)
             os.replace(temporary, path)
-        except OSError:  # a full disk, a folder of others
+        except OSError:  # a full disk, or no permission
             with suppress(OSError):
                 os.unlink(temporary)
             continue
@@ -79,8 +80,8 @@ def _digest(name: str, code: bytes) -> bytes:
 def _set_aside(path: str, reason: str) -> None:
     try:
         os.replace(path, f"{path}.{secrets.token_hex(4)}.damaged")
-    except FileNotFoundError:  # another process has done so, and said it
+    except FileNotFoundError:  # another process was faster, and has warned
         return
     except OSError:
         pass
-    logger.warning("%s is set aside, and compiled anew: %s", path, reason)
+    logger.warning("%s: the cached kernel is unusable and is compiled again: %s", path, reason)

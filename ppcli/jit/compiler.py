@@ -1,7 +1,7 @@
-"""From a Python function to machine code, with Numba, which only those import who compile.
+"""Compiles a Python function to an object file with Numba. Imported only to compile.
 
-The function must not allocate: its code then needs nothing of Numba to run. It is called in Numba's
-own convention, which is held against what is expected.
+The function must not allocate, so that its code runs without Numba's runtime. The code follows
+Numba's internal calling convention; a check detects releases of Numba with another one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,16 +16,16 @@ from numba import types
 
 from ppcli.jit.machine import target_machine
 
-# The numpy model has no exception for a division by zero, which kernels never do.
+# The numpy error model omits the check for division by zero; kernels never divide by zero.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _LIBRARY_CALLS = {"memcpy", "memset", "memmove", "ceil", "floor"}
 
-_compilable: dict[str, dict[str, Any]] = {}  # the globals of a module, its helpers compilable
+_compiled_globals: dict[str, dict[str, Any]] = {}  # by module, with helpers as dispatchers
 
 
-class OtherConventionError(Exception):
-    """This release of Numba makes code that only it can call."""
+class UnsupportedNumbaError(Exception):
+    """The code that this release of Numba generates cannot be called without it."""
 
 
 def compile_kernel(
@@ -34,21 +34,25 @@ def compile_kernel(
     kinds: Sequence[tuple[str, Any]],
     name: str,
 ) -> bytes:
-    """An object file with the function `name`, which takes the place of its arguments.
+    """Compile a function to an object file that exports the symbol `name`.
 
-    There they lie as words of 64 bits, in the convention of Numba: where the result and an
-    exception go, then every argument, an array as owner, parent, number of items, bytes of one,
-    data, shape and strides. It gives 0, or something else if it failed.
+    The symbol takes one pointer to 64-bit words, the arguments of Numba's convention: pointers
+    to the result and to an exception, then every argument. An array takes seven or more words:
+    owner, parent, number of items, bytes per item, data, shape and strides. The status returned
+    is 0 on success.
 
     Args:
-        function: gives an int.
-        helpers: functions that it calls.
-        kinds: of each argument: ("array", (dtype, dimensions)), ("int", None) or
-            ("constant", its value).
-        name: the symbol.
+        function: the function; it returns an int.
+        helpers: the functions that it calls.
+        kinds: for each argument ("array", (dtype, dimensions)), ("int", None) or
+            ("const", value).
+        name: the exported symbol.
+
+    Returns:
+        The bytes of the object file.
 
     Raises:
-        OtherConventionError: when the code cannot be called without Numba.
+        UnsupportedNumbaError: the code cannot be called without Numba.
     """
     with _compiling():
         dispatcher = _jit(function, helpers, _OPTIONS | _BARE)
@@ -62,15 +66,15 @@ def compile_kernel(
     ]
     entry.name = f"{name}.body"
     words = _words(kinds)
-    _check(module, entry, words)
-    whole = llvm.parse_assembly(str(module) + _unpacking(name, entry.name, words))
-    return bytes(target_machine().emit_object(whole))
+    _check_convention(module, entry, words)
+    linked = llvm.parse_assembly(str(module) + _entry_point(name, entry.name, words))
+    return bytes(target_machine().emit_object(linked))
 
 
-def compile_here(
+def compile_in_process(
     function: Callable[..., int], helpers: Sequence[Callable[..., Any]]
 ) -> Callable[..., int]:
-    """The function as Numba itself calls it, in this process alone; constants are plain ints."""
+    """Compile a function for calls through Numba in this process; constants are plain ints."""
     with _compiling():
         dispatcher = _jit(function, helpers, _OPTIONS)
 
@@ -83,7 +87,7 @@ def compile_here(
 
 @contextmanager
 def _compiling() -> Iterator[None]:
-    """Compile, also where NUMBA_DISABLE_JIT is set for functions of others."""
+    """Enable compilation even if NUMBA_DISABLE_JIT is set."""
     settings: Any = numba.config
     disabled, settings.DISABLE_JIT = settings.DISABLE_JIT, 0
     try:
@@ -97,58 +101,59 @@ def _jit(
     helpers: Sequence[Callable[..., Any]],
     options: dict[str, Any],
 ) -> Any:  # noqa: ANN401
-    """A function as Numba compiles it, which sees its helpers compiled."""
-    known = _compilable.get(function.__module__)
-    if known is None:
-        known = _compilable[function.__module__] = dict(function.__globals__)
+    """Return a Numba dispatcher for a function that calls its helpers as dispatchers."""
+    namespace = _compiled_globals.get(function.__module__)
+    if namespace is None:
+        namespace = _compiled_globals[function.__module__] = dict(function.__globals__)
         for helper in helpers:
-            known[helper.__name__] = _seeing(known, helper, _OPTIONS | _BARE)
-    return _seeing(known, function, options)
+            namespace[helper.__name__] = _dispatcher(helper, namespace, _OPTIONS | _BARE)
+    return _dispatcher(function, namespace, options)
 
 
-def _seeing(known: dict[str, Any], function: Callable[..., Any], options: dict[str, Any]) -> Any:  # noqa: ANN401
-    """A function that Numba compiles, with `known` for its globals."""
-    return numba.njit(FunctionType(function.__code__, known, function.__name__), **options)
+def _dispatcher(
+    function: Callable[..., Any], namespace: dict[str, Any], options: dict[str, Any]
+) -> Any:  # noqa: ANN401
+    return numba.njit(FunctionType(function.__code__, namespace, function.__name__), **options)
 
 
-def _numba_type(kind: str, what: Any) -> types.Type:  # noqa: ANN401
+def _numba_type(kind: str, details: Any) -> types.Type:  # noqa: ANN401
     if kind == "array":
-        dtype, dimensions = what
+        dtype, dimensions = details
         return types.Array(numba.from_dtype(np.dtype(dtype)), dimensions, "C")
-    return types.int64 if kind == "int" else types.literal(what)  # type: ignore[no-untyped-call]
+    return types.int64 if kind == "int" else types.literal(details)  # type: ignore[no-untyped-call]
 
 
 def _words(kinds: Sequence[tuple[str, Any]]) -> list[str]:
-    """The types of the words."""
+    """Return the LLVM types of the argument words."""
     words = ["ptr", "ptr"]
-    for kind, what in kinds:
+    for kind, details in kinds:
         if kind == "array":
-            words += ["ptr", "ptr", "i64", "i64", "ptr", *(["i64"] * 2 * what[1])]
+            words += ["ptr", "ptr", "i64", "i64", "ptr", *(["i64"] * 2 * details[1])]
         else:
             words.append("i64")
     return words
 
 
-def _unpacking(name: str, body: str, words: list[str]) -> str:
-    """A function in the language of LLVM that calls another one with the words at a place."""
+def _entry_point(name: str, body: str, words: list[str]) -> str:
+    """Return LLVM IR of a function that loads the words and calls `body` with them."""
     lines = [f'define i32 @"{name}"(ptr %words) {{']
     for i, word in enumerate(words):
-        lines.append(f"  %place{i} = getelementptr i64, ptr %words, i64 {i}")
-        lines.append(f"  %word{i} = load {word}, ptr %place{i}")
+        lines.append(f"  %address{i} = getelementptr i64, ptr %words, i64 {i}")
+        lines.append(f"  %word{i} = load {word}, ptr %address{i}")
     arguments = ", ".join(f"{word} %word{i}" for i, word in enumerate(words))
     lines += [f'  %status = call i32 @"{body}"({arguments})', "  ret i32 %status", "}"]
     return "\n" + "\n".join(lines) + "\n"
 
 
-def _check(module: llvm.ModuleRef, entry: llvm.ValueRef, expected: list[str]) -> None:
-    """Hold the code against what a caller without Numba takes for granted."""
+def _check_convention(module: llvm.ModuleRef, entry: llvm.ValueRef, expected: list[str]) -> None:
+    """Check argument types, and that the code calls nothing of Numba's runtime."""
     found = [str(argument.type) for argument in entry.arguments]
     if found != expected:
-        raise OtherConventionError(f"{entry.name} takes {', '.join(found)}")
+        raise UnsupportedNumbaError(f"{entry.name} takes {', '.join(found)}")
     foreign = {
         one.name
         for one in module.functions
         if one.is_declaration and not one.name.startswith("llvm.")
     } - _LIBRARY_CALLS
     if foreign:
-        raise OtherConventionError(f"{entry.name} calls {', '.join(sorted(foreign))}")
+        raise UnsupportedNumbaError(f"{entry.name} calls {', '.join(sorted(foreign))}")

@@ -1,8 +1,8 @@
-"""Functions on arrays that become machine code.
+"""Functions on arrays that are compiled to machine code.
 
-A kernel is declared with the kinds of its arguments, is called like a function and gives an int.
-For each set of its *constants* it is compiled apart, so that loops of that length become vector
-instructions, and what a constant rules out is left out. It must not allocate.
+A kernel is declared with a signature, called like a function and returns an int. It is compiled
+once for each combination of its *constants*, so that loops of constant length become vector
+instructions and branches on a constant disappear. A kernel must not allocate memory.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ logger = logging.getLogger("pixelprune")
 
 _Helper = TypeVar("_Helper", bound=Callable[..., Any])
 Constant = int | str
-_Parameter = tuple[str, "np.dtype[Any] | None", int]  # its kind; of an array, type and dimensions
+_Parameter = tuple[str, "np.dtype[Any] | None", int]  # kind, and an array's dtype and dimensions
 
 ARRAY, CONSTANT, INT, ANY = "array", "const", "int", "any"
 _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
@@ -39,41 +39,46 @@ _helpers: dict[str, list[Callable[..., Any]]] = {}
 
 
 def helper(function: _Helper) -> _Helper:
-    """A function that kernels of its file call; compiled as a part of them."""
+    """Mark a function that kernels of the same file call."""
     _helpers.setdefault(function.__module__, []).append(function)
     return function
 
 
 def kernel(signature: str) -> Callable[[Callable[..., int]], "Kernel"]:
-    """Make a kernel of a function; all that it calls lies in the same file.
+    """Declare a kernel. Helpers that it calls must lie in the same file.
 
     Args:
-        signature: the kinds of the arguments, with blanks between: `uint8[:,:]` for a contiguous
-            array (`any[:,:]` for one of any type), `int`, or `const` for an int that is
-            compiled in.
+        signature: the kinds of the arguments, separated by blanks: `uint8[:,:]` for a contiguous
+            array (`any[:,:]` for any dtype), `int`, or `const` for an int that is a constant of
+            the compiled code.
     """
     return lambda function: Kernel(function, signature)
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A kernel with its constants, in the order of its arguments; the types of `any` are some."""
+    """A kernel for one combination of constants.
+
+    Attributes:
+        kernel: the kernel.
+        constants: values of `const` and dtypes of `any` arguments, in the order of the arguments.
+    """
 
     kernel: "Kernel"
     constants: tuple[Constant, ...]
 
     @property
     def name(self) -> str:
-        """Of the symbol, and of the file that keeps it: it tells all that the code depends on."""
+        """Name of the symbol and of the cache file; unique for all that the code depends on."""
         function = self.kernel.function
-        digest = hashlib.blake2b(_surroundings(function.__code__.co_filename), digest_size=8)
+        digest = hashlib.blake2b(_build_inputs(function.__code__.co_filename), digest_size=8)
         module = function.__module__.rpartition(".")[2]
         parts = (module, function.__name__.strip("_"), *map(str, self.constants))
         return "-".join((*parts, digest.hexdigest()))
 
     def compile(self) -> bytes:
-        """The code; kept on the disk where that can be."""
-        from ppcli.jit.compiler import compile_kernel  # it brings Numba along
+        """Compile the kernel, store the code in the cache and return it."""
+        from ppcli.jit.compiler import compile_kernel  # imports Numba
 
         function = self.kernel.function
         helpers = _helpers.get(function.__module__, [])
@@ -83,14 +88,14 @@ class Variant:
 
 
 class Kernel:
-    """A function on arrays that becomes machine code when it is first called.
+    """A function on arrays that is compiled, or loaded from the cache, at its first call.
 
     Attributes:
-        function: in Python.
-        loaded: its machine code in this process, by constants.
+        function: the Python function.
+        loaded: the machine code loaded into this process, by constants.
     """
 
-    _here: Callable[..., int] | None = None  # what is called where only Numba can call the code
+    _numba_function: Callable[..., int] | None = None  # for unsupported releases of Numba
 
     def __init__(self, function: Callable[..., int], signature: str) -> None:
         self.function = function
@@ -99,24 +104,26 @@ class Kernel:
         self._lock = threading.Lock()
 
     def of(self, *constants: Constant) -> Variant:
-        """The kernel with these constants; types of `any` arrays are named, like "uint64"."""
+        """Return the variant with these constants; dtypes are names such as "uint64"."""
         return Variant(self, constants)
 
     def kinds(self, constants: tuple[Constant, ...]) -> list[tuple[str, Any]]:
-        """What each argument is to the compiler."""
-        left = list(constants)
+        """Return the kinds of the arguments as `compiler.compile_kernel` takes them."""
+        remaining = iter(constants)
         kinds: list[tuple[str, Any]] = []
         for kind, dtype, dimensions in self._parameters:
             if kind == ARRAY:
-                kinds.append((ARRAY, (left.pop(0) if dtype is None else dtype.name, dimensions)))
+                kinds.append(
+                    (ARRAY, (next(remaining) if dtype is None else dtype.name, dimensions))
+                )
             else:
-                kinds.append((kind, left.pop(0) if kind == CONSTANT else None))
+                kinds.append((kind, next(remaining) if kind == CONSTANT else None))
         return kinds
 
     def load(
         self, constants: tuple[Constant, ...], code: bytes | None = None
     ) -> Callable[..., int]:
-        """The machine code as a function of ctypes; compiled where the disk has none."""
+        """Load the machine code, from the cache if possible, and return it as a function."""
         with self._lock:
             if constants not in self.loaded:
                 from ppcli.jit.machine import load
@@ -124,50 +131,55 @@ class Kernel:
                 variant = Variant(self, constants)
                 code = code or disk.read(variant.name) or self._compile(variant)
                 self.loaded[constants] = (
-                    _PROTOTYPE(load(variant.name, code)) if code else self._through_numba()
+                    _PROTOTYPE(load(variant.name, code)) if code else self._call_through_numba()
                 )
             return self.loaded[constants]
 
     def _compile(self, variant: Variant) -> bytes | None:
-        """None where only Numba can call what it makes."""
-        from ppcli.jit.compiler import OtherConventionError
+        """Compile the variant; return None if only Numba can call the code."""
+        from ppcli.jit.compiler import UnsupportedNumbaError
 
         try:
             return variant.compile()
-        except OtherConventionError as error:
+        except UnsupportedNumbaError as error:
             logger.debug("%s", error)
             _warn_of_release()
             return None
 
-    def _through_numba(self) -> Callable[..., int]:
-        from ppcli.jit.compiler import compile_here
+    def _call_through_numba(self) -> Callable[..., int]:
+        from ppcli.jit.compiler import compile_in_process
 
-        if self._here is None:
+        if self._numba_function is None:
             helpers = _helpers.get(self.function.__module__, [])
-            self._here = compile_here(self.function, helpers)
-        return self._here
+            self._numba_function = compile_in_process(self.function, helpers)
+        return self._numba_function
 
     def __call__(self, *arguments: Any) -> int:  # noqa: ANN401
-        """Run it. Arrays must be contiguous, of the declared type and number of dimensions."""
+        """Run the kernel.
+
+        Raises:
+            TypeError: an array is not contiguous, or not of the declared dtype and dimensions.
+            IndexError: the kernel failed a bounds check (NUMBA_BOUNDSCHECK=1).
+        """
         constants: list[Constant] = []
-        flat: list[int] = [0, 0]  # where the result and an exception go: the last two words
+        flat: list[int] = [0, 0]  # pointers to result and exception, the last two words
         for (kind, dtype, dimensions), value in zip(self._parameters, arguments, strict=True):
             if kind == ARRAY:
                 if dtype is None:
                     constants.append(value.dtype.name)
-                flat += _parts(dtype, dimensions, value)
+                flat += _array_words(dtype, dimensions, value)
                 continue
             flat.append(int(value))
             if kind == CONSTANT:
                 constants.append(int(value))
         key = tuple(constants)
         code = self.loaded.get(key) or self.load(key)
-        if code is self._here:
+        if code is self._numba_function:
             return code(*arguments)
         words = array("q", (*flat, 0, 0))
-        place = words.buffer_info()[0]
-        words[0], words[1] = place + 8 * len(flat), place + 8 * len(flat) + 8
-        status = code(place)
+        address = words.buffer_info()[0]
+        words[0], words[1] = address + 8 * len(flat), address + 8 * len(flat) + 8
+        status = code(address)
         if status != 0:
             raise IndexError(f"{self.function.__qualname__} failed with status {status}")
         return words[-2]
@@ -180,50 +192,52 @@ def _parameter(declared: str) -> _Parameter:
     return ARRAY, None if found[1] == ANY else np.dtype(found[1]), found[2].count(":")
 
 
-def _parts(dtype: "np.dtype[Any] | None", dimensions: int, given: NDArray[Any]) -> tuple[int, ...]:
-    """An array as Numba passes it: owner, parent, items, bytes of one, data, shape and strides."""
-    flags = given.flags
-    if not (flags.c_contiguous and flags.aligned and given.ndim == dimensions) or (
-        dtype is not None and given.dtype != dtype
+def _array_words(
+    dtype: "np.dtype[Any] | None", dimensions: int, value: NDArray[Any]
+) -> tuple[int, ...]:
+    """Return owner, parent, number of items, bytes per item, data, shape and strides."""
+    flags = value.flags
+    if not (flags.c_contiguous and flags.aligned and value.ndim == dimensions) or (
+        dtype is not None and value.dtype != dtype
     ):
-        wanted = f"{dtype or 'of any type'}, with {dimensions} dimensions"
-        raise TypeError(f"a kernel takes a contiguous array, {wanted}; this is {given!r:.100}")
-    data = given.__array_interface__["data"][0]
-    return (0, 0, given.size, given.itemsize, data, *given.shape, *given.strides)
+        expected = f"{dtype or 'any dtype'} with {dimensions} dimensions"
+        raise TypeError(f"expected a contiguous array, {expected}; got {value!r:.100}")
+    data = value.__array_interface__["data"][0]
+    return (0, 0, value.size, value.itemsize, data, *value.shape, *value.strides)
 
 
 def prepare(variants: Iterable[Variant]) -> None:
-    """Load kernels, and compile those that the disk lacks.
+    """Load kernels from the cache, and compile the missing ones.
 
-    Several processes share the work: each looks before it compiles whether another one has, and
-    begins elsewhere.
+    Processes that do this at the same time share the work: they compile in random order, and
+    check the cache before each kernel.
     """
-    lacking = []
+    missing = []
     for variant in variants:
         code = disk.read(variant.name)
         if code is None:
-            lacking.append(variant)
+            missing.append(variant)
         else:
             variant.kernel.load(variant.constants, code)
-    if lacking:
-        logger.info("compiling kernels, once")
-    random.shuffle(lacking)
-    for variant in lacking:
+    if missing:
+        logger.info("compiling kernels (first run only)")
+    random.shuffle(missing)
+    for variant in missing:
         variant.kernel.load(variant.constants)
 
 
 @cache
 def _warn_of_release() -> None:
-    """Once a process."""
+    """Warn once per process."""
     logger.warning(
-        "this release of Numba makes kernels that cannot be kept, so that every process compiles "
-        "its own; another release spares the time"
+        "kernels cannot be cached with this release of Numba, so every process compiles its own; "
+        "install another release of numba to avoid that"
     )
 
 
 @cache
-def _surroundings(source: str) -> bytes:
-    """All that machine code depends on, beside its constants."""
+def _build_inputs(source: str) -> bytes:
+    """Return all that machine code depends on, apart from its constants."""
     from ppcli.jit.machine import processor
 
     settings = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("NUMBA_")}
@@ -241,7 +255,7 @@ def _surroundings(source: str) -> bytes:
 
 
 def _release(package: str) -> bytes:
-    """Which release is installed, without the import of it or of importlib.metadata."""
+    """Return what identifies the installed release, without importing the package."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return b""
@@ -252,5 +266,5 @@ def _content(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError:  # a package without its sources
+    except OSError:  # installed without sources
         return __version__.encode()

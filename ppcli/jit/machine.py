@@ -1,4 +1,4 @@
-"""The processor of this machine, and code loaded into this process."""
+"""The processor of this machine, and the machine code loaded into this process."""
 
 import threading
 from functools import cache
@@ -8,17 +8,17 @@ import llvmlite.binding as llvm
 
 @cache
 def processor() -> tuple[str, str]:
-    """Its name and what it can do, as LLVM spells them."""
+    """Return LLVM's name of the processor and its list of features."""
     try:
         features = llvm.get_host_cpu_features().flatten()
-    except RuntimeError:  # LLVM cannot tell on every system
+    except RuntimeError:  # not supported on every system
         features = ""
     return llvm.get_host_cpu_name(), features
 
 
 @cache
 def target_machine() -> llvm.TargetMachine:
-    """What code is made for: this processor, and to be run at once."""
+    """Return the target of compilation: this processor, for code that is run in memory."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
@@ -30,7 +30,7 @@ def target_machine() -> llvm.TargetMachine:
 
 
 class _Loader:
-    """One engine of LLVM that holds all code of this process."""
+    """The LLVM engine that holds all machine code of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,5 +49,5 @@ _loader = _Loader()
 
 
 def load(name: str, code: bytes) -> int:
-    """The address of the function `name` in an object file, which stays loaded."""
+    """Load an object file for the life of the process; return the address of `name`."""
     return _loader.load(name, code)

@@ -1,4 +1,4 @@
-"""Rasters for the tests of the coder: written out by hand, and built from a few tiles."""
+"""Rasters for the tests of the coder, built from a few tiles."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ PEAK = 60
 
 
 class Sample(NamedTuple):
-    """A raster and the way in which its tiles are to be compared."""
+    """A raster, and how its tiles are compared."""
 
     raster: np.ndarray
     tile: int
@@ -22,7 +22,7 @@ class Sample(NamedTuple):
 
 
 def texture(seed: int, tile: int) -> np.ndarray:
-    """A tile of noise that may be changed by PEAK either way."""
+    """Make a tile of noise whose values can change by PEAK either way."""
     noise = np.random.default_rng(seed)
     return noise.integers(PEAK, 256 - PEAK, (tile, tile, 3), dtype=np.uint8)
 
@@ -32,22 +32,22 @@ def flat(level: int, tile: int) -> np.ndarray:
 
 
 def of_letters(rows: Sequence[str], tile: int) -> np.ndarray:
-    """A raster of textures, one for each letter."""
+    """Make a raster of textures, one per letter."""
     return twin.join([[texture(ord(letter), tile) for letter in row] for row in rows])
 
 
 def of_levels(rows: Sequence[Sequence[int]], tile: int) -> np.ndarray:
-    """A raster of flat grey tiles."""
+    """Make a raster of flat grey tiles."""
     return twin.join([[flat(level, tile) for level in row] for row in rows])
 
 
 def of_cells(cells: Sequence[Sequence[int]], palette: Sequence[np.ndarray]) -> np.ndarray:
-    """A raster whose tiles are taken from a palette."""
+    """Make a raster whose tiles come from a palette."""
     return twin.join([[palette[index] for index in row] for row in cells])
 
 
 def mask(*rows: str) -> twin.Mask:
-    """A keep mask written in zeros and ones."""
+    """Parse a keep mask written in zeros and ones."""
     return [[cell == "1" for cell in row] for row in rows]
 
 
@@ -59,14 +59,14 @@ def _steps(metric: str, total: int) -> Iterator[int]:
 
 
 def apart(base: np.ndarray, metric: str, total: int, sign: int = 1, seed: int = 0) -> np.ndarray:
-    """A tile whose `twin.total_distance` from a base tile is exactly `total`.
+    """Make a tile whose `twin.total_distance` from a base tile is exactly `total`.
 
     Args:
-        base: uint8 (tile, tile, 3), no closer than PEAK to 0 and 255.
+        base: uint8 (tile, tile, 3), at least PEAK away from 0 and 255.
         metric: exact, max, mae or rmse.
-        total: a difference up to PEAK, or a sum of differences up to PEAK.
+        total: a difference of at most PEAK, or a sum of such differences.
         sign: 1 or -1, the direction of the change.
-        seed: 0 changes the first bytes, 1 the last ones, others any.
+        seed: 0 changes the first bytes, 1 the last ones, others random ones.
     """
     size = base.size
     order = [range(size), range(size - 1, -1, -1)]
@@ -79,7 +79,7 @@ def apart(base: np.ndarray, metric: str, total: int, sign: int = 1, seed: int = 
 
 
 def fixed() -> list[Sample]:
-    """A fixed set: every metric, single rows and columns, tiles at the bound."""
+    """Make a fixed set: every metric, single rows and columns, tiles at the bound."""
     chance = np.random.default_rng(20)
     samples = []
     for metric in twin.METRICS:

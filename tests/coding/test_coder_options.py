@@ -1,4 +1,4 @@
-"""The coder's options: thresholds, bounds and what is refused."""
+"""The coder's options: thresholds, bounds, and invalid combinations."""
 
 import math
 import subprocess
@@ -177,7 +177,7 @@ def test_the_names_of_the_design():
 
 
 def test_the_options_load_without_the_heavy_packages():
-    """The command line reads its choices from here; not even the kernels bring Numba along."""
+    """`--help` imports the options, and a run that only loads kernels does not import Numba."""
     code = (
         "import sys; import ppcli.coding.{}; "
         "print(*sorted({{'numba', 'numpy'}} & set(sys.modules)), sep=',')"

@@ -1,4 +1,4 @@
-"""The kernels as Numba compiles them: with bounds checks, and where nothing can be cached."""
+"""The compiled kernels: with bounds checks, and without a writable cache folder."""
 
 import json
 import os
@@ -116,7 +116,7 @@ print(json.dumps({
 
 
 def run(code: str, cwd: Path, **environment: str) -> dict:
-    """What a fresh Python prints, warnings being errors, in an environment of its own."""
+    """Run code in a fresh Python with warnings as errors; return what it prints as JSON."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -135,7 +135,7 @@ def run(code: str, cwd: Path, **environment: str) -> dict:
 
 
 def test_no_kernel_reads_or_writes_out_of_bounds(tmp_path):
-    """The cache is a fresh folder, or else code compiled without checks would be loaded."""
+    """The cache folder is new, since code compiled without checks must not be loaded."""
     cache = tmp_path / "numba"
     done = run(
         WITH_BOUNDS_CHECKS,
@@ -160,9 +160,9 @@ def copy_package(to: Path) -> Path:
 
 
 def test_without_a_folder_for_the_cache(tmp_path):
-    """Every place that would be tried lies below a regular file, so that not even root can write.
+    """Every candidate folder lies below a regular file, so that not even root can write there.
 
-    The same copy with a writable folder does use it: what is seen here is the want of one.
+    As a control, the same copy of the package does use a writable folder.
     """
     package = copy_package(tmp_path)
     (package / "__pycache__").write_text("not a folder")

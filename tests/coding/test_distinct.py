@@ -29,7 +29,7 @@ def test_as_many_as_the_twin_counts(method, case, lossless, mode):
 @pytest.mark.parametrize("method", twin.METHODS)
 @pytest.mark.parametrize("threshold", [0.0, 3 / 255, 1.0])
 def test_by_hand(method, threshold):
-    """Five levels, whatever is kept."""
+    """There are five levels, whichever tiles are kept."""
     keep = keep_mask(FIVE_LEVELS, 7, method, "max", threshold)
     options = CoderOptions(Method(method), threshold=threshold)
     assert distinct_tiles(FIVE_LEVELS, keep, 7, options) == 5
@@ -37,7 +37,7 @@ def test_by_hand(method, threshold):
 
 @pytest.mark.parametrize(("method", "threshold"), [("random", 0.0), ("pred_2d", 3 / 255)])
 def test_the_kept_tiles_alone_are_too_few(method, threshold):
-    """The control of the test above: there, counting kept tiles only would be noticed."""
+    """Control of the test above: counting only the kept tiles would give a wrong number."""
     keep = keep_mask(FIVE_LEVELS, 7, method, "max", threshold)
     assert np.unique(FIVE_LEVELS[::7, ::7, 0][keep]).size < 5
 
@@ -51,7 +51,7 @@ def test_tiles_of_the_same_bytes_in_another_order_are_distinct():
 
 @pytest.mark.parametrize("tile", [1, 2, 7, 28, 32, 56, 70])
 def test_tiles_that_differ_in_one_byte_anywhere(tile):
-    """Fingerprints look at every other row; what decides are the bytes."""
+    """Fingerprints use every other row; the comparison of bytes decides."""
     values = np.arange(1, 1 + min(40, 3 * tile * tile))
     places = np.random.default_rng(0).permutation(3 * tile * tile)[: values.size]
     raster = np.zeros((tile, (values.size + 3) * tile, 3), dtype=np.uint8)
@@ -66,7 +66,7 @@ def test_tiles_that_differ_in_one_byte_anywhere(tile):
 
 @pytest.mark.parametrize("tile", [2, 7, 28, 32])
 def test_tiles_that_differ_only_where_fingerprints_do_not_look(tile):
-    """Even rows alike and odd ones random; every tile twice."""
+    """Even rows are equal and odd ones random; every tile occurs twice."""
     generator = np.random.default_rng(0)
     half = np.full((12 * tile, 30 * tile, 3), 255, dtype=np.uint8)
     rows = np.arange(12 * tile) % tile % 2 == 1

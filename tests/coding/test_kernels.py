@@ -1,4 +1,4 @@
-"""The keep masks, against the plain-Python twin."""
+"""Keep masks, compared with those of the plain-Python twin."""
 
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ from tests.strategies import Case, cases, skip_ratios, unhurried
 
 
 def assert_agree(case: Case | rasters.Sample, method: str, mode: str, **controls) -> None:
-    """The coder and its twin keep the same tiles."""
+    """Assert that the coder and its twin keep the same tiles."""
     keep = keep_mask(
         case.raster, case.tile, method, case.metric, float(case.threshold), mode=mode, **controls
     )
@@ -89,7 +89,7 @@ def test_the_tiles_at_the_bound_are_as_far_apart_as_they_claim():
 
 @pytest.mark.parametrize("metric", ["mae", "rmse"])
 def test_sums_beyond_32_bits(metric):
-    """Black and white tiles whose sum of squares would wrap around to a small number."""
+    """Black and white tiles whose sum of squares overflows 32 bits to a small number."""
     tile = 224
     pair = rasters.of_levels([[0, 255]], tile)
     assert 255**2 * tile * tile * 3 > 2**33
@@ -99,7 +99,7 @@ def test_sums_beyond_32_bits(metric):
 
 @pytest.mark.parametrize("method", twin.METHODS)
 def test_a_white_image_is_one_tile(method):
-    """And the negative control: noise is all tiles."""
+    """As a control, every tile of noise is kept."""
     white = np.full((6 * 28, 5 * 28, 3), 255, dtype=np.uint8)
     assert np.count_nonzero(keep_mask(white, 28, method)) == 1
     noise = np.random.default_rng(3).integers(0, 256, white.shape, dtype=np.uint8)

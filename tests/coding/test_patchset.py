@@ -1,4 +1,4 @@
-"""Patch sets: decoding, its bounds, and what cannot be decoded."""
+"""Patch sets: decoding, its error bound, and configurations that cannot be decoded."""
 
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
@@ -20,7 +20,7 @@ LEVELS = rasters.of_levels([[10, 13, 17], [10, 11, 20]], 7)
 
 
 def assert_within(raster: np.ndarray, source: np.ndarray, case: Case) -> None:
-    """Every tile is at most τ from its source, in the units of full scale of DESIGN section 3."""
+    """Assert that every tile is at most τ from its source, in units of full scale."""
     n = case.tile * case.tile * 3
     for row, source_row in zip(
         twin.cut(raster, case.tile), twin.cut(source, case.tile), strict=True
@@ -119,7 +119,7 @@ def test_sliding_drifts_beyond_tau():
 
 
 def test_decoding_needs_the_configuration():
-    """With another τ the predictor chooses otherwise, so the options belong to the patch set."""
+    """With another τ the predictor decides differently, so a patch set includes its options."""
     right = prune(LEVELS, 7, "pred_2d", "max", 4 / 255)
     wrong = PatchSet(right.keep, right.tiles, CoderOptions(threshold=20 / 255))
     assert not np.array_equal(right.reconstruct(), wrong.reconstruct())
@@ -208,7 +208,7 @@ def test_a_patch_set_keeps_its_own_tiles():
 
 @pytest.mark.parametrize("method", twin.PREDICTIVE)
 def test_tiles_and_masks_in_any_memory_layout(method):
-    """Arrays out of a file are read-only, and views need not be contiguous."""
+    """Arrays from a file are read-only, and views need not be contiguous."""
     source = rasters.of_letters(["AABB", "AABB", "CCAB", "CAAA"], 7)
     good = prune(source, 7, method)
     tiles = np.frombuffer(good.tiles.tobytes(), dtype=np.uint8).reshape(good.tiles.shape)

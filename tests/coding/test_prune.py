@@ -1,4 +1,4 @@
-"""`keep_mask` and `prune` as Python programs call them."""
+"""The public functions `keep_mask` and `prune`."""
 
 import inspect
 
@@ -101,7 +101,7 @@ def test_a_file_name_that_is_not_utf_8_can_seed():
 
 @pytest.mark.parametrize("method", twin.METHODS)
 def test_a_raster_in_any_memory_layout(method):
-    """Views, mirrored and read-only arrays give the mask of their pixels, and are left alone."""
+    """Views, mirrored and read-only arrays give the mask of their pixels, and are not modified."""
     expected = twin.keep_mask(RASTER, 7, method, "max", 0)
     framed = np.zeros((30, 31, 4), dtype=np.uint8)
     framed[1:29, 2:30, :3] = RASTER

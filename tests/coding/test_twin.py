@@ -1,4 +1,4 @@
-"""Masks worked out by hand, and a look at whether the comparison with the twin has teeth."""
+"""Masks worked out by hand, and mutations of the twin that the comparison must detect."""
 
 import math
 from fractions import Fraction
@@ -161,7 +161,7 @@ def test_the_other_mode_is_found_out(method, rows, k):
 
 
 def test_a_predictor_that_does_not_ask_about_the_tile_above_is_found_out(monkeypatch):
-    """Only above threshold 0 can the corner be like two neighbours that differ."""
+    """Only above threshold 0 can the corner be similar to two neighbours that differ."""
     raster, tau = of_levels([[10, 13], [7, 4]], TILE), Fraction(4, 255)
     keep = keep_mask(raster, TILE, "pred_2d", "max", float(tau), mode="sliding").tolist()
     assert keep == mask("10", "00")
@@ -180,7 +180,7 @@ def test_a_bound_that_shuts_out_its_own_value_is_found_out(metric, monkeypatch):
 
 
 def test_the_other_metric_is_found_out():
-    """A single byte is far off for max, and nothing for the means."""
+    """A single byte is a large distance for max, and a negligible one for the means."""
     base = texture(1, TILE)
     raster, tau = np.concatenate([base, apart(base, "max", 30)], axis=1), Fraction(8, 255)
     means = [keep_mask(raster, TILE, "raster", m, float(tau)).tolist() for m in ("mae", "rmse")]
@@ -198,7 +198,7 @@ def keep_of(case, method, mode="anchored"):
 
 @pytest.mark.parametrize("metric", ["max", "mae", "rmse"])
 def test_the_drawn_rasters_tell_the_configurations_apart(metric, monkeypatch):
-    """`find` raises when no raster of the strategy does."""
+    """`find` raises if no raster of the strategy does."""
     generate = settings(unhurried, max_examples=500, phases=[Phase.generate])
 
     def reached(differs):

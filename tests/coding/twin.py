@@ -1,4 +1,6 @@
-"""A plain-Python twin of the coder, written from DESIGN section 3 alone: the tests' oracle.
+"""A plain-Python twin of the coder, written from its definition alone: the tests' oracle.
+
+The definition is in docs/how-it-works.md.
 
 A mask is a list of rows of bool. Thresholds are exact fractions.
 """
@@ -14,7 +16,7 @@ Tile = np.ndarray
 Grid = list[list[Tile]]
 Mask = list[list[bool]]
 Similar = Callable[[Tile, Tile], bool]
-Place = tuple[int, int]
+Cell = tuple[int, int]
 
 PREDICTIVE = ("pred_2d", "raster", "serpentine")
 METHODS = (*PREDICTIVE, "conncomp", "random")
@@ -23,7 +25,7 @@ MODES = ("anchored", "sliding")
 
 
 def cut(raster: np.ndarray, tile: int) -> Grid:
-    """The tiles of a raster, row by row, as int64 so that differences may be negative."""
+    """Cut a raster into tiles, row by row, as int64 so that differences can be negative."""
     height, width, _ = raster.shape
     return [
         [
@@ -35,12 +37,12 @@ def cut(raster: np.ndarray, tile: int) -> Grid:
 
 
 def join(tiles: Grid) -> np.ndarray:
-    """The raster of a grid of tiles."""
+    """Join a grid of tiles to a raster."""
     return np.concatenate([np.concatenate(row, axis=1) for row in tiles]).astype(np.uint8)
 
 
 def total_distance(a: Tile, b: Tile, metric: str) -> int:
-    """The largest difference, or the sum of the absolute or squared ones."""
+    """Return the largest difference, or the sum of absolute or squared differences."""
     difference = np.abs(a - b)
     if metric == "mae":
         return int(difference.sum())
@@ -50,7 +52,7 @@ def total_distance(a: Tile, b: Tile, metric: str) -> int:
 
 
 def bound(metric: str, threshold: Fraction | float, tile: int) -> int:
-    """The largest `total_distance` of two similar tiles."""
+    """Return the largest `total_distance` of two similar tiles."""
     n = tile * tile * 3
     scale = 255 * Fraction(threshold)
     limit = {"exact": Fraction(0), "max": scale, "mae": scale * n, "rmse": scale * scale * n}
@@ -58,16 +60,16 @@ def bound(metric: str, threshold: Fraction | float, tile: int) -> int:
 
 
 def similarity(metric: str, threshold: Fraction | float, tile: int) -> Similar:
-    """The relation ~ between two tiles."""
+    """Return the relation ~ between two tiles."""
     limit = bound(metric, threshold, tile)
     return lambda a, b: total_distance(a, b, metric) <= limit
 
 
-def row_major(grid_h: int, grid_w: int) -> list[Place]:
+def row_major(grid_h: int, grid_w: int) -> list[Cell]:
     return [(r, c) for r in range(grid_h) for c in range(grid_w)]
 
 
-def boustrophedon(grid_h: int, grid_w: int) -> list[Place]:
+def boustrophedon(grid_h: int, grid_w: int) -> list[Cell]:
     places = []
     for r in range(grid_h):
         columns = range(grid_w) if r % 2 == 0 else reversed(range(grid_w))
@@ -75,12 +77,12 @@ def boustrophedon(grid_h: int, grid_w: int) -> list[Place]:
     return places
 
 
-def scan_order(method: str, grid_h: int, grid_w: int) -> list[Place]:
+def scan_order(method: str, grid_h: int, grid_w: int) -> list[Cell]:
     return (boustrophedon if method == "serpentine" else row_major)(grid_h, grid_w)
 
 
 def predict_2d(tiles: Grid, r: int, c: int, similar: Similar) -> Tile:
-    """The prediction of the tile at (r, c), which is not the first one, from its neighbours."""
+    """Predict the tile at (r, c), which is not the first one, from its neighbours."""
     if r == 0:
         return tiles[0][c - 1]
     if c == 0:
@@ -102,8 +104,8 @@ def keep_pred_2d(tiles: Grid, similar: Similar, mode: str) -> Mask:
     return keep
 
 
-def keep_along(tiles: Grid, places: list[Place], similar: Similar, mode: str) -> Mask:
-    """Compare with the last kept tile (anchored) or the one before (sliding) along a scan."""
+def keep_along(tiles: Grid, places: list[Cell], similar: Similar, mode: str) -> Mask:
+    """Along a scan, compare with the last kept tile (anchored) or the previous one (sliding)."""
     keep = [[False] * len(row) for row in tiles]
     reference = None
     for r, c in places:
@@ -114,8 +116,8 @@ def keep_along(tiles: Grid, places: list[Place], similar: Similar, mode: str) ->
     return keep
 
 
-def components(tiles: Grid, similar: Similar) -> list[list[Place]]:
-    """The 4-connected components of similar neighbours, the members of each in row-major order."""
+def components(tiles: Grid, similar: Similar) -> list[list[Cell]]:
+    """Find the 4-connected components of similar neighbours, each in row-major order."""
     unseen = set(row_major(len(tiles), len(tiles[0])))
     found = []
     for start in row_major(len(tiles), len(tiles[0])):
@@ -139,7 +141,7 @@ def members_kept(n: int, skip_ratio: float) -> int:
 
 
 def spread(n: int, m: int) -> list[int]:
-    """Which m of n members are kept."""
+    """Return which m of n members are kept."""
     return [0] if m == 1 else [i * (n - 1) // (m - 1) for i in range(m)]
 
 
@@ -154,10 +156,10 @@ def keep_conncomp(tiles: Grid, similar: Similar, skip_ratio: float) -> Mask:
 
 
 def skip_ratios(sizes: set[int]) -> Iterator[float]:
-    """A skip ratio for every way to prune components of these sizes.
+    """Yield skip ratios that cover every way to prune components of these sizes.
 
-    A component of n members prunes one more each time n·skip_ratio passes a half, so the numbers
-    at and next to the halves meet all cases.
+    A component of n members prunes one more each time n·skip_ratio passes a half, so the floats
+    at and next to these points cover all cases.
     """
     yield from (0.0, 1.0)
     for jump in {Fraction(2 * k + 1, 2 * n) for n in sizes for k in range(n)}:
@@ -169,7 +171,7 @@ def skip_ratios(sizes: set[int]) -> Iterator[float]:
 
 
 def matching_skip_ratio(tiles: Grid, similar: Similar, wanted: int) -> float:
-    """The skip ratio that keeps about `wanted` tiles; of two equally near counts the larger."""
+    """Return the skip ratio that keeps about `wanted` tiles; on a tie, the larger count."""
     sizes = [len(members) for members in components(tiles, similar)]
 
     def preference(ratio: float) -> tuple[int, int]:
@@ -197,7 +199,7 @@ def keep_mask(
     seed: int = 0,
     image_id: str = "",
 ) -> Mask:
-    """Which tiles of a raster are kept, for every method."""
+    """Return which tiles of a raster are kept, for every method."""
     tiles = cut(raster, tile)
     grid_h, grid_w = len(tiles), len(tiles[0])
     similar = similarity(metric, threshold, tile)
@@ -216,7 +218,7 @@ def keep_mask(
 def reconstruct(
     keep: Mask, kept_tiles: np.ndarray, method: str, metric: str, threshold: Fraction | float
 ) -> np.ndarray:
-    """Replay the scan: a kept tile is taken from the list, a pruned one is its prediction."""
+    """Replay the scan: take a kept tile from the list, predict a pruned one."""
     grid_h, grid_w = len(keep), len(keep[0])
     similar = similarity(metric, threshold, kept_tiles.shape[1])
     store = iter(kept_tiles.astype(np.int64))
@@ -238,5 +240,5 @@ def count(keep: Mask) -> int:
 
 
 def distinct(raster: np.ndarray, tile: int) -> int:
-    """The number of distinct tiles."""
+    """Return the number of distinct tiles."""
     return len({one.tobytes() for row in cut(raster, tile) for one in row})

@@ -1,4 +1,4 @@
-"""Compiled code on the disk, whole and damaged, and a command that meets it."""
+"""The cache of compiled kernels: intact and damaged files, and how commands report them."""
 
 import json
 import os
@@ -65,7 +65,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 def select(folder: Path, **variables: str) -> tuple[bool, str]:
-    """Whether Numba was loaded to select tiles, with kernels in that folder; standard error."""
+    """Select tiles in a fresh process; return whether it imported Numba, and its standard error."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SELECT],
         cwd=ROOT,
@@ -82,7 +82,7 @@ def select(folder: Path, **variables: str) -> tuple[bool, str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that one run has filled."""
+    """A cache folder that one run has filled."""
     folder = tmp_path_factory.mktemp("kernels")
     assert select(folder) == (True, "")
     assert [file.suffix for file in folder.iterdir()] == [".code"]
@@ -95,10 +95,10 @@ def test_a_later_run_does_without_numba(whole: Path) -> None:
 
 @pytest.mark.parametrize("variable", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
 def test_settings_of_numba_that_others_need(tmp_path: Path, variable: str) -> None:
-    """They change the code, or nothing; kernels compile and are kept all the same."""
+    """Such settings may change the code, and kernels are compiled and cached all the same."""
     assert select(tmp_path, **{variable: "1"}) == (True, "")
     assert select(tmp_path, **{variable: "1"}) == (False, "")
-    assert select(tmp_path) == (True, ""), "code made otherwise is not taken"
+    assert select(tmp_path) == (True, ""), "code compiled under other settings is not loaded"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -115,7 +115,7 @@ def test_damaged_code_is_set_aside_and_compiled_anew(
     compiled, said = select(folder)
     assert compiled
     (line,) = said.splitlines()
-    assert line.startswith(f"{file} is set aside")
+    assert line.startswith(f"{file}: the cached kernel is unusable and is compiled again: ")
     assert len(list(folder.glob("*.damaged"))) == 1
     assert select(folder) == (False, "")
 
@@ -137,7 +137,7 @@ def test_code_that_no_folder_takes_is_no_fault(tmp_path: Path, monkeypatch) -> N
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> None:
-    """Damage is told file by file; a run that finds all kernels says nothing."""
+    """Damaged files are reported one by one; a run that finds all kernels logs nothing."""
     images = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
     for image in images:
         Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(image)
@@ -162,14 +162,14 @@ def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> N
         lines = map(json.loads, command().splitlines())
         return [line["message"] for line in lines if "kernel" in line["message"]]
 
-    assert analyze() == ["compiling kernels, once"]
+    assert analyze() == ["compiling kernels (first run only)"]
     assert analyze() == []
     files = sorted(folder.glob("*.code"))[:2]
     for file in files:
         flip_one_bit(file)
-    *damaged, compiling = sorted(analyze(), reverse=True, key=lambda line: "aside" in line)
-    assert compiling == "compiling kernels, once"
-    assert [line.split()[0] for line in sorted(damaged)] == list(map(str, files))
+    *damaged, compiling = sorted(analyze(), reverse=True, key=lambda line: "unusable" in line)
+    assert compiling == "compiling kernels (first run only)"
+    assert [line.split(": ")[0] for line in sorted(damaged)] == list(map(str, files))
     assert analyze() == []
     imported = {
         line.rpartition("|")[2].strip() for line in command("-X", "importtime").splitlines()

@@ -1,4 +1,4 @@
-"""Kernels that cannot be kept, since their code calls what only Numba brings along."""
+"""Kernels that cannot be cached, because their code calls functions of Numba's runtime."""
 
 import math
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_code_that_only_numba_can_call_is_called_through_numba(
         assert gammas(values, times) == 3
         assert values.tolist() == [2.0 * times, 24.0 * times, 120.0 * times]
     [record] = caplog.records
-    assert "cannot be kept" in record.getMessage()
+    assert "cannot be cached" in record.getMessage()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(TypeError, match="contiguous"):
         gammas(np.zeros(8)[::2], 1)

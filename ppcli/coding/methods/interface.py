@@ -43,7 +43,10 @@ class PruningMethod(ABC):
         """
 
     def is_decodable(self, options: "CoderOptions") -> bool:
-        """Return whether mask and kept tiles suffice to rebuild the raster; by default False."""
+        """Return whether mask and kept tiles suffice to rebuild the raster; by default False.
+
+        At threshold 0 the rebuilt raster must equal the source; `verify --data` checks it.
+        """
         return False
 
     def sources(self, keep: "Mask", tiles: "Tiles", comparison: "Comparison") -> "Indices":
