@@ -10,7 +10,7 @@ from rich.text import Text
 from ppcli.cli.options import logger
 from ppcli.cli.terminal import Terminal
 from ppcli.engine.summary import AnalyzeSummary, Summary
-from ppcli.show.figures import saved
+from ppcli.show.report_data import format_saving
 
 
 def show_summary(summary: AnalyzeSummary, terminal: Terminal) -> None:
@@ -108,7 +108,9 @@ def _savings(summary: AnalyzeSummary) -> list[tuple[str, str]]:
     return [
         (
             word,
-            saved(summary.costs[name], summary.costs[f"{name}_kept"], "B" * name.endswith("bytes")),
+            format_saving(
+                summary.costs[name], summary.costs[f"{name}_kept"], "B" * name.endswith("bytes")
+            ),
         )
         for word, name in words.items()
     ]

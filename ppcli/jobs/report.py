@@ -16,8 +16,16 @@ from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.models.costs import NamedModel
 from ppcli.models.model_choices import ModelSize
-from ppcli.show.figures import FailureKind, Figures, Group, ImageFigures, Quartiles, Said, Saving
 from ppcli.show.overlay import overlay
+from ppcli.show.report_data import (
+    FailureGroup,
+    ImageAnswer,
+    ImageGroup,
+    ImageSummary,
+    ModelSaving,
+    Quartiles,
+    ReportData,
+)
 from ppcli.store.checked import check_statistics
 from ppcli.store.codec import unpack
 from ppcli.store.manifest import Manifest, shard_path
@@ -38,7 +46,7 @@ def figures_of(
     models: Sequence[NamedModel] | None,
     answers: str | None = None,
     most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
-) -> Figures:
+) -> ReportData:
     """Read a dataset of `analyze`, and if wanted what `infer` answered about it.
 
     Args:
@@ -68,7 +76,7 @@ def figures_of(
     if answers is not None:
         ends = _answered(ends, answers, set(good["image_id"].to_pylist()), dataset)
     pictured = _pictured(ends, dataset, manifest, most_pixels)
-    return Figures(
+    return ReportData(
         name=dataset,
         config=_words(manifest),
         finished=manifest.finished,
@@ -134,7 +142,7 @@ def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> 
         yield table.filter(pc.equal(table["status"], status)).select(columns)
 
 
-def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureKind]:
+def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureGroup]:
     """The kinds of failures, the most frequent first."""
     found: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
@@ -144,19 +152,21 @@ def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureKind]:
             if counts[code] <= _MESSAGES:
                 found.setdefault(code, []).append(message)
     for code in sorted(counts, key=lambda code: -counts[code]):
-        yield FailureKind(code, counts[code], found[code])
+        yield FailureGroup(code, counts[code], found[code])
 
 
-def _groups(table: pa.Table, by: str) -> list[Group]:
+def _groups(table: pa.Table, by: str) -> list[ImageGroup]:
     """Images grouped by a column: the largest groups, the largest first."""
     counted = [(one["values"], one["counts"]) for one in table[by].value_counts().to_pylist()]
     names = [name for name, _ in sorted(counted, key=lambda one: (-one[1], one[0]))]
     return [_group(name, table.filter(pc.equal(table[by], name))) for name in names[:_GROUPS]]
 
 
-def _group(name: str, table: pa.Table) -> Group:
+def _group(name: str, table: pa.Table) -> ImageGroup:
     keep, unique = (_quartiles(table[column]) for column in ("keep_ratio", "unique_ratio"))
-    return Group(name, table.num_rows, _sum(table["tokens"]), _sum(table["kept"]), keep, unique)
+    return ImageGroup(
+        name, table.num_rows, _sum(table["tokens"]), _sum(table["kept"]), keep, unique
+    )
 
 
 def _quartiles(column: pa.ChunkedArray) -> Quartiles:
@@ -168,7 +178,7 @@ def _sum(column: pa.ChunkedArray) -> int:
     return int(pc.sum(column).as_py() or 0)
 
 
-def _saving(model: NamedModel, good: pa.Table) -> Saving:
+def _saving(model: NamedModel, good: pa.Table) -> ModelSaving:
     """Summed over the images; the costs of a number of tokens are counted once."""
     sums: dict[str, list[int]] = {}
     for side, column in enumerate(("tokens", "kept")):
@@ -176,21 +186,23 @@ def _saving(model: NamedModel, good: pa.Table) -> Saving:
         for number, count in zip(numbers.tolist(), times.tolist(), strict=True):
             for name, cost in asdict(model.costs(number)).items():
                 sums.setdefault(name, [0, 0])[side] += count * cost
-    return Saving(model.name, **{name: (full, pruned) for name, (full, pruned) in sums.items()})
+    return ModelSaving(
+        model.name, **{name: (full, pruned) for name, (full, pruned) in sums.items()}
+    )
 
 
-def _listed(good: pa.Table) -> list[ImageFigures]:
+def _listed(good: pa.Table) -> list[ImageSummary]:
     """The images of the table, the most redundant first; of very many those at both ends."""
     order: NDArray[np.int64] = np.argsort(good["keep_ratio"].to_numpy(), kind="stable")
     if len(order) > 2 * _LISTED:
         order = np.concatenate([order[:_LISTED], order[-_LISTED:]])
     columns = [name for name in _COLUMNS if name != "unique"]
-    return [ImageFigures(**row) for row in good.take(order).select(columns).to_pylist()]
+    return [ImageSummary(**row) for row in good.take(order).select(columns).to_pylist()]
 
 
 def _pictured(
-    images: list[ImageFigures], dataset: str, manifest: Manifest, most_pixels: int
-) -> list[ImageFigures]:
+    images: list[ImageSummary], dataset: str, manifest: Manifest, most_pixels: int
+) -> list[ImageSummary]:
     """With pictures, where there are patch sets.
 
     Raises:
@@ -212,21 +224,21 @@ def _pictured(
 
 
 def _answered(
-    images: list[ImageFigures], answers: str, known: set[str], dataset: str
-) -> list[ImageFigures]:
+    images: list[ImageSummary], answers: str, known: set[str], dataset: str
+) -> list[ImageSummary]:
     """With what was asked about them, and answered.
 
     Raises:
         UsageError: when no answer is about an image that is known.
     """
     manifest = _manifest(answers, ANSWERS, "infer")
-    found: dict[str | None, list[Said]] = {one.image_id: [] for one in images}
+    found: dict[str | None, list[ImageAnswer]] = {one.image_id: [] for one in images}
     fits = False
     for number in range(len(manifest.shards)):
         for row in read_rows(shard_path(answers, ANSWERS, number), ANSWERS):
             fits = fits or row.image_id in known
             if row.image_id in found:
-                said = Said(row.prompt or "", row.answer or "", row.error_message or "")
+                said = ImageAnswer(row.prompt or "", row.answer or "", row.error_message or "")
                 found[row.image_id].append(said)
     if not fits:
         raise UsageError(

@@ -27,7 +27,7 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import FileCount, PageResult, count_rows
-from ppcli.show.picture import PictureOptions, picture, picture_of_patch_set
+from ppcli.show.picture import PictureOptions, draw_image, draw_patch_set
 from ppcli.store.codec import unpack
 from ppcli.store.pictures import PictureFolder, png_of, put_picture
 from ppcli.store.reader import chosen_patch_rows, patch_files
@@ -182,7 +182,7 @@ def draw_page(
         drawing: what is drawn.
     """
     raster = fit_image(pixels, options.fit, options.reading.max_image_pixels).raster
-    image = picture(raster, options.fit.tile, drawing, row.image_id)
+    image = draw_image(raster, options.fit.tile, drawing, row.image_id)
     return DrawnPage(row, png=png_of(image, DRAWN, row.image_id))
 
 
@@ -247,7 +247,7 @@ def view_dataset(
     for row in chosen_patch_rows(dataset, files, image_ids):
         try:
             stored = unpack(row, most_pixels)
-            image = picture_of_patch_set(stored.patch_set, stored.raster(), drawing)
+            image = draw_patch_set(stored.patch_set, stored.raster(), drawing)
             path = target.put(folder, row.image_id, png_of(image, DRAWN, row.image_id))
         except DamagedError as error:
             yield _unseen(row.image_id, ErrorCode.CORRUPT, str(error))

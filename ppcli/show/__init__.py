@@ -1,1 +1,1 @@
-"""What people look at: pictures of what was pruned."""
+"""Pictures of pruned images, and the HTML report."""

@@ -1,4 +1,4 @@
-"""Charts as SVG that takes its colours from the page it stands in."""
+"""Charts as SVG whose colours follow the style of the page."""
 
 import io
 import re
@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.errors import MissingDependencyError
-from ppcli.show.figures import Figures, Group
+from ppcli.show.report_data import ImageGroup, ReportData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# drawn with these, which nothing else has, and then replaced by what the page's style defines
+# placeholder colours, replaced by the page's CSS variables
 _INK, _LINES, _KEPT, _UNIQUE = "#010203", "#010204", "#010205", "#010206"
 _STYLE_OF = {_INK: "--ink", _LINES: "--lines", _KEPT: "--kept", _UNIQUE: "--unique"}
-_WIDTH = 4.6  # inches, so that text has its size where two charts stand side by side
-_POINT = 9
+_WIDTH = 4.6  # inches; text has its nominal size where two charts are side by side
+_FONT_SIZE = 9
 _STYLE: Any = {
-    "text.parse_math": False,  # a name may hold $
-    "svg.fonttype": "none",  # text stays text, for readers and for search
-    "svg.hashsalt": "pixelprune",  # the same figures give the same file
-    "font.size": _POINT,
+    "text.parse_math": False,  # names may contain $
+    "svg.fonttype": "none",  # keep text as text, for screen readers and search
+    "svg.hashsalt": "pixelprune",  # reproducible ids
+    "font.size": _FONT_SIZE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": _LINES,
@@ -40,7 +40,11 @@ _STYLE: Any = {
 
 
 def check_charts() -> None:
-    """Raises MissingDependencyError unless charts can be drawn."""
+    """Check that charts can be drawn.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
@@ -50,11 +54,14 @@ def check_charts() -> None:
 
 
 def ratio_histogram(counts: NDArray[np.int64], of: str) -> str:
-    """How many images have which ratio.
+    """Draw a histogram of images by ratio.
 
     Args:
-        counts: of equal parts of [0, 1], in order.
-        of: which ratio: `keep` or `unique`.
+        counts: number of images per bin; the bins are equal parts of [0, 1].
+        of: `keep` or `unique`.
+
+    Returns:
+        An SVG element.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -69,24 +76,27 @@ def ratio_histogram(counts: NDArray[np.int64], of: str) -> str:
     return drawing.svg
 
 
-def keep_against_unique(groups: Sequence[Group], by: str) -> str:
-    """For each group the quartiles of both ratios, one above the other.
+def keep_against_unique(groups: Sequence[ImageGroup], by: str) -> str:
+    """Draw the quartiles of both ratios for each group.
 
     Args:
-        groups: from top to bottom.
-        by: what they have in common.
+        groups: the groups from top to bottom.
+        by: `format` or `folder`.
+
+    Returns:
+        An SVG element.
     """
     with _Drawing(by, 0.8 + 0.42 * len(groups)) as drawing:
         axes = drawing.axes
-        for place, group in enumerate(groups):
-            for quartiles, off, colour, shape in (
+        for y, group in enumerate(groups):
+            for quartiles, offset, colour, marker in (
                 (group.keep, -0.13, _KEPT, "o"),
                 (group.unique, 0.13, _UNIQUE, "D"),
             ):
-                low, middle, high = quartiles
-                whole: Any = {"color": colour, "clip_on": False}
-                axes.plot([low, high], [place + off] * 2, linewidth=2.5, **whole)
-                axes.plot([middle], [place + off], shape, markersize=6, **whole)
+                low, median, high = quartiles
+                style: Any = {"color": colour, "clip_on": False}
+                axes.plot([low, high], [y + offset] * 2, linewidth=2.5, **style)
+                axes.plot([median], [y + offset], marker, markersize=6, **style)
         names = [f"{_shortened(group.name)} ({group.images:,})" for group in groups]
         axes.set_yticks(range(len(groups)), names)
         axes.set(xlim=(0, 1), ylim=(len(groups) - 0.5, -0.5), xlabel="ratio")
@@ -94,16 +104,16 @@ def keep_against_unique(groups: Sequence[Group], by: str) -> str:
     return drawing.svg
 
 
-def tokens_before_and_after(figures: Figures) -> str:
-    """Two bars: all tokens, and those that are kept."""
+def tokens_before_and_after(report: ReportData) -> str:
+    """Draw two bars, all tokens and the kept ones; return an SVG element."""
     with _Drawing("tokens", 1.1) as drawing:
         axes = drawing.axes
-        for place, (count, colour) in enumerate([(figures.tokens, _LINES), (figures.kept, _KEPT)]):
-            axes.barh(place, count, color=colour, height=0.7)
-            beside: Any = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
-            axes.annotate(f"{count:,}", (count, place), **beside)
+        for y, (count, colour) in enumerate([(report.tokens, _LINES), (report.kept, _KEPT)]):
+            axes.barh(y, count, color=colour, height=0.7)
+            position: Any = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(f"{count:,}", (count, y), **position)
         axes.set_yticks([0, 1], ["every token", "kept"])
-        axes.set(ylim=(1.6, -0.6), xlim=(0, 1.3 * figures.tokens), xticks=[])
+        axes.set(ylim=(1.6, -0.6), xlim=(0, 1.3 * report.tokens), xticks=[])
         axes.spines["bottom"].set_visible(False)
     return drawing.svg
 
@@ -113,7 +123,7 @@ def _shortened(name: str, longest: int = 28) -> str:
 
 
 class _Drawing:
-    """A figure in our style; after the block `svg` has it."""
+    """A context manager for a figure in our style; `svg` is set when it exits."""
 
     figure: "Figure"
     axes: "Axes"
@@ -140,7 +150,7 @@ class _Drawing:
     def _as_svg(self) -> str:
         file = io.StringIO()
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts have them
+            warnings.filterwarnings("ignore", message="Glyph")  # the browser's fonts are used
             self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         text = file.getvalue()
         text = text[text.index("<svg") :]
@@ -148,5 +158,7 @@ class _Drawing:
             text = text.replace(colour, f"var({name})")
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", text, count=1)
-        text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{self._name}-", text)  # one page has all
+        text = re.sub(
+            r'( id="|href="#|url\(#)', rf"\g<1>{self._name}-", text
+        )  # ids are unique in the page
         return text.replace("'DejaVu Sans'", "system-ui")

@@ -1,4 +1,4 @@
-"""An image with its pruned tiles faded, or with what differs from it."""
+"""Draws pruned tiles faded, and maps of reconstruction errors."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,32 +7,32 @@ Raster = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Colours = NDArray[np.uint8]
 
-# a bluish grey that is neither paper nor ink, so that fading shows on light and on dark images
+# a bluish grey, so that fading shows on light and on dark images
 _TINT = np.array([140, 160, 196])
 _SHARE_OF_TINT = 0.7
 _EDGE, _GRID = np.array([52, 72, 128]), np.array([255, 96, 0])
-_PIXELS_PER_LINE = 1200  # lines grow with the image, or they would vanish when it is shown small
-_LINES_IN_TILE = 8  # at the least, or they would cover the tiles of a long strip
-_LUMA = np.array([0.299, 0.587, 0.114])  # of ITU-R BT.601
-# from dark blue over grey to yellow, light growing all the way: told apart by all eyes
+_PIXELS_PER_LINE = 1200  # lines get thicker with the image, to stay visible when scaled down
+_LINES_IN_TILE = 8  # a line is at most this part of a tile
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+# dark blue to grey to yellow with increasing lightness: safe for colour-blind readers
 _RAMP = np.array([[0, 60, 140], [100, 115, 130], [190, 170, 100], [255, 235, 90]], np.float64)
 _DIM = 0.25
 
 
 def overlay(raster: Raster, keep: Mask, grid: bool = False) -> Raster:
-    """Kept tiles as they are, bit for bit; pruned ones faded, with a line where they begin.
+    """Fade the pruned tiles, and draw a line along their border; kept tiles are unchanged.
 
     Args:
         raster: uint8 (grid_h·T, grid_w·T, 3).
         keep: bool (grid_h, grid_w).
-        grid: draw lines between all tiles, over whatever is there.
+        grid: also draw lines between all tiles.
 
     Returns:
-        uint8, of the raster's shape.
+        uint8, in the raster's shape.
     """
     tile = raster.shape[0] // keep.shape[0]
     out = raster.copy()
-    for row, kept in enumerate(keep):  # one by one: what is faded takes eight times as much
+    for row, kept in enumerate(keep):  # row by row, since the float64 copy is 8 times as large
         band = out[row * tile : (row + 1) * tile]
         pruned = _per_pixel(~kept[None], tile)
         grey = band[pruned] @ _LUMA
@@ -55,7 +55,7 @@ def _line_width(raster: Raster, tile: int) -> int:
 
 
 def _edges(keep: Mask, tile: int, width: int) -> Mask:
-    """Pixels of pruned tiles along the sides where a kept one lies."""
+    """Return the pixels of pruned tiles along their borders with kept tiles."""
     out = np.zeros((keep.shape[0] * tile, keep.shape[1] * tile), dtype=np.bool_)
     cells = out.reshape(keep.shape[0], tile, keep.shape[1], tile)
     cells[1:, :width] |= (keep[:-1] & ~keep[1:])[:, None, :, None]
@@ -72,7 +72,11 @@ def _draw_grid(out: Raster, tile: int, width: int) -> None:
 
 
 def error_levels(raster: Raster, rebuilt: Raster) -> NDArray[np.uint8]:
-    """How far a rebuilt raster is off: the largest difference of a pixel's channels, in levels.
+    """Return the error of each pixel: the largest difference of its channels, in levels of 255.
+
+    Args:
+        raster: uint8 (height, width, 3), the source.
+        rebuilt: uint8 (height, width, 3).
 
     Returns:
         uint8 (height, width).
@@ -83,11 +87,11 @@ def error_levels(raster: Raster, rebuilt: Raster) -> NDArray[np.uint8]:
 
 
 def error_map(raster: Raster, levels: NDArray[np.uint8]) -> Raster:
-    """The image dimmed and grey, and in colour where it differs.
+    """Draw errors in colour over the dimmed grey image.
 
     Args:
         raster: uint8 (height, width, 3), the source.
-        levels: uint8 (height, width), the differences; the largest one gets the lightest colour.
+        levels: uint8 (height, width), the errors; the largest gets the lightest colour.
     """
     grey = np.round(_DIM * (raster @ _LUMA)).astype(np.uint8)
     out = np.repeat(grey[:, :, None], 3, axis=2)
@@ -97,8 +101,8 @@ def error_map(raster: Raster, levels: NDArray[np.uint8]) -> Raster:
 
 
 def ramp(number: int) -> Colours:
-    """Colours from the least to the most: uint8 (number, 3)."""
-    places = np.linspace(0, len(_RAMP) - 1, number)
+    """Return a colour scale from the lowest to the highest value: uint8 (number, 3)."""
+    positions = np.linspace(0, len(_RAMP) - 1, number)
     stops = np.arange(len(_RAMP))
-    channels = [np.interp(places, stops, _RAMP[:, channel]) for channel in range(3)]
+    channels = [np.interp(positions, stops, _RAMP[:, channel]) for channel in range(3)]
     return np.round(np.stack(channels, axis=1)).astype(np.uint8)

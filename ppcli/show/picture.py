@@ -1,4 +1,4 @@
-"""What pruning does to an image, as one picture."""
+"""Draws what pruning does to an image."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from PIL import Image
 from ppcli.coding.coder_options import CoderOptions, require_decodable
 from ppcli.coding.patchset import PatchSet, encode
 from ppcli.coding.selection import select_tiles
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, pluralize
 from ppcli.show.overlay import error_levels, error_map, overlay
-from ppcli.show.sheet import Panel, levels_in_words, sheet
+from ppcli.show.sheet import Panel, sheet
 
 Raster = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -19,16 +19,16 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class PictureOptions:
-    """What is drawn of an image.
+    """The panels of a picture.
 
     Attributes:
-        coders: a panel for each.
-        grid: whether the tiles have lines between them.
-        side_by_side: whether the source stands beside.
-        error: whether a panel shows where the rebuilt raster differs from the source.
+        coders: one panel for each.
+        grid: draw lines between the tiles.
+        side_by_side: add a panel with the source.
+        error: add a panel with the reconstruction error.
 
     Raises:
-        UsageError: when there can be no difference, or none that could be shown.
+        UsageError: `error` with a configuration that is lossless or cannot be decoded.
     """
 
     coders: tuple[CoderOptions, ...]
@@ -42,17 +42,17 @@ class PictureOptions:
         for coder in self.coders:
             require_decodable(coder)
             if coder.threshold == 0:
-                raise UsageError("at threshold 0 nothing differs; --error needs a --threshold")
+                raise UsageError("--error needs a --threshold above 0: at 0 there is no error")
 
 
-def picture(raster: Raster, tile: int, options: PictureOptions, image_id: str) -> Image.Image:
-    """The source, what each coder keeps of it, and where what it rebuilds differs.
+def draw_image(raster: Raster, tile: int, options: PictureOptions, image_id: str) -> Image.Image:
+    """Draw the panels of an image.
 
     Args:
         raster: uint8 (grid_h·tile, grid_w·tile, 3).
-        tile: its side in pixels.
-        options: what is drawn.
-        image_id: of the image; method random depends on it.
+        tile: side of a tile in pixels.
+        options: the panels.
+        image_id: identity of the image, which seeds method random.
     """
     panels = [_source(raster, tile)] if options.side_by_side else []
     for coder in options.coders:
@@ -61,18 +61,20 @@ def picture(raster: Raster, tile: int, options: PictureOptions, image_id: str) -
         if options.error:
             levels = error_levels(raster, encode(raster, tile, coder).reconstruct())
             most = int(levels.max())
-            words = f"{_share(levels > 0)} of the pixels differ, by up to {levels_in_words(most)}"
+            words = (
+                f"{_share(levels > 0)} of the pixels differ, by up to {pluralize(most, 'level')}"
+            )
             panels.append(Panel(error_map(raster, levels), words, most))
     return sheet(panels)
 
 
-def picture_of_patch_set(patches: PatchSet, raster: Raster, options: PictureOptions) -> Image.Image:
-    """What a patch set keeps of its image.
+def draw_patch_set(patches: PatchSet, raster: Raster, options: PictureOptions) -> Image.Image:
+    """Draw the panels of a stored patch set.
 
     Args:
-        patches: mask and tiles.
-        raster: uint8 (grid_h·tile, grid_w·tile, 3), that they rebuild.
-        options: what is drawn.
+        patches: the patch set.
+        raster: uint8 (grid_h·tile, grid_w·tile, 3), rebuilt from it.
+        options: the panels; `coders` and `error` are ignored.
     """
     name = "source" if patches.options.threshold == 0 else "rebuilt"
     panels = [_source(raster, patches.tile, name)] if options.side_by_side else []
@@ -81,7 +83,7 @@ def picture_of_patch_set(patches: PatchSet, raster: Raster, options: PictureOpti
 
 
 def caption(keep: Mask, coder: CoderOptions) -> str:
-    """How many tokens are left, and by which method."""
+    """Describe how many tokens are kept, and with which configuration."""
     words = f"{keep.sum():,} of {keep.size:,} tokens kept ({_share(keep)}), {coder.method.value}"
     if coder.implementation.is_control:
         words += ", as many as pred_2d"

@@ -1,4 +1,4 @@
-"""A report as one HTML file that opens offline."""
+"""Renders a report as one self-contained HTML file."""
 
 from importlib import resources
 
@@ -10,31 +10,31 @@ from ppcli.show.charts import (
     ratio_histogram,
     tokens_before_and_after,
 )
-from ppcli.show.figures import Figures, saved
+from ppcli.show.report_data import ReportData, format_saving
 
 
-def report_page(figures: Figures) -> str:
-    """The whole page: charts, tables and pictures in it, nothing to load.
+def report_page(report: ReportData) -> str:
+    """Render the HTML page, with charts, tables and pictures embedded.
 
     Raises:
-        MissingDependencyError: when matplotlib is not installed.
+        MissingDependencyError: matplotlib is not installed.
     """
     check_charts()
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "ratio": _ratio}
     charts = {}
-    if figures.images:
+    if report.images:
         charts = {
-            "tokens": tokens_before_and_after(figures),
-            "keep": ratio_histogram(figures.keep_counts, "keep"),
-            "unique": ratio_histogram(figures.unique_counts, "unique"),
-            "formats": keep_against_unique(figures.formats, "format"),
-            "folders": keep_against_unique(figures.folders, "folder"),
+            "tokens": tokens_before_and_after(report),
+            "keep": ratio_histogram(report.keep_counts, "keep"),
+            "unique": ratio_histogram(report.unique_counts, "unique"),
+            "formats": keep_against_unique(report.formats, "format"),
+            "folders": keep_against_unique(report.folders, "folder"),
         }
     source = resources.files("ppcli.show").joinpath("report.html.j2").read_text("utf-8")
-    histograms = list(zip(figures.keep_counts, figures.unique_counts, strict=True))
+    histograms = list(zip(report.keep_counts, report.unique_counts, strict=True))
     return environment.from_string(source).render(
-        figures=figures, charts=charts, histograms=histograms, saved=saved
+        report=report, charts=charts, histograms=histograms, format_saving=format_saving
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures with captions, side by side on one sheet."""
+"""Arranges pictures with captions on one sheet."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ppcli.errors import pluralize
 from ppcli.show.overlay import ramp
 
 _PAPER, _INK = (236, 238, 242), (24, 28, 36)
-_PIXELS_PER_SIZE = 40  # a caption has some sixty letters
+_PIXELS_PER_SIZE = 40  # fits a caption of about sixty characters in one line
 _SMALLEST, _LARGEST = 13, 64
 _NARROWEST = 280
 
@@ -23,8 +24,8 @@ class Panel:
 
     Attributes:
         pixels: uint8 (height, width, 3).
-        caption: below it; plain ASCII, which the font that Pillow carries has.
-        most_levels: when given, a scale of colours from 0 to so many levels stands below.
+        caption: text below it; ASCII, since Pillow's built-in font has little else.
+        most_levels: if given, a colour scale from 0 to this level is drawn below.
     """
 
     pixels: NDArray[np.uint8]
@@ -33,10 +34,10 @@ class Panel:
 
 
 def sheet(panels: Sequence[Panel]) -> Image.Image:
-    """All panels, up to three in a row, more as near to a square as they go, with few gaps.
+    """Arrange panels in a grid: up to three in one row, more in a nearly square shape.
 
     Args:
-        panels: pictures of one size.
+        panels: pictures of equal size.
     """
     height, width = panels[0].pixels.shape[:2]
     size = min(_LARGEST, max(_SMALLEST, width // _PIXELS_PER_SIZE))
@@ -54,17 +55,17 @@ def sheet(panels: Sequence[Panel]) -> Image.Image:
         out.paste(Image.fromarray(panel.pixels), (left, top))
         _write(out, (left, top + height), text, size)
         if panel.most_levels is not None:
-            line = top + height + _line(len(text) - 1, size)
+            line = top + height + _line_offset(len(text) - 1, size)
             _draw_scale(out, (left, line), cell, size, panel.most_levels)
     return out
 
 
 def _columns(number: int, shape: float) -> int:
-    """How many panels side by side: up to three, else near to a square and with few gaps.
+    """Return the number of columns: up to three panels in a row, else nearly square, few gaps.
 
     Args:
-        number: of panels.
-        shape: how many times as wide as high one is.
+        number: number of panels.
+        shape: width over height of a panel.
     """
     if number <= 3:
         return number
@@ -85,7 +86,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _wrapped(panel: Panel, width: int, size: int) -> list[str]:
-    """The lines of a caption; the scale has one of its own, the last."""
+    """Wrap a caption; a colour scale takes an extra line at the end."""
     lines = [""]
     for word in panel.caption.split(" "):
         longer = f"{lines[-1]} {word}".strip()
@@ -96,29 +97,26 @@ def _wrapped(panel: Panel, width: int, size: int) -> list[str]:
     return lines if panel.most_levels is None else [*lines, ""]
 
 
-def _write(out: Image.Image, place: tuple[int, int], lines: Sequence[str], size: int) -> None:
+def _write(out: Image.Image, origin: tuple[int, int], lines: Sequence[str], size: int) -> None:
     draw = ImageDraw.Draw(out)
     for number, line in enumerate(lines):
-        spot = place[0] + size // 2, place[1] + _line(number, size)
-        draw.text(spot, line, fill=_INK, font=_font(size))
+        position = origin[0] + size // 2, origin[1] + _line_offset(number, size)
+        draw.text(position, line, fill=_INK, font=_font(size))
 
 
-def levels_in_words(number: int) -> str:
-    """So many of the 256 levels of a channel, in words."""
-    return f"{number} level{'s' * (number != 1)}"
-
-
-def _line(number: int, size: int) -> int:
-    """How far below the picture a line of its caption begins."""
+def _line_offset(number: int, size: int) -> int:
+    """Return the distance of a caption line from the picture above, in pixels."""
     return round(size * (0.35 + 1.4 * number))
 
 
-def _draw_scale(out: Image.Image, place: tuple[int, int], width: int, size: int, most: int) -> None:
-    """A bar of all colours between the numbers that they stand for."""
+def _draw_scale(
+    out: Image.Image, origin: tuple[int, int], width: int, size: int, most: int
+) -> None:
+    """Draw the colour scale between its lowest and highest value."""
     draw, font = ImageDraw.Draw(out), _font(size)
-    y = place[1]
-    words = levels_in_words(most)
-    left = place[0] + size // 2
+    y = origin[1]
+    words = pluralize(most, "level")
+    left = origin[0] + size // 2
     draw.text((left, y), "0", fill=_INK, font=font)
     bar_left = left + round(size * 1.2)
     bar_wide = max(4, min(12 * size, width - round(2.7 * size + font.getlength(words))))

@@ -280,9 +280,9 @@ def test_a_run_that_has_not_come_to_its_end(dataset: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     shutil.copytree(dataset, out)
     manifest = Manifest.read(str(out))
-    assert "has not come to its end" not in report(out, tmp_path / "a.html")
+    assert "The run is not finished" not in report(out, tmp_path / "a.html")
     replace(manifest, finished=False).write(str(out))
-    assert "has not come to its end" in report(out, tmp_path / "b.html")
+    assert "The run is not finished" in report(out, tmp_path / "b.html")
     replace(manifest, finished=False, shards=[]).write(str(out))
     for command in ("report", "view"):
         done = pixelprune(command, out, cwd=tmp_path)
@@ -321,7 +321,7 @@ def test_ten_thousand_images_are_a_small_file(dataset: Path, tmp_path: Path) -> 
     )
     assert len(text.encode()) < 5_000_000
     assert text.count("<img") >= 20
-    assert "more folders are not shown" in text
+    assert "smaller folders are not shown" in text
     assert "2,000 of 1" in text
 
 

@@ -165,7 +165,7 @@ def test_a_dataset_without_patch_sets(folder: Path, tmp_path: Path) -> None:
         (("--compare", "pred_2d,nearest"), "no method 'nearest'"),
         (("--compare", "raster,raster"), "names a method twice"),
         (("--compare", "raster", "--method", "raster"), "--compare names the methods"),
-        (("--error",), "nothing differs"),
+        (("--error",), "at 0 there is no error"),
         (("--error", "--threshold", "0.1", "--compare", "random"), "cannot be decoded"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Pictures of pruning, pixel by pixel."""
+"""Faded tiles and error maps, pixel by pixel."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ TINT = np.array([140, 160, 196])
 
 
 def tiles(raster: np.ndarray, side: int = 32) -> np.ndarray:
-    """(grid_h, grid_w, side, side, 3)."""
+    """Return the tiles: (grid_h, grid_w, side, side, 3)."""
     rows, columns = raster.shape[0] // side, raster.shape[1] // side
     return raster.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
 
@@ -45,7 +45,7 @@ def test_kept_tiles_are_those_of_the_source(seed: int, rows: int, columns: int, 
 
 @pytest.mark.parametrize("shade", [0, 40, 128, 160, 215, 255])
 def test_fading_shows_on_every_ground(shade: int) -> None:
-    """As contrast of luminance, which all eyes see, if not of the ground then of the line."""
+    """Either the faded area or its border contrasts in luminance with the kept tiles."""
     raster = np.full((64, 64, 3), shade, np.uint8)
     keep = np.array([[True, False], [False, False]])
     seen = overlay(raster, keep).astype(float) @ [0.299, 0.587, 0.114]

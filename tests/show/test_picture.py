@@ -1,4 +1,4 @@
-"""Sheets: every panel at its place, whole, and its caption true."""
+"""Pictures of pruning: complete panels in their places, with correct captions."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import encode
 from ppcli.errors import UsageError
 from ppcli.show.overlay import error_levels, error_map, overlay
-from ppcli.show.picture import PictureOptions, caption, picture, picture_of_patch_set
+from ppcli.show.picture import PictureOptions, caption, draw_image, draw_patch_set
 from ppcli.show.sheet import Panel, sheet
 from tests.conftest import blocks
 
@@ -26,7 +26,7 @@ def noisy(width: int, height: int) -> np.ndarray:
 
 
 def places(picture: Image.Image, panel: np.ndarray) -> list[tuple[int, int]]:
-    """Where a panel stands in a picture, bit for bit: left and upper."""
+    """Find a panel in a picture, bit for bit; return its left and top positions."""
     seen = np.asarray(picture)
     height, width = panel.shape[:2]
     starts = (seen[: -height + 1, : -width + 1] == panel[0, 0]).all(axis=2)
@@ -39,7 +39,7 @@ def places(picture: Image.Image, panel: np.ndarray) -> list[tuple[int, int]]:
 
 def test_one_panel_fills_the_picture() -> None:
     raster = blocks(320, 192)
-    seen = picture(raster, 32, PictureOptions((PLAIN,)), "a")
+    seen = draw_image(raster, 32, PictureOptions((PLAIN,)), "a")
     assert places(seen, overlay(raster, keep_mask(raster))) == [(0, 0)]
     assert seen.width == 320
     assert 192 < seen.height < 260
@@ -49,7 +49,7 @@ def test_one_panel_fills_the_picture() -> None:
 def test_the_source_beside(width: int) -> None:
     raster = blocks(width, 192)
     options = PictureOptions((PLAIN,), side_by_side=True)
-    seen = picture(raster, 32, options, "a")
+    seen = draw_image(raster, 32, options, "a")
     [(left, top)] = places(seen, raster)
     [beside] = places(seen, overlay(raster, keep_mask(raster)))
     assert beside[1] == top
@@ -59,7 +59,7 @@ def test_the_source_beside(width: int) -> None:
 def test_methods_on_one_sheet() -> None:
     raster = blocks(320, 192)
     coders = tuple(CoderOptions(method) for method in Method)
-    seen = picture(raster, 32, PictureOptions(coders, grid=True), "a/b.png")
+    seen = draw_image(raster, 32, PictureOptions(coders, grid=True), "a/b.png")
     found = set()
     for coder in coders:
         keep = keep_mask(raster, method=coder.method.value, image_id="a/b.png")
@@ -69,7 +69,7 @@ def test_methods_on_one_sheet() -> None:
 
 def test_what_is_lost() -> None:
     raster = noisy(320, 192)
-    seen = picture(raster, 32, PictureOptions((LOSSY,), error=True), "a")
+    seen = draw_image(raster, 32, PictureOptions((LOSSY,), error=True), "a")
     levels = error_levels(raster, encode(raster, 32, LOSSY).reconstruct())
     assert 0 < levels.max() <= 8
     assert len(places(seen, error_map(raster, levels))) == 1
@@ -79,7 +79,7 @@ def test_a_patch_set_is_drawn_over_what_it_rebuilds() -> None:
     raster = noisy(320, 192)
     patches = prune(raster, threshold=TAU)
     rebuilt = patches.reconstruct()
-    seen = picture_of_patch_set(patches, rebuilt, PictureOptions((PLAIN,), side_by_side=True))
+    seen = draw_patch_set(patches, rebuilt, PictureOptions((PLAIN,), side_by_side=True))
     assert not np.array_equal(rebuilt, raster)
     assert len(places(seen, rebuilt)) == 1
     assert len(places(seen, overlay(rebuilt, patches.keep))) == 1
@@ -90,9 +90,7 @@ def test_what_is_rebuilt_is_not_called_the_source(monkeypatch, threshold: float,
     shown = []
     monkeypatch.setattr("ppcli.show.picture.sheet", shown.extend)
     patches = prune(noisy(320, 192), threshold=threshold)
-    picture_of_patch_set(
-        patches, patches.reconstruct(), PictureOptions((PLAIN,), side_by_side=True)
-    )
+    draw_patch_set(patches, patches.reconstruct(), PictureOptions((PLAIN,), side_by_side=True))
     assert shown[0].caption == f"{name}, 60 tokens"
 
 
@@ -111,7 +109,7 @@ def test_captions() -> None:
 @pytest.mark.parametrize("panels", [1, 2])
 @pytest.mark.parametrize("width", [32, 64, 256, 640, 5000])
 def test_captions_stay_within_the_picture(width: int, panels: int) -> None:
-    """There is ink in the caption, and none in its last column and row."""
+    """The caption has ink, but not in the last column and row of the picture."""
     paper = np.full((32, width, 3), (236, 238, 242), np.uint8)
     made = np.asarray(sheet([Panel(paper, "1,234 of 5,678 tokens kept " * 3, 20)] * panels))
     ground = (made == paper[0, 0]).all(axis=2)
@@ -139,7 +137,7 @@ def test_four_panels_leave_no_gap(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("coders", "words"),
     [
-        ((PLAIN,), "nothing differs"),
+        ((PLAIN,), "at 0 there is no error"),
         ((CoderOptions(Method.CONNCOMP, threshold=TAU),), "cannot be decoded"),
         ((LOSSY, CoderOptions(mode=Mode.SLIDING, threshold=TAU)), "cannot be decoded"),
     ],
