@@ -162,7 +162,7 @@ def test_a_dataset_without_patch_sets(folder: Path, tmp_path: Path) -> None:
     ("options", "words"),
     [
         (("--image-id", "a.png"), "--image-id is for a dataset"),
-        (("--compare", "pred_2d,nearest"), "no method 'nearest'"),
+        (("--compare", "pred_2d,nearest"), "unknown method 'nearest'"),
         (("--compare", "raster,raster"), "names a method twice"),
         (("--compare", "raster", "--method", "raster"), "--compare names the methods"),
         (("--error",), "at 0 there is no error"),
