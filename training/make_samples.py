@@ -1,9 +1,9 @@
-"""Write the pictures and requests of sample_data/questions: one document of each kind.
+"""Write the pictures and questions of sample_data/questions: two documents of each kind.
 
 Usage: python -m training.make_samples OUT
 
-The documents are the first of their kinds that the seeds give, not chosen by what a model says
-about them. Another set of installed fonts gives other pictures.
+The documents are the first of their kinds that the seeds give, and the questions are drawn; neither
+is chosen by what a model says about them. Another set of installed fonts gives other pictures.
 """
 
 import json
@@ -16,38 +16,42 @@ import typer
 from training.layouts import SEEN
 from training.samples import Document, Split, document
 
-SPLIT = Split("samples")
+SPLIT = Split("samples", everyday=True)
 SIZES = ((8, 8), (10, 6))
-QUESTIONS_OF_PICTURE = 2
+DOCUMENTS_OF_A_KIND = 2
+QUESTIONS_OF_A_DOCUMENT = 3
 
 
-def first_of_each_kind() -> dict[str, Document]:
-    """A document of each kind that training sees, by its name."""
-    found: dict[str, Document] = {}
+def first_of_each_kind() -> dict[str, list[Document]]:
+    """The first documents of each kind that training sees, by the name of the kind."""
+    found: dict[str, list[Document]] = {kind: [] for kind in sorted(SEEN)}
     seed = 0
-    while len(found) < len(SEEN):
+    while any(len(made) < DOCUMENTS_OF_A_KIND for made in found.values()):
         made = document(SPLIT, seed, SIZES[seed % len(SIZES)])
-        if len(made.facts) >= QUESTIONS_OF_PICTURE:
-            found.setdefault(made.kind, made)
+        of_kind = found[made.kind]
+        if len(made.facts) >= QUESTIONS_OF_A_DOCUMENT and len(of_kind) < DOCUMENTS_OF_A_KIND:
+            of_kind.append(made)
         seed += 1
-    return dict(sorted(found.items()))
+    return found
 
 
 def main(out: Annotated[Path, typer.Argument(help="A folder.")]) -> None:
-    """Write all pictures, and requests.jsonl."""
+    """Write all pictures, questions.jsonl for `eval` and requests.jsonl for `infer`."""
     out.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
-    lines = []
-    for kind, made in first_of_each_kind().items():
-        made.image.save(out / f"{kind}.png", optimize=True)
-        for number, fact in enumerate(rng.sample(made.facts, QUESTIONS_OF_PICTURE), 1):
-            request = {
-                "custom_id": f"{kind}-{number}",
-                "image": f"{kind}.png",
-                "prompt": fact.question(rng),
-            }
-            lines.append(json.dumps(request, ensure_ascii=False))
-    (out / "requests.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    questions, requests = [], []
+    for kind, documents in first_of_each_kind().items():
+        for number, made in enumerate(documents, 1):
+            name = f"{kind}-{number}"
+            made.image.save(out / f"{name}.png", optimize=True)
+            for place, fact in enumerate(rng.sample(made.facts, QUESTIONS_OF_A_DOCUMENT), 1):
+                asked = {"custom_id": f"{name}-{place}", "image": f"{name}.png"}
+                text = fact.question(rng)
+                questions.append(asked | {"question": text, "answers": [fact.answer]})
+                requests.append(asked | {"prompt": text})
+    for name, lines in (("questions", questions), ("requests", requests)):
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from PIL import Image
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
+from training.everyday import EverydayWords
 from training.faces import SEEN as SEEN_FACES
 from training.faces import UNSEEN as UNSEEN_FACES
 from training.faces import Face, installed
@@ -41,12 +42,14 @@ class Split:
         unseen_words: whether words come from those that training never uses.
         unseen_faces: likewise fonts.
         unseen_layouts: likewise kinds of documents.
+        everyday: whether every word exists, and each value suits its label.
     """
 
     name: str
     unseen_words: bool = False
     unseen_faces: bool = False
     unseen_layouts: bool = False
+    everyday: bool = False
 
 
 TRAIN, VALIDATION = Split("train"), Split("validation")
@@ -91,7 +94,7 @@ def document(
     rng = random.Random(f"{split.name} {seed}")
     faces = _faces(split.unseen_faces)
     layouts = UNSEEN if split.unseen_layouts else SEEN
-    words = Words(rng, split.unseen_words)
+    words = (EverydayWords if split.everyday else Words)(rng, split.unseen_words)
     uneven = rng.random() < _UNEVEN_SHARE
     width, height = (TILE * side + (rng.randint(-15, 15) if uneven else 0) for side in tiles)
     while True:

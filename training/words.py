@@ -140,6 +140,14 @@ class Words:
         (made,) = self._rng.choices([one for one, _ in makers], [share for _, share in makers])
         return made()
 
+    def value_of(self, label: str) -> str:
+        """What stands behind a label: anything, so that it must be read."""
+        return self.value()
+
+    def cell(self) -> str:
+        """A word in a table."""
+        return self.made_up()
+
     def money(self) -> str:
         """An amount, in one of several spellings."""
         amount = f"{self._rng.choice((99, 999, 9999)) * self._rng.random():,.2f}"

@@ -66,6 +66,14 @@ def evaluate(
     seed: Annotated[
         int, typer.Option(metavar="N", help="Of random tiles.", rich_help_panel=_CODER)
     ] = 0,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            help="Also evaluate random tiles, connected components, raster order and a smaller "
+            "image, each with as many tokens as pruning keeps.",
+            rich_help_panel=_CODER,
+        ),
+    ] = True,
     output: Annotated[
         str,
         typer.Option(
@@ -125,7 +133,7 @@ def evaluate(
     place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
     tell_fallback(place)
     fit = FitOptions.of_preset(directory.preset)
-    variants = variants_at(taus, seed)
+    variants = variants_at(taus, seed, controls)
     if len({variant.name for variant in variants}) < len(variants):
         raise UsageError(f"--thresholds is {thresholds!r}, of which two look the same")
     executor = executor_for(

@@ -8,7 +8,8 @@ from rich.console import JustifyMethod
 from rich.table import Table
 
 from ppcli.cli.terminal import Terminal, tell_result
-from ppcli.jobs.evaluate import MEASURES, Estimate, EvalSummary
+from ppcli.coding.coder_options import Method
+from ppcli.jobs.evaluate import MEASURES, Estimate, EvalSummary, Tally
 from ppcli.store.rows import FULL
 
 _LESS = "exact − full"
@@ -26,10 +27,13 @@ def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
         terminal.say(f"failed: {code}: {number:,} question{'s' * (number != 1)}")
     if not summary.tallies:
         return
+    terminal.console.print(_claim_table(summary))
+    if all(_is_pruned(name) for name in summary.tallies if name != FULL):
+        return
     terminal.console.print(_variants_table(summary))
     if len(summary.kinds) > 1:
         terminal.console.print(_kinds_table(summary))
-    terminal.say("in per cent, with 95 % intervals over images; ms of a question, decoding apart")
+    terminal.say("Scores in per cent with 95 % intervals over images; ms: model time per question.")
 
 
 def _numbers(summary: EvalSummary) -> dict[str, Any]:
@@ -64,6 +68,32 @@ def _table(*columns: str, folds: str = "") -> Table:
         justify: JustifyMethod = "right" if place else "left"
         table.add_column(column, justify=justify, no_wrap=column != folds)
     return table
+
+
+def _claim_table(summary: EvalSummary) -> Table:
+    """Every token beside pruned: tokens, model time and right answers."""
+    chosen = {
+        name: tally for name, tally in summary.tallies.items() if name == FULL or _is_pruned(name)
+    }
+    table = _table("", *map(_heading, chosen))
+    tallies = list(chosen.values())
+    table.add_row("questions", *(f"{len(one.scores):,}" for one in tallies))
+    table.add_row("image tokens", *map(_tokens, tallies))
+    table.add_row("model time", *(f"{one.milliseconds / 1000:,.2f} s" for one in tallies))
+    table.add_row("right answers", *(f"{one.right:,} ({one.right_share:.0%})" for one in tallies))
+    return table
+
+
+def _is_pruned(variant: str) -> bool:
+    return variant.startswith(Method.PRED_2D.value)
+
+
+def _heading(variant: str) -> str:
+    return "every token" if variant == FULL else variant.replace(Method.PRED_2D.value, "pruned,")
+
+
+def _tokens(tally: Tally) -> str:
+    return f"{tally.kept:,} ({tally.kept / tally.tokens:.0%})"
 
 
 def _variants_table(summary: EvalSummary) -> Table:

@@ -64,5 +64,11 @@ def report(
             file.write(page.encode())
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {error.strerror}") from error
-    terminal.say(f"written to {output}")
+    terminal.say(f"Report written to {output}. Open it in a browser: {_file_url(output)}")
     return ExitCode.OK
+
+
+def _file_url(path: str) -> str:
+    from pathlib import Path
+
+    return Path(os.path.abspath(path)).as_uri()

@@ -84,6 +84,18 @@ class _RowLog:
             return
         if warning := getattr(row, "warning", None):
             logger.warning("%s: %s", row.image_id, warning, extra={"fields": names})
+        if isinstance(row, ScoreRow):
+            verdict = "right" if row.exact else f"wrong, expected one of {row.answers}"
+            logger.debug(
+                "%s, %s: %s → %s (%s)",
+                custom_id or row.image_id,
+                row.variant,
+                row.question,
+                row.answer,
+                verdict,
+                extra={"fields": {**names, "variant": row.variant, "exact": row.exact}},
+            )
+            return
         tokens = "no image" if row.tokens is None else f"{row.kept} of {row.tokens} tokens kept"
         fields = {**names, "tokens": row.tokens, "kept": row.kept}
         logger.debug("%s: %s", custom_id or row.image_id, tokens, extra={"fields": fields})

@@ -210,7 +210,7 @@ class Estimate:
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """The scores of one variant, question by question."""
 
     questions: list[int] = field(default_factory=list)
@@ -221,6 +221,16 @@ class _Tally:
     kept: int = 0
     milliseconds: float = 0.0
 
+    @property
+    def right(self) -> int:
+        """Number of exact answers."""
+        return sum(score[MEASURES.index("exact")] == 1 for score in self.scores)
+
+    @property
+    def right_share(self) -> float:
+        """Exact answers over all answers."""
+        return self.right / len(self.scores)
+
 
 @dataclass(slots=True)
 class EvalSummary(InferSummary):
@@ -229,7 +239,7 @@ class EvalSummary(InferSummary):
     A question counts once among the failures, with what went wrong first.
     """
 
-    tallies: dict[str, _Tally] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     asked: int = 0
     _failed: bool = False
 
@@ -245,7 +255,7 @@ class EvalSummary(InferSummary):
             return
         self.good += 1
         self.earlier_good += earlier
-        tally = self.tallies.setdefault(row.variant, _Tally())
+        tally = self.tallies.setdefault(row.variant, Tally())
         tally.questions.append(self.asked)
         tally.images.append(row.image_id)
         tally.kinds.append(row.kind or "")
@@ -273,7 +283,7 @@ class EvalSummary(InferSummary):
     def difference(self, variant: str, measure: str) -> Estimate | None:
         """How much better a variant is than the whole image, over the questions that both have."""
         place = MEASURES.index(measure)
-        full, other = self.tallies.get(FULL, _Tally()), self.tallies[variant]
+        full, other = self.tallies.get(FULL, Tally()), self.tallies[variant]
         of_full = dict(zip(full.questions, full.scores, strict=True))
         both = [n for n, name in enumerate(other.questions) if name in of_full]
         if not both:

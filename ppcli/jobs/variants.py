@@ -43,17 +43,25 @@ class Variant:
     scaled: bool = False
 
 
-def variants_at(thresholds: Sequence[float], seed: int) -> list[Variant]:
-    """Whole, pruned at each threshold, and the others with as many tokens as at the first."""
+def variants_at(thresholds: Sequence[float], seed: int, controls: bool = True) -> list[Variant]:
+    """Return the variants to compare.
+
+    Args:
+        thresholds: of pred_2d; each gives one variant.
+        seed: of the random control.
+        controls: also return the controls, each with as many tokens as the first threshold keeps.
+    """
     pruned = [
         Variant(f"pred_2d τ={threshold:.3g}", CoderOptions(threshold=threshold, seed=seed))
         for threshold in thresholds
     ]
     first = pruned[0].coder
     assert first is not None
+    compared = [Variant(FULL), *pruned]
+    if not controls:
+        return compared
     return [
-        Variant(FULL),
-        *pruned,
+        *compared,
         Variant("random", replace(first, method=Method.RANDOM)),
         Variant("conncomp", replace(first, method=Method.CONNCOMP, match_count=True)),
         Variant("raster", replace(first, method=Method.RASTER), matched=True),

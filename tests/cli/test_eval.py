@@ -76,6 +76,32 @@ def test_scores(data: Path, model: Path, tmp_path: Path) -> None:
         assert words in text
 
 
+def test_without_controls_there_are_every_token_and_pruned(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.jsonl"
+    done = evaluate("--data", data, "--model", model, "--no-controls", "-o", out)
+    rows = lines(out.read_bytes())
+    assert {row["variant"] for row in rows} == {"full", "pred_2d τ=0"}
+    assert b"every token" in done.stderr and b"ANLS" not in done.stderr
+    whole = evaluate("--data", data, "--model", model, "-o", "-")
+    with_controls = [
+        row for row in lines(whole.stdout) if row["variant"] in ("full", "pred_2d τ=0")
+    ]
+    assert without_times(rows) == without_times(with_controls)
+    assert b"every token" in whole.stderr and b"ANLS" in whole.stderr
+
+
+def test_verbose_shows_every_answer(data: Path, model: Path) -> None:
+    options = ("--no-controls", "-o", "-", "--limit", "1")
+    done = evaluate("--data", data, "--model", model, *options, "-v")
+    for row in lines(done.stdout):
+        verdict = "right" if row["exact"] else "wrong, expected one of"
+        shown = f"{row['variant']}: {row['question']} → {row['answer']} ({verdict}"
+        assert shown in done.stderr.decode()
+    assert "→" not in evaluate("--data", data, "--model", model, *options).stderr.decode()
+
+
 def test_the_figures_are_those_of_the_rows(data: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores"
     command = ("--data", data, "--model", model, *QUICK, "-o", out, "--log-format", "json")

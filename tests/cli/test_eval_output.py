@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from ppcli.cli.eval_output import _kinds_table, _variants_table
+from ppcli.cli.eval_output import _claim_table, _kinds_table, _variants_table
 from ppcli.jobs.evaluate import EvalSummary
 from ppcli.jobs.variants import variants_at
 from ppcli.store.rows import FULL, OK, ScoreRow
@@ -48,3 +48,21 @@ def test_nothing_is_cut_off() -> None:
     for words in (*NAMES, *figures, "ANLS", "relaxed", "kind 1"):
         assert words in shown, shown
     assert "…" not in shown
+
+
+def test_the_claim_holds_every_token_beside_pruned() -> None:
+    made = EvalSummary()
+    names = [FULL, "pred_2d τ=0", "random"]
+    for number in range(40):
+        for name, kept, right in zip(names, (100, 60, 60), (1.0, number % 4 > 0, 0.0), strict=True):
+            row = ScoreRow(image_id="a", custom_id=str(number), variant=name)
+            row.status, row.exact, row.anls, row.relaxed = OK, float(right), 0.5, 1.0
+            row.tokens, row.kept, row.vision_ms = 100, kept, 250.0
+            made.add(row)
+    console = Console(width=80, file=io.StringIO())
+    console.print(_claim_table(made))
+    shown = [line.split() for line in console.file.getvalue().splitlines()]
+    assert ["every", "token", "pruned,", "τ=0"] in shown
+    assert ["image", "tokens", "4,000", "(100%)", "2,400", "(60%)"] in shown
+    assert ["model", "time", "10.00", "s", "10.00", "s"] in shown
+    assert ["right", "answers", "40", "(100%)", "30", "(75%)"] in shown

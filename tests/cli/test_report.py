@@ -270,7 +270,9 @@ def test_names_that_are_no_mathematics(tmp_path: Path) -> None:
     assert pixelprune("analyze", tmp_path / "in", "-o", tmp_path / "out").returncode == 0
     done = pixelprune("report", tmp_path / "out", "-o", tmp_path / "r.html")
     assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr.decode() == f"written to {tmp_path / 'r.html'}\n"
+    page = tmp_path / "r.html"
+    shown = f"Report written to {page}. Open it in a browser: {page.as_uri()}\n"
+    assert done.stderr.decode() == shown
     chart = (tmp_path / "r.html").read_text(encoding="utf-8").split("by folder; the table")[1]
     for name in (r"a$\frac$ (1)", "$5 and $6 (1)", "請求書 (1)", "a_b^c (1)"):
         assert name in chart.partition("</svg>")[0]

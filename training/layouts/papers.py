@@ -1,5 +1,7 @@
 """Forms, receipts and lists."""
 
+from functools import partial
+
 from training.facts import Fact
 from training.layouts.parts import Draft, window
 
@@ -8,7 +10,8 @@ def pairs(draft: Draft, count: int, room: float) -> list[tuple[str, str]]:
     """Labels with values that fit side by side."""
     found = []
     for label in draft.words.some("labels", count):
-        value = draft.fitting(draft.words.value, room - draft.page.width_of(label))
+        room_left = room - draft.page.width_of(label)
+        value = draft.fitting(partial(draft.words.value_of, label), room_left)
         if value is not None:
             found.append((label, value))
     return found

@@ -55,9 +55,7 @@ def table(draft: Draft, labels: str, bottom: float, called: str) -> float:
     if not rows:
         return draft.top
     first = max(page.width_of(row) for row in rows) + 10
-    make = rng.choice(
-        (words.number, words.number, words.made_up, lambda: f"{rng.uniform(0, 99):.2f}")
-    )
+    make = rng.choice((words.number, words.number, words.cell, lambda: f"{rng.uniform(0, 99):.2f}"))
     room = draft.width - first
     narrow = page.theme.size * rng.uniform(3.2, 5)
     step = room / max(1, min(6, int(room // narrow)))
