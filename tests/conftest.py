@@ -1,6 +1,8 @@
 """What all tests share: the corpus of real images, and small files made on the spot."""
 
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,14 @@ from PIL import Image
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[object]:
+    """Let reports with names that are not UTF-8 travel from the processes of pytest-xdist."""
+    report = yield
+    text = json.dumps(report, ensure_ascii=False)
+    return report if text.isascii() else json.loads(text.encode("utf-8", "replace"))
 
 
 def _corpus() -> Path | None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.command import command_line, pixelprune
+from tests.command import command_line, pixelprune, pixelprune_process
 from tests.conftest import blocks
 from tests.processes import eventually
 
@@ -306,7 +306,8 @@ def test_an_image_on_standard_input_is_answered(folder: Path, model: Path, tmp_p
     spare = tmp_path / "spare"
     spare.mkdir()
     options = ("--model", model, *PROMPT, "-q")
-    [row] = lines(infer("-", *options, stdin=content, TMPDIR=str(spare)).stdout)
+    done = pixelprune_process("infer", "-", *options, stdin=content, TMPDIR=str(spare))
+    [row] = lines(done.stdout)
     assert list(spare.glob("pixelprune-*")) == [], "the copy is gone"
     [same] = lines(infer(folder / "a.png", "--model", model, *PROMPT, "-q").stdout)
     assert (row["image_id"], row["answer"]) == ("-", same["answer"])
@@ -554,7 +555,7 @@ def test_export_says_what_is_wrong(model: Path, tmp_path: Path) -> None:
     done = pixelprune("export", tmp_path, tmp_path / "out")
     assert done.returncode == 2
     assert b"is not a checkpoint" in done.stderr
-    done = pixelprune("export", "nobody/nothing", tmp_path / "out", HF_HUB_OFFLINE="1")
+    done = pixelprune_process("export", "nobody/nothing", tmp_path / "out", HF_HUB_OFFLINE="1")
     assert done.returncode == 2
     assert b"HF_HUB_OFFLINE is set" in done.stderr
     done = pixelprune("export", "not/a/name", tmp_path / "out")

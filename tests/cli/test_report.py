@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from ppcli.models.costs import NamedModel
 from ppcli.store.manifest import Manifest
-from tests.command import pixelprune
+from tests.command import pixelprune, pixelprune_process
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -357,6 +357,6 @@ def test_what_cannot_be_reported(dataset: Path, tmp_path: Path, model: Path) -> 
 
 def test_without_matplotlib(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
-    done = pixelprune("report", dataset, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = pixelprune_process("report", dataset, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 7
     assert b'pip install "pixelprune[report]"' in done.stderr

@@ -11,7 +11,7 @@ import pytest
 
 from ppcli.errors import ExitCode
 from ppcli.store.verify import verify
-from tests.command import command_line, pixelprune
+from tests.command import command_line, pixelprune, pixelprune_process
 from tests.engine import hostile_decoder
 from tests.engine.hostile_decoder import hostile
 from tests.processes import alive, descendants, end, eventually
@@ -125,7 +125,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "site").mkdir()
     tame = hostile_decoder.environment(root / "site") | {hostile_decoder.TAME: "1"}
     folder_of(root / "in", *SLOW)
-    done = pixelprune("analyze", "in", "--frames", "all", "-o", "out", cwd=root, **tame)
+    done = pixelprune_process("analyze", "in", "--frames", "all", "-o", "out", cwd=root, **tame)
     assert done.returncode == ExitCode.OK, done.stderr
     assert len(rows(root / "out")) == 16
     return root / "out"
@@ -150,7 +150,7 @@ def test_a_run_that_is_stopped_can_go_on(
     assert done == rows(undisturbed)[: len(done)]
 
     tame = surroundings | {hostile_decoder.TAME: "1"}
-    again = pixelprune("analyze", *args, cwd=tmp_path, **tame)
+    again = pixelprune_process("analyze", *args, cwd=tmp_path, **tame)
     assert again.returncode == ExitCode.OK, again.stderr
     assert rows(tmp_path / "out") == rows(undisturbed)
     assert patch_rows(tmp_path / "out") == patch_rows(undisturbed)
@@ -179,7 +179,7 @@ def test_a_first_image_that_hangs_does_not_hold_up_a_stop(tmp_path: Path, surrou
         assert "the same command goes on from here" in job.log
     assert pixelprune("verify", tmp_path / "out").returncode == ExitCode.OK
     tame = surroundings | {hostile_decoder.TAME: "1"}
-    assert pixelprune("analyze", *args, cwd=tmp_path, **tame).returncode == ExitCode.OK
+    assert pixelprune_process("analyze", *args, cwd=tmp_path, **tame).returncode == ExitCode.OK
     assert [row["image_id"] for row in rows(tmp_path / "out")] == ["00.png", "01.png", "02.png"]
 
 
@@ -198,7 +198,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path, surroundings, workers:
     assert verify(str(tmp_path / "out"), data=True).damage == []
     assert len(rows(tmp_path / "out")) == 4
     tame = surroundings | {hostile_decoder.TAME: "1"}
-    again = pixelprune("analyze", *args, cwd=tmp_path, **tame)
+    again = pixelprune_process("analyze", *args, cwd=tmp_path, **tame)
     assert again.returncode == ExitCode.OK, again.stderr
     assert [row["image_id"] for row in rows(tmp_path / "out")] == [
         "00.png",

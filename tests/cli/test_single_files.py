@@ -13,7 +13,7 @@ from PIL import Image
 from ppcli.errors import ExitCode
 from ppcli.models.onnx.directory import SMALL_MODEL
 from tests.cli.test_signals import SLOW, folder_of, running, surroundings
-from tests.command import command_line, pixelprune
+from tests.command import command_line, pixelprune, pixelprune_process
 from tests.engine import hostile_decoder
 from tests.store.test_partial import without_times
 
@@ -52,10 +52,10 @@ def test_statistics_that_are_stopped_go_on(
             assert f"the rows so far are kept in {name}.partial, and the same command" in job.log
     assert not (tmp_path / name).exists()
     tame = surroundings | {hostile_decoder.TAME: "1"}
-    again = pixelprune("analyze", *args, cwd=tmp_path, **tame)
+    again = pixelprune_process("analyze", *args, cwd=tmp_path, **tame)
     assert again.returncode == ExitCode.OK, again.stderr
     assert b"done by an earlier run" in again.stderr
-    fresh = pixelprune("analyze", *args[:3], "-o", f"fresh-{name}", cwd=tmp_path, **tame)
+    fresh = pixelprune_process("analyze", *args[:3], "-o", f"fresh-{name}", cwd=tmp_path, **tame)
     assert fresh.returncode == ExitCode.OK, fresh.stderr
     assert len(without_times(tmp_path / name)) == 16
     assert without_times(tmp_path / name) == without_times(tmp_path / f"fresh-{name}")

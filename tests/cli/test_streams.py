@@ -15,7 +15,7 @@ from PIL import Image
 
 from ppcli.errors import ExitCode
 from ppcli.store.verify import verify
-from tests.command import command_line, pixelprune
+from tests.command import command_line, pixelprune, pixelprune_process
 from tests.conftest import blocks
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX streams")
@@ -151,11 +151,16 @@ def test_names_are_utf8_whatever_the_locale_says(images, tmp_path) -> None:
     surroundings = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     rows = []
     for args, stdin in ((["."], None), (["-"], "größe.png\nkaputt-é.png\n1.png\n2.png\n".encode())):
-        done = pixelprune("analyze", *args, "-o", "-", cwd=images, stdin=stdin, **surroundings)
+        done = pixelprune_process(
+            "analyze", *args, "-o", "-", cwd=images, stdin=stdin, **surroundings
+        )
         assert done.returncode == ExitCode.INPUTS_FAILED, done.stderr
         rows.append({json.loads(line)["image_id"] for line in done.stdout.splitlines()})
     assert rows[0] == rows[1] == {"1.png", "2.png", "größe.png", "kaputt-é.png"}
-    assert pixelprune("analyze", "größe.png", "-o", "ö", cwd=images, **surroundings).returncode == 0
+    assert (
+        pixelprune_process("analyze", "größe.png", "-o", "ö", cwd=images, **surroundings).returncode
+        == 0
+    )
     assert (images / "ö" / "manifest.json").exists()
 
 

@@ -13,7 +13,7 @@ from ppcli.cli.values import parse_size
 from ppcli.engine.executors.worker_memory import default_worker_memory, total_memory
 from ppcli.errors import ErrorCode, ExitCode
 from ppcli.store.verify import verify
-from tests.command import command_line, pixelprune
+from tests.command import command_line, pixelprune, pixelprune_process
 from tests.conftest import blocks
 from tests.engine import hostile_decoder
 from tests.engine.hostile_decoder import hostile
@@ -107,7 +107,7 @@ def beside_noise(folder: Path, *args: str) -> subprocess.CompletedProcess[bytes]
     site.mkdir()
     (site / "sitecustomize.py").write_text(NOISE)
     surroundings = {"PYTHONPATH": hostile_decoder.first_on_path(site)}
-    done = pixelprune("analyze", folder, *args, cwd=folder.parent, **surroundings)
+    done = pixelprune_process("analyze", folder, *args, cwd=folder.parent, **surroundings)
     assert done.returncode == ExitCode.INPUTS_FAILED
     return done
 
@@ -254,7 +254,7 @@ def test_without_a_limit_a_worker_takes_no_more_than_its_share(tmp_path: Path) -
         (tmp_path / "in" / f"{name}.png").write_bytes(hostile(verb))
     surroundings = hostile_decoder.environment(tmp_path / "site")
     args = ["analyze", tmp_path / "in", "-o", "-", "--max-image-pixels", "1000000"]
-    done = pixelprune(*args, "--workers", "2", **surroundings)
+    done = pixelprune_process(*args, "--workers", "2", **surroundings)
     codes = [row["error_code"] for row in rows_of(done.stdout)]
     assert codes == [None, "out_of_memory", None]
 
@@ -277,7 +277,7 @@ def test_what_goes_wrong_with_a_worker_is_a_row_and_a_line(tmp_path: Path) -> No
         (tmp_path / "in" / f"{name}.png").write_bytes(hostile(verb))
     surroundings = hostile_decoder.environment(tmp_path / "site")
     command = ["analyze", tmp_path / "in", "-o", tmp_path / "out", "--workers", "2"]
-    done = pixelprune(*command, "--timeout", "2.5", "--log-format", "json", **surroundings)
+    done = pixelprune_process(*command, "--timeout", "2.5", "--log-format", "json", **surroundings)
     assert done.returncode == ExitCode.INPUTS_FAILED
     assert done.stdout == b""
     logged = [json.loads(line) for line in done.stderr.splitlines()]
@@ -293,7 +293,7 @@ def test_what_goes_wrong_with_a_worker_is_a_row_and_a_line(tmp_path: Path) -> No
     assert rows[4]["error_message"].endswith("ended with exit code 7, twice")
 
     tame = surroundings | {hostile_decoder.TAME: "1"}
-    again = pixelprune(*command, "--retry-failed", **tame)
+    again = pixelprune_process(*command, "--retry-failed", **tame)
     assert again.returncode == ExitCode.OK, again.stderr
     rows = dataset_rows(tmp_path / "out")
     assert [(row["image_id"], row["status"]) for row in rows] == [(f"{n}.png", "ok") for n in verbs]
@@ -356,7 +356,7 @@ def test_workers_that_end_before_they_work_are_an_error(folder: Path, end: str, 
     assert "the same command goes on from here" in said
     assert b"Traceback" not in done.stderr
     assert none_is_left(root)
-    assert pixelprune(*args, **surroundings, TAME="1").returncode == ExitCode.INPUTS_FAILED
+    assert pixelprune_process(*args, **surroundings, TAME="1").returncode == ExitCode.INPUTS_FAILED
 
 
 @posix
@@ -383,7 +383,7 @@ def test_workers_that_cannot_be_replaced_cost_nothing_finished(mixed: Path, end:
     assert codes[:6] == [None, None, "truncated"] * 2
     assert set(codes[6:]) <= {"worker_died"}
 
-    again = pixelprune(*args, **surroundings, TAME="1")
+    again = pixelprune_process(*args, **surroundings, TAME="1")
     assert again.returncode == ExitCode.INPUTS_FAILED
     codes = [row["error_code"] for row in dataset_rows(root / "out")]
     assert codes[6:] == ["worker_died", "worker_died", "truncated", None, None, "truncated"]
