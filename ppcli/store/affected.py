@@ -9,6 +9,9 @@ from ppcli.store.rows import OK, PATCHES
 
 Span = tuple[int, int]
 
+# pyarrow decodes names of columns itself: damaged ones may not be UTF-8
+_UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
+
 
 def affected_rows(
     root: str, kind: str, main_kind: str, number: int, shard: Shard, rows_before: int
@@ -51,7 +54,7 @@ def _unreadable_spans(path: str, rows: int) -> list[Span]:
                 start = end
             if start != rows:
                 return [(0, rows)]
-    except (OSError, pa.ArrowException):
+    except _UNREADABLE:
         return [(0, rows)]
     return spans
 
@@ -59,7 +62,7 @@ def _unreadable_spans(path: str, rows: int) -> list[Span]:
 def _is_readable(file: pq.ParquetFile, group: int) -> bool:
     try:
         file.read_row_group(group)
-    except (OSError, pa.ArrowException):
+    except _UNREADABLE:
         return False
     return True
 
@@ -71,7 +74,7 @@ def _names(main_path: str, kind: str) -> list[str]:
             table = pq.read_table(
                 raw, columns=["image_id", "status"], page_checksum_verification=True
             )
-    except (OSError, pa.ArrowException):
+    except _UNREADABLE:
         return []
     rows = zip(table["image_id"].to_pylist(), table["status"].to_pylist(), strict=True)
     return [name for name, status in rows if kind != PATCHES or status == OK]

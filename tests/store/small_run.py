@@ -1,8 +1,9 @@
 """A run of a few images in this process, small enough to be repeated at every fault point.
 
-As a script it runs once for each number it is given, each time in a child process that kills
-itself at that step of writing: `python -m tests.store.small_run IN OUT HOW STEP…`, where HOW is
-`resume`, `retry` or `overwrite`, and the step stands for {} in OUT, or comes behind it.
+As a script it runs once for each step it is given, each time in a child process that kills itself
+at that step of writing: `python -m tests.store.small_run IN OUT HOW STEP…`. HOW is `resume`,
+`retry` or `overwrite`. The step replaces {} in OUT, or is appended to it. `every N` instead of
+steps means every Nth step, up to the first run that finishes.
 """
 
 import os
@@ -11,12 +12,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
 
-from ppcli import prune
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.executors.executor import SerialExecutor
 from ppcli.engine.run import Limits, Run, Watcher
@@ -132,8 +134,11 @@ class _Killer:
 def main() -> None:
     """Run once for each step, in a child that is killed there; print how each ended."""
     folder, out, how, *steps = sys.argv[1:]
-    prune(blocks(64, 64))  # loads the kernels once for all children
-    for step in steps:
+    with TemporaryDirectory() as spare:  # loads modules and kernels once for all children
+        run(make_inputs(Path(spare, "in")), Path(spare, "out"))
+        run(Path(spare, "in"), Path(spare, "out.csv"))
+    every = steps[0] == "every"
+    for step in map(str, count(0, int(steps[1]))) if every else steps:
         child = os.fork()
         if child == 0:
             count_steps(_Killer(int(step)))
@@ -141,8 +146,11 @@ def main() -> None:
             run(Path(folder), Path(place), how)
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{step} {os.waitstatus_to_exitcode(status)}\n")
+        code = os.waitstatus_to_exitcode(status)
+        sys.stdout.write(f"{step} {code}\n")
         sys.stdout.flush()
+        if every and code == 0:
+            break
 
 
 if __name__ == "__main__":

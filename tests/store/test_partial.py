@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import os
-import signal
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from ppcli.store.rows import AnswerRow
 from ppcli.store.targets import FileKind, Packing, file_kind
 from tests.store import small_run
 from tests.store.test_outputs import ODD_NAME, ref, stats_row
-from tests.store.test_recovery import FaultyDisk, kill_at
+from tests.store.test_recovery import FaultyDisk, kill_at_every
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 NAMES = ["x.jsonl", "x.csv", "x.parquet", "x.jsonl.gz", "x.csv.gz", "x.jsonl.zst", "x.CSV.zst"]
@@ -38,7 +37,6 @@ ROWS = [
     stats_row("b", frames=None, threshold=1 / 3),
     stats_row("", warning=""),
 ]
-KILLED = {-signal.SIGKILL, 0} if sys.platform != "win32" else set()
 
 
 def write(target: Path, rows=ROWS, config=CONFIG, kind: FileKind | None = None, **options) -> None:
@@ -284,11 +282,7 @@ def test_killed_at_every_step_and_resumed(
 ) -> None:
     small_run.run(inputs, tmp_path / "undisturbed" / name)
     expected = without_times(tmp_path / "undisturbed" / name)
-    codes: dict[int, int] = {}
-    while 0 not in codes.values():  # a run that comes to its end: all steps were tried
-        steps = range(stride * len(codes), stride * (len(codes) + 40), stride)
-        codes |= zip(steps, kill_at(steps, inputs, tmp_path / "killed{}" / name), strict=True)
-    assert set(codes.values()) == KILLED
+    codes = kill_at_every(stride, inputs, tmp_path / "killed{}" / name)
     finished = kept = 0
     for step, code in codes.items():
         out = tmp_path / f"killed{step}" / name

@@ -41,14 +41,25 @@ def undisturbed(inputs: Path, tmp_path_factory) -> tuple[small_run.Rows, small_r
 
 def kill_at(steps: Iterable[int], inputs: Path, out: Path, how: str = "resume") -> list[int]:
     """Exit codes of runs that are killed at these steps, into out0, out1, …"""
+    return list(_killed([str(step) for step in steps], inputs, out, how).values())
+
+
+def kill_at_every(stride: int, inputs: Path, out: Path) -> dict[int, int]:
+    """Exit codes by step, up to the first run that finishes: it has no more steps."""
+    codes = _killed(["every", str(stride)], inputs, out, "resume")
+    assert list(codes) == list(range(0, stride * len(codes), stride))
+    assert list(codes.values()) == [-signal.SIGKILL] * (len(codes) - 1) + [0]
+    return codes
+
+
+def _killed(steps: list[str], inputs: Path, out: Path, how: str) -> dict[int, int]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.store.small_run", inputs, out, how]
-        + [str(step) for step in steps],
+        [sys.executable, "-m", "tests.store.small_run", inputs, out, how, *steps],
         check=True,
         capture_output=True,
         cwd=ROOT,
     )
-    return [int(line.split()[1]) for line in done.stdout.splitlines()]
+    return {int(step): int(code) for step, code in map(bytes.split, done.stdout.splitlines())}
 
 
 def assert_whole(out: Path) -> None:
@@ -65,11 +76,7 @@ def readable(out: Path) -> int:
 
 
 def test_killed_at_every_step_and_resumed(inputs, undisturbed, tmp_path) -> None:
-    codes: list[int] = []
-    while 0 not in codes:  # a run that comes to its end: all steps were tried
-        codes += kill_at(range(len(codes), len(codes) + 40), inputs, tmp_path / "out")
-    assert set(codes) == {-signal.SIGKILL, 0}
-    killed = codes.index(0)
+    killed = len(kill_at_every(1, inputs, tmp_path / "out")) - 1
     assert killed >= 50
     rows_at_the_kill = set()
     for step in range(killed):

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pyarrow as pa
@@ -157,6 +158,15 @@ def test_every_single_byte_counts(out, kind: str) -> None:
         assert faults(out), f"added at {place}"
     path.write_bytes(whole)
     assert faults(out) == []
+
+
+def test_names_of_columns_that_are_not_utf8_are_damage(out) -> None:
+    path = part(out, "stats")
+    whole = path.read_bytes()
+    for place in (found.start() for found in re.finditer(b"keep_ratio", whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x80]) + whole[place + 1 :])
+        [fault] = faults(out)
+        assert "affected: rows 1 to 4" in fault
 
 
 def test_affected_rows_are_named(out) -> None:
