@@ -49,6 +49,7 @@ from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.analyze import AnalyzeWork
+from ppcli.jobs.image_worker import image_worker
 from ppcli.jobs.pages import analyze_pages
 from ppcli.store.codec import pack
 from ppcli.store.dataset import dataset_output
@@ -174,11 +175,13 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
         Reading(max_image_pixels=MAX_PIXELS),
         patches=patches,
     )
-    executor = ProcessExecutor(workers, 600, MAX_PIXELS, setup=partial(load_kernels, options))
+    executor = ProcessExecutor(
+        workers, 600, setup=partial(image_worker, MAX_PIXELS, partial(load_kernels, options))
+    )
     started: list[Task] = [executor.submit(time.sleep, 0.3) for _ in range(2 * workers)]
     first = ImageRef(files[0], files[0])
     started += [executor.submit(analyze_pages, first, options) for _ in range(4 * workers)]
-    while not all(task.done(0.1) for task in started):
+    while not all(task.wait(0.1) for task in started):
         pass
     for task in started:
         task.result()

@@ -177,7 +177,7 @@ def analyze(
     with closing(executor):
         if (named := listing.named_files) is not None:  # the workers start while the rest loads
             several = any(may_give_several(ref, options) for ref in named)
-            executor.expect(executor.capacity if several else len(named))
+            executor.prestart(executor.capacity if several else len(named))
 
         from ppcli.cli.running import carry_out
         from ppcli.cli.summary_table import show_summary

@@ -28,9 +28,9 @@ def under_contract(command: Callable[_Options, ExitCode]) -> Callable[_Options, 
 
     @functools.wraps(command)
     def run(*args: _Options.args, **kwargs: _Options.kwargs) -> None:
-        from ppcli.engine.stopping import ending_signals
+        from ppcli.engine.stopping import termination_signals
 
-        for number in ending_signals():
+        for number in termination_signals():
             signal.signal(number, _on_ending_signal)
         try:
             code = command(*args, **kwargs)

@@ -9,7 +9,7 @@ from ppcli.cli.progress import CountedInputs, progress
 from ppcli.cli.target import Target
 from ppcli.cli.terminal import Terminal, stdout_is_terminal
 from ppcli.engine.run import Inputs, Limits, Run, Watcher, Work
-from ppcli.engine.stopping import listening
+from ppcli.engine.stopping import stop_on_signals
 from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, StoppedError
 from ppcli.imaging.decode import pillow_limits
@@ -41,7 +41,7 @@ def carry_out(
     stopped: StoppedError | None = None
     torn = target.is_stdout and stdout_is_terminal()  # by a bar the rows would be
     with (
-        listening() as stop,
+        stop_on_signals() as stop,
         pillow_limits(limits.max_image_pixels),
         progress(terminal, inputs, f"{work.item}s", drawn=not torn) as on_file,
     ):

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable
 
-from ppcli.engine.executors.executor import Executor, SerialExecutor, available_cores
-from ppcli.engine.executors.processes import ProcessExecutor
-from ppcli.engine.executors.worker_memory import LEAST_WORKER_MEMORY, default_worker_memory
+from ppcli.engine.executors.executor import Executor
+from ppcli.engine.executors.factory import ExecutorOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import WHITE, Colour, Fit, Frames, PdfImages
 from ppcli.imaging.presets import preset_named
 from ppcli.imaging.reading_options import PageRanges, Reading
+from ppcli.jobs.image_worker import image_executor
 
 
 def executor_for(
@@ -19,28 +19,16 @@ def executor_for(
     worker_memory: str | None,
     max_image_pixels: int,
     keep_stderr: bool,
-    setup: Callable[[], None],
+    load: Callable[[], None],
 ) -> Executor:
-    """The executor that `--workers` asks for; its workers begin with `setup`.
+    """The executor that `--workers` asks for; its workers begin with `load`.
 
     Raises:
         UsageError: when the memory limit is not a size, or too little for any worker.
     """
-    limit = None if worker_memory is None else _worker_memory(worker_memory)
-    if workers == 0:
-        return SerialExecutor(setup)
-    number = available_cores() if workers is None else workers
-    if limit is None:
-        limit = default_worker_memory(number, max_image_pixels)
-    return ProcessExecutor(number, timeout, max_image_pixels, limit, keep_stderr, setup)
-
-
-def _worker_memory(text: str) -> int:
-    limit = parse_size(text)
-    if limit < LEAST_WORKER_MEMORY:
-        least = f"{LEAST_WORKER_MEMORY // 10**6}MB"
-        raise UsageError(f"--worker-memory {text} is too little for a worker; give {least} or more")
-    return limit
+    limit = None if worker_memory is None else parse_size(worker_memory)
+    options = ExecutorOptions(workers, timeout, limit, keep_stderr)
+    return image_executor(options, max_image_pixels, load)
 
 
 def fit_options(

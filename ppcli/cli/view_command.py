@@ -136,7 +136,7 @@ def view(
     from ppcli.cli.progress import progress
     from ppcli.cli.terminal import Terminal
     from ppcli.cli.values import executor_for, fit_options, reading
-    from ppcli.engine.stopping import listening
+    from ppcli.engine.stopping import stop_on_signals
     from ppcli.imaging.decode import pillow_limits
     from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
     from ppcli.jobs.stored_images import is_dataset
@@ -163,7 +163,7 @@ def view(
     started = partial(load_kernels, options)
     executor = executor_for(workers, timeout, worker_memory, max_image_pixels, verbose, started)
     with (
-        listening() as stop,
+        stop_on_signals() as stop,
         pillow_limits(max_image_pixels),
         progress(terminal, listing, "images", drawn=True) as on_file,
     ):

@@ -1,4 +1,4 @@
-"""Being asked to stop: the first signal is a request, the second interrupt an order."""
+"""Stopping a run: the first signal asks the run to stop, a second SIGINT stops it at once."""
 
 import logging
 import signal
@@ -12,33 +12,42 @@ from ppcli.errors import ExitCode
 logger = logging.getLogger("pixelprune")
 
 
-Stop = Callable[[], bool]  # whether to stop
+Stop = Callable[[], bool]
+"""Returns whether to stop. Called often."""
 
 
 class StopRequest:
-    """Whether the run was asked to stop, and with which exit code it then ends."""
+    """Whether a signal has asked the run to stop.
+
+    Attributes:
+        exit_code: how the program ends after the stop; None if nothing has asked for one.
+    """
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
 
     def __call__(self) -> bool:
-        """Whether a signal has come."""
+        """Return whether to stop."""
         return self.exit_code is not None
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
-        """Take note; raise KeyboardInterrupt at the second interrupt."""
+        """Handle a signal.
+
+        Raises:
+            KeyboardInterrupt: on a SIGINT after an earlier signal.
+        """
         if self.exit_code is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             self.exit_code = ExitCode.INTERRUPTED
-            logger.warning("stopping after the file in hand; interrupt again to stop at once")
+            logger.warning("stopping after the current file; interrupt again to stop at once")
         else:
             self.exit_code = ExitCode.TERMINATED
-            logger.warning("terminating after the file in hand")
+            logger.warning("terminating after the current file")
 
 
-def ending_signals() -> list[signal.Signals]:
-    """What asks a program to end; the end of its terminal is left out where `nohup` says so."""
+def termination_signals() -> list[signal.Signals]:
+    """Return the signals that end a program: SIGTERM, and SIGHUP unless `nohup` ignores it."""
     numbers = [signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
@@ -47,32 +56,32 @@ def ending_signals() -> list[signal.Signals]:
 
 
 @contextmanager
-def endings_held() -> Iterator[None]:
-    """Let signals that end the program wait for the end of the block.
+def termination_deferred() -> Iterator[None]:
+    """Deliver signals that end the program after the block.
 
-    Their handlers may raise wherever the main thread is, such as between the start of a process
-    and the note that it has started.
+    Their handlers may raise wherever the main thread is, for example between the start of a
+    process and the assignment that records it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = ending_signals()
-    came: list[int] = []
-    before = [signal.signal(number, lambda one, _: came.append(one)) for number in numbers]
+    numbers = termination_signals()
+    received: list[int] = []
+    before = [signal.signal(number, lambda one, _: received.append(one)) for number in numbers]
     try:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-        for one in came:
+        for one in received:
             signal.raise_signal(one)
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Turn SIGINT, SIGTERM and SIGHUP into a request to stop while the block runs."""
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turn SIGINT, SIGTERM and SIGHUP into a request to stop inside the block."""
     request = StopRequest()
-    numbers = [signal.SIGINT, *ending_signals()]
+    numbers = [signal.SIGINT, *termination_signals()]
     before = [signal.signal(number, request.on_signal) for number in numbers]
     try:
         yield request

@@ -38,7 +38,7 @@ class AnalyzeWork:
         first = inputs.ahead(capacity)
         if len(first) < capacity:
             several = any(may_give_several(ref, self.options) for ref in first)
-            self.executor.expect(capacity if several else len(first))
+            self.executor.prestart(capacity if several else len(first))
 
     def results(
         self, inputs: Arrivals[ImageRef], stop: Stop

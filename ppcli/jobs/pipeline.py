@@ -134,7 +134,7 @@ class Pipeline:
     def _first_is_done(self) -> bool:
         """Wait a little for the first result of the first file."""
         task = self._files[0].spans[0].task
-        return task is None or task.done(_LOOK_UP_SECONDS)
+        return task is None or task.wait(_LOOK_UP_SECONDS)
 
     def _rows(self, file: _File) -> Iterator[PageResult]:
         """As many rows as the file has, however little room there is for the work on them."""
@@ -143,7 +143,7 @@ class Pipeline:
             span = file.spans.popleft()
             assert span.task is not None
             self._under_way -= 1
-            while not span.task.done(_LOOK_UP_SECONDS):
+            while not span.task.wait(_LOOK_UP_SECONDS):
                 pass
             for page in self._rows_of_span(file, span, span.task):
                 file.given += 1
@@ -186,7 +186,7 @@ class Pipeline:
         if not may_give_several(ref, self._options):
             return None
         task = self._executor.submit(count_rows, ref, self._options)
-        while not task.done(_LOOK_UP_SECONDS):
+        while not task.wait(_LOOK_UP_SECONDS):
             pass
         try:
             counted: FileCount | None = task.result()

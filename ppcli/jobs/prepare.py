@@ -187,7 +187,7 @@ def expect_tasks(executor: Executor, inputs: Arrivals[Any]) -> None:
     first = inputs.ahead(1)
     if inputs.known(_LOOK_UP_SECONDS, executor.capacity):
         first = inputs.ahead(executor.capacity)
-        executor.expect(len(first))
+        executor.prestart(len(first))
 
 
 def tasks_in_order(
@@ -214,7 +214,7 @@ def tasks_in_order(
                 continue
             if not under_way:
                 return
-        if under_way and under_way[0][1].done(_LOOK_UP_SECONDS) and not stop():
+        if under_way and under_way[0][1].wait(_LOOK_UP_SECONDS) and not stop():
             yield under_way.popleft()
 
 

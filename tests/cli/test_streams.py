@@ -242,7 +242,7 @@ def test_workers_that_cannot_start_are_named(images, tmp_path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
     )
     assert done.returncode == ExitCode.UNEXPECTED
-    assert b"--workers 0 does without them" in done.stderr
+    assert b"use --workers 0 to run without them" in done.stderr
     assert b"Traceback" not in done.stderr
 
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from ppcli.cli.values import parse_size
-from ppcli.engine.executors.worker_memory import default_worker_memory, total_memory
+from ppcli.engine.executors.resources import default_worker_memory, total_memory
 from ppcli.errors import ErrorCode, ExitCode
+from ppcli.jobs.image_worker import image_memory
 from ppcli.store.verify import verify
 from tests.command import command_line, pixelprune, pixelprune_process
 from tests.conftest import blocks
@@ -234,7 +235,10 @@ def test_a_limit_that_is_enough_changes_nothing(folder: Path) -> None:
 def test_a_limit_that_lets_no_worker_start_leaves_nothing_behind(folder: Path) -> None:
     done = pixelprune("analyze", "in", "--worker-memory", "20MB", cwd=folder.parent)
     assert done.returncode == ExitCode.USAGE
-    assert "--worker-memory 20MB is too little for a worker; give 256MB" in sentence(done)
+    assert (
+        "20MB are too little memory for a worker (--worker-memory); use at least 256MB"
+        in sentence(done)
+    )
     assert not (folder.parent / "pixelprune-out").exists()
 
 
@@ -262,7 +266,7 @@ def test_without_a_limit_a_worker_takes_no_more_than_its_share(tmp_path: Path) -
 def test_the_share_of_a_worker() -> None:
     """What the largest image needs, but with many workers no more than there is, and a gibibyte."""
     whole = total_memory()
-    assert default_worker_memory(1, 1) < 1.1 * 2**30
+    assert default_worker_memory(1, image_memory(1)) < 1.1 * 2**30
     assert default_worker_memory(10_000, 1 << 40) == 2**30
     for number in (1, 2, 3):
         assert number * default_worker_memory(number, 1 << 50) <= max(0.75 * whole, number * 2**30)
@@ -288,9 +292,12 @@ def test_what_goes_wrong_with_a_worker_is_a_row_and_a_line(tmp_path: Path) -> No
     rows = dataset_rows(tmp_path / "out")
     assert [row["image_id"] for row in rows] == [f"{name}.png" for name in verbs]
     assert [(r["image_id"], r["error_code"]) for r in rows if r["status"] != "ok"] == expected
-    assert rows[1]["error_message"] == "b.png: not done after 2.5 seconds, twice (--timeout)"
-    assert rows[3]["error_message"].endswith("was ended by SIGSEGV, twice")
-    assert rows[4]["error_message"].endswith("ended with exit code 7, twice")
+    assert (
+        rows[1]["error_message"]
+        == "b.png: not finished within 2.5 seconds, in two attempts (--timeout)"
+    )
+    assert rows[3]["error_message"].endswith("was ended by SIGSEGV, in two attempts")
+    assert rows[4]["error_message"].endswith("ended with exit code 7, in two attempts")
 
     tame = surroundings | {hostile_decoder.TAME: "1"}
     again = pixelprune_process(*command, "--retry-failed", **tame)
@@ -351,8 +358,7 @@ def test_workers_that_end_before_they_work_are_an_error(folder: Path, end: str, 
     done = started(args, surroundings)
     assert done.returncode == ExitCode.UNEXPECTED
     said = sentence(done)
-    assert "the worker processes cannot be started; --workers 0 does without them" in said
-    assert how in said
+    assert f"cannot start the worker processes (one {how}); use --workers 0 to run" in said
     assert "the same command goes on from here" in said
     assert b"Traceback" not in done.stderr
     assert none_is_left(root)
@@ -376,7 +382,7 @@ def test_workers_that_cannot_be_replaced_cost_nothing_finished(mixed: Path, end:
     args = ["analyze", mixed, "-o", root / "out", "--workers", "2", "--rows-per-shard", "2"]
     done = started(args, surroundings)
     assert done.returncode == ExitCode.UNEXPECTED
-    assert "the worker processes cannot be started" in sentence(done)
+    assert "cannot start the worker processes" in sentence(done)
     assert none_is_left(root)
     assert damage(root / "out") == []
     codes = [row["error_code"] for row in dataset_rows(root / "out")]

@@ -1,8 +1,9 @@
 """Small batches of files, and what a run makes of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.executors.processes import ProcessExecutor
+from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.reading_options import Reading
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.image_worker import image_worker
 from ppcli.jobs.pages import PageResult
 from ppcli.jobs.pipeline import Pipeline
 from ppcli.store.rows import PatchRow, StatsRow
@@ -70,10 +73,20 @@ def odd_files() -> dict[str, bytes]:
     }
 
 
-def workers(number: int = 2, timeout: float = 60.0, memory_limit: int | None = None, **options):
+def workers(
+    number: int = 2,
+    timeout: float = 60.0,
+    memory_limit: int | None = None,
+    load: Callable[[], None] = register,
+) -> ProcessExecutor:
     """An executor whose workers have the test decoder."""
-    options = {"setup": register} | options
-    return ProcessExecutor(number, timeout, 1 << 28, memory_limit, **options)
+    setup = partial(image_worker, 1 << 28, load)
+    return ProcessExecutor(number, timeout, memory_limit, setup=setup)
+
+
+def serial() -> SerialExecutor:
+    """An executor that works on images in this process."""
+    return SerialExecutor(partial(image_worker, 1 << 28))
 
 
 def run(

@@ -14,7 +14,8 @@ from typing import NoReturn
 import pytest
 from PIL import Image
 
-from ppcli.engine.executors.executor import Executor, SerialExecutor, Task, available_cores
+from ppcli.engine.executors.executor import Executor, Task
+from ppcli.engine.executors.resources import available_cores
 from ppcli.errors import ErrorCode, ImageError, PixelpruneError
 from tests.command import command_line
 from tests.engine import batches, hostile_decoder
@@ -23,7 +24,7 @@ from tests.processes import alive, descendants, end, eventually
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs memory limits of Linux")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
-DIED = re.compile(r"had it (was ended by SIG[A-Z]+|ended with exit code \d+), twice$")
+DIED = re.compile(r"process (was ended by SIG[A-Z]+|ended with exit code \d+), in two attempts$")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +36,7 @@ def compiled() -> None:
 
 
 def finished(task: Task) -> Task:
-    assert eventually(lambda: task.done(0.1)), "the task came to no end"
+    assert eventually(lambda: task.wait(0.1)), "the task came to no end"
     return task
 
 
@@ -74,12 +75,14 @@ def test_hostile_images_cost_an_error_row_each(tmp_path: Path) -> None:
     for one in (result.row for result in results if result.row.status != "ok"):
         assert one.error_message.startswith(f"{one.image_id}: ")
         if one.error_code == ErrorCode.TIMEOUT:
-            assert one.error_message.endswith(": not done after 3 seconds, twice (--timeout)")
+            assert one.error_message.endswith(
+                ": not finished within 3 seconds, in two attempts (--timeout)"
+            )
         else:
             assert DIED.search(one.error_message)
         assert one.file_bytes == len(files[one.path.rpartition(os.sep)[2]])
     sound = [ref for ref in refs if not files[ref.image_id].startswith(hostile()[:6])]
-    expected = batches.run(SerialExecutor(), sound, batches.FIRST)
+    expected = batches.run(batches.serial(), sound, batches.FIRST)
     done = [result for result in results if result.row.status == "ok"]
     assert batches.comparable(done) == batches.comparable(expected)
 
@@ -142,7 +145,7 @@ def test_a_worker_that_ends_without_an_error_is_noticed_by_the_timeout(tmp_path:
         "late",
     ],
 )
-@pytest.mark.parametrize("make", [SerialExecutor, lambda: batches.workers(1)], ids=["0", "1"])
+@pytest.mark.parametrize("make", [batches.serial, lambda: batches.workers(1)], ids=["0", "1"])
 def test_a_faulty_decoder_does_not_end_the_run(tmp_path: Path, make, verb: str) -> None:
     """It raises, exits, or raises only when the pixels are looked at."""
     files = {"a.png": hostile("ok"), "b.png": hostile(verb), "c.png": hostile("ok")}
@@ -203,13 +206,13 @@ def test_the_timeout_counts_from_the_start_of_a_task() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"setup": hostile_decoder.refuse},
+        {"load": hostile_decoder.refuse},
         pytest.param({"memory_limit": 20 << 20}, marks=linux),
     ],
 )
 def test_workers_that_cannot_start_end_the_run_in_a_sentence(tmp_path: Path, options) -> None:
     refs = batches.batch(tmp_path, {f"{n}.png": batches.encoded("PNG", n) for n in range(5)})
-    with pytest.raises(PixelpruneError, match="the worker processes cannot be started") as caught:
+    with pytest.raises(PixelpruneError, match="cannot start the worker processes") as caught:
         batches.run(batches.workers(**options), refs)
     assert not isinstance(caught.value, ImageError)
     assert "\n" not in str(caught.value)
@@ -219,7 +222,7 @@ def test_workers_that_cannot_start_end_the_run_in_a_sentence(tmp_path: Path, opt
 @pytest.mark.parametrize("options", [batches.FIRST, batches.ALL], ids=["first", "all"])
 def test_every_executor_gives_the_same_rows_in_the_same_order(tmp_path: Path, options) -> None:
     refs = batches.batch(tmp_path, batches.odd_files())
-    expected = batches.run(SerialExecutor(), refs, options)
+    expected = batches.run(batches.serial(), refs, options)
     assert len(expected) > len(refs) + 19
     assert {code for _, code in batches.outcome(expected)} >= {"ok", "truncated", "empty"}
     for number in (1, 2, 4):
@@ -229,8 +232,8 @@ def test_every_executor_gives_the_same_rows_in_the_same_order(tmp_path: Path, op
 
 def test_a_worker_that_fails_to_start_once_costs_nothing(tmp_path: Path) -> None:
     refs = batches.batch(tmp_path, {f"{n}.png": batches.encoded("PNG", n) for n in range(5)})
-    setup = partial(hostile_decoder.refuse_once, str(tmp_path / "mark"))
-    results = batches.run(batches.workers(1, setup=setup), refs)
+    load = partial(hostile_decoder.refuse_once, str(tmp_path / "mark"))
+    results = batches.run(batches.workers(1, load=load), refs)
     assert (tmp_path / "mark").exists()
     assert batches.outcome(results) == [(ref.image_id, "ok") for ref in refs]
 
@@ -251,7 +254,7 @@ def _refuse_in_words() -> NoReturn:
     raise ImageError(ErrorCode.TOO_LARGE, "above the limit of a µ")
 
 
-@pytest.mark.parametrize("make", [SerialExecutor, batches.workers])
+@pytest.mark.parametrize("make", [batches.serial, batches.workers])
 def test_an_image_error_comes_back_as_it_was(make) -> None:
     executor: Executor = make()
     try:
@@ -265,7 +268,7 @@ def test_an_image_error_comes_back_as_it_was(make) -> None:
 
 def test_no_more_workers_start_than_there_are_tasks() -> None:
     executor = batches.workers(4)
-    executor.expect(1)
+    executor.prestart(1)
     try:
         finished(executor.submit(os.getpid))
         assert len(multiprocessing.active_children()) == 1
@@ -279,7 +282,7 @@ def test_no_worker_is_left_after_closing(work) -> None:
     task = executor.submit(work)
     executor.submit(work)
     assert eventually(lambda: len(multiprocessing.active_children()) == 2)
-    task.done(1.0)
+    task.wait(1.0)
     pids = [child.pid for child in multiprocessing.active_children()]
     assert all(map(alive, pids))
     executor.close()
@@ -355,9 +358,9 @@ def test_fewer_tasks_are_worth_having_where_results_are_large() -> None:
 def test_workers_start_at_once_where_their_number_is_known() -> None:
     with closing(batches.workers(2)) as executor:
         assert multiprocessing.active_children() == []
-        executor.expect(1)
+        executor.prestart(1)
         [worker] = multiprocessing.active_children()
-        executor.expect(5)
+        executor.prestart(5)
         assert executor.submit(os.getpid).result() == worker.pid
         assert multiprocessing.active_children() == [worker]
     assert multiprocessing.active_children() == []
@@ -371,7 +374,7 @@ def test_what_workers_log_is_in_the_log_of_the_run(caplog) -> None:
     """Once, however many say it, and cut where it is long."""
     caplog.set_level(logging.INFO, "pixelprune")
     long = [one * 100_000 for one in ("x", "\U0001f600", "\0", "\udc80")]
-    with closing(batches.workers(2, setup=partial(say, logging.INFO, "ready"))) as executor:
+    with closing(batches.workers(2, load=partial(say, logging.INFO, "ready"))) as executor:
         for text in ("odd: \u00e9\n", *long):
             executor.submit(say, logging.WARNING, text).result()
         assert eventually(lambda: len(caplog.messages) == 6)
@@ -386,8 +389,8 @@ def say_and_mark(mark: str) -> None:
 def test_what_workers_log_before_there_is_a_log_is_told(tmp_path: Path, caplog) -> None:
     """Workers of files that are named one by one start before the command has set it up."""
     mark = tmp_path / "mark"
-    with closing(batches.workers(1, setup=partial(say_and_mark, str(mark)))) as executor:
-        executor.expect(1)
+    with closing(batches.workers(1, load=partial(say_and_mark, str(mark)))) as executor:
+        executor.prestart(1)
         assert eventually(mark.exists)
         time.sleep(0.5)
         caplog.set_level(logging.INFO, "pixelprune")

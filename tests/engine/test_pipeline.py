@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppcli.engine.arrivals import READ_AHEAD, Arrivals
-from ppcli.engine.executors.executor import SerialExecutor
+from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.engine.stopping import StopRequest
 from ppcli.errors import ErrorCode, ExitCode, ImageError
 from ppcli.inputs.refs import ImageRef
@@ -50,7 +50,7 @@ class WhimsicalExecutor:
         self._chance = random.Random(seed)
         self._running: list[WhimsicalTask] = []
 
-    def expect(self, tasks: int) -> None:
+    def prestart(self, tasks: int) -> None:
         raise AssertionError("a pipeline does not know how many tasks there will be")
 
     def submit(self, work: Callable[..., object], *args: object) -> "WhimsicalTask":
@@ -90,7 +90,7 @@ class WhimsicalTask:
             self._died = True
         self._ended = True
 
-    def done(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         assert 0 < seconds < 1, "a stop has to be noticed soon"
         self._executor.go_on()
         return self._ended

@@ -51,7 +51,7 @@ class MoodyExecutor(WhimsicalExecutor):
     def capacity(self, number: int) -> None:
         self._now = number
 
-    def expect(self, tasks: int) -> None:
+    def prestart(self, tasks: int) -> None:
         """A run tells how few tasks there may be."""
 
     def submit(self, work, *args) -> WhimsicalTask:

@@ -23,7 +23,7 @@ SCRIPT = """
 import os
 import signal
 from ppcli.engine.executors.processes import ProcessExecutor
-executor = ProcessExecutor(1, 60.0, 1 << 28)
+executor = ProcessExecutor(1, 60.0)
 print(executor.submit(abs, -3).result())
 executor.close()
 """
@@ -57,40 +57,44 @@ def use_the_processor() -> None:
 @pytest.mark.parametrize("code", [0, 3])
 def test_workers_that_end_as_they_start_end_the_run(code: int) -> None:
     """The tasks are larger than a pipe: some do not even reach what the pool knows of."""
-    executor = batches.workers(setup=partial(os._exit, code))
+    executor = batches.workers(load=partial(os._exit, code))
     try:
         tasks = [executor.submit(len, bytes(200_000)) for _ in range(4)]
-        with pytest.raises(StoppedError, match=f"cannot be started.*ended with exit code {code}"):
-            assert eventually(lambda: tasks[-1].done(0.1))
+        with pytest.raises(
+            StoppedError, match=f"cannot start the worker.*ended with exit code {code}"
+        ):
+            assert eventually(lambda: tasks[-1].wait(0.1))
     finally:
         executor.close()
     assert multiprocessing.active_children() == []
 
 
 def test_workers_that_hang_as_they_start_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "_STILL_SECONDS", 2.0)
-    with closing(batches.workers(setup=partial(time.sleep, 600))) as executor:
+    monkeypatch.setattr(starts, "_STALLED_SECONDS", 2.0)
+    with closing(batches.workers(load=partial(time.sleep, 600))) as executor:
         task = executor.submit(os.getpid)
-        with pytest.raises(StoppedError, match=r"cannot be started.*they do not get ready"):
-            assert eventually(lambda: task.done(0.1))
+        with pytest.raises(
+            StoppedError, match=r"cannot start the worker.*they do not become ready"
+        ):
+            assert eventually(lambda: task.wait(0.1))
     assert multiprocessing.active_children() == []
 
 
 def test_to_work_long_is_not_to_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither at a task that only waits, nor at a start that takes long."""
-    monkeypatch.setattr(starts, "_STILL_SECONDS", 2.0)
-    with closing(batches.workers(1, setup=use_the_processor)) as executor:
+    monkeypatch.setattr(starts, "_STALLED_SECONDS", 2.0)
+    with closing(batches.workers(1, load=use_the_processor)) as executor:
         tasks = [executor.submit(time.sleep, 5.0), executor.submit(os.getpid)]
         tasks[0].result()
         assert tasks[1].result() == multiprocessing.active_children()[0].pid
 
 
 def test_a_task_that_was_lost_on_its_way_is_given_again(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(starts, "_STILL_SECONDS", 2.0)
+    monkeypatch.setattr(starts, "_STALLED_SECONDS", 2.0)
     with closing(batches.workers(2)) as executor:
         executor.submit(os.getpid).result()
         task = executor.submit(str, EndsOnArrival(str(tmp_path / "mark")))
-        assert eventually(lambda: task.done(0.1))
+        assert eventually(lambda: task.wait(0.1))
         assert task.result() == "arrived"
 
 
@@ -102,7 +106,7 @@ def test_a_worker_does_not_start_workers_as_it_starts(tmp_path: Path, guarded: b
     args = [sys.executable, tmp_path / "script.py"]
     done = subprocess.run(args, check=False, capture_output=True, timeout=120)
     assert (done.returncode, done.stdout) == ((0, b"3\n") if guarded else (1, b""))
-    assert (f"put what begins the work below `{GUARD}`" in done.stderr.decode()) != guarded
+    assert (f"put the code that starts the run below `{GUARD}`" in done.stderr.decode()) != guarded
 
 
 LIMITED = """
@@ -114,7 +118,7 @@ from ppcli.engine.executors.processes import ProcessExecutor
 
 if __name__ == "__main__":
     opened = len(list(Path("/proc/self/fd").iterdir()))
-    executor = ProcessExecutor(12, 60.0, 1 << 28)
+    executor = ProcessExecutor(12, 60.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (opened + int(sys.argv[1]), hard))
     tasks = [executor.submit(abs, -n) for n in range(40)]
@@ -131,7 +135,7 @@ def test_fewer_workers_start_where_files_run_out(tmp_path: Path, files: int, mos
     done = subprocess.run(args, check=False, capture_output=True, timeout=120, env=surroundings())
     if most == 0:
         assert done.returncode == 1
-        assert b"the worker processes cannot be started" in done.stderr.splitlines()[-1]
+        assert b"cannot start the worker processes" in done.stderr.splitlines()[-1]
         return
     right, workers = done.stdout.split()
     assert right == b"True"
@@ -147,7 +151,7 @@ def refuse_in_company() -> None:
 
 
 def test_one_worker_is_tried_where_several_end_as_they_start() -> None:
-    with closing(batches.workers(4, setup=refuse_in_company)) as executor:
+    with closing(batches.workers(4, load=refuse_in_company)) as executor:
         tasks = [executor.submit(abs, -n) for n in range(8)]
         assert [task.result() for task in tasks] == list(range(8))
         assert executor.workers == 1

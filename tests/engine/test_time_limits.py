@@ -20,9 +20,9 @@ from ppcli.engine.executors.processes import ProcessExecutor
 from tests.engine.test_time_limits import noted_sleep
 
 if __name__ == "__main__":
-    executor = ProcessExecutor(1, 2.0, 1 << 28)
+    executor = ProcessExecutor(1, 2.0)
     task = executor.submit(noted_sleep, sys.argv[1], 1.2)
-    while not task.done(0.1):
+    while not task.wait(0.1):
         pass
     print(task.result())
     executor.close()
@@ -89,7 +89,9 @@ def test_work_that_was_ended_is_tried_once_more(tmp_path: Path, work) -> None:
 def test_work_that_always_hangs_is_given_up(tmp_path: Path) -> None:
     with closing(batches.workers(1, timeout=1)) as executor:
         task = executor.submit(noted_sleep, str(tmp_path), 600.0)
-        with pytest.raises(ImageError, match=r"not done after 1 seconds, twice") as caught:
+        with pytest.raises(
+            ImageError, match=r"not finished within 1 seconds, in two attempts"
+        ) as caught:
             task.result()
         assert caught.value.code is ErrorCode.TIMEOUT
         assert len(os.listdir(tmp_path)) == 2

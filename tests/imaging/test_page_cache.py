@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from ppcli.engine.executors.executor import SerialExecutor
 from ppcli.errors import ImageError
 from ppcli.imaging import decode
 from ppcli.imaging import page_source as source
@@ -40,7 +39,7 @@ def long_file(folder: Path, row_format: str = "TIFF") -> ImageRef:
 @pytest.mark.parametrize("row_format", ["TIFF", "GIF", "WEBP", "PNG"])
 def test_a_long_file_is_opened_once(tmp_path, opened, row_format: str) -> None:
     ref = long_file(tmp_path, row_format)
-    results = batches.run(SerialExecutor(), [ref])
+    results = batches.run(batches.serial(), [ref])
     assert [result.row.page for result in results] == list(range(1, 71))
     assert all(result.row.status == "ok" for result in results)
     assert opened == [ref.path]
@@ -49,7 +48,7 @@ def test_a_long_file_is_opened_once(tmp_path, opened, row_format: str) -> None:
 def test_a_first_frame_is_no_reason_to_stay_open(tmp_path, opened) -> None:
     ref = long_file(tmp_path, "GIF")
     assert batches.FIRST.reading.frames is Frames.FIRST
-    assert len(batches.run(SerialExecutor(), [ref], batches.FIRST)) == 1
+    assert len(batches.run(batches.serial(), [ref], batches.FIRST)) == 1
     assert opened == [ref.path]
 
 

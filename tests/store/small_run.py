@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.engine.executors.executor import SerialExecutor
+from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.engine.run import Limits, Run, Watcher
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import AnalyzeSummary

@@ -1,4 +1,4 @@
-"""Work in worker processes, which may crash, hang or be killed."""
+"""Tasks in worker processes, which may crash, hang or be killed without ending the run."""
 
 import logging
 import multiprocessing
@@ -13,11 +13,12 @@ from typing import Any
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
+from ppcli.engine.executors.executor import WorkerSetup
 from ppcli.engine.executors.time_limits import TimeLimits
-from ppcli.engine.executors.worker import prepare
-from ppcli.engine.executors.worker_log import Notes
-from ppcli.engine.executors.worker_starts import StartWatch
-from ppcli.engine.stopping import endings_held
+from ppcli.engine.executors.worker import prepare_worker
+from ppcli.engine.executors.worker_log import WorkerLog
+from ppcli.engine.executors.worker_starts import StartMonitor
+from ppcli.engine.stopping import termination_deferred
 from ppcli.errors import (
     ErrorCode,
     ExitCode,
@@ -30,105 +31,102 @@ from ppcli.errors import (
 
 logger = logging.getLogger("pixelprune")
 
-_LOOK_UP_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _ATTEMPTS = 2
 _LOCK_SECONDS = 2.0
 _TASKS_PER_WORKER = 64
-_HELD_BYTES = 256 << 20
-_LITTLE_MEMORY = 1 << 30  # with more of it each, workers start
+_RESULT_BYTES = 256 << 20  # of finished tasks that wait for their turn
+_LOW_MEMORY = 1 << 30  # bytes; with a higher limit every worker starts
 
 
 class _ResultSize:
-    """About how large the results (`nbytes`) are; a large one counts for a while."""
+    """An estimate of the `nbytes` of results. It rises at once and falls slowly."""
 
     def __init__(self, first_guess: float) -> None:
-        self.typical = first_guess
+        self.estimate = first_guess
 
-    def note(self, size: int) -> None:
-        """Told of each result."""
-        self.typical = max(size, 0.9 * self.typical)
+    def add(self, size: int) -> None:
+        self.estimate = max(size, 0.9 * self.estimate)
 
 
 @dataclass(slots=True)
 class ProcessExecutor:
-    """Works in spawned processes; one that dies or takes too long is replaced.
+    """Runs tasks in spawned processes, and replaces those that die or exceed the time limit.
 
     Attributes:
-        workers: how many processes.
-        timeout: seconds that one task may run; it is tried twice.
-        max_image_pixels: limit of Pillow in the workers.
-        memory_limit: bytes of data a worker may hold, None for no limit.
-        keep_stderr: let decoders in workers write to standard error.
-        setup: called in each worker as it starts; must be picklable.
+        workers: number of processes; lowered if the system refuses to start as many.
+        timeout: seconds that one task may run. Each task has two attempts.
+        memory_limit: bytes of data that a worker may hold; None for no limit.
+        keep_stderr: whether decoders in workers may write to standard error.
+        setup: prepares each worker before its first task; must be picklable.
     """
 
     workers: int
     timeout: float
-    max_image_pixels: int
     memory_limit: int | None = None
     keep_stderr: bool = False
-    setup: Callable[[], None] | None = None
+    setup: WorkerSetup | None = None
     _pool: ProcessPool | None = field(default=None, init=False)
     _limits: TimeLimits | None = field(default=None, init=False)
-    _under_way: dict["Future[Any]", None] = field(default_factory=dict, init=False)
+    _unfinished: dict["Future[Any]", None] = field(default_factory=dict, init=False)
     _size: _ResultSize = field(init=False)
-    _watch: StartWatch = field(init=False)
-    _notes: Notes | None = field(default=None, init=False)
+    _monitor: StartMonitor = field(init=False)
+    _log: WorkerLog | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._size = _ResultSize(_HELD_BYTES / (4 * self.workers))
-        self._watch = StartWatch(self.workers)
+        self._size = _ResultSize(_RESULT_BYTES / (4 * self.workers))
+        self._monitor = StartMonitor(self.workers)
 
     @property
     def capacity(self) -> int:
-        """Enough that a slow image does not leave the other workers idle at once.
+        """Enough tasks that one slow image does not leave the other workers idle.
 
-        Fewer where results are large: they wait for their turn in memory.
+        It is lower where results are large, because they are held until their turn comes.
         """
-        held = int(_HELD_BYTES / max(1.0, self._size.typical))
+        held = int(_RESULT_BYTES / max(1.0, self._size.estimate))
         return min(_TASKS_PER_WORKER * self.workers, max(2 * self.workers, held))
 
-    def expect(self, tasks: int) -> None:
-        """Start no more workers than there is work for, and these at once."""
+    def prestart(self, tasks: int) -> None:
+        """Start the workers now, but no more than there are tasks."""
         if self._pool is not None:
             return
         self.workers = max(1, min(self.workers, tasks))
-        self._watch = StartWatch(self.workers)
-        with suppress(StoppedError):  # the first task will tell
+        self._monitor = StartMonitor(self.workers)
+        with suppress(StoppedError):  # raised again with the first task
             self._new_pool()
 
-    def submit(self, work: Callable[..., Any], *args: object) -> "PooledTask":
-        """Queue the work."""
-        return PooledTask(self, work, args)
+    def submit(self, function: Callable[..., Any], *args: object) -> "ProcessTask":
+        """Queue the call; start the workers if there are none."""
+        return ProcessTask(self, function, args)
 
-    def schedule(self, work: Callable[..., Any], args: tuple[object, ...]) -> "Future[Any]":
-        """Hand work to the pool, a new one when the old is broken.
+    def schedule(self, function: Callable[..., Any], args: tuple[object, ...]) -> "Future[Any]":
+        """Pass a call to the pool, or to a new pool if the current one is broken.
 
         Raises:
-            StoppedError: when no worker can be started.
+            StoppedError: if no worker can be started.
         """
         if self._pool is not None and not self._pool.active:
             self.close()
-        if self._pool is None and self._watch.in_vain(self.workers):
+        if self._pool is None and self._monitor.is_futile(self.workers):
             self._give_up_starting()
         pool = self._pool or self._new_pool()
         try:
-            future: Future[Any] = pool.schedule(work, args=args)
-        except RuntimeError:  # it broke this moment
-            return Future()  # which is not under way, so it is lost
+            future: Future[Any] = pool.schedule(function, args=args)
+        except RuntimeError:  # it broke just now
+            return Future()  # is_lost is true for a future that the pool does not know
         assert self._limits is not None
-        assert self._notes is not None
-        self._notes.tell()
+        assert self._log is not None
+        self._log.start()
         self._limits.watch(future)
-        self._under_way[future] = None
-        future.add_done_callback(self._note)
+        self._unfinished[future] = None
+        future.add_done_callback(self._on_done)
         return future
 
     def _new_pool(self) -> ProcessPool:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise PixelpruneError(
                 "a worker process imports the program that started it, and must not start workers "
-                'itself: put what begins the work below `if __name__ == "__main__":`'
+                'itself: put the code that starts the run below `if __name__ == "__main__":`'
             )
         while True:
             try:
@@ -136,120 +134,111 @@ class ProcessExecutor:
                 assert self._pool is not None
                 return self._pool
             except (OSError, RuntimeError, ImportError, BrokenProcessPool) as error:
-                # semaphores, pipes, threads, processes: any may be at its limit
+                # the system may refuse semaphores, pipes, threads or processes
                 self.close()
                 if self.workers == 1 or not is_resource_limit(error.__cause__ or error):
-                    raise self._cannot_start(_reason(error)) from error
-                self._use_fewer_workers(self.workers // 2, _reason(error))
+                    raise self._start_error(_system_message(error)) from error
+                self._reduce_workers(self.workers // 2, _system_message(error))
 
     def _start_pool(self) -> None:
-        self._notes = Notes()
+        self._log = WorkerLog()
         self._pool = ProcessPool(
             max_workers=self.workers,
-            initializer=prepare,
-            initargs=(
-                self.max_image_pixels,
-                self.memory_limit,
-                self.keep_stderr,
-                self.setup,
-                self._notes.sender,
-            ),
-            context=self._watch.context,
+            initializer=prepare_worker,
+            initargs=(self.memory_limit, self.keep_stderr, self.setup, self._log.sender),
+            context=self._monitor.context,
         )
-        with endings_held(), _interrupts_held():
-            if not self._pool.active:  # it starts when it is asked
+        with termination_deferred(), _terminal_signals_blocked():
+            if not self._pool.active:  # reading this property starts the pool
                 raise BrokenProcessPool
             self._limits = TimeLimits(self.timeout)
 
     def _give_up_starting(self) -> None:
-        """Try one worker where several end as they start: together they may be too many.
+        """Fall back to one worker: several may exceed a limit that one does not.
 
         Raises:
-            StoppedError: when it is one already.
+            StoppedError: if there is only one already.
         """
-        self._watch.note_ends()
+        self._monitor.record_exit_code()
         if self.workers == 1:
-            raise self._cannot_start()
+            raise self._start_error()
         self.close()
-        self._use_fewer_workers(1, "they end as they start")
+        self._reduce_workers(1, "they end during start-up")
 
-    def _use_fewer_workers(self, fewer: int, reason: str) -> None:
-        warning = "%d worker processes cannot be started (%s); trying with %d"
+    def _reduce_workers(self, fewer: int, reason: str) -> None:
+        warning = "cannot start %d worker processes (%s); trying %d"
         logger.warning(warning, self.workers, reason, fewer)
         self.workers = fewer
-        self._watch = StartWatch(fewer)
+        self._monitor = StartMonitor(fewer)
 
-    def _note(self, future: "Future[Any]") -> None:
-        """Called in a thread of the pool when a future is done."""
-        self._under_way.pop(future, None)
-        cancelled = future.cancelled()  # it took too long
-        if not cancelled and isinstance(future.exception(), BrokenProcessPool):
+    def _on_done(self, future: "Future[Any]") -> None:
+        """Handle a finished future; called in a thread of the pool."""
+        self._unfinished.pop(future, None)
+        timed_out = future.cancelled()
+        if not timed_out and isinstance(future.exception(), BrokenProcessPool):
             return
-        self._watch.work_finished()
-        failed = cancelled or future.exception() is not None
-        self._size.note(0 if failed else getattr(future.result(), "nbytes", 0))
+        self._monitor.task_finished()
+        failed = timed_out or future.exception() is not None
+        self._size.add(0 if failed else getattr(future.result(), "nbytes", 0))
 
-    def has_lost(self, future: "Future[Any]") -> bool:
-        """Whether nobody works on it any more, nor will: its pool broke.
+    def is_lost(self, future: "Future[Any]") -> bool:
+        """Return whether the pool broke before the task finished, so that it must be rescheduled.
 
         Raises:
-            StoppedError: when workers start and start, or do not get ready, and finish nothing.
+            StoppedError: if workers end during start-up, or never become ready.
         """
         if future.done():
             return not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
         if self._pool is not None:
-            if self._watch.in_vain():
+            if self._monitor.is_futile():
                 self._give_up_starting()
                 return True
-            stands_still = self._watch.stands_still(list(self._under_way))
-            if stands_still and self._watch.nothing_finished:
-                raise self._cannot_start("they do not get ready, and do nothing")
-            if stands_still or not self._pool.active:
+            stalled = self._monitor.is_stalled(list(self._unfinished))
+            if stalled and self._monitor.none_finished:
+                raise self._start_error("they do not become ready, and are idle")
+            if stalled or not self._pool.active:
                 self.close()
-        return future not in self._under_way and not future.done()
+        return future not in self._unfinished and not future.done()
 
-    def _cannot_start(self, reason: str | None = None) -> StoppedError:
-        self._watch.note_ends()
-        if reason is None and self._watch.exit_code is not None:
-            reason = f"one {_how_it_ended(self._watch.exit_code)}"
-        little = self.memory_limit is not None and self.memory_limit < _LITTLE_MEMORY
-        more = "allow them more with --worker-memory; " if little else ""
+    def _start_error(self, reason: str | None = None) -> StoppedError:
+        self._monitor.record_exit_code()
+        if reason is None and self._monitor.exit_code is not None:
+            reason = f"one {_describe_exit(self._monitor.exit_code)}"
+        low = self.memory_limit is not None and self.memory_limit < _LOW_MEMORY
+        advice = "raise --worker-memory, or " if low else ""
         return StoppedError(
             ExitCode.UNEXPECTED,
-            f"the worker processes cannot be started; {more}--workers 0 does without them, or "
-            f"shows the reason{f' ({reason})' if reason else ''}",
+            f"cannot start the worker processes{f' ({reason})' if reason else ''}; "
+            f"{advice}use --workers 0 to run without them",
         )
 
     def close(self) -> None:
-        """Stop the workers, whatever they are doing."""
+        """Stop the workers, whatever they are doing. A later task starts new ones."""
         if self._limits is not None:
             self._limits.close()
             self._limits = None
         if self._pool is not None:
-            self._watch.note_ends()
+            self._monitor.record_exit_code()
             # a worker that was killed may hold the lock that stopping the others waits for
             CONSTS.channel_lock_timeout = _LOCK_SECONDS
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
-            self._watch.end_all()
+            self._monitor.kill_all()
             self._pool = None
-            self._under_way.clear()
-        if self._notes is not None:
-            self._notes.close()
-            self._notes = None
+            self._unfinished.clear()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Start threads and workers that leave signals of a terminal to the main thread.
-
-    They do so from their first moment.
-    """
+def _terminal_signals_blocked() -> Iterator[None]:
+    """Start threads and processes inside the block that never receive SIGINT or SIGHUP."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    resource_tracker.ensure_running()  # which would let SIGINT through as it starts
+    resource_tracker.ensure_running()  # unblocks SIGINT when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -257,76 +246,75 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class PooledTask:
-    """Work in a pool. When the whole pool breaks, the work is given to the next one.
+class ProcessTask:
+    """A call in a worker process. It is rescheduled if the whole pool breaks.
 
-    Work that takes too long or loses its worker is done once more: what stopped it may have come
-    from outside, such as another process that took all the memory.
+    A call that exceeds the time limit or loses its worker has a second attempt, since the cause
+    may be elsewhere, such as another process that used up the memory.
     """
 
     def __init__(
-        self, executor: ProcessExecutor, work: Callable[..., Any], args: tuple[object, ...]
+        self, executor: ProcessExecutor, function: Callable[..., Any], args: tuple[object, ...]
     ) -> None:
         self._executor = executor
-        self._work = work
+        self._function = function
         self._args = args
         self._attempts = 1
-        self._future = executor.schedule(work, args)
+        self._future = executor.schedule(function, args)
 
-    def done(self, seconds: float) -> bool:
-        """Wait so long at the most; whether there is a result.
+    def wait(self, seconds: float) -> bool:
+        """Wait up to `seconds`; return whether the task has finished.
 
         Raises:
-            StoppedError: when no worker can be started.
+            StoppedError: if no worker can be started.
         """
         finished = self._future.cancelled() or self._future in wait([self._future], seconds).done
-        if self._executor.has_lost(self._future):
-            self._future = self._executor.schedule(self._work, self._args)
+        if self._executor.is_lost(self._future):
+            self._future = self._executor.schedule(self._function, self._args)
             return False
-        if finished and self._attempts < _ATTEMPTS and _ended_from_outside(self._future):
+        if finished and self._attempts < _ATTEMPTS and _lost_its_worker(self._future):
             self._attempts += 1
-            self._future = self._executor.schedule(self._work, self._args)
+            self._future = self._executor.schedule(self._function, self._args)
             return False
         return finished
 
     def result(self) -> Any:  # noqa: ANN401
-        """What the work gave; waits for it.
+        """Wait for the task and return its result.
 
         Raises:
-            ImageError: `timeout` or `worker_died`.
-            StoppedError: when no worker can be started.
+            ImageError: `timeout`, `worker_died`, or whatever the function raised.
+            StoppedError: if no worker can be started.
         """
-        while not self.done(_LOOK_UP_SECONDS):
+        while not self.wait(_POLL_SECONDS):
             pass
         try:
             return self._future.result()
         except CancelledError:
-            seconds = f"{self._executor.timeout:g} seconds"
-            message = f"not done after {seconds}, twice (--timeout)"
+            limit = f"{self._executor.timeout:g} seconds"
+            message = f"not finished within {limit}, in two attempts (--timeout)"
             raise ImageError(ErrorCode.TIMEOUT, message) from None
         except ProcessExpired as error:
-            how = f"the worker that had it {_how_it_ended(error.exitcode)}"
-            message = f"{how}, twice"
+            message = f"the worker process {_describe_exit(error.exitcode)}, in two attempts"
             raise ImageError(ErrorCode.WORKER_DIED, message) from None
         except PixelpruneError:
             raise
-        except Exception as error:  # of the way to the worker and back, or of its memory limit
+        except Exception as error:  # in transit, or from the memory limit of the worker
             raise internal_error(error) from error
 
 
-def _ended_from_outside(future: "Future[Any]") -> bool:
-    """Whether done work was cancelled, or lost its worker."""
+def _lost_its_worker(future: "Future[Any]") -> bool:
+    """Return whether a finished future timed out, or its worker ended."""
     return future.cancelled() or isinstance(future.exception(), ProcessExpired)
 
 
-def _how_it_ended(exitcode: int | None) -> str:
+def _describe_exit(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"was ended by {_signal_name(-exitcode)}"
     return f"ended with exit code {exitcode}"
 
 
-def _reason(error: BaseException) -> str:
-    """Why the system refused a worker, which may stand behind the error that is seen."""
+def _system_message(error: BaseException) -> str:
+    """Return the reason that the system gave, which may be the cause of the error."""
     cause = error.__cause__ or error
     return getattr(cause, "strerror", None) or str(cause)
 

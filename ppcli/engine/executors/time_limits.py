@@ -1,4 +1,4 @@
-"""How long work may take, by a clock that stands still while this program does."""
+"""A time limit for tasks that ignores the time while this program is suspended."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from concurrent.futures import Future
 from typing import Any
 
 _TICK_SECONDS = 0.1
-_LONGEST_TICK = 1.0  # what is longer was no work: the program was stopped, or the computer slept
+_MAX_TICK_SECONDS = 1.0  # a longer gap means that the program or the computer was suspended
 
 
 class TimeLimits:
-    """Cancels the work of a pool that takes too long.
+    """Cancels tasks that run too long.
 
-    Neither a change of the clock nor a stop of this program counts: time is the sum of short
-    ticks of the monotonic clock.
+    Time is the sum of short ticks of the monotonic clock. Neither a change of the system clock
+    nor a suspension of this program (Ctrl-Z, sleep) counts.
 
     Args of the constructor:
         seconds: that one task may run.
@@ -21,39 +21,39 @@ class TimeLimits:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._used: dict[Future[Any], float] = {}
+        self._elapsed: dict[Future[Any], float] = {}
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        threading.Thread(target=self._count, daemon=True).start()
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
 
     def watch(self, future: "Future[Any]") -> None:
-        """Count the time of this task from the moment it runs."""
+        """Measure the time of this task from the moment it starts to run."""
         with self._lock:
-            self._used[future] = 0.0
+            self._elapsed[future] = 0.0
 
     def close(self) -> None:
-        """Count no more."""
-        self._ended.set()
+        """Stop measuring."""
+        self._closed.set()
 
-    def _count(self) -> None:
+    def _run(self) -> None:
         before = time.monotonic()
-        while not self._ended.wait(_TICK_SECONDS):
+        while not self._closed.wait(_TICK_SECONDS):
             now = time.monotonic()
-            self._tick(min(now - before, _LONGEST_TICK))
+            self._tick(min(now - before, _MAX_TICK_SECONDS))
             before = now
 
     def _tick(self, seconds: float) -> None:
         with self._lock:
-            watched = list(self._used)
+            watched = list(self._elapsed)
         for future in watched:
             if future.done():
                 self._forget(future)
             elif future.running():
-                self._used[future] += seconds
-                if self._used[future] > self._seconds:
+                self._elapsed[future] += seconds
+                if self._elapsed[future] > self._seconds:
                     self._forget(future)
                     future.cancel()
 
     def _forget(self, future: "Future[Any]") -> None:
         with self._lock:
-            self._used.pop(future, None)
+            self._elapsed.pop(future, None)

@@ -1,4 +1,4 @@
-"""What happens inside a worker process before and beside its work."""
+"""What a worker process does before its first task."""
 
 import contextlib
 import ctypes
@@ -7,60 +7,51 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from multiprocessing import connection
 
+from ppcli.engine.executors.executor import WorkerSetup
 from ppcli.engine.executors.worker_log import send_log
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_HELD_BYTES, _LARGEST_HELD_BYTES = 128 << 20, 32 << 20
-_held = contextlib.ExitStack()
+_TRIM_BYTES, _MMAP_BYTES = 128 << 20, 32 << 20
+_context = contextlib.ExitStack()  # never left: a worker is stopped, and does not end by itself
 
 
-def prepare(
-    max_image_pixels: int,
+def prepare_worker(
     memory_limit: int | None,
     keep_stderr: bool,
-    setup: Callable[[], None] | None,
-    notes: "connection.Connection[bytes, bytes]",
+    setup: WorkerSetup | None,
+    log: "connection.Connection[bytes, bytes]",
 ) -> None:
-    """Make a fresh process a worker.
+    """Turn a new process into a worker.
 
-    Standard output belongs to the data of the run, so what a library prints there goes to
-    standard error; that in turn is closed to the chatter of decoders unless it is asked for.
+    Standard output carries the data of the run, so whatever a library prints there goes to
+    standard error, which is closed by default because decoders write to it.
 
     Args:
-        max_image_pixels: for Pillow.
         memory_limit: bytes of data the process may hold, where the system can limit that.
-        keep_stderr: let decoders write to standard error.
-        setup: called last; registers decoders of a program that embeds the run.
-        notes: takes what is logged.
+        keep_stderr: whether decoders may write to standard error.
+        setup: entered last.
+        log: receives log messages.
     """
     if not keep_stderr:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.dup2(2, 1)
-    _die_with_parent()
-    send_log(notes)
+    _end_with_parent()
+    send_log(log)
     _limit_memory(memory_limit)
     _reuse_memory()
-
-    from PIL import Image
-
-    from ppcli.imaging.decode import pillow_limits
-
-    _held.enter_context(pillow_limits(max_image_pixels))
-    Image.init()  # loads its formats before the first image is timed
     if setup is not None:
-        setup()
+        _context.enter_context(setup())
 
 
-def _die_with_parent() -> None:
-    """Leave no orphan, also when the parent is killed and cannot stop its workers."""
+def _end_with_parent() -> None:
+    """End this process when its parent ends, even if the parent is killed."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
-    if sys.platform == "linux":  # at once, also out of a decoder that hangs in C
+    if sys.platform == "linux":  # also ends a decoder that hangs in C code
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
@@ -71,7 +62,7 @@ def _die_with_parent() -> None:
 
 
 def _limit_memory(memory_limit: int | None) -> None:
-    """Limit the process, and let the system prefer it to its parent when memory runs out."""
+    """Limit the memory, and make the process the first to be killed when memory runs out."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")
@@ -84,11 +75,12 @@ def _limit_memory(memory_limit: int | None) -> None:
 
 
 def _reuse_memory() -> None:
-    """Keep the memory of one image for the next, where the C library can be told to.
+    """Keep the memory of one image for the next one, where the C library allows it.
 
-    Otherwise it goes back to the system after every image, and each page of it is cleared anew.
+    By default it is returned to the system after every image, and the system has to clear each
+    page of it again.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_HELD_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _HELD_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)

@@ -1,4 +1,4 @@
-"""Whether worker processes come to work at all."""
+"""Detects worker processes that never get as far as running a task."""
 
 import multiprocessing
 import time
@@ -8,99 +8,101 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 _STARTS_PER_WORKER = 3
-_STILL_SECONDS = 30.0
-_LONGEST_LAPSE = 1.0  # between two looks; more than that was no waiting, but a program held up
-# With more workers than cores each gets little of them, and one that compiles all kernels needs
-# some twenty seconds of a processor: time on the clock tells nothing.
-_LEAST_CPU_SECONDS, _MOST_CPU_SECONDS = 0.1, 300.0
+_STALLED_SECONDS = 30.0
+_MAX_LAPSE_SECONDS = 1.0  # a longer gap between two checks means that this program was suspended
+# Workers that share a core start slowly, and one that compiles all kernels uses some twenty
+# seconds of processor time: elapsed time alone does not show whether a worker is stuck.
+_MIN_CPU_SECONDS, _MAX_CPU_SECONDS = 0.1, 300.0
 
 
-class StartContext(SpawnContext):
-    """Spawns processes and remembers those that were started since work was last finished."""
+class RecordingContext(SpawnContext):
+    """Spawns processes and records those started since a task last finished."""
 
     def __init__(self) -> None:
         super().__init__()
         self.started: list[SpawnProcess] = []
 
     def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: ANN401, N802
-        """A process to be started."""
+        """Create a process and record it."""
         process = SpawnProcess(*args, **options)
         self.started.append(process)
         return process
 
 
-class StartWatch:
-    """Tells when workers are started again and again, or wait for ever, and finish nothing.
+class StartMonitor:
+    """Watches whether workers start again and again, or never become ready.
 
     Args of the constructor:
-        workers: how many there are to be.
+        workers: how many run at a time.
 
     Attributes:
-        context: where they are started.
-        exit_code: how one ended since work was last finished, as far as it was noted.
+        context: starts the processes.
+        exit_code: of the first worker that ended since a task last finished; None if unknown.
     """
 
     def __init__(self, workers: int) -> None:
-        self.context = StartContext()
+        self.context = RecordingContext()
         self.exit_code: int | None = None
         self._workers = workers
-        self._still = 0.0
-        self._looked = 0.0
-        self._used: dict[int, float] | None = None
+        self._idle_seconds = 0.0
+        self._checked_at = 0.0
+        self._cpu_seconds: dict[int, float] | None = None
 
-    def work_finished(self) -> None:
-        """Told of each task that came to an end with a worker, also to a bad one."""
+    def task_finished(self) -> None:
+        """Record that a worker has finished a task, successfully or not."""
         self.context.started.clear()
         self.exit_code = None
 
     @property
-    def nothing_finished(self) -> bool:
-        """Whether none of the workers that there are has finished anything."""
+    def none_finished(self) -> bool:
+        """Whether none of the current workers has finished a task."""
         return len(self.context.started) >= self._workers
 
-    def in_vain(self, more: int = 0) -> bool:
-        """Whether so many workers were started, these included, that more will not help."""
+    def is_futile(self, more: int = 0) -> bool:
+        """Return whether so many workers were started in vain that `more` would not help."""
         return len(self.context.started) + more > _STARTS_PER_WORKER * self._workers
 
-    def note_ends(self) -> None:
-        """Keep how a worker ended by itself, before others are stopped."""
+    def record_exit_code(self) -> None:
+        """Record how a worker ended by itself; call this before others are stopped."""
         codes = [process.exitcode for process in list(self.context.started)]
         if self.exit_code is None:
             self.exit_code = next((code for code in codes if code is not None), None)
 
-    def end_all(self) -> None:
-        """End those that a pool which could not start has lost sight of."""
+    def kill_all(self) -> None:
+        """Kill workers that a pool started but no longer knows, as it could not start fully."""
         for process in self.context.started:
             if process.is_alive():
                 process.kill()
                 process.join()
 
-    def stands_still(self, waiting: "list[Future[Any]]") -> bool:
-        """Whether no worker has taken up a task for long, nor done anything else.
+    def is_stalled(self, unfinished: "list[Future[Any]]") -> bool:
+        """Return whether no worker has run a task, or used the processor, for a long time.
+
+        Call this often while there are unfinished tasks.
 
         Args:
-            waiting: the tasks that are not done. It is to be asked often while there are some.
+            unfinished: the tasks that are queued or running.
         """
         now = time.monotonic()
-        lapse, self._looked = min(now - self._looked, _LONGEST_LAPSE), now
-        if any(task.running() for task in waiting):
-            self._used = None
+        lapse, self._checked_at = min(now - self._checked_at, _MAX_LAPSE_SECONDS), now
+        if any(task.running() for task in unfinished):
+            self._cpu_seconds = None
             return False
-        if self._used is None:
-            self._still, self._used = 0.0, _processor_seconds()
+        if self._cpu_seconds is None:
+            self._idle_seconds, self._cpu_seconds = 0.0, _cpu_seconds_of_children()
             return False
-        self._still += lapse
-        if self._still < _STILL_SECONDS:
+        self._idle_seconds += lapse
+        if self._idle_seconds < _STALLED_SECONDS:
             return False
-        before, self._used = self._used, None
+        before, self._cpu_seconds = self._cpu_seconds, None
         return not any(
-            used - before.get(pid, 0.0) >= _LEAST_CPU_SECONDS and used < _MOST_CPU_SECONDS
-            for pid, used in _processor_seconds().items()
+            used - before.get(pid, 0.0) >= _MIN_CPU_SECONDS and used < _MAX_CPU_SECONDS
+            for pid, used in _cpu_seconds_of_children().items()
         )
 
 
-def _processor_seconds() -> dict[int, float]:
-    """What each child of this process has used of the processor."""
+def _cpu_seconds_of_children() -> dict[int, float]:
+    """Return the processor time that each child of this process has used, by process id."""
     import psutil
 
     used: dict[int, float] = {}
