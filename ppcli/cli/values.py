@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from ppcli.engine.executors.executor import Executor
-from ppcli.engine.executors.factory import ExecutorOptions
+from ppcli.engine.worker_options import WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import WHITE, Colour, Fit, Frames, PdfImages
@@ -27,8 +27,8 @@ def executor_for(
         UsageError: when the memory limit is not a size, or too little for any worker.
     """
     limit = None if worker_memory is None else parse_size(worker_memory)
-    options = ExecutorOptions(workers, timeout, limit, keep_stderr)
-    return image_executor(options, max_image_pixels, load)
+    options = WorkerOptions(workers, timeout, limit)
+    return image_executor(options, max_image_pixels, load, keep_stderr)
 
 
 def fit_options(

@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from functools import partial
 
 from ppcli.engine.executors.executor import Executor
-from ppcli.engine.executors.factory import ExecutorOptions, create_executor
+from ppcli.engine.executors.factory import create_executor
+from ppcli.engine.worker_options import WorkerOptions
 
 _BYTES_PER_PIXEL = 20  # of the largest image, with the copies that decoding and fitting make
 _BASE_BYTES = 1 << 30
 
 
 def image_executor(
-    options: ExecutorOptions, max_image_pixels: int, load: Callable[[], None]
+    options: WorkerOptions,
+    max_image_pixels: int,
+    load: Callable[[], None],
+    keep_stderr: bool = False,
 ) -> Executor:
     """Create an executor for tasks that decode images.
 
@@ -21,9 +25,10 @@ def image_executor(
         max_image_pixels: of the largest image that is decoded.
         load: called in each process before its first task, to load what all tasks need; must be
             picklable.
+        keep_stderr: whether decoders in worker processes may write to standard error.
     """
     setup = partial(image_worker, max_image_pixels, load)
-    return create_executor(options, image_memory(max_image_pixels), setup)
+    return create_executor(options, image_memory(max_image_pixels), setup, keep_stderr)
 
 
 def image_memory(max_image_pixels: int) -> int:
