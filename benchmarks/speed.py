@@ -51,8 +51,8 @@ from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.image_worker import image_worker
 from ppcli.jobs.pages import analyze_pages
-from ppcli.store.codec import pack
 from ppcli.store.dataset import dataset_output
+from ppcli.store.patch_codec import to_patch_row
 
 Raster = NDArray[np.uint8]
 Row = tuple[str, str, float]  # what, against what, ratio
@@ -220,7 +220,7 @@ def patch_sets(pngs: list[str]) -> Iterator[Row]:
     for fit in Fit:
         sizes: dict[str, list[float]] = {"PNG, optimised": [], "WebP, lossless": []}
         for raster in rasters(pngs[::5], fit):
-            row = pack("", (1, 1), (1, 1), fit, encode(raster, TILE, CoderOptions()), "")
+            row = to_patch_row("", (1, 1), (1, 1), fit, encode(raster, TILE, CoderOptions()), "")
             image = Image.fromarray(raster)
             sizes["PNG, optimised"].append(row.nbytes / _size(image, "PNG", optimize=True))
             sizes["WebP, lossless"].append(row.nbytes / _size(image, "WEBP", lossless=True))

@@ -22,8 +22,8 @@ from ppcli.jobs.bench_measures import (
     Failure,
     PageMeasure,
 )
-from ppcli.store.atomic import PendingFile, writing
-from ppcli.store.targets import check_path
+from ppcli.store.atomic import PendingFile, as_output_error
+from ppcli.store.output_paths import check_path
 
 _TITLES = {
     "vision_ms": "vision",
@@ -59,7 +59,7 @@ def json_output(output: str | None, overwrite: bool) -> Iterator[Callable[[Bench
         raise OutputError(f"{output} exists; use --overwrite or another name")
     else:
         check_path(output, "-o")
-        with writing(output):
+        with as_output_error(output):
             os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
         pending = PendingFile(output)
         try:

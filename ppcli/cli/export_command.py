@@ -48,7 +48,7 @@ def export(
     from ppcli.cli.terminal import Terminal
     from ppcli.models.onnx.export import Export
     from ppcli.models.onnx.hub import checkpoint_folder
-    from ppcli.store.targets import check_path
+    from ppcli.store.output_paths import check_path
 
     check_path(out_dir, "OUT_DIR")
     terminal = Terminal(quiet, verbose, log_format)

@@ -29,7 +29,7 @@ from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.formats import Config
 from ppcli.store.manifest import Manifest
-from ppcli.store.outputs import RowSink
+from ppcli.store.row_sinks import RowSink
 from ppcli.store.rows import ANSWERS
 
 

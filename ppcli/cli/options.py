@@ -12,7 +12,7 @@ from ppcli.imaging.image_choices import Fit, Frames, PdfImages
 from ppcli.imaging.presets import PRESETS
 from ppcli.models.model_choices import Device
 from ppcli.store.formats import Format
-from ppcli.store.targets import file_kind, is_same_file
+from ppcli.store.output_paths import is_same_file, row_file_type
 
 STDOUT = "-"
 
@@ -250,7 +250,7 @@ def check_output(output: str, row_format: Format | None, *read: str | None) -> N
     """
     if not output:
         raise UsageError("-o is empty; name a folder, a file, or - for standard output")
-    kind = None if output == STDOUT else file_kind(output)
+    kind = None if output == STDOUT else row_file_type(output)
     openai_file = row_format is Format.OPENAI and kind is not None and kind.format is Format.JSONL
     if row_format is not None and output != STDOUT and not openai_file:
         raise UsageError("--format is for standard output (-o -); files are named for theirs")

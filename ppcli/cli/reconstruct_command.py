@@ -39,7 +39,7 @@ def reconstruct(
     from ppcli.cli.progress import steps
     from ppcli.cli.terminal import Terminal
     from ppcli.jobs.reconstruct import reconstruct as run_reconstruct
-    from ppcli.store.targets import check_folder
+    from ppcli.store.output_paths import check_folder
 
     check_folder(to, "--to", "it gets a .png file for each image")
     terminal = Terminal(quiet, verbose, log_format)

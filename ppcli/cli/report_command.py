@@ -47,7 +47,7 @@ def report(
     from ppcli.show.charts import check_charts
     from ppcli.show.report_page import report_page
     from ppcli.store.atomic import atomic_file
-    from ppcli.store.targets import check_path
+    from ppcli.store.output_paths import check_path
 
     terminal = Terminal(quiet, verbose, log_format)
     if not output.lower().endswith((".html", ".htm")):

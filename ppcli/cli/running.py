@@ -13,7 +13,7 @@ from ppcli.engine.stopping import stop_on_signals
 from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, StoppedError
 from ppcli.imaging.decode import pillow_limits
-from ppcli.store.outputs import RowSink
+from ppcli.store.row_sinks import RowSink
 from ppcli.store.rows import FULL, MainRow, ScoreRow
 
 _Summary = TypeVar("_Summary", bound=Summary)

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from ppcli.cli.target import Target
 from ppcli.cli.terminal import data_on_stdout
-from ppcli.store.outputs import RowSink, RowsOnly
+from ppcli.store.row_sinks import RowSink, StreamSink
 from ppcli.store.rows import OK, AnswerRow, MainRow
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what could command a terminal
@@ -44,7 +44,7 @@ class _LineSpeaker(Speaker):
 def spoken(speaker: Speaker, _: Target) -> Iterator[RowSink]:
     """A sink for answers that a speaker writes."""
     with data_on_stdout() as speaker.stream:
-        yield RowsOnly(speaker, {})
+        yield StreamSink(speaker, {})
 
 
 def spoken_by_line(target: Target) -> AbstractContextManager[RowSink]:

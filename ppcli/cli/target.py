@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from ppcli.cli.options import STDOUT
 from ppcli.errors import OutputError
 from ppcli.store.formats import Format
-from ppcli.store.targets import FileKind, file_kind, partial_folder, same_command
+from ppcli.store.output_paths import RowFileType, partial_folder, resume_hint, row_file_type
 
 if TYPE_CHECKING:
     from ppcli.store.formats import Config
-    from ppcli.store.outputs import RowSink
+    from ppcli.store.row_sinks import RowSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Target:
     @property
     def is_folder(self) -> bool:
         """Whether rows go to a dataset."""
-        return not self.is_stdout and file_kind(self.output) is None
+        return not self.is_stdout and row_file_type(self.output) is None
 
     @property
     def advice(self) -> str:
@@ -43,11 +43,11 @@ class Target:
         if self.is_stdout:
             return "the rows so far are written"
         if self.is_folder:
-            return same_command(self.overwrite)
+            return resume_hint(self.overwrite)
         kept = partial_folder(self.output)
         if not os.path.isdir(kept):
             return f"{self.output} is not written"
-        return f"the rows so far are kept in {kept}, and {same_command(self.overwrite)}"
+        return f"the rows so far are kept in {kept}, and {resume_hint(self.overwrite)}"
 
     @contextmanager
     def open(self, config: "Config") -> "Iterator[RowSink]":
@@ -57,7 +57,7 @@ class Target:
             OutputError: when it cannot be written, or may not be.
         """
         from ppcli.cli.terminal import data_on_stdout
-        from ppcli.store.outputs import stream_output
+        from ppcli.store.row_sinks import stream_output
 
         with ExitStack() as stack:
             sink: AbstractContextManager[RowSink]
@@ -72,15 +72,15 @@ class Target:
 
     def _on_disk(self, config: "Config") -> "AbstractContextManager[RowSink]":
         from ppcli.store.dataset import dataset_output  # it brings Arrow along
-        from ppcli.store.partial import file_output
+        from ppcli.store.single_file import file_output
 
-        kind, overwrite, resume = file_kind(self.output), self.overwrite, self.resume
+        kind, overwrite, resume = row_file_type(self.output), self.overwrite, self.resume
         rows = self.rows_per_shard
         if kind is None:
             return dataset_output(
                 self.output, config, overwrite=overwrite, resume=resume, rows_per_shard=rows
             )
-        kind = FileKind(self.row_format or kind.format, kind.packing)
+        kind = RowFileType(self.row_format or kind.format, kind.compression)
         return file_output(
             self.output, kind, config, overwrite=overwrite, resume=resume, rows_per_shard=rows
         )

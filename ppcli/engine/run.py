@@ -13,11 +13,11 @@ from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError, pluralize
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
-from ppcli.store.outputs import RowSink, RowTaker
+from ppcli.store.row_sinks import RowReceiver, RowSink
 from ppcli.store.rows import OK, MainRow, PatchRow
 
 if TYPE_CHECKING:
-    from ppcli.store.earlier import EarlierShard
+    from ppcli.store.previous_run import PreviousShard
 
 logger = logging.getLogger("pixelprune")
 
@@ -152,7 +152,7 @@ class Run:
         open_sink: Callable[[], AbstractContextManager[RowSink]],
     ) -> None:
         with open_sink() as sink:
-            for shard in sink.earlier(arrivals):
+            for shard in sink.previous_shards(arrivals):
                 self._take_over(shard)
             with closing(self.work.results(arrivals, self.stop)) as course:
                 for one, results in course:
@@ -169,7 +169,7 @@ class Run:
                 inputs.repeated,
             )
 
-    def _take(self, one: Input, results: Iterator[Result], sink: RowTaker) -> None:
+    def _take(self, one: Input, results: Iterator[Result], sink: RowReceiver) -> None:
         for result in results:
             sink.add(result.row, result.patches)
             failed = self.summary.failed
@@ -197,7 +197,7 @@ class Run:
             done = pluralize(self.summary.files, "input")
             raise StoppedError(self.stop.exit_code, f"{word} after {done}")
 
-    def _take_over(self, shard: "EarlierShard") -> None:
+    def _take_over(self, shard: "PreviousShard") -> None:
         """Count what an earlier run did, after another try at what it lacks.
 
         That is missing pages, and failures if that is wanted.
@@ -217,7 +217,7 @@ class Run:
             self._end_of_file(earlier=True)
         self.summary.patch_bytes += shard.patch_bytes
 
-    def _retry(self, shard: "EarlierShard", chosen: list[bool]) -> None:
+    def _retry(self, shard: "PreviousShard", chosen: list[bool]) -> None:
         """Write a shard anew: the chosen inputs worked on again, the rows of the others copied."""
         refs = [one.ref for one, again in zip(shard.inputs, chosen, strict=True) if again]
         with (

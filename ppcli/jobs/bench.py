@@ -36,7 +36,7 @@ from ppcli.models.serving.answering_model import rebuild_all_tiles
 from ppcli.models.serving.batch import Batch, Generated
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.runner import Runner
-from ppcli.store.codec import kept_tiles
+from ppcli.store.patch_codec import kept_tiles
 from ppcli.store.rows import AnswerRow
 from ppcli.version import __version__
 

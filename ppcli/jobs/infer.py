@@ -17,7 +17,7 @@ from ppcli.jobs.prepare import Prepared, Source
 from ppcli.models.serving.active_request import ActiveRequest
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.batch import Generated
-from ppcli.store.codec import kept_tiles
+from ppcli.store.patch_codec import kept_tiles
 from ppcli.store.rows import OK, AnswerRow, PatchRow, as_error_row, with_error_subject
 
 _LOOK_UP_SECONDS = 0.1

@@ -299,14 +299,14 @@ def _pack(
     kept: KeptTiles,
     options: AnalysisOptions,
 ) -> PatchRow:
-    from ppcli.store.codec import pack  # it brings Arrow along
+    from ppcli.store.patch_codec import to_patch_row  # it brings Arrow along
 
     digest = ""
     if options.rebuildable:
         lossless = options.coder.threshold == 0
         patch_set = PatchSet(kept.keep, kept.tiles, kept.options)
         digest = raster_digest(fitted.raster if lossless else patch_set.reconstruct())
-    return pack(
+    return to_patch_row(
         image_id,
         (pixels.shape[1], pixels.shape[0]),
         (fitted.width, fitted.height),

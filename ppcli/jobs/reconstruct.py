@@ -8,8 +8,8 @@ from PIL import Image
 from ppcli.errors import DamagedError, ImageError
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.marks import REBUILT
-from ppcli.store.codec import unpack
-from ppcli.store.pictures import PictureFolder, png_of
+from ppcli.store.patch_codec import from_patch_row
+from ppcli.store.png_folder import PngFolder, encode_png
 from ppcli.store.reader import chosen_patch_rows, count_patch_sets, patch_files
 
 
@@ -48,15 +48,15 @@ def reconstruct(
         OutputError: when a file stands there, or none can be written.
         DamagedError: when a file of the dataset is unreadable.
     """
-    pictures, files = PictureFolder(folder, overwrite), patch_files(dataset)
+    pictures, files = PngFolder(folder, overwrite), patch_files(dataset)
     pictures.check()
     total = count_patch_sets(files) if image_ids is None else len(set(image_ids))
     rows = chosen_patch_rows(dataset, files, image_ids)
     for done, row in enumerate(rows, 1):
         path = pictures.path_of(row.image_id)
         try:
-            image = unpack(row, most_pixels).image()
-            pictures.put(path, png_of(Image.fromarray(image), REBUILT, row.image_id))
+            image = from_patch_row(row, most_pixels).image()
+            pictures.put(path, encode_png(Image.fromarray(image), REBUILT, row.image_id))
         except (DamagedError, ImageError) as error:
             yield Rebuilt(row.image_id, path, str(error))
         else:

@@ -26,9 +26,9 @@ from ppcli.show.report_data import (
     Quartiles,
     ReportData,
 )
-from ppcli.store.checked import check_statistics
-from ppcli.store.codec import unpack
 from ppcli.store.manifest import Manifest, shard_path
+from ppcli.store.metadata_checks import check_statistics_config
+from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
 from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
 
@@ -109,7 +109,7 @@ def _manifest(folder: str, kind: str, command: str) -> Manifest:
     if manifest.main_kind != kind:
         raise UsageError(f"{folder} is a dataset of {manifest.main_kind}, not one of {command}")
     if kind == STATS:
-        check_statistics(manifest.config, folder)
+        check_statistics_config(manifest.config, folder)
     return manifest
 
 
@@ -215,7 +215,7 @@ def _pictured(
             path = shard_path(dataset, PATCHES, number)
             for row in read_patch_rows(path, wanted):
                 try:
-                    stored = unpack(row, most_pixels)
+                    stored = from_patch_row(row, most_pixels)
                     pixels = overlay(stored.raster(), stored.patch_set.keep)
                 except (DamagedError, ImageError) as error:
                     raise DamagedError(f"{path}, {bounded(row.image_id)}: {error}") from error

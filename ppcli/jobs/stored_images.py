@@ -17,19 +17,19 @@ from ppcli.inputs.unique import UniqueNames
 from ppcli.jobs.pages import PageResult
 from ppcli.jobs.prepare import Prepared, asked_of
 from ppcli.models.serving.generation_request import GenerationRequest
-from ppcli.store.checked import check_statistics
-from ppcli.store.codec import check_claims
-from ppcli.store.journal import read_file
+from ppcli.store.completeness import PageCheck
+from ppcli.store.journal import read_own_file
 from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
+from ppcli.store.metadata_checks import check_statistics_config
+from ppcli.store.patch_codec import check_declared_size
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row
-from ppcli.store.whole import PageCheck
 
 
 def is_dataset(path: str) -> bool:
     """Whether a folder is one that `analyze` wrote to, damaged or not."""
     try:
-        return bool(path) and DATASET_KIND.encode() in read_file(os.path.join(path, MANIFEST))
+        return bool(path) and DATASET_KIND.encode() in read_own_file(os.path.join(path, MANIFEST))
     except (OSError, ValueError, DamagedError):
         return False
 
@@ -112,7 +112,7 @@ class StoredImages:
         config = manifest.config
         if manifest.main_kind != STATS or not manifest.has_patches:
             raise UsageError(f"{self.root} has no patch sets; analyze writes them to a folder")
-        check_statistics(config, self.root)
+        check_statistics_config(config, self.root)
         wanted = asdict(fit) | {"fit": fit.fit.value}
         differing = [
             f"{name.replace('_', ' ')} {config.get(name)} there and {value} in the model"
@@ -217,7 +217,7 @@ class StoredSource:
         if patches is None:
             return prepared
         try:
-            check_claims(patches, self.most_pixels)
+            check_declared_size(patches, self.most_pixels)
         except DamagedError as error:
             refused = ImageError(ErrorCode.CORRUPT, f"its patch set is damaged: {error}")
         except ImageError as error:

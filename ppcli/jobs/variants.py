@@ -18,7 +18,7 @@ from ppcli.imaging.reading_options import Reading
 from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
-from ppcli.store.codec import pack
+from ppcli.store.patch_codec import to_patch_row
 from ppcli.store.rows import FULL, PatchRow
 
 SCALED = "scaled down"
@@ -117,7 +117,7 @@ def prepare_variants(ref: ImageRef, fit: FitOptions, wanted: Sequence[Variant]) 
         started = time.perf_counter()
         kept = _kept(variant, pixels, raster, fit, ref.image_id)
         times.append((time.perf_counter() - started) * 1000)
-        images.append(pack(ref.image_id, (1, 1), (1, 1), Fit.RESIZE, kept, ""))
+        images.append(to_patch_row(ref.image_id, (1, 1), (1, 1), Fit.RESIZE, kept, ""))
     tokens = raster.shape[0] * raster.shape[1] // fit.tile**2
     return PreparedVariants(images, tokens, times)
 

@@ -28,11 +28,11 @@ from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import FileCount, PageResult, count_rows
 from ppcli.show.picture import PictureOptions, draw_image, draw_patch_set
-from ppcli.store.codec import unpack
-from ppcli.store.pictures import PictureFolder, png_of, put_picture
+from ppcli.store.output_paths import check_folder, check_path, is_same_file
+from ppcli.store.patch_codec import from_patch_row
+from ppcli.store.png_folder import PngFolder, encode_png, write_png
 from ppcli.store.reader import chosen_patch_rows, patch_files
 from ppcli.store.rows import StatsRow
-from ppcli.store.targets import check_folder, check_path, is_same_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,18 @@ class PictureTarget:
         """Whether there can be only one picture."""
         return self.path.lower().endswith(".png")
 
-    def folder(self) -> PictureFolder:
+    def folder(self) -> PngFolder:
         """What names the pictures of a run, where they may be several.
 
         Raises:
             OutputError: when something else has its name.
         """
-        folder = PictureFolder(self.path, self.overwrite, drawn=True)
+        folder = PngFolder(self.path, self.overwrite, drawn=True)
         if not self.is_file:
             folder.check()
         return folder
 
-    def put(self, folder: PictureFolder, image_id: str, png: bytes) -> str:
+    def put(self, folder: PngFolder, image_id: str, png: bytes) -> str:
         """Write a picture, and say where.
 
         Raises:
@@ -118,7 +118,7 @@ class PictureTarget:
         """
         path = self.path if self.is_file else folder.path_of(image_id)
         if self.is_file:
-            put_picture(path, png, self.overwrite)
+            write_png(path, png, self.overwrite)
         else:
             folder.put(path, png)
         return path
@@ -183,7 +183,7 @@ def draw_page(
     """
     raster = fit_image(pixels, options.fit, options.reading.max_image_pixels).raster
     image = draw_image(raster, options.fit.tile, drawing, row.image_id)
-    return DrawnPage(row, png=png_of(image, DRAWN, row.image_id))
+    return DrawnPage(row, png=encode_png(image, DRAWN, row.image_id))
 
 
 def _check_one(
@@ -206,7 +206,7 @@ def _check_one(
         )
 
 
-def _put(result: PageResult, folder: PictureFolder, target: PictureTarget) -> Seen:
+def _put(result: PageResult, folder: PngFolder, target: PictureTarget) -> Seen:
     row = result.row
     if not isinstance(result, DrawnPage):
         return Seen(row.image_id, "", row.error_code, row.error_message)
@@ -246,9 +246,9 @@ def view_dataset(
         raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
     for row in chosen_patch_rows(dataset, files, image_ids):
         try:
-            stored = unpack(row, most_pixels)
+            stored = from_patch_row(row, most_pixels)
             image = draw_patch_set(stored.patch_set, stored.raster(), drawing)
-            path = target.put(folder, row.image_id, png_of(image, DRAWN, row.image_id))
+            path = target.put(folder, row.image_id, encode_png(image, DRAWN, row.image_id))
         except DamagedError as error:
             yield _unseen(row.image_id, ErrorCode.CORRUPT, str(error))
         except ImageError as error:

@@ -31,11 +31,11 @@ class _DigestingFile(io.BufferedWriter):
         view = memoryview(data).cast("B")
         self._hash.update(view)
         self.size += view.nbytes
-        with writing(self._path):
+        with as_output_error(self._path):
             return super().write(view)
 
     def flush(self) -> None:
-        with writing(self._path):
+        with as_output_error(self._path):
             super().flush()
 
     def hexdigest(self) -> str:
@@ -57,7 +57,7 @@ class PendingFile:
         self.path = path
         folder = os.path.dirname(path) if folder is None else folder
         self._temporary = os.path.join(folder, f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
-        with writing(path):
+        with as_output_error(path):
             self._file = _DigestingFile(io.FileIO(self._temporary, "xb"), path)
 
     @property
@@ -76,7 +76,7 @@ class PendingFile:
 
     def finish(self) -> None:
         """Bring all bytes to the disk; the file keeps its temporary name."""
-        with writing(self.path):
+        with as_output_error(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -84,7 +84,7 @@ class PendingFile:
     def put_in_place(self, path: str | None = None, replace: bool = True) -> None:
         """Give the finished file its name, replacing what had it or refusing to."""
         target = path or self.path
-        with writing(self.path):
+        with as_output_error(self.path):
             if replace or not _claimed(self._temporary, target):
                 os.replace(self._temporary, target)
             sync_folder(os.path.dirname(self.path))
@@ -133,7 +133,7 @@ def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: str) -> Iterator[None]:
+def as_output_error(path: str) -> Iterator[None]:
     """Turn what the system says of a write into an `OutputError` that names the file."""
     try:
         yield
@@ -141,7 +141,7 @@ def writing(path: str) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def digest_of(path: str) -> tuple[int, str]:
+def file_digest(path: str) -> tuple[int, str]:
     """Size and XXH3-128 of a file.
 
     Raises:

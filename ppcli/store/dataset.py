@@ -11,21 +11,21 @@ from filelock import FileLock, Timeout
 
 from ppcli.errors import DamagedError, OutputError, StoppedError, UsageError, bounded
 from ppcli.inputs.refs import Input
-from ppcli.store.atomic import writing
-from ppcli.store.claim import LOCK, claim, refuse_foreign, settle_replacement
-from ppcli.store.earlier import (
-    EarlierInput,
-    EarlierShard,
+from ppcli.store.atomic import as_output_error
+from ppcli.store.formats import ROWS_PER_SHARD, Config
+from ppcli.store.manifest import ManifestWriter, shard_path
+from ppcli.store.previous_run import (
+    PreviousInput,
+    PreviousShard,
     difference_to,
     intact_rows,
     renamed,
     with_inputs,
 )
-from ppcli.store.formats import ROWS_PER_SHARD, Config
-from ppcli.store.manifest import Ledger, shard_path
 from ppcli.store.reader import read_patch_rows, read_rows
+from ppcli.store.recovery import LOCK, prepare_folder, require_own_folder, settle_replacement
 from ppcli.store.rows import PATCHES, MainRow, PatchRow
-from ppcli.store.shards import NEW_SUFFIX, ShardWriter
+from ppcli.store.shard_writer import NEW_SUFFIX, ShardWriter
 
 logger = logging.getLogger("pixelprune")
 
@@ -41,8 +41,8 @@ def dataset_output(
     overwrite: bool = False,
     resume: bool = True,
     rows_per_shard: int = ROWS_PER_SHARD,
-    at_end: Callable[["Dataset"], None] = lambda _: None,
-) -> Iterator["Dataset"]:
+    at_end: Callable[["DatasetWriter"], None] = lambda _: None,
+) -> Iterator["DatasetWriter"]:
     """A dataset folder to write to, under its lock.
 
     Args:
@@ -58,9 +58,9 @@ def dataset_output(
             written to by another run, or cannot be written.
     """
     with locked_dataset(root):
-        manifest = claim(root, config, overwrite, resume)
-        with closing(Ledger(root, manifest)) as ledger:
-            dataset = Dataset(root, ledger, rows_per_shard)
+        manifest = prepare_folder(root, config, overwrite, resume)
+        with closing(ManifestWriter(root, manifest)) as ledger:
+            dataset = DatasetWriter(root, ledger, rows_per_shard)
             with dataset:
                 yield dataset
             at_end(dataset)
@@ -73,8 +73,8 @@ def locked_dataset(root: str) -> Iterator[None]:
     Raises:
         OutputError: when it holds something else, another run has it, or it cannot be written.
     """
-    refuse_foreign(root)
-    with writing(root):
+    require_own_folder(root)
+    with as_output_error(root):
         os.makedirs(root, exist_ok=True)
         lock = FileLock(os.path.join(root, LOCK), timeout=0)
         try:
@@ -87,10 +87,10 @@ def locked_dataset(root: str) -> Iterator[None]:
         lock.release()
 
 
-class Dataset:
+class DatasetWriter:
     """The sink of a run that writes a dataset folder."""
 
-    def __init__(self, root: str, ledger: Ledger, rows_per_shard: int) -> None:
+    def __init__(self, root: str, ledger: ManifestWriter, rows_per_shard: int) -> None:
         self._root = root
         self._ledger = ledger
         self._manifest = ledger.manifest
@@ -98,7 +98,7 @@ class Dataset:
         self._writer: ShardWriter | None = None
         self._space_warned = self._renaming_told = False
 
-    def earlier(self, refs: Iterator[Input]) -> Iterator[EarlierShard]:
+    def previous_shards(self, refs: Iterator[Input]) -> Iterator[PreviousShard]:
         """Take from `refs` the inputs that an earlier run finished, and say what it found.
 
         More may follow them, also where the earlier run came to its end.
@@ -109,7 +109,7 @@ class Dataset:
         for number in range(len(self._manifest.shards)):
             yield self._earlier_shard(number, refs)
 
-    def _earlier_shard(self, number: int, refs: Iterator[Input]) -> EarlierShard:
+    def _earlier_shard(self, number: int, refs: Iterator[Input]) -> PreviousShard:
         try:
             rows = intact_rows(self._root, number, self._manifest)
         except DamagedError as error:
@@ -124,14 +124,14 @@ class Dataset:
                 f"({difference}); use --overwrite or another folder"
             )
         self._tell_renamed(inputs)
-        return EarlierShard(
+        return PreviousShard(
             inputs,
             shard.patch_bytes,
             partial(self._patches, number),
             partial(self._replacing, number),
         )
 
-    def _tell_renamed(self, inputs: list[EarlierInput]) -> None:
+    def _tell_renamed(self, inputs: list[PreviousInput]) -> None:
         """Say once that paths are spelled otherwise: rows keep those that they were made with."""
         if not self._renaming_told and (names := next(filter(None, map(renamed, inputs)), None)):
             self._renaming_told = True
@@ -169,7 +169,7 @@ class Dataset:
             writer.finish()
             writer.put_in_place(NEW_SUFFIX)
             self._ledger.put(number, writer.shard)
-            with writing(self._root):
+            with as_output_error(self._root):
                 settle_replacement(self._root, number, writer.shard)
         finally:
             writer.discard()
@@ -211,7 +211,7 @@ class Dataset:
                     "only %s MB are left where %s lies", f"{free // 10**6:,}", self._root
                 )
 
-    def __enter__(self) -> "Dataset":
+    def __enter__(self) -> "DatasetWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import xxhash
 
 from ppcli.errors import DamagedError
-from ppcli.store.atomic import sync_folder, writing
+from ppcli.store.atomic import as_output_error, sync_folder
 
 Content = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Found:
+class JournalContent:
     """What a journal holds.
 
     Attributes:
@@ -60,8 +60,8 @@ class Journal:
             OutputError: when it cannot be written.
         """
         content = content | {"after": self._last}
-        line = spelled(content)
-        with writing(self._path):
+        line = canonical_json(content)
+        with as_output_error(self._path):
             is_new = self._file is None
             if self._file is None:
                 self._file = io.FileIO(self._path, "xb")
@@ -70,7 +70,7 @@ class Journal:
             os.fsync(self._file.fileno())
             if is_new:
                 sync_folder(os.path.dirname(self._path))
-        self._last = digest_of(content)
+        self._last = content_digest(content)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -79,15 +79,15 @@ class Journal:
                 self._file.close()
 
 
-def read_journal(path: str) -> Found:
+def read_journal(path: str) -> JournalContent:
     """What a journal holds; nothing when there is none.
 
     Raises:
         DamagedError: when it cannot be read, or a line is not as it was written.
     """
-    found = Found()
+    found = JournalContent()
     try:
-        lines = read_file(path).split(b"\n")
+        lines = read_own_file(path).split(b"\n")
     except FileNotFoundError:
         return found
     last = None
@@ -109,13 +109,13 @@ def _entry(line: bytes, last: str | None) -> Content | None:
     try:
         content = json.loads(line)
         digest = content.pop("digest")
-        right = spelled(content) == line + b"\n" and last in (None, content["after"])
+        right = canonical_json(content) == line + b"\n" and last in (None, content["after"])
         return content | {"digest": digest} if right else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def read_file(path: str) -> bytes:
+def read_own_file(path: str) -> bytes:
     """A file of the dataset's own, whole.
 
     Raises:
@@ -133,12 +133,12 @@ def read_file(path: str) -> bytes:
         raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def spelled(content: Content, indent: int | None = None) -> bytes:
+def canonical_json(content: Content, indent: int | None = None) -> bytes:
     """The one spelling of some content, with the digest of all the rest in it."""
-    whole = content | {"digest": digest_of(content)}
+    whole = content | {"digest": content_digest(content)}
     return json.dumps(whole, indent=indent, sort_keys=True).encode() + b"\n"
 
 
-def digest_of(content: Content) -> str:
+def content_digest(content: Content) -> str:
     """XXH3-128 of some content."""
     return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())

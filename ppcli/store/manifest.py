@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ppcli.errors import DamagedError
-from ppcli.store.atomic import atomic_file, digest_of, writing
-from ppcli.store.checked import ContentError, config_of, count_of, text_of
+from ppcli.store.atomic import as_output_error, atomic_file, file_digest
 from ppcli.store.formats import Config
-from ppcli.store.journal import Journal, read_file, read_journal, spelled
-from ppcli.store.journal import digest_of as digest_of_content
+from ppcli.store.journal import Journal, canonical_json, content_digest, read_journal, read_own_file
+from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
 from ppcli.store.rows import PATCHES, STATS
 from ppcli.version import __version__
 
@@ -38,7 +37,7 @@ class FileRecord:
     def change(self, path: str) -> str:
         """Words for how a file differs from what was put in place; empty when in no byte."""
         try:
-            same = os.path.getsize(path) == self.size and FileRecord(*digest_of(path)) == self
+            same = os.path.getsize(path) == self.size and FileRecord(*file_digest(path)) == self
         except FileNotFoundError:
             return "is missing"
         except OSError as error:
@@ -82,19 +81,19 @@ class Shard:
             kinds: that its files may be of.
 
         Raises:
-            ContentError: when it is no shard, or one that cannot be.
+            InvalidContentError: when it is no shard, or one that cannot be.
         """
         if not isinstance(text, dict) or text.keys() != cls.__dataclass_fields__.keys():
-            raise ContentError("a shard does not have the fields of one")
+            raise InvalidContentError("a shard does not have the fields of one")
         files = text["files"]
         if not isinstance(files, dict) or not files.keys() <= set(kinds):
-            raise ContentError("a shard has files of no kind that is known")
+            raise InvalidContentError("a shard has files of no kind that is known")
         records = {kind: _file_record(record) for kind, record in files.items()}
-        digest = text_of(text["inputs_digest"], "inputs_digest")
-        counts = {name: count_of(text[name], name) for name in _COUNTS}
+        digest = parse_text(text["inputs_digest"], "inputs_digest")
+        counts = {name: parse_count(text[name], name) for name in _COUNTS}
         shard = cls(inputs_digest=digest, files=records, **counts)
         if max(shard.inputs, shard.failed, shard.patch_sets) > shard.rows:
-            raise ContentError("the counts of a shard do not agree")
+            raise InvalidContentError("the counts of a shard do not agree")
         return shard
 
 
@@ -103,8 +102,8 @@ _COUNTS = ("inputs", "rows", "failed", "patch_sets", "patch_bytes")
 
 def _file_record(text: Any) -> FileRecord:  # noqa: ANN401
     if not isinstance(text, dict) or text.keys() != {"size", "digest"}:
-        raise ContentError("a file does not have a size and a digest")
-    return FileRecord(count_of(text["size"], "size"), text_of(text["digest"], "digest"))
+        raise InvalidContentError("a file does not have a size and a digest")
+    return FileRecord(parse_count(text["size"], "size"), parse_text(text["digest"], "digest"))
 
 
 @dataclass(slots=True)
@@ -150,9 +149,9 @@ class Manifest:
             OutputError: when it cannot be written.
         """
         with atomic_file(os.path.join(root, MANIFEST)) as file:
-            file.write(spelled(self.content, indent=1))
+            file.write(canonical_json(self.content, indent=1))
         journal = os.path.join(root, JOURNAL)
-        with writing(journal), suppress(FileNotFoundError):
+        with as_output_error(journal), suppress(FileNotFoundError):
             os.unlink(journal)
 
     @classmethod
@@ -168,7 +167,7 @@ class Manifest:
         manifest = cls._parse(os.path.join(root, MANIFEST))
         if not journal.entries:
             return manifest
-        base = digest_of_content(manifest.content)
+        base = content_digest(manifest.content)
         try:
             changes = [manifest.change(entry) for entry in journal.entries]
             if journal.base == base:
@@ -182,12 +181,12 @@ class Manifest:
 
     @classmethod
     def _parse(cls, path: str) -> "Manifest":
-        raw = read_file(path)
+        raw = read_own_file(path)
         try:
             manifest = cls._of(json.loads(raw))
-            as_it_was = raw == spelled(manifest.content, indent=1)
+            as_it_was = raw == canonical_json(manifest.content, indent=1)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            reason = f": {error}" if isinstance(error, ContentError) else ""
+            reason = f": {error}" if isinstance(error, InvalidContentError) else ""
             raise DamagedError(
                 f"{path} is not a manifest of pixelprune, or is damaged{reason}"
             ) from None
@@ -198,36 +197,38 @@ class Manifest:
     @classmethod
     def _of(cls, text: Any) -> "Manifest":  # noqa: ANN401
         if not isinstance(text, dict) or text.get("kind") != DATASET_KIND:
-            raise ContentError("it is of another kind")
-        manifest = cls(config_of(text["config"]))
+            raise InvalidContentError("it is of another kind")
+        manifest = cls(parse_config(text["config"]))
         shards, finished = text["shards"], text["finished"]
         if not isinstance(shards, list) or not isinstance(finished, bool):
-            raise ContentError("it does not say which shards there are, or whether they are all")
+            raise InvalidContentError(
+                "it does not say which shards there are, or whether they are all"
+            )
         manifest.shards = [manifest.shard(one) for one in shards]
         manifest.finished = finished
-        manifest.version = text_of(text["version"], "version")
+        manifest.version = parse_text(text["version"], "version")
         if len(manifest.version) > _LONGEST_VERSION:
-            raise ContentError("its version is none")
+            raise InvalidContentError("its version is none")
         return manifest
 
     def shard(self, text: Any) -> Shard:  # noqa: ANN401
         """A shard of this dataset, from JSON.
 
         Raises:
-            ContentError: when it is none.
+            InvalidContentError: when it is none.
         """
         shard = Shard.from_json(text, self.kinds)
         if shard.files.keys() != set(self.kinds):
-            raise ContentError("a shard lacks files")
+            raise InvalidContentError("a shard lacks files")
         return shard
 
     def change(self, entry: dict[str, Any]) -> tuple[int, Shard]:
         """The number of a shard and the shard, from a line of the journal.
 
         Raises:
-            ContentError: when it says something else.
+            InvalidContentError: when it says something else.
         """
-        return count_of(entry.get("number"), "number"), self.shard(entry.get("shard"))
+        return parse_count(entry.get("number"), "number"), self.shard(entry.get("shard"))
 
     def put(self, number: int, shard: Shard) -> None:
         """Take a new shard, or one in the place of another.
@@ -241,7 +242,7 @@ class Manifest:
             self.shards[number] = shard
 
 
-class Ledger:
+class ManifestWriter:
     """The manifest of a dataset that is being written to: what changes costs one line.
 
     Args of the constructor:
@@ -255,7 +256,7 @@ class Ledger:
         self._begin()
 
     def _begin(self) -> None:
-        base = digest_of_content(self.manifest.content)
+        base = content_digest(self.manifest.content)
         self._journal = Journal(os.path.join(self._root, JOURNAL), base)
 
     def put(self, number: int, shard: Shard) -> None:

@@ -14,11 +14,11 @@ from ppcli.arguments import as_int, as_path, as_text_list
 from ppcli.errors import DamagedError, ImageError, UsageError, bounded
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import escape_name
-from ppcli.store.codec import StoredPatchSet, unpack
 from ppcli.store.formats import Config
 from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
+from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
-from ppcli.store.schema import SCHEMAS, FileMetadata, is_readable
+from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible
 
 _ROWS_AT_A_TIME = 16
 
@@ -50,7 +50,7 @@ def is_parquet(path: str) -> bool:
 
 
 @contextmanager
-def naming(path: str) -> Iterator[None]:
+def as_damaged_error(path: str) -> Iterator[None]:
     """Turn what Arrow says of a file into a `DamagedError` that names the file."""
     try:
         yield
@@ -59,7 +59,7 @@ def naming(path: str) -> Iterator[None]:
         raise DamagedError(f"{path}: {reason}") from error
 
 
-def native_file(path: str) -> pa.NativeFile:
+def open_native(path: str) -> pa.NativeFile:
     """A file for Arrow, whose names of files are UTF-8 unless they are given as bytes.
 
     Raises:
@@ -68,13 +68,13 @@ def native_file(path: str) -> pa.NativeFile:
     return pa.OSFile(os.fsencode(path))
 
 
-def metadata_of(path: str) -> FileMetadata:
+def read_metadata(path: str) -> FileMetadata:
     """What a Parquet file says of itself.
 
     Raises:
         DamagedError: when it is not readable, or not one of ours.
     """
-    with naming(path), native_file(path) as file:
+    with as_damaged_error(path), open_native(path) as file:
         schema = pq.read_schema(file)
     try:
         return FileMetadata.of(schema)
@@ -94,10 +94,10 @@ def open_parquet(path: str, kind: str, config: Config | None = None) -> Iterator
     Raises:
         DamagedError: when it is not readable, or another file than that.
     """
-    metadata = metadata_of(path)
-    with naming(path), native_file(path) as raw:
+    metadata = read_metadata(path)
+    with as_damaged_error(path), open_native(path) as raw:
         file = pq.ParquetFile(raw, page_checksum_verification=True)
-        if metadata.kind != kind or not is_readable(file.schema_arrow, SCHEMAS[kind]):
+        if metadata.kind != kind or not is_compatible(file.schema_arrow, SCHEMAS[kind]):
             raise DamagedError(f"{path} does not have the columns of {kind}")
         if config is not None and metadata.config != config:
             raise DamagedError(f"{path} was made with another configuration than the manifest's")
@@ -238,7 +238,7 @@ def _patch_sets(
     for file in patch_files(path):
         for row in read_patch_rows(file, image_ids):
             try:
-                yield unpack(row, most)
+                yield from_patch_row(row, most)
             except DamagedError as error:
                 raise DamagedError(f"{file}, {bounded(row.image_id)}: {error}") from error
             except ImageError as error:

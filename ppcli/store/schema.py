@@ -8,8 +8,8 @@ from typing import Any, get_args, get_type_hints
 import pyarrow as pa
 
 from ppcli.errors import DamagedError, bounded
-from ppcli.store.checked import ContentError, config_of, count_of, text_of
 from ppcli.store.formats import Config
+from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
 from ppcli.store.rows import ROW_TYPES
 from ppcli.version import __version__
 
@@ -35,7 +35,7 @@ def _schema_of(row_type: type) -> pa.Schema:
 SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
-def is_readable(found: pa.Schema, wanted: pa.Schema) -> bool:
+def is_compatible(found: pa.Schema, wanted: pa.Schema) -> bool:
     """Whether rows can be had of a file: it may lack columns that came later, and are null then."""
     missing = [one for one in wanted if one.name not in found.names]
     present = pa.schema([one for one in wanted if one.name in found.names])
@@ -75,21 +75,21 @@ class FileMetadata:
         """
         try:
             text = json.loads((schema.metadata or {})[_KEY])
-            version = text_of(text["version"], "version")
-            if count_of(text["schema"], "schema") > _VERSION_OF_SCHEMA:
+            version = parse_text(text["version"], "version")
+            if parse_count(text["schema"], "schema") > _VERSION_OF_SCHEMA:
                 raise DamagedError(
                     f"it was written by pixelprune {bounded(version)}, which is newer; update"
                 )
             if text["kind"] not in ROW_TYPES:
-                raise ContentError("its rows are of no kind that is known")
-            return cls(text["kind"], config_of(text["config"]), version)
-        except ContentError as error:
+                raise InvalidContentError("its rows are of no kind that is known")
+            return cls(text["kind"], parse_config(text["config"]), version)
+        except InvalidContentError as error:
             raise DamagedError(f"it carries no pixelprune metadata: {error}") from None
         except (KeyError, TypeError, ValueError, RecursionError):
             raise DamagedError("it carries no pixelprune metadata") from None
 
 
-def table_of(rows: list[Any], schema: pa.Schema) -> pa.Table:
+def rows_to_table(rows: list[Any], schema: pa.Schema) -> pa.Table:
     """Rows of one class as an Arrow table, column by column."""
     names = [field.name for field in fields(rows[0])] if rows else []
     columns = {name: [getattr(row, name) for row in rows] for name in names}

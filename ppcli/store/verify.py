@@ -10,23 +10,23 @@ import numpy as np
 
 from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
-from ppcli.store.affected import affected_rows
 from ppcli.store.atomic import TEMPORARY_SUFFIX
-from ppcli.store.codec import unpack
+from ppcli.store.completeness import PageCheck
+from ppcli.store.damaged_rows import affected_rows
 from ppcli.store.formats import Config
 from ppcli.store.journal import read_journal
 from ppcli.store.manifest import JOURNAL, Manifest, Shard, shard_path
-from ppcli.store.reader import is_parquet, metadata_of, read_patch_rows, read_rows, shard_record
+from ppcli.store.patch_codec import from_patch_row
+from ppcli.store.reader import is_parquet, read_metadata, read_patch_rows, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
-from ppcli.store.shards import NEW_SUFFIX
-from ppcli.store.whole import PageCheck
+from ppcli.store.shard_writer import NEW_SUFFIX
 
 Columns = dict[str, Any]
 _COMPARED = ("image_id", "status", "kept", "tokens")
 
 
 @dataclass(slots=True)
-class Report:
+class VerifyReport:
     """What was checked, and what was found.
 
     Attributes:
@@ -58,7 +58,9 @@ class Report:
             self.damage.append(f"{place}: {error}" if place else str(error))
 
 
-def verify(path: str, data: bool = False, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> Report:
+def verify(
+    path: str, data: bool = False, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+) -> VerifyReport:
     """Check a dataset folder or one Parquet file of ours.
 
     In a dataset every byte of every file counts. Then page checksums, schemas, the numbers of
@@ -68,7 +70,7 @@ def verify(path: str, data: bool = False, most_pixels: int = DEFAULT_MAX_IMAGE_P
     Raises:
         UsageError: when there is nothing of ours at the path.
     """
-    report = Report(most_pixels=most_pixels)
+    report = VerifyReport(most_pixels=most_pixels)
     if os.path.isdir(path):
         _verify_dataset(path, data, report)
     elif os.path.isfile(path):
@@ -78,18 +80,18 @@ def verify(path: str, data: bool = False, most_pixels: int = DEFAULT_MAX_IMAGE_P
     return report
 
 
-def _verify_file(path: str, data: bool, report: Report) -> None:
+def _verify_file(path: str, data: bool, report: VerifyReport) -> None:
     if not is_parquet(path):
         raise UsageError(f"{path}: only dataset folders and .parquet files can be verified")
     with report.noting():
-        kind = metadata_of(path).kind
+        kind = read_metadata(path).kind
         if kind == PATCHES:
             _verify_patches(path, data, None, report)
         else:
             _verify_rows(path, kind, None, report)
 
 
-def _verify_dataset(root: str, data: bool, report: Report) -> None:
+def _verify_dataset(root: str, data: bool, report: VerifyReport) -> None:
     try:
         report.leftovers += read_journal(os.path.join(root, JOURNAL)).torn
         manifest = Manifest.read(root)
@@ -119,7 +121,7 @@ def _verify_dataset(root: str, data: bool, report: Report) -> None:
 
 
 def _verify_shard(
-    root: str, number: int, shard: Shard, manifest: Manifest, data: bool, report: Report
+    root: str, number: int, shard: Shard, manifest: Manifest, data: bool, report: VerifyReport
 ) -> None:
     rows: Columns | None = None
     path = shard_path(root, manifest.main_kind, number)
@@ -137,11 +139,11 @@ def _verify_shard(
             _verify_patches(path, data, rows, report, manifest.config, shard.patch_sets)
 
 
-def _verify_rows(path: str, kind: str, config: Config | None, report: Report) -> Columns:
+def _verify_rows(path: str, kind: str, config: Config | None, report: VerifyReport) -> Columns:
     """Check one file of main rows; gives back the columns that patch sets must agree with."""
     report.files += 1
     columns: Columns = {name: [] for name in _COMPARED}
-    check, before = PageCheck(metadata_of(path).config), None
+    check, before = PageCheck(read_metadata(path).config), None
     for row in read_rows(path, kind, config):
         report.rows += 1
         if before is not None and row.begins_input(before):
@@ -157,7 +159,7 @@ def _verify_rows(path: str, kind: str, config: Config | None, report: Report) ->
     return columns
 
 
-def _note_missing(path: str, last: MainRow, check: PageCheck, report: Report) -> None:
+def _note_missing(path: str, last: MainRow, check: PageCheck, report: VerifyReport) -> None:
     if missing := check.missing():
         advice = "the same command does the file again"
         report.damage.append(f"{path}, {last.image_id}: {missing}; {advice}")
@@ -195,7 +197,7 @@ def _verify_patches(
     path: str,
     data: bool,
     stats: Columns | None,
-    report: Report,
+    report: VerifyReport,
     config: Config | None = None,
     expected: int | None = None,
 ) -> None:
@@ -208,7 +210,7 @@ def _verify_patches(
         with report.noting(f"{path}, {row.image_id}"):
             if described is not None:
                 _check_agreement(row, next(described, None))
-            stored = unpack(row, report.most_pixels)
+            stored = from_patch_row(row, report.most_pixels)
             if data:
                 stored.raster()
                 report.rasters += 1
@@ -228,7 +230,7 @@ def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> N
         raise DamagedError(f"the statistics at this place say {described}")
 
 
-def _find_strangers(root: str, manifest: Manifest, report: Report) -> None:
+def _find_strangers(root: str, manifest: Manifest, report: VerifyReport) -> None:
     """Files in the folders of the dataset that the manifest does not know."""
     number = len(manifest.shards)
     for kind in {PATCHES, *manifest.kinds}:

@@ -15,7 +15,7 @@ from ppcli.models.onnx.directory import SMALL_MODEL
 from tests.cli.test_signals import SLOW, folder_of, running, surroundings
 from tests.command import command_line, pixelprune, pixelprune_process
 from tests.engine import hostile_decoder
-from tests.store.test_partial import without_times
+from tests.store.test_single_file import without_times
 
 __all__ = ["surroundings"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and limits")

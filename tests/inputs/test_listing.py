@@ -13,7 +13,7 @@ from ppcli.errors import ExitCode, UsageError
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.marks import DRAWN, FOLDER_MARK, REBUILT
 from ppcli.inputs.refs import escape_name
-from ppcli.store.pictures import png_of
+from ppcli.store.png_folder import encode_png
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -303,7 +303,7 @@ def test_an_image_is_no_list_of_files(tree) -> None:
 
 def test_what_view_has_drawn_is_no_input_unless_it_is_named(tree) -> None:
     """Known by a mark: the names and places of the files tell nothing."""
-    drawn = png_of(Image.new("RGB", (8, 8)), DRAWN, "b.png")
+    drawn = encode_png(Image.new("RGB", (8, 8)), DRAWN, "b.png")
     before = ids("in")
     for name in ("seen.png", "a/no-suffix", "pixelprune-view/b.png", "pixelprune-view/c/d.jpg"):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -328,7 +328,7 @@ def test_what_view_has_drawn_is_no_input_unless_it_is_named(tree) -> None:
 
 
 def test_what_reconstruct_gives_back_is_an_input(tree) -> None:
-    (tree / "rebuilt.png").write_bytes(png_of(Image.new("RGB", (8, 8)), REBUILT, "b.png"))
+    (tree / "rebuilt.png").write_bytes(encode_png(Image.new("RGB", (8, 8)), REBUILT, "b.png"))
     assert "rebuilt.png" in ids("in")
 
 

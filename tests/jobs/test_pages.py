@@ -17,7 +17,7 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.jit.kernel import Kernel
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.pages import PageResult, analyze_pages, kernels_of
-from ppcli.store.codec import unpack
+from ppcli.store.patch_codec import from_patch_row
 from tests.conftest import blocks
 
 PAD = FitOptions(Fit.PAD, 16, 2, 1, 1 << 24)
@@ -56,7 +56,7 @@ def test_an_ok_row_describes_the_image(tmp_path) -> None:
     assert stats.unique == len(tiles)
     assert stats.file_bytes == (tmp_path / "a.png").stat().st_size
     assert (stats.format, stats.frames, stats.page, stats.status) == ("PNG", 1, 1, "ok")
-    assert np.array_equal(unpack(result.patches).image(), pixels)
+    assert np.array_equal(from_patch_row(result.patches).image(), pixels)
 
 
 def test_the_default_fit_is_the_models(tmp_path) -> None:
@@ -71,7 +71,7 @@ def test_above_threshold_zero_the_digest_is_of_the_rebuilt_raster(tmp_path) -> N
     noise = np.random.default_rng(0).integers(0, 9, (64, 96, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     [result] = rows(tmp_path / "a.png", coder=CoderOptions(threshold=0.1))
-    raster = unpack(result.patches).raster()
+    raster = from_patch_row(result.patches).raster()
     assert result.row.kept == 1
     assert not np.array_equal(raster, noise)
     assert np.abs(raster.astype(int) - noise).max() <= 25
@@ -90,7 +90,8 @@ def test_pages_and_frames(tmp_path) -> None:
     frames = rows(tmp_path / "a.gif", reading=Reading(Frames.ALL))
     assert [r.row.image_id for r in frames] == ["a.gif#1", "a.gif#2", "a.gif#3"]
     assert [
-        np.array_equal(unpack(r.patches).image(), i) for r, i in zip(frames, images, strict=True)
+        np.array_equal(from_patch_row(r.patches).image(), i)
+        for r, i in zip(frames, images, strict=True)
     ] == [True] * 3
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from ppcli.errors import OutputError, UsageError
 from ppcli.jobs.reconstruct import reconstruct
-from ppcli.store.parquet import parquet_rows
-from ppcli.store.pictures import relative_name
-from ppcli.store.reader import metadata_of, read_patch_rows
+from ppcli.store.png_folder import png_name
+from ppcli.store.reader import read_metadata, read_patch_rows
+from ppcli.store.table_writers import ParquetRowWriter
 from tests.command import pixelprune
 from tests.conftest import blocks
 
@@ -21,7 +21,7 @@ PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=3
 
 @given(st.lists(PARTS, max_size=6).map("/".join))
 def test_names_stay_below_the_folder_and_are_possible(image_id: str) -> None:
-    name = relative_name(image_id)
+    name = png_name(image_id)
     assert name.lower().endswith(".png")
     assert not os.path.isabs(name)
     parts = name.split(os.sep)
@@ -46,11 +46,11 @@ def test_names_stay_below_the_folder_and_are_possible(image_id: str) -> None:
     ],
 )
 def test_names(image_id: str, name: str) -> None:
-    assert relative_name(image_id) == name
+    assert png_name(image_id) == name
 
 
 def test_long_names_stay_apart() -> None:
-    assert relative_name("n" * 255) != relative_name("n" * 254 + "m")
+    assert png_name("n" * 255) != png_name("n" * 254 + "m")
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def renamed(dataset: Path, names: list[str]) -> Path:
     (file,) = (dataset / "patches").iterdir()
     first, *_ = read_patch_rows(str(file))
     other = dataset.parent / "renamed.parquet"
-    with other.open("wb") as raw, parquet_rows(raw, metadata_of(str(file))) as writer:
+    with other.open("wb") as raw, ParquetRowWriter(raw, read_metadata(str(file))) as writer:
         for name in names:
             writer.add(replace(first, image_id=name))
     return other

@@ -9,7 +9,7 @@ from PIL import Image
 from ppcli.engine.arrivals import Arrivals
 from ppcli.jobs.stored_images import StoredImages, StoredSource
 from ppcli.models.serving.generation_request import GenerationRequest
-from ppcli.store.atomic import digest_of
+from ppcli.store.atomic import file_digest
 from ppcli.store.manifest import FileRecord, Manifest, shard_path
 from tests.command import pixelprune
 from tests.conftest import blocks
@@ -21,7 +21,7 @@ def record_as_written(root: Path) -> None:
     [shard] = manifest.shards
     for kind in shard.files:
         path = shard_path(str(root), kind, 0)
-        shard.files[kind] = FileRecord(*digest_of(path))
+        shard.files[kind] = FileRecord(*file_digest(path))
     shard.rows, shard.patch_sets = shard.rows * 2, shard.patch_sets * 2
     manifest.write(str(root))
 

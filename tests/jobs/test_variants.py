@@ -11,7 +11,7 @@ from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.variants import SCALED, PreparedVariants, prepare_variants, variants_at
-from ppcli.store.codec import kept_tiles
+from ppcli.store.patch_codec import kept_tiles
 from ppcli.store.rows import FULL
 from tests.conftest import blocks
 

@@ -31,9 +31,9 @@ from ppcli.inputs.listing import Listing
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.store.dataset import dataset_output
-from ppcli.store.partial import file_output
+from ppcli.store.output_paths import row_file_type
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
-from ppcli.store.targets import file_kind
+from ppcli.store.single_file import file_output
 from tests.conftest import blocks
 
 OPTIONS = AnalysisOptions(CoderOptions(), FitOptions(Fit.PAD, 16, 2, 1, 1 << 24))
@@ -64,7 +64,7 @@ def run(folder: Path, out: Path, how: str = "resume") -> int:
         How many inputs an earlier run had done.
     """
     retry, overwrite = how == "retry", how == "overwrite"
-    kind = file_kind(str(out))
+    kind = row_file_type(str(out))
     open_output = dataset_output if kind is None else partial(file_output, kind=kind)
     work = AnalyzeWork(OPTIONS, SerialExecutor())
     summary = AnalyzeSummary()

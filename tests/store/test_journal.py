@@ -14,7 +14,7 @@ import pytest
 from ppcli.errors import DamagedError, OutputError
 from ppcli.inputs.refs import ImageRef
 from ppcli.store.dataset import dataset_output
-from ppcli.store.journal import Journal, spelled
+from ppcli.store.journal import Journal, canonical_json
 from ppcli.store.manifest import JOURNAL, MANIFEST, Manifest
 from ppcli.store.rows import StatsRow
 from ppcli.store.verify import verify
@@ -180,7 +180,7 @@ def test_a_journal_that_was_folded_in_and_came_back_says_nothing_new(tmp_path) -
     assert Manifest.read(str(out)) == manifest
     config = manifest.config
     with dataset_output(str(out), config) as sink:
-        assert len(list(sink.earlier(iter(refs)))) == 4
+        assert len(list(sink.previous_shards(iter(refs)))) == 4
     assert not (out / JOURNAL).exists()
 
 
@@ -205,6 +205,6 @@ def test_a_line_that_says_something_else_is_refused(tmp_path) -> None:
             journal.append(content)
         with pytest.raises(DamagedError, match="does not go with"):
             Manifest.read(str(out))
-    (out / JOURNAL).write_bytes(spelled({"number": 0, "shard": shard}))  # it follows nothing
+    (out / JOURNAL).write_bytes(canonical_json({"number": 0, "shard": shard}))  # it follows nothing
     with pytest.raises(DamagedError, match="not as it was written"):
         Manifest.read(str(out))

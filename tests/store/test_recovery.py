@@ -239,7 +239,7 @@ def test_a_stopped_run_keeps_the_shard_in_hand(inputs, undisturbed, tmp_path) ->
     config = small_run.OPTIONS.as_config()
     small_run.run(inputs, tmp_path / "whole")
     with pytest.raises(StoppedError), dataset_output(str(tmp_path / "out"), config) as sink:
-        list(sink.earlier(iter(())))
+        list(sink.previous_shards(iter(())))
         raise StoppedError(ExitCode.INTERRUPTED, "interrupted")
     report = verify(str(tmp_path / "out"))
     assert not report.finished
@@ -279,6 +279,6 @@ def test_starting_anew_takes_nothing_over_from_a_killed_run(inputs, undisturbed,
         placed = len(list((out / "stats").glob("*.parquet")))
         beyond += placed > len(Manifest.read(str(out)).shards)
         with dataset_output(str(out), config, overwrite=True) as sink:
-            assert list(sink.earlier(iter(()))) == []
+            assert list(sink.previous_shards(iter(()))) == []
         assert not list(out.rglob("*.parquet"))
     assert beyond, "one of the kills fell between the statistics and the manifest"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import UsageError
-from ppcli.store.atomic import digest_of
+from ppcli.store.atomic import file_digest
 from ppcli.store.manifest import FileRecord, Manifest
 from ppcli.store.verify import verify
 from tests.command import pixelprune
@@ -42,7 +42,7 @@ def rewrite(out, kind: str, change) -> None:
     table = pq.read_table(part(out, kind))
     pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), part(out, kind))
     manifest = Manifest.read(str(out))
-    manifest.shards[0].files[kind] = FileRecord(*digest_of(str(part(out, kind))))
+    manifest.shards[0].files[kind] = FileRecord(*file_digest(str(part(out, kind))))
     manifest.write(str(out))
 
 

@@ -13,7 +13,7 @@ from ppcli.models.generation_config import GENERATION, Generation, generation_of
 from ppcli.models.model_files import check_plain, check_regular, check_settings, read_json
 from ppcli.models.text.chat_prompts import TEMPLATE, TEMPLATE_JSON, Prompter
 from ppcli.models.text.tokenizer import TOKENIZER_FILES
-from ppcli.store.atomic import atomic_file, digest_of
+from ppcli.store.atomic import atomic_file, file_digest
 from ppcli.version import __version__
 
 MANIFEST = "pixelprune.json"
@@ -116,7 +116,7 @@ def changed_files(folder: str) -> list[str]:
         path = os.path.join(folder, name)
         try:
             check_regular(path)
-            if digest_of(path) != (size, digest):
+            if file_digest(path) != (size, digest):
                 found.append(f"{path} is not as it was written")
         except OSError as error:
             found.append(f"{path} cannot be read: {error.strerror}")

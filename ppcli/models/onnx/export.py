@@ -33,7 +33,7 @@ from ppcli.models.onnx.logits_head import head_is_tied
 from ppcli.models.onnx.prequantized import refuse_quantised_config, refuse_quantised_tensors
 from ppcli.models.onnx.prompt_trial import try_prompts
 from ppcli.models.text.chat_prompts import Prompter
-from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, writing
+from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, as_output_error
 
 _BITS = {Weights.FLOAT: None, Weights.INT8: 8, Weights.INT4: 4}
 _GRAPHS = (VISION, DECODER, VISION + DATA_SUFFIX, DECODER + DATA_SUFFIX)
@@ -160,7 +160,7 @@ class Export:
                 with open(path, "rb") as file:
                     _write(out, name, manifest, partial(shutil.copyfileobj, file))
         manifest.write(out)
-        with writing(out):
+        with as_output_error(out):
             os.unlink(os.path.join(out, _UNFINISHED))
 
     def _tensor(self, name: str) -> NDArray[Any]:
@@ -218,7 +218,7 @@ def _claim(out: str, overwrite: bool) -> None:
         raise OutputError(f"{out} holds other things than a model; use another folder")
     if MANIFEST in found and not overwrite:
         raise OutputError(f"{out} holds a model; use --overwrite or another folder")
-    with writing(out):
+    with as_output_error(out):
         os.makedirs(out, exist_ok=True)
         if _UNFINISHED not in found:
             open(os.path.join(out, _UNFINISHED), "xb").close()

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ppcli.store.manifest import Shard, shard_path
-from ppcli.store.reader import native_file
+from ppcli.store.reader import open_native
 from ppcli.store.rows import OK, PATCHES
 
 Span = tuple[int, int]
@@ -43,7 +43,7 @@ def _unreadable_spans(path: str, rows: int) -> list[Span]:
     spans: list[Span] = []
     try:
         with (
-            native_file(path) as raw,
+            open_native(path) as raw,
             pq.ParquetFile(raw, page_checksum_verification=True) as file,
         ):
             start = 0
@@ -70,7 +70,7 @@ def _is_readable(file: pq.ParquetFile, group: int) -> bool:
 def _names(main_path: str, kind: str) -> list[str]:
     """The image_ids of the rows of a kind of file, as far as the main rows can be read."""
     try:
-        with native_file(main_path) as raw:
+        with open_native(main_path) as raw:
             table = pq.read_table(
                 raw, columns=["image_id", "status"], page_checksum_verification=True
             )

@@ -11,12 +11,12 @@ from ppcli.errors import DamagedError, PixelpruneError
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.pipeline import Pipeline
 from ppcli.jobs.stored_images import StoredImages
+from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Format
-from ppcli.store.partial import file_output
+from ppcli.store.output_paths import RowFileType
 from ppcli.store.rows import AnswerRow, StatsRow
-from ppcli.store.targets import FileKind
+from ppcli.store.single_file import file_output
 from ppcli.store.verify import verify
-from ppcli.store.whole import PageCheck
 from tests.command import pixelprune
 from tests.conftest import blocks
 from tests.store import small_run
@@ -116,7 +116,7 @@ def test_single_files_are_not_put_in_place_without_all_pages(tmp_path, row_forma
     one = ImageRef("a", "a")
     with (
         pytest.raises(PixelpruneError, match="2 rows missing"),
-        file_output(str(target), FileKind(row_format), CONFIG) as sink,
+        file_output(str(target), RowFileType(row_format), CONFIG) as sink,
     ):
         sink.add(replace(ROW, format="TIFF", frames=3), None)
         sink.end_of_input(one)
@@ -128,7 +128,7 @@ def lossy(tmp_path, losing, monkeypatch):
     """A dataset that lacks a page, finished as if nothing were amiss."""
     inputs = small_run.make_inputs(tmp_path / "in")
     with monkeypatch.context() as patched:
-        patched.setattr("ppcli.store.shards.refuse_lost", lambda *_: None)
+        patched.setattr("ppcli.store.shard_writer.require_complete", lambda *_: None)
         small_run.run(inputs, tmp_path / "out")
     monkeypatch.undo()
     return inputs, tmp_path / "out"

@@ -16,17 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from ppcli.errors import ExitCode, OutputError, StoppedError
+from ppcli.store.compression import compressed_file
 from ppcli.store.dataset import dataset_output
 from ppcli.store.formats import Format
 from ppcli.store.manifest import Manifest
-from ppcli.store.outputs import stream_output
-from ppcli.store.packing import packed
-from ppcli.store.partial import file_output
+from ppcli.store.output_paths import Compression, RowFileType, row_file_type
+from ppcli.store.row_sinks import stream_output
 from ppcli.store.rows import AnswerRow
-from ppcli.store.targets import FileKind, Packing, file_kind
+from ppcli.store.single_file import file_output
 from tests.store import small_run
-from tests.store.test_outputs import ODD_NAME, ref, stats_row
 from tests.store.test_recovery import FaultyDisk, kill_at_every
+from tests.store.test_row_sinks import ODD_NAME, ref, stats_row
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 NAMES = ["x.jsonl", "x.csv", "x.parquet", "x.jsonl.gz", "x.csv.gz", "x.jsonl.zst", "x.CSV.zst"]
@@ -39,12 +39,14 @@ ROWS = [
 ]
 
 
-def write(target: Path, rows=ROWS, config=CONFIG, kind: FileKind | None = None, **options) -> None:
-    kind = kind or file_kind(str(target))
+def write(
+    target: Path, rows=ROWS, config=CONFIG, kind: RowFileType | None = None, **options
+) -> None:
+    kind = kind or row_file_type(str(target))
     assert kind is not None
     with file_output(str(target), kind, config, **options) as sink:
         refs = iter([ref(row.image_id or getattr(row, "custom_id", "")) for row in rows])
-        done = sum(len(shard.inputs) for shard in sink.earlier(refs))
+        done = sum(len(shard.inputs) for shard in sink.previous_shards(refs))
         for row, one in zip(rows[done:], refs, strict=True):
             sink.add(row, None)
             sink.end_of_input(one)
@@ -57,10 +59,10 @@ def stop_after(target: Path, number: int, **options) -> None:
 
 
 def write_some(target: Path, number: int, **options) -> None:
-    kind = file_kind(str(target))
+    kind = row_file_type(str(target))
     assert kind is not None
     with file_output(str(target), kind, CONFIG, **options) as sink:
-        list(sink.earlier(iter([])))
+        list(sink.previous_shards(iter([])))
         for row in ROWS[:number]:
             sink.add(row, None)
             sink.end_of_input(ref(row.image_id))
@@ -93,7 +95,7 @@ def test_a_file_has_the_bytes_of_the_stream(tmp_path: Path, name: str) -> None:
     """The rows take a way through shards, of which nothing shows; folders are made."""
     target = tmp_path / "new" / "folder" / name
     write(target, rows_per_shard=2)
-    kind = file_kind(name)
+    kind = row_file_type(name)
     assert kind is not None
     streamed = io.BytesIO()
     with stream_output(streamed, kind.format, CONFIG) as sink:
@@ -120,19 +122,19 @@ def test_packed_files_are_small_and_hold_no_time(tmp_path: Path, name: str, monk
         assert packed_bytes[4:8] == bytes(4), "no time"
 
 
-@pytest.mark.parametrize("packing", list(Packing))
-def test_what_breaks_off_is_not_ended(packing: Packing) -> None:
+@pytest.mark.parametrize("compression", list(Compression))
+def test_what_breaks_off_is_not_ended(compression: Compression) -> None:
     file = io.BytesIO()
-    with pytest.raises(KeyError), packed(file, packing) as packing_file:
+    with pytest.raises(KeyError), compressed_file(file, compression) as packing_file:
         packing_file.write(b"abc" * 1000)
         raise KeyError
     cut = len(file.getvalue())
     assert not file.closed
-    with packed(file, packing) as packing_file:
+    with compressed_file(file, compression) as packing_file:
         packing_file.write(b"abc" * 1000)
     assert not file.closed
     whole = file.getvalue()[cut:]
-    if packing is Packing.GZIP:
+    if compression is Compression.GZIP:
         assert gzip.decompress(whole) == b"abc" * 1000
     else:
         assert pa.CompressedInputStream(io.BytesIO(whole), "zstd").read() == b"abc" * 1000
@@ -144,7 +146,7 @@ def test_openai_lines_are_numbered_as_if_never_stopped(tmp_path: Path) -> None:
         for n in range(5)
     ]
     rows[3] = replace(rows[3], status="error", error_code="timeout", error_message="slow")
-    kind, config = FileKind(Format.OPENAI), CONFIG | {"rows": "answers"}
+    kind, config = RowFileType(Format.OPENAI), CONFIG | {"rows": "answers"}
     write(tmp_path / "whole.jsonl", rows, config, kind)
     with (
         pytest.raises(StoppedError),
@@ -174,7 +176,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, name: str) -> None:
 
 def test_a_run_that_kept_nothing_leaves_nothing(tmp_path: Path) -> None:
     stop_after(tmp_path / "x.csv", 0)
-    output = file_output(str(tmp_path / "x.csv"), FileKind(Format.CSV), CONFIG)
+    output = file_output(str(tmp_path / "x.csv"), RowFileType(Format.CSV), CONFIG)
     with pytest.raises(KeyboardInterrupt), output as sink:
         sink.add(ROWS[0], None)
         raise KeyboardInterrupt
@@ -207,7 +209,7 @@ def test_what_comes_into_being_meanwhile_is_left_alone(tmp_path: Path, overwrite
     target = tmp_path / "x.csv"
     if overwrite:
         target.write_text("old")
-    output = file_output(str(target), FileKind(Format.CSV), CONFIG, overwrite=overwrite)
+    output = file_output(str(target), RowFileType(Format.CSV), CONFIG, overwrite=overwrite)
     with pytest.raises(OutputError, match=r"meanwhile.*all rows are kept in"), output as sink:
         sink.add(ROWS[0], None)
         sink.end_of_input(ref(ROWS[0].image_id))
@@ -249,7 +251,7 @@ def test_names_that_are_taken(tmp_path: Path) -> None:
 def test_two_runs_keep_off_one_another(tmp_path: Path) -> None:
     target = tmp_path / "x.csv"
     refused = pytest.raises(OutputError, match="another run")
-    with file_output(str(target), FileKind(Format.CSV), CONFIG) as sink:
+    with file_output(str(target), RowFileType(Format.CSV), CONFIG) as sink:
         with refused:
             write(target)
         sink.add(ROWS[0], None)

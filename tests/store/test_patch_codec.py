@@ -8,7 +8,7 @@ from ppcli import prune
 from ppcli.coding.patchset import raster_digest
 from ppcli.errors import DamagedError
 from ppcli.imaging.image_choices import Fit
-from ppcli.store.codec import pack, unpack
+from ppcli.store.patch_codec import from_patch_row, to_patch_row
 from ppcli.store.rows import PatchRow
 from tests.conftest import blocks
 
@@ -18,11 +18,11 @@ RASTER = blocks(160, 96, levels=2)
 @pytest.fixture
 def row() -> PatchRow:
     patch_set = prune(RASTER)
-    return pack("a", (150, 90), (150, 90), Fit.PAD, patch_set, raster_digest(RASTER))
+    return to_patch_row("a", (150, 90), (150, 90), Fit.PAD, patch_set, raster_digest(RASTER))
 
 
 def test_round_trip(row: PatchRow) -> None:
-    stored = unpack(row)
+    stored = from_patch_row(row)
     assert np.array_equal(stored.raster(), RASTER)
     assert np.array_equal(stored.image(), RASTER[:90, :150])
     assert (stored.width, stored.height, stored.fit) == (150, 90, Fit.PAD)
@@ -56,7 +56,7 @@ def test_columns_are_what_the_design_says(row: PatchRow) -> None:
 )
 def test_columns_that_contradict_are_damage(row: PatchRow, change) -> None:
     with pytest.raises(DamagedError):
-        unpack(replace(row, **change))
+        from_patch_row(replace(row, **change))
 
 
 def test_a_changed_tile_shows_in_the_digest(row: PatchRow) -> None:
@@ -64,4 +64,4 @@ def test_a_changed_tile_shows_in_the_digest(row: PatchRow) -> None:
     tiles[0, 0, 0, 0] ^= 1
     changed = replace(row, tiles=pa.compress(tiles.tobytes(), codec="zstd", asbytes=True))
     with pytest.raises(DamagedError, match="differs"):
-        unpack(changed).raster()
+        from_patch_row(changed).raster()

@@ -18,10 +18,10 @@ from ppcli.coding.patchset import raster_digest
 from ppcli.errors import DamagedError, ExitCode, OutputError, UsageError
 from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.refs import ImageRef
-from ppcli.store import outputs, parquet
-from ppcli.store.codec import pack
+from ppcli.store import row_sinks, table_writers
 from ppcli.store.dataset import dataset_output
 from ppcli.store.formats import Format
+from ppcli.store.patch_codec import to_patch_row
 from ppcli.store.rows import PatchRow, StatsRow
 from ppcli.store.schema import SCHEMAS, FileMetadata
 from tests.conftest import blocks
@@ -47,7 +47,7 @@ def stats_row(name: str, **changes) -> StatsRow:
 
 def patch_row(name: str, seed: int = 0) -> PatchRow:
     raster = blocks(96, 64, seed=seed)
-    return pack(name, (96, 64), (96, 64), Fit.PAD, prune(raster), raster_digest(raster))
+    return to_patch_row(name, (96, 64), (96, 64), Fit.PAD, prune(raster), raster_digest(raster))
 
 
 ROWS = [stats_row("a"), stats_row(ODD_NAME, status="error", error_message="x, y")]
@@ -55,7 +55,7 @@ ROWS = [stats_row("a"), stats_row(ODD_NAME, status="error", error_message="x, y"
 
 def stream(row_format: Format) -> bytes:
     data = io.BytesIO()
-    with outputs.stream_output(data, row_format, CONFIG) as sink:
+    with row_sinks.stream_output(data, row_format, CONFIG) as sink:
         for row in ROWS:
             sink.add(row, None)
             sink.end_of_input(ref(row.image_id))
@@ -88,7 +88,7 @@ def test_parquet_stream() -> None:
 
 def test_an_empty_arrow_stream_is_one() -> None:
     data = io.BytesIO()
-    with outputs.stream_output(data, Format.ARROW, CONFIG):
+    with row_sinks.stream_output(data, Format.ARROW, CONFIG):
         pass
     assert pa.ipc.open_stream(data.getvalue()).read_all().num_rows == 0
 
@@ -101,7 +101,7 @@ def write_dataset(root, names, config=None, **options) -> None:
     config = CONFIG if config is None else config
     with dataset_output(str(root), config, **options) as sink:
         refs = iter([ref(name) for name in names])
-        done = sum(len(shard.inputs) for shard in sink.earlier(refs))
+        done = sum(len(shard.inputs) for shard in sink.previous_shards(refs))
         for seed, one in enumerate(refs, done):
             name = one.image_id
             sink.add(stats_row(name), patch_row(name, seed) if config["patches"] else None)
@@ -163,8 +163,8 @@ def test_large_tiles_carry_no_statistics(tmp_path) -> None:
 
 
 def test_row_groups_are_sized_in_bytes(tmp_path, monkeypatch) -> None:
-    size = patch_row("a").nbytes + parquet._ROW_BYTES
-    monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 2 * size)
+    size = patch_row("a").nbytes + table_writers._ROW_BYTES
+    monkeypatch.setattr(table_writers, "ROW_GROUP_BYTES", 2 * size)
     write_dataset(tmp_path / "out", ["a"] * 7)
     file = pq.ParquetFile(tmp_path / "out" / "patches" / "part-00000.parquet")
     groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]

@@ -7,11 +7,11 @@ import xxhash
 
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import PendingFile
+from ppcli.store.completeness import PageCheck, require_complete
 from ppcli.store.manifest import SHARD_KEY, FileRecord, Manifest, Shard, shard_path
-from ppcli.store.parquet import ParquetRows, parquet_rows
 from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
 from ppcli.store.schema import FileMetadata
-from ppcli.store.whole import PageCheck, refuse_lost
+from ppcli.store.table_writers import ParquetRowWriter
 
 NEW_SUFFIX = ".new"
 
@@ -49,13 +49,13 @@ class ShardWriter:
         self._input_failed = False
         self.within_input = False  # whether rows of an input are there that has more to come
         self._pending: dict[str, PendingFile] = {}
-        self._rows: dict[str, ParquetRows] = {}
+        self._rows: dict[str, ParquetRowWriter] = {}
         try:
             for kind in manifest.kinds:
                 pending = PendingFile(shard_path(root, kind, number))
                 self._pending[kind] = pending
                 metadata = FileMetadata(kind, manifest.config)
-                self._rows[kind] = parquet_rows(pending.file, metadata)
+                self._rows[kind] = ParquetRowWriter(pending.file, metadata)
         except BaseException:
             self.discard()
             raise
@@ -80,7 +80,7 @@ class ShardWriter:
         Raises:
             PixelpruneError: when they are not all that its file gives.
         """
-        refuse_lost(self._check.missing(), one.image_id)
+        require_complete(self._check.missing(), one.image_id)
         self._inputs.add(one, self._input_failed)
         self._input_failed = self.within_input = False
         self.shard.inputs += 1

@@ -63,7 +63,7 @@ class StoredPatchSet:
         return self.raster()[: self.fitted_height, : self.fitted_width]
 
 
-def pack(
+def to_patch_row(
     image_id: str,
     size: tuple[int, int],
     fitted: tuple[int, int],
@@ -103,7 +103,7 @@ def pack(
     )
 
 
-def check_claims(row: PatchRow, most_pixels: int) -> None:
+def check_declared_size(row: PatchRow, most_pixels: int) -> None:
     """Look at the size that a row of somebody's file claims, before anything is allocated for it.
 
     Args:
@@ -119,7 +119,7 @@ def check_claims(row: PatchRow, most_pixels: int) -> None:
     check_grid(row.grid_h, row.grid_w, row.tile, most_pixels)
 
 
-def unpack(row: PatchRow, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> StoredPatchSet:
+def from_patch_row(row: PatchRow, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> StoredPatchSet:
     """The patch set of a row.
 
     Args:
@@ -130,7 +130,7 @@ def unpack(row: PatchRow, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> Stored
         DamagedError: when the columns contradict one another.
         ImageError: `too_large`.
     """
-    check_claims(row, most_pixels)
+    check_declared_size(row, most_pixels)
     with _noticing_contradictions():
         kept = kept_tiles(row)
         patch_set = PatchSet(kept.keep, kept.tiles, kept.options)

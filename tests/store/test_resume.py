@@ -158,7 +158,7 @@ def test_while_it_goes_on_it_is_unfinished(here: Path) -> None:
     ]
     row = next(read_rows(str(here / "out/stats/part-00000.parquet"), "stats"))
     with pytest.raises(RuntimeError), dataset_output(str(here / "out"), config) as sink:
-        assert len(list(sink.earlier(iter(refs)))) == 4
+        assert len(list(sink.previous_shards(iter(refs)))) == 4
         assert Manifest.read(str(here / "out")).finished
         sink.add(row, None)
         raise RuntimeError
@@ -190,7 +190,7 @@ def answer(out: Path, lines: list[str]) -> int:
     config = {"rows": ANSWERS, "patches": False}
     with dataset_output(str(out), config, rows_per_shard=2) as sink:
         waiting = iter(RequestFile(str(file)))
-        earlier = sum(len(shard.inputs) for shard in sink.earlier(waiting))
+        earlier = sum(len(shard.inputs) for shard in sink.previous_shards(waiting))
         for one in waiting:
             sink.add(AnswerRow(custom_id=one.custom_id, prompt=one.prompt, answer="yes"), None)
             sink.end_of_input(one)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ppcli.errors import OutputError
 from ppcli.inputs.marks import DRAWN, FOLDER_MARK, REBUILT, is_drawn, mark_of
-from ppcli.store.pictures import PictureFolder, png_of
+from ppcli.store.png_folder import PngFolder, encode_png
 from tests.conftest import blocks
 
 IMAGE = Image.fromarray(blocks())
@@ -18,9 +18,9 @@ IMAGE = Image.fromarray(blocks())
 
 def put(folder: Path, image_id: str, overwrite: bool = False, drawn: bool = False) -> Path:
     """What one run makes of one image."""
-    pictures = PictureFolder(str(folder), overwrite, drawn)
+    pictures = PngFolder(str(folder), overwrite, drawn)
     path = pictures.path_of(image_id)
-    pictures.put(path, png_of(IMAGE, DRAWN if drawn else REBUILT, image_id))
+    pictures.put(path, encode_png(IMAGE, DRAWN if drawn else REBUILT, image_id))
     return Path(path)
 
 
@@ -37,14 +37,14 @@ def test_images_of_one_stem_stay_apart(tmp_path: Path) -> None:
             with pytest.raises(OutputError, match="--overwrite"):
                 put(folder, name)
             assert put(folder, name, overwrite=True) == path
-    in_one_run = PictureFolder(str(tmp_path / "run"), overwrite=False)
+    in_one_run = PngFolder(str(tmp_path / "run"), overwrite=False)
     paths_of_run = [in_one_run.path_of(name) for name in names]
     assert len({path.casefold() for path in paths_of_run}) == len(names)
 
 
 @given(st.lists(st.text(alphabet="aA.png/#~2\u00e9", max_size=12), unique=True))
 def test_no_two_identities_have_one_name(names: list[str]) -> None:
-    pictures = PictureFolder("nowhere", overwrite=False)
+    pictures = PngFolder("nowhere", overwrite=False)
     paths = [pictures.path_of(name) for name in names]
     assert len({path.casefold() for path in paths}) == len(names)
 
@@ -57,22 +57,22 @@ def test_long_names_that_are_numbered_stay_possible(tmp_path: Path) -> None:
 @pytest.mark.parametrize("image_id", ["a.png", "é\n\u2028\x00.png", "\\xff", "", "n" * 100_000])
 def test_the_mark_costs_no_pixel_and_is_found(tmp_path: Path, image_id: str) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(png_of(IMAGE, DRAWN, image_id))
+    path.write_bytes(encode_png(IMAGE, DRAWN, image_id))
     with Image.open(path) as image:
         assert np.array_equal(np.asarray(image), np.asarray(IMAGE))
     assert is_drawn(str(path))
     said = mark_of(str(path))
     assert said is not None
     assert len(said["image_id"].encode()) <= 4096
-    path.write_bytes(png_of(IMAGE, REBUILT, image_id))
+    path.write_bytes(encode_png(IMAGE, REBUILT, image_id))
     assert not is_drawn(str(path))
 
 
 def test_what_has_no_mark(tmp_path: Path) -> None:
-    whole = png_of(IMAGE, DRAWN, "a.png")
+    whole = encode_png(IMAGE, DRAWN, "a.png")
     place = whole.index(b"tEXt")
     files = {
-        "plain.png": png_of(IMAGE, DRAWN, "a.png").replace(b"pixelprune", b"other word"),
+        "plain.png": encode_png(IMAGE, DRAWN, "a.png").replace(b"pixelprune", b"other word"),
         "cut.png": whole[: place + 20],
         "no.png": b"not a PNG, " + whole,
         "long.png": whole[: place - 4] + b"\xff" * 4 + whole[place:],

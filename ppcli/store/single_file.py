@@ -7,14 +7,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ppcli.errors import DamagedError, OutputError
-from ppcli.store.atomic import PendingFile, atomic_file, digest_of, writing
-from ppcli.store.claim import LOCK, NOTE, remove_dataset
-from ppcli.store.dataset import Dataset, dataset_output, locked_dataset
+from ppcli.store.atomic import PendingFile, as_output_error, atomic_file, file_digest
+from ppcli.store.compression import compressed_file
+from ppcli.store.dataset import DatasetWriter, dataset_output, locked_dataset
 from ppcli.store.formats import ROWS_PER_SHARD, Config
 from ppcli.store.manifest import Manifest, shard_path
-from ppcli.store.outputs import RowSink, row_writer
-from ppcli.store.packing import packed
-from ppcli.store.targets import FileKind, partial_folder
+from ppcli.store.output_paths import RowFileType, partial_folder
+from ppcli.store.recovery import LOCK, NOTE, remove_dataset
+from ppcli.store.row_sinks import RowSink, row_writer
 
 _REPLACES, _BECOMES = "replaces", "becomes"
 
@@ -24,7 +24,7 @@ State = tuple[int, str]  # size and digest of a file
 @contextmanager
 def file_output(
     target: str,
-    kind: FileKind,
+    kind: RowFileType,
     config: Config,
     *,
     overwrite: bool = False,
@@ -90,12 +90,14 @@ class _Partial:
             with atomic_file(self._note) as file:
                 file.write(json.dumps(noted | {name: state}).encode())
 
-    def end(self, dataset: Dataset, kind: FileKind, config: Config, replaced: State | None) -> None:
+    def end(
+        self, dataset: DatasetWriter, kind: RowFileType, config: Config, replaced: State | None
+    ) -> None:
         """Write the file from the rows of all shards, and put it in place."""
         pending = PendingFile(self.target, self.folder)
         try:
             with (
-                packed(pending.file, kind.packing) as file,
+                compressed_file(pending.file, kind.compression) as file,
                 row_writer(file, kind.format, config) as writer,
             ):
                 for row in dataset.rows():
@@ -145,8 +147,8 @@ class _Partial:
 
 
 def _state_of(path: str) -> State | None:
-    with writing(path):
+    with as_output_error(path):
         try:
-            return digest_of(path)
+            return file_digest(path)
         except FileNotFoundError:
             return None

@@ -13,47 +13,47 @@ _SIZES = ("patch_size", "merge_size", "min_pixels", "max_pixels")
 _OF_STATISTICS = ("method", "threshold", "fit", *_SIZES)
 
 
-class ContentError(ValueError):
+class InvalidContentError(ValueError):
     """A file says what cannot be."""
 
 
-def count_of(given: Any, what: str) -> int:  # noqa: ANN401
+def parse_count(given: Any, what: str) -> int:  # noqa: ANN401
     """A whole number that is not negative.
 
     Raises:
-        ContentError: when it is something else, with `what` it was for.
+        InvalidContentError: when it is something else, with `what` it was for.
     """
     if not _is_count(given):
-        raise ContentError(f"its {what} is no count")
+        raise InvalidContentError(f"its {what} is no count")
     return int(given)
 
 
-def text_of(given: Any, what: str) -> str:  # noqa: ANN401
+def parse_text(given: Any, what: str) -> str:  # noqa: ANN401
     """A text that can be written again.
 
     Raises:
-        ContentError: when it is something else, with `what` it was for.
+        InvalidContentError: when it is something else, with `what` it was for.
     """
     if not _is_text(given):
-        raise ContentError(f"its {what} is no text")
+        raise InvalidContentError(f"its {what} is no text")
     return str(given)
 
 
-def config_of(given: Any) -> dict[str, Any]:  # noqa: ANN401
+def parse_config(given: Any) -> dict[str, Any]:  # noqa: ANN401
     """A configuration: what is used of it is of the right type, and known here.
 
     Raises:
-        ContentError: when it is not, with the name of the setting.
+        InvalidContentError: when it is not, with the name of the setting.
     """
     if not isinstance(given, dict):
-        raise ContentError("it has no configuration")
+        raise InvalidContentError("it has no configuration")
     for name, is_right in _SETTINGS.items():
         if name in given and not is_right(given[name]):
-            raise ContentError(f"its setting {name} is none that is known here")
+            raise InvalidContentError(f"its setting {name} is none that is known here")
     return given
 
 
-def check_statistics(config: dict[str, Any], root: str) -> None:
+def check_statistics_config(config: dict[str, Any], root: str) -> None:
     """See that the configuration of a dataset of statistics says how they were made.
 
     Raises:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from ppcli.errors import OutputError
 from ppcli.inputs.refs import Input
+from ppcli.store.completeness import PageCheck, require_complete
 from ppcli.store.formats import Config, Format
 from ppcli.store.manifest import main_kind
 from ppcli.store.rows import ROW_TYPES, MainRow, PatchRow
-from ppcli.store.text import CsvLines, JsonLines, OpenAiLines
-from ppcli.store.whole import PageCheck, refuse_lost
+from ppcli.store.text_writers import CsvWriter, JsonLinesWriter, OpenAiBatchWriter
 
 if TYPE_CHECKING:  # Arrow takes a while to load, and lines of JSON do without it
-    from ppcli.store.earlier import EarlierShard
+    from ppcli.store.previous_run import PreviousShard
 
 
-class RowTaker(Protocol):
+class RowReceiver(Protocol):
     """What takes rows, input by input."""
 
     def add(self, row: MainRow, patches: PatchRow | None) -> None:
@@ -28,10 +28,10 @@ class RowTaker(Protocol):
         """All rows of this input have been added."""
 
 
-class RowSink(RowTaker, Protocol):
+class RowSink(RowReceiver, Protocol):
     """What a run writes to."""
 
-    def earlier(self, refs: Iterator[Input]) -> "Iterator[EarlierShard]":
+    def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
         """Take from `refs` the inputs that an earlier run finished, and say what it found."""
 
 
@@ -42,7 +42,7 @@ class RowWriter(Protocol):
         """Write the next row."""
 
 
-class RowsOnly:
+class StreamSink:
     """A stream of rows, without patch sets."""
 
     def __init__(self, writer: RowWriter, config: Config) -> None:
@@ -60,9 +60,9 @@ class RowsOnly:
         Raises:
             PixelpruneError: when one is.
         """
-        refuse_lost(self._check.missing(), one.image_id)
+        require_complete(self._check.missing(), one.image_id)
 
-    def earlier(self, refs: Iterator[Input]) -> "Iterator[EarlierShard]":
+    def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
         """Nothing is resumed."""
         return iter(())
 
@@ -77,7 +77,7 @@ def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Itera
     """
     counting = cast(BinaryIO, _CountingStream(stream))
     with row_writer(counting, row_format, config) as writer:
-        yield RowsOnly(writer, config)
+        yield StreamSink(writer, config)
     counting.flush()
 
 
@@ -86,20 +86,19 @@ def row_writer(
 ) -> AbstractContextManager[RowWriter]:
     """Rows of one format to an open file, ended with what the format has at its end."""
     if row_format is Format.JSONL:
-        return JsonLines(file)
+        return JsonLinesWriter(file)
     if row_format is Format.CSV:
-        return CsvLines(file, [one.name for one in fields(ROW_TYPES[main_kind(config)])])
+        return CsvWriter(file, [one.name for one in fields(ROW_TYPES[main_kind(config)])])
     if row_format is Format.OPENAI:
-        return OpenAiLines(file, config["model"]["source"])
+        return OpenAiBatchWriter(file, config["model"]["source"])
 
-    from ppcli.store.arrow_stream import ArrowStream
-    from ppcli.store.parquet import parquet_rows
     from ppcli.store.schema import FileMetadata
+    from ppcli.store.table_writers import ArrowStreamWriter, ParquetRowWriter
 
     metadata = FileMetadata(main_kind(config), config)
     if row_format is Format.ARROW:
-        return ArrowStream(file, metadata)
-    return parquet_rows(file, metadata)
+        return ArrowStreamWriter(file, metadata)
+    return ParquetRowWriter(file, metadata)
 
 
 class _CountingStream(io.RawIOBase):

@@ -8,27 +8,27 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from ppcli.store.targets import Packing
+from ppcli.store.output_paths import Compression
 
 _GZIP_LEVEL = 6
 
 
 @contextmanager
-def packed(file: BinaryIO, packing: Packing | None) -> Iterator[BinaryIO]:
+def compressed_file(file: BinaryIO, compression: Compression | None) -> Iterator[BinaryIO]:
     """What takes the bytes of a file, and writes them compressed.
 
     Args:
         file: open for writing; it stays open.
-        packing: None writes the bytes as they are.
+        compression: None writes the bytes as they are.
     """
-    if packing is None:
+    if compression is None:
         yield file
         return
     below = _through(file)
-    if packing is Packing.GZIP:
+    if compression is Compression.GZIP:
         out = cast(BinaryIO, gzip.GzipFile("", "wb", _GZIP_LEVEL, below, mtime=0))
     else:
-        out = pa.CompressedOutputStream(pa.PythonFile(below, "w"), packing.value)
+        out = pa.CompressedOutputStream(pa.PythonFile(below, "w"), compression.value)
     try:
         yield _through(out)
     except BaseException:

@@ -8,16 +8,16 @@ from itertools import islice, pairwise
 
 from ppcli.errors import DamagedError
 from ppcli.inputs.refs import ImageRef, Input
+from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Config
 from ppcli.store.manifest import Manifest, Shard, shard_path
 from ppcli.store.reader import open_parquet, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, MainRow, PatchRow, StatsRow
-from ppcli.store.shards import InputsDigest, ShardWriter
-from ppcli.store.whole import PageCheck
+from ppcli.store.shard_writer import InputsDigest, ShardWriter
 
 
 @dataclass(frozen=True, slots=True)
-class EarlierInput:
+class PreviousInput:
     """An input that an earlier run finished, with its rows.
 
     Attributes:
@@ -37,7 +37,7 @@ class EarlierInput:
 
 
 @dataclass(frozen=True, slots=True)
-class EarlierShard:
+class PreviousShard:
     """A shard that an earlier run finished.
 
     Attributes:
@@ -47,7 +47,7 @@ class EarlierShard:
         replacement: opens what takes all its rows anew.
     """
 
-    inputs: list[EarlierInput]
+    inputs: list[PreviousInput]
     patch_bytes: int
     patches: Callable[[], Generator[PatchRow]]
     replacement: Callable[[], AbstractContextManager[ShardWriter]]
@@ -91,7 +91,7 @@ def _check_patches(path: str, shard: Shard, rows: list[MainRow], config: Config)
         raise DamagedError(f"{path} is not as it was written")
 
 
-def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> list[EarlierInput]:
+def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> list[PreviousInput]:
     """The inputs that gave some rows, taken from `refs`; fewer when those end before."""
     groups: list[list[MainRow]] = []
     for before, row in pairwise([None, *rows]):
@@ -104,11 +104,11 @@ def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> l
     for ref, group in zip(islice(refs, len(groups)), groups, strict=False):
         for row in group:
             check.add(row)
-        inputs.append(EarlierInput(ref, group, check.missing()))
+        inputs.append(PreviousInput(ref, group, check.missing()))
     return inputs
 
 
-def difference_to(shard: Shard, inputs: list[EarlierInput]) -> str:
+def difference_to(shard: Shard, inputs: list[PreviousInput]) -> str:
     """Words for how these inputs are not those of a shard; empty when they are."""
     if len(inputs) != shard.inputs:
         return f"{len(inputs):,} of its {shard.inputs:,} are there"
@@ -122,14 +122,14 @@ def difference_to(shard: Shard, inputs: list[EarlierInput]) -> str:
     return next(filter(None, differences), "a file was written to since")
 
 
-def _as_named_before(one: EarlierInput) -> Input:
+def _as_named_before(one: PreviousInput) -> Input:
     if names := renamed(one):
         assert isinstance(one.ref, ImageRef)
         return replace(one.ref.as_seen(), path=names[1])
     return one.ref
 
 
-def renamed(one: EarlierInput) -> tuple[str, str] | None:
+def renamed(one: PreviousInput) -> tuple[str, str] | None:
     """The path of an input now and before, where they are not the same."""
     ref, row = one.ref, one.rows[0]
     if isinstance(ref, ImageRef) and isinstance(row, StatsRow) and ref.shown_path != row.path:

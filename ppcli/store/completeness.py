@@ -71,7 +71,7 @@ class PageCheck:
         return number, [ranges.nth(one) for one in range(1, min(number, rows + 1) + 1)]
 
 
-def refuse_lost(missing: str, image_id: str) -> None:
+def require_complete(missing: str, image_id: str) -> None:
     """End a run that would lose pages; `missing` is what `PageCheck` says.
 
     Raises:

@@ -14,7 +14,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SUFFIX_OF_FILES = re.compile(r"\.(?!v?\d+\Z)[A-Za-z0-9]{1,8}", re.ASCII)
 
 
-class Packing(StrEnum):
+class Compression(StrEnum):
     """How a file is compressed as a whole."""
 
     GZIP = "gzip"
@@ -22,23 +22,23 @@ class Packing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FileKind:
+class RowFileType:
     """What a file of rows is.
 
     Attributes:
         format: of its rows.
-        packing: None where it is not compressed as a whole.
+        compression: None where it is not compressed as a whole.
     """
 
     format: Format
-    packing: Packing | None = None
+    compression: Compression | None = None
 
 
-_PACKINGS = {".gz": Packing.GZIP, ".zst": Packing.ZSTD}
+_COMPRESSIONS = {".gz": Compression.GZIP, ".zst": Compression.ZSTD}
 _FORMATS = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQUET}
 
 
-def file_kind(target: str, option: str = "-o") -> FileKind | None:
+def row_file_type(target: str, option: str = "-o") -> RowFileType | None:
     """What the file that a name stands for holds, or None where it stands for a folder.
 
     Args:
@@ -49,15 +49,15 @@ def file_kind(target: str, option: str = "-o") -> FileKind | None:
         UsageError: for a URL, and for a name that is neither of a folder nor of a file of rows.
     """
     name, suffix = os.path.splitext(target)
-    packing = _PACKINGS.get(suffix.lower())
-    if packing is not None:
+    compression = _COMPRESSIONS.get(suffix.lower())
+    if compression is not None:
         suffix = os.path.splitext(name)[1]
     row_format = _FORMATS.get(suffix.lower())
-    if row_format is None or (packing is not None and row_format is Format.PARQUET):
+    if row_format is None or (compression is not None and row_format is Format.PARQUET):
         check_folder(target, option, f"files are written as {ROW_FILES}")
         return None
     check_path(target, option)
-    return FileKind(row_format, packing)
+    return RowFileType(row_format, compression)
 
 
 def check_folder(target: str, option: str, instead: str = "") -> None:
@@ -109,6 +109,6 @@ def is_same_file(one: str, other: str) -> bool:
         return False
 
 
-def same_command(overwrite: bool) -> str:
+def resume_hint(overwrite: bool) -> str:
     """What goes on after a stop: with `--overwrite` a run starts anew."""
     return f"the same command{' without --overwrite' if overwrite else ''} goes on from here"

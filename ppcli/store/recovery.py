@@ -7,12 +7,12 @@ from contextlib import suppress
 from itertools import chain
 
 from ppcli.errors import DamagedError, OutputError, bounded
-from ppcli.store.atomic import TEMPORARY_SUFFIX, digest_of, writing
+from ppcli.store.atomic import TEMPORARY_SUFFIX, as_output_error, file_digest
 from ppcli.store.formats import Config
 from ppcli.store.manifest import JOURNAL, MANIFEST, FileRecord, Manifest, Shard, shard_path
 from ppcli.store.reader import shard_record
 from ppcli.store.rows import PATCHES
-from ppcli.store.shards import NEW_SUFFIX
+from ppcli.store.shard_writer import NEW_SUFFIX
 
 LOCK = ".lock"
 NOTE = "target.json"  # beside a manifest: of a dataset that is to become one file
@@ -20,7 +20,7 @@ _MOST_SHOWN = 8
 _PART = re.compile(rf"part-([0-9]{{5,9}})\.parquet({re.escape(NEW_SUFFIX)})?")
 
 
-def refuse_foreign(root: str) -> None:
+def require_own_folder(root: str) -> None:
     """See that a folder holds nothing but a dataset, if it is there at all.
 
     Raises:
@@ -37,7 +37,7 @@ def refuse_foreign(root: str) -> None:
         raise OutputError(f"{root} holds other things than a dataset; use another folder")
 
 
-def claim(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest:
+def prepare_folder(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest:
     """The manifest to go on from; the folder is as that manifest says.
 
     Args:
@@ -59,7 +59,7 @@ def claim(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest:
     _refuse_other_configuration(root, manifest, config)
     if manifest.shards and not resume:
         raise OutputError(f"{root} holds an earlier run; use --overwrite or another folder")
-    with writing(root):
+    with as_output_error(root):
         for kind in manifest.kinds:
             os.makedirs(os.path.join(root, kind), exist_ok=True)
         _recover(root, manifest)
@@ -118,7 +118,7 @@ def remove_dataset(root: str) -> None:
     """
     manifest = _earlier_manifest(root)
     if manifest is not None:
-        with writing(root):
+        with as_output_error(root):
             _sweep(root, manifest)
             _remove(root, manifest)
             os.unlink(os.path.join(root, MANIFEST))
@@ -128,7 +128,7 @@ def _remove_shard(root: str, number: int, manifest: Manifest) -> None:
     for kind in reversed(manifest.kinds):  # the main rows first: without them there is no shard
         for suffix in ("", NEW_SUFFIX):
             path = shard_path(root, kind, number) + suffix
-            with writing(path), suppress(FileNotFoundError, NotADirectoryError):
+            with as_output_error(path), suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(path)
 
 
@@ -168,7 +168,7 @@ def settle_replacement(root: str, number: int, shard: Shard) -> None:
     for kind, record in shard.files.items():
         path = shard_path(root, kind, number)
         if os.path.exists(path + NEW_SUFFIX):
-            if FileRecord(*digest_of(path + NEW_SUFFIX)) == record:
+            if FileRecord(*file_digest(path + NEW_SUFFIX)) == record:
                 os.replace(path + NEW_SUFFIX, path)
             else:
                 os.unlink(path + NEW_SUFFIX)
@@ -182,10 +182,10 @@ def _shard_beyond_manifest(root: str, number: int, manifest: Manifest) -> Shard 
     try:
         shard = shard_record(path, manifest.config)
         if manifest.has_patches:
-            found = FileRecord(*digest_of(shard_path(root, PATCHES, number)))
+            found = FileRecord(*file_digest(shard_path(root, PATCHES, number)))
             if shard.files.get(PATCHES) != found:
                 return None
     except (DamagedError, FileNotFoundError):
         return None
-    shard.files[manifest.main_kind] = FileRecord(*digest_of(path))
+    shard.files[manifest.main_kind] = FileRecord(*file_digest(path))
     return shard

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ppcli.errors import ErrorCode, ImageError, OutputError, bounded
 from ppcli.inputs.marks import FOLDER_MARK, KEYWORD, mark, mark_of
-from ppcli.store.atomic import atomic_file, writing
+from ppcli.store.atomic import as_output_error, atomic_file
 
 _LONGEST_NAME = 255
 _LONGEST_IN_MARK = 4096
@@ -24,7 +24,7 @@ _FAULTS_OF_NAMES = (
 _NOT_ON_WINDOWS = re.compile(r'[\\:*?"<>|\x00-\x1f]')
 
 
-class PictureFolder:
+class PngFolder:
     """Where pictures go; never outside of it, and no two identities to one file.
 
     Args of the constructor:
@@ -53,7 +53,7 @@ class PictureFolder:
 
         It is numbered where that of another one has the name, of this run or of an earlier one.
         """
-        name, number = relative_name(image_id), 1
+        name, number = png_name(image_id), 1
         path = os.path.join(self._folder, name)
         while path.casefold() in self._taken or _is_of_another(path, image_id):
             number += 1
@@ -65,7 +65,7 @@ class PictureFolder:
         """Write a picture to a path that `path_of` gave, whole or not at all.
 
         Raises:
-            ImageError: as `put_picture`.
+            ImageError: as `write_png`.
             OutputError: when an earlier one stands there and may not be replaced, when something
                 else does, or when none can be written.
         """
@@ -73,11 +73,11 @@ class PictureFolder:
             raise OutputError(
                 f"{bounded(path)} is there, and not made by pixelprune; use another folder"
             )
-        with writing(bounded(self._folder)):
+        with as_output_error(bounded(self._folder)):
             if self._drawn and not os.path.isdir(self._folder):
                 os.makedirs(self._folder, exist_ok=True)
                 open(os.path.join(self._folder, FOLDER_MARK), "wb").close()
-        put_picture(path, png, self._overwrite)
+        write_png(path, png, self._overwrite)
 
 
 def _is_of_another(path: str, image_id: str) -> bool:
@@ -90,7 +90,7 @@ def _in_mark(image_id: str) -> str:
     return _shortened(image_id, _LONGEST_IN_MARK)
 
 
-def put_picture(path: str, png: bytes, overwrite: bool) -> None:
+def write_png(path: str, png: bytes, overwrite: bool) -> None:
     """Write a picture, whole or not at all.
 
     Raises:
@@ -103,7 +103,7 @@ def put_picture(path: str, png: bytes, overwrite: bool) -> None:
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{bounded(path)} exists; use --overwrite or another name")
     try:
-        with writing(path):
+        with as_output_error(path):
             with suppress(FileExistsError):
                 os.makedirs(os.path.dirname(path) or ".")
             with atomic_file(path, replace=overwrite) as file:
@@ -121,7 +121,7 @@ def _no_such_name(path: str, reason: str) -> ImageError:
     return ImageError(ErrorCode.UNREADABLE, f"{bounded(path)} cannot be written: {reason}")
 
 
-def png_of(image: Image.Image, made_by: str, image_id: str) -> bytes:
+def encode_png(image: Image.Image, made_by: str, image_id: str) -> bytes:
     """The image as a PNG file holds it, with a mark that tells where it is from.
 
     Args:
@@ -136,7 +136,7 @@ def png_of(image: Image.Image, made_by: str, image_id: str) -> bytes:
     return file.getvalue()
 
 
-def relative_name(image_id: str) -> str:
+def png_name(image_id: str) -> str:
     """A file name for an identity: relative, without `..`, short enough, ending in `.png`.
 
     Of two identities that differ by a `.png` at their end it is the same.

@@ -20,7 +20,7 @@ def json_line(content: dict[str, Any]) -> bytes:
     return text.translate(_LINE_ENDS).encode() + b"\n"
 
 
-class JsonLines:
+class JsonLinesWriter:
     """One JSON object a line, UTF-8, written through at once so that a pipe sees each row."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -31,14 +31,14 @@ class JsonLines:
         self._file.write(json_line(asdict(row)))
         self._file.flush()
 
-    def __enter__(self) -> "JsonLines":
+    def __enter__(self) -> "JsonLinesWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
 
-class CsvLines:
+class CsvWriter:
     """A header and one record a row, UTF-8; null is an empty field."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
@@ -55,14 +55,14 @@ class CsvLines:
         self._file.write(record.getvalue().removesuffix(_CRLF).encode() + b"\n")
         self._file.flush()
 
-    def __enter__(self) -> "CsvLines":
+    def __enter__(self) -> "CsvWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
 
-class OpenAiLines:
+class OpenAiBatchWriter:
     """Lines as the output file of an OpenAI batch has them."""
 
     def __init__(self, file: BinaryIO, model: str) -> None:
@@ -110,7 +110,7 @@ class OpenAiLines:
         }
         return {"status_code": 200, "request_id": f"req_{self._lines}", "body": body}
 
-    def __enter__(self) -> "OpenAiLines":
+    def __enter__(self) -> "OpenAiBatchWriter":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,22 +7,22 @@ import pytest
 
 from ppcli.errors import UsageError
 from ppcli.store.formats import Format
-from ppcli.store.targets import FileKind, Packing, check_folder, file_kind
+from ppcli.store.output_paths import Compression, RowFileType, check_folder, row_file_type
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("a/b.CSV", FileKind(Format.CSV)),
-        ("x.jsonl", FileKind(Format.JSONL)),
-        ("new/x.parquet", FileKind(Format.PARQUET)),
-        ("x.jsonl.gz", FileKind(Format.JSONL, Packing.GZIP)),
-        ("a.b.csv.ZST", FileKind(Format.CSV, Packing.ZSTD)),
-        ("C:/x.csv", FileKind(Format.CSV)),
+        ("a/b.CSV", RowFileType(Format.CSV)),
+        ("x.jsonl", RowFileType(Format.JSONL)),
+        ("new/x.parquet", RowFileType(Format.PARQUET)),
+        ("x.jsonl.gz", RowFileType(Format.JSONL, Compression.GZIP)),
+        ("a.b.csv.ZST", RowFileType(Format.CSV, Compression.ZSTD)),
+        ("C:/x.csv", RowFileType(Format.CSV)),
     ],
 )
-def test_files(name: str, kind: FileKind) -> None:
-    assert file_kind(name) == kind
+def test_files(name: str, kind: RowFileType) -> None:
+    assert row_file_type(name) == kind
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_files(name: str, kind: FileKind) -> None:
     ],
 )
 def test_folders(name: str) -> None:
-    assert file_kind(name) is None
+    assert row_file_type(name) is None
 
 
 REFUSED = [
@@ -57,9 +57,9 @@ REFUSED = [
 @pytest.mark.parametrize("name", REFUSED)
 def test_names_of_other_files_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"does not look like a folder; .*\.jsonl.*\.gz") as caught:
-        file_kind(name)
+        row_file_type(name)
     assert f"is written {name}/" in str(caught.value)
-    assert file_kind(f"{name}/") is None
+    assert row_file_type(f"{name}/") is None
 
 
 @pytest.mark.parametrize(
@@ -75,19 +75,19 @@ def test_names_of_other_files_are_refused(name: str) -> None:
 )
 def test_urls_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="only to paths of this machine"):
-        file_kind(name)
+        row_file_type(name)
     with pytest.raises(UsageError, match="--to is"):
         check_folder(name, "--to")
 
 
 def test_a_folder_that_is_there_is_one_whatever_its_name(tmp_path: Path) -> None:
     (tmp_path / "scans.zip").mkdir()
-    assert file_kind(str(tmp_path / "scans.zip")) is None
+    assert row_file_type(str(tmp_path / "scans.zip")) is None
 
 
 def test_a_home_that_the_shell_left_as_it_is(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="~"):
-        file_kind(os.path.join("~", "x.csv"))
+        row_file_type(os.path.join("~", "x.csv"))
     (tmp_path / "~").mkdir()
-    assert file_kind(os.path.join("~", "x.csv")) == FileKind(Format.CSV)
+    assert row_file_type(os.path.join("~", "x.csv")) == RowFileType(Format.CSV)

@@ -14,7 +14,7 @@ from ppcli.inputs.listing import Listing
 from ppcli.jobs.report import figures_of
 from ppcli.jobs.stored_images import StoredImages, is_dataset
 from ppcli.store.dataset import dataset_output
-from ppcli.store.journal import spelled
+from ppcli.store.journal import canonical_json
 from ppcli.store.manifest import JOURNAL, MANIFEST, Manifest
 from ppcli.store.verify import verify
 from tests.store import small_run
@@ -40,7 +40,7 @@ def forge(out: Path, change: Change) -> None:
     content = json.loads((out / MANIFEST).read_bytes())
     del content["digest"]
     change(content)
-    (out / MANIFEST).write_bytes(spelled(content, indent=1))
+    (out / MANIFEST).write_bytes(canonical_json(content, indent=1))
 
 
 def put(*places: str | int, value: Any) -> Change:
@@ -57,7 +57,7 @@ def put(*places: str | int, value: Any) -> Change:
 def resume(made: Path, out: Path) -> None:
     config = small_run.OPTIONS.as_config()
     with dataset_output(str(out), config) as sink:
-        list(sink.earlier(iter(Listing((str(made / "in"),)))))
+        list(sink.previous_shards(iter(Listing((str(made / "in"),)))))
 
 
 def deep(levels: int) -> list:

@@ -14,10 +14,10 @@ from ppcli import prune, read_patch_sets
 from ppcli.errors import DamagedError, ErrorCode, ImageError
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.image_choices import Fit
-from ppcli.store.codec import pack, unpack
-from ppcli.store.parquet import parquet_rows
-from ppcli.store.reader import metadata_of, read_patch_rows
+from ppcli.store.patch_codec import from_patch_row, to_patch_row
+from ppcli.store.reader import read_metadata, read_patch_rows
 from ppcli.store.rows import PatchRow
+from ppcli.store.table_writers import ParquetRowWriter
 from tests.command import pixelprune
 from tests.conftest import blocks
 
@@ -57,8 +57,8 @@ def changed(honest: Path, out: Path, change: Callable[[PatchRow], PatchRow]) -> 
     shutil.copytree(honest, out)
     (file,) = (out / "patches").iterdir()
     rows = list(read_patch_rows(str(file)))
-    metadata = metadata_of(str(file))
-    with file.open("wb") as raw, parquet_rows(raw, metadata) as writer:
+    metadata = read_metadata(str(file))
+    with file.open("wb") as raw, ParquetRowWriter(raw, metadata) as writer:
         for row in (*rows[:-1], change(rows[-1])):
             writer.add(row)
     return out
@@ -113,20 +113,20 @@ def test_a_bomb_is_an_error_row_of_infer(honest: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def row() -> PatchRow:
-    return pack("a", (96, 64), (96, 64), Fit.PAD, prune(blocks(96, 64)), "0" * 32)
+    return to_patch_row("a", (96, 64), (96, 64), Fit.PAD, prune(blocks(96, 64)), "0" * 32)
 
 
 def test_the_limit_is_that_of_the_raster(row: PatchRow) -> None:
-    assert unpack(row, 96 * 64).patch_set.tokens == 6
+    assert from_patch_row(row, 96 * 64).patch_set.tokens == 6
     with pytest.raises(ImageError, match=r"96×64 pixels are above the limit of 6,143") as caught:
-        unpack(row, 96 * 64 - 1)
+        from_patch_row(row, 96 * 64 - 1)
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 
 def test_no_size_at_all_is_damage(row: PatchRow) -> None:
     for change in ({"grid_h": -1}, {"grid_w": 0}, {"tile": -32}, {"grid_h": -2, "grid_w": -3}):
         with pytest.raises(DamagedError):
-            unpack(replace(row, **change))
+            from_patch_row(replace(row, **change))
 
 
 def test_what_analyze_writes_can_be_read_with_the_same_limit() -> None:
