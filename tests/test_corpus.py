@@ -15,7 +15,7 @@ from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.presets import PRESETS
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.listing import Listing
 
 TILE = 32
@@ -23,7 +23,7 @@ TAU = 0.03
 
 
 def images(folder: Path) -> Iterator[Image.Image]:
-    reading = Reading()
+    reading = ReadingOptions()
     with pillow_limits(reading.max_image_pixels):
         for ref in Listing((str(folder),)):
             with closing(open_source(ref.path, reading)) as source:

@@ -8,8 +8,8 @@ from ppcli.engine.worker_options import WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import WHITE, Colour, Fit, Frames, PdfImages
-from ppcli.imaging.presets import preset_named
-from ppcli.imaging.reading_options import PageRanges, Reading
+from ppcli.imaging.presets import get_preset
+from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 from ppcli.jobs.image_worker import image_executor
 
 
@@ -44,7 +44,7 @@ def fit_options(
     Raises:
         UsageError: for an unknown preset, or numbers that no image could meet.
     """
-    numbers = preset_named(preset)
+    numbers = get_preset(preset)
     return FitOptions(
         fit,
         numbers.patch_size if patch_size is None else patch_size,
@@ -61,14 +61,14 @@ def reading(
     dpi: float,
     pages: str | None,
     pdf_images: PdfImages,
-) -> Reading:
+) -> ReadingOptions:
     """How files are read.
 
     Raises:
         UsageError: for a colour or pages that make no sense.
     """
     ranges = None if pages is None else PageRanges.parse(pages)
-    return Reading(frames, colour(background), max_image_pixels, dpi, ranges, pdf_images)
+    return ReadingOptions(frames, colour(background), max_image_pixels, dpi, ranges, pdf_images)
 
 
 def parse_batch_size(text: str) -> int | None:

@@ -1,7 +1,7 @@
-"""Frames of an animated PNG on its canvas, by the specification.
+"""Composes the frames of an animated PNG (APNG).
 
-Pillow decodes what the frames hold. Its versions differ in what a frame leaves behind, and none
-has a clear canvas where the pixels have no alpha channel.
+Pillow decodes the data of single frames. Composing is done here, because Pillow's versions differ
+in how they dispose of frames, and none starts with a transparent canvas if there is no alpha.
 """
 
 import io
@@ -19,8 +19,8 @@ from ppcli.imaging.png import decode_keyed
 Pixels = NDArray[np.uint8]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TO_CLEAR, _TO_PREVIOUS = 1, 2
-_OVER = 1
+_DISPOSE_TO_BACKGROUND, _DISPOSE_TO_PREVIOUS = 1, 2
+_BLEND_OVER = 1
 
 
 class _Frame(NamedTuple):
@@ -31,11 +31,11 @@ class _Frame(NamedTuple):
     disposal: int
     blend: int
     data: bytes  # compressed
-    end: int  # in the file
-    default: bool  # the picture for those who do not animate, which is no part of the animation
+    end: int  # offset in the file
+    default: bool  # the static image, which is not part of the animation
 
     @property
-    def place(self) -> tuple[slice, slice]:
+    def area(self) -> tuple[slice, slice]:
         return (
             slice(self.top, self.top + self.height),
             slice(self.left, self.left + self.width),
@@ -43,102 +43,102 @@ class _Frame(NamedTuple):
 
 
 class ApngScreen:
-    """The canvas of one file, on which its frames are drawn one after another."""
+    """The canvas of one file, on which its frames are drawn in order."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._restart()
 
     def _restart(self) -> None:
-        self._place = len(_SIGNATURE)
-        self._colours: list[tuple[bytes, bytes]] = []  # chunks
+        self._offset = len(_SIGNATURE)
+        self._palette_chunks: list[tuple[bytes, bytes]] = []
         kind = b""
         while kind not in (b"IDAT", b"fcTL"):
-            start = self._place
-            kind, body, self._place = _chunk(self._file, start)
+            start = self._offset
+            kind, body, self._offset = _read_chunk(self._file, start)
             if kind == b"IHDR":
-                width, height, self._kind = struct.unpack(">II5s", body)
+                width, height, self._pixel_format = struct.unpack(">II5s", body)
             elif kind in (b"PLTE", b"tRNS"):
-                self._colours.append((kind, body))
-        self._place = start
-        self._screen: Pixels = np.zeros((height, width, 4), dtype=np.uint8)
+                self._palette_chunks.append((kind, body))
+        self._offset = start
+        self._canvas: Pixels = np.zeros((height, width, 4), dtype=np.uint8)
         self._drawn = 0
         self._next: _Frame | None = None
-        self._remains: tuple[tuple[slice, slice], Pixels | int] | None = None
+        self._disposal: tuple[tuple[slice, slice], Pixels | int] | None = None
 
     def seek(self, number: int) -> None:
-        """Draw all that come before a frame (one-based), and find where it begins.
+        """Draw all frames before frame `number` (one-based), and find that frame.
 
         Raises:
-            EOFError: when the file ends before it.
-            OSError: when one before it cannot be decoded.
+            EOFError: the file ends before the frame.
+            OSError: a frame before it cannot be decoded.
         """
         if number <= self._drawn:
             self._restart()
         while self._drawn < number - 1:
             self.draw()
-        self._next = self._find()
+        self._next = self._find_frame()
 
     def draw(self) -> Image.Image:
-        """The canvas with the frame that was sought drawn on it, in RGBA.
+        """Draw the next frame, and return the canvas in RGBA.
 
         Raises:
-            OSError: when it cannot be decoded.
+            OSError: the frame cannot be decoded.
         """
-        frame = self._next or self._find()
-        picture = self._picture(frame)
-        if self._remains is not None:
-            place, pixels = self._remains
-            self._screen[place] = pixels
-        target = self._screen[frame.place]
-        self._remains = None
-        if frame.default or frame.disposal == _TO_CLEAR:
-            self._remains = frame.place, 0
-        elif frame.disposal == _TO_PREVIOUS:
-            self._remains = frame.place, target.copy()
-        if frame.blend == _OVER:
+        frame = self._next or self._find_frame()
+        picture = self._decode(frame)
+        if self._disposal is not None:
+            area, pixels = self._disposal
+            self._canvas[area] = pixels
+        target = self._canvas[frame.area]
+        self._disposal = None
+        if frame.default or frame.disposal == _DISPOSE_TO_BACKGROUND:
+            self._disposal = frame.area, 0
+        elif frame.disposal == _DISPOSE_TO_PREVIOUS:
+            self._disposal = frame.area, target.copy()
+        if frame.blend == _BLEND_OVER:
             picture = Image.alpha_composite(Image.fromarray(target), picture)
         target[:] = np.asarray(picture)
-        self._place, self._next = frame.end, None
+        self._offset, self._next = frame.end, None
         self._drawn += 1
-        return Image.fromarray(self._screen)
+        return Image.fromarray(self._canvas)
 
-    def _find(self) -> _Frame:
-        height, width, _ = self._screen.shape
+    def _find_frame(self) -> _Frame:
+        height, width, _ = self._canvas.shape
         control: bytes | None = None
         parts: list[bytes] = []
-        place = self._place
+        offset = self._offset
         while True:
-            kind, body, end = _chunk(self._file, place)
+            kind, body, end = _read_chunk(self._file, offset)
             if kind == b"IEND" or (kind == b"fcTL" and parts):
                 break
             if kind == b"fcTL":
                 control = body
             elif kind in (b"IDAT", b"fdAT"):
                 parts.append(body[4:] if kind == b"fdAT" else body)
-            place = end
+            offset = end
         if not parts:
             raise EOFError
         data = b"".join(parts)
         if control is None:
-            return _Frame(width, height, 0, 0, 0, 0, data, place, True)
-        _, across, down, left, top, disposal, blend = struct.unpack(">5I4x2B", control)
-        if left + across > width or top + down > height:
-            raise OSError("a frame lies outside of the picture")
-        return _Frame(across, down, left, top, disposal, blend, data, place, False)
+            return _Frame(width, height, 0, 0, 0, 0, data, offset, True)
+        _, frame_w, frame_h, left, top, disposal, blend = struct.unpack(">5I4x2B", control)
+        if left + frame_w > width or top + frame_h > height:
+            raise OSError("a frame lies outside the canvas")
+        return _Frame(frame_w, frame_h, left, top, disposal, blend, data, offset, False)
 
-    def _picture(self, frame: _Frame) -> Image.Image:
-        """What a frame holds, in RGBA: decoded as a file of its own."""
-        header = struct.pack(">II5s", frame.width, frame.height, self._kind)
-        chunks = [(b"IHDR", header), *self._colours, (b"IDAT", frame.data), (b"IEND", b"")]
-        file = io.BytesIO(_SIGNATURE + b"".join(_written(*chunk) for chunk in chunks))
+    def _decode(self, frame: _Frame) -> Image.Image:
+        """Decode the frame's data as a separate PNG, to RGBA."""
+        header = struct.pack(">II5s", frame.width, frame.height, self._pixel_format)
+        chunks = [(b"IHDR", header), *self._palette_chunks, (b"IDAT", frame.data), (b"IEND", b"")]
+        file = io.BytesIO(_SIGNATURE + b"".join(_chunk(*parts) for parts in chunks))
         with Image.open(file, formats=["PNG"]) as image:
             return to_rgba(decode_keyed(image, file) or image)
 
 
-def _chunk(file: BinaryIO, place: int) -> tuple[bytes, bytes, int]:
-    """Kind, content and end of the chunk at a place."""
-    file.seek(place)
+def _read_chunk(file: BinaryIO, offset: int) -> tuple[bytes, bytes, int]:
+    """Return type, data and end offset of the chunk at an offset."""
+    file.seek(offset)
     head = file.read(8)
     if len(head) < 8:
         raise EOFError
@@ -147,10 +147,10 @@ def _chunk(file: BinaryIO, place: int) -> tuple[bytes, bytes, int]:
     if len(check) < 4:
         raise EOFError
     if zlib.crc32(kind + body) != int.from_bytes(check, "big"):
-        raise OSError(f"the check sum of a chunk {kind!r} is wrong")
-    return kind, body, place + size + 12
+        raise OSError(f"a {kind!r} chunk has a wrong checksum")
+    return kind, body, offset + size + 12
 
 
-def _written(kind: bytes, body: bytes) -> bytes:
+def _chunk(kind: bytes, body: bytes) -> bytes:
     check = zlib.crc32(kind + body)
     return struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", check)

@@ -1,6 +1,6 @@
-"""Windows bitmaps of up to 8 bits a pixel, and what no reader makes of the others.
+"""Decodes Windows bitmaps of up to 8 bits per pixel, and detects unsupported bitmaps.
 
-Pillow reads the runs of 4-bit bitmaps wrong, and takes some short palettes for greys.
+Pillow decodes 4-bit run-length encoding wrongly, and ignores some short palettes.
 """
 
 import struct
@@ -15,10 +15,10 @@ from ppcli.errors import ErrorCode, ImageError
 Pixels = NDArray[np.uint8]
 
 _FILE_HEADER = 14
-_CORE_HEADER = 12  # of OS/2: short sizes, and palettes of three bytes an entry
+_CORE_HEADER = 12  # OS/2 1: sizes of 16 bits, palette entries of three bytes
 _RAW, _RLE8, _RLE4, _BITFIELDS = 0, 1, 2, 3
-_SHORT_HEADERS = range(13, 40)  # of OS/2 2 without its last fields
-_OS2_HEADER = 64  # its compressions are others
+_SHORT_HEADERS = range(13, 40)  # OS/2 2 without its last fields
+_OS2_HEADER = 64  # assigns the compression numbers differently
 _SIGNED_HEADERS = (40, 52, 56, _OS2_HEADER, 108, 124)
 _DEPTHS = (1, 4, 8, 16, 24, 32)
 _GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
@@ -37,54 +37,59 @@ class _Header(NamedTuple):
 
 
 def unsupported(file: BinaryIO) -> ImageError | None:
-    """Why the pixels of a bitmap have no reader here, if they have none."""
-    header = _header(file)
+    """Return the error for a kind of bitmap that is not supported, or None.
+
+    Called for bitmaps that Pillow does not open.
+    """
+    header = _read_header(file)
     if header.size in _SHORT_HEADERS:
-        return _refused(f"its OS/2 header of {header.size} bytes")
+        return _unsupported_mode(f"an OS/2 header of {header.size} bytes")
     if header.bits not in _DEPTHS:
-        return None  # damage rather than a kind
+        return None  # damage rather than an unsupported kind
     if header.size == _OS2_HEADER and header.compression not in (_RAW, _RLE8, _RLE4):
-        return _refused("its OS/2 compression")
+        return _unsupported_mode("OS/2 compression")
     if header.compression > _BITFIELDS:
-        return _refused(f"its compression {header.compression}")
+        return _unsupported_mode(f"compression {header.compression}")
     if header.compression == _BITFIELDS:
-        return _refused("its layout of bit fields")
+        return _unsupported_mode("this layout of bit fields")
     return None
 
 
 def impossible_size(file: BinaryIO) -> str | None:
-    """What is wrong with the width of a bitmap, if it is one: it has a sign, and takes no minus."""
-    header = _header(file)
+    """Return what is wrong with the width, a signed number that must be positive, or None."""
+    header = _read_header(file)
     if header.size in _SIGNED_HEADERS and header.width < 0:
         return f"its width is {header.width:,}"
     return None
 
 
-def _refused(what: str) -> ImageError:
+def _unsupported_mode(feature: str) -> ImageError:
     return ImageError(
-        ErrorCode.UNSUPPORTED_MODE, f"{what} is not read here; save it as PNG, or without that"
+        ErrorCode.UNSUPPORTED_MODE, f"bitmaps with {feature} are not supported; save it as PNG"
     )
 
 
 def decode_indexed(image: Image.Image, file: BinaryIO) -> Image.Image | None:
-    """The picture of a bitmap with a palette; None for one without.
+    """Decode a bitmap that has a palette.
 
     Args:
-        image: the bitmap, as Pillow has opened it.
-        file: the same, to be read from.
+        image: the bitmap, as opened by Pillow.
+        file: the file it was opened from.
+
+    Returns:
+        A palette image, or None if the bitmap has no palette.
 
     Raises:
-        ImageError: `corrupt`, where there is no palette.
-        EOFError: when the file ends before its pixels do.
+        EOFError: the file ends before its pixels do.
     """
-    header = _header(file)
+    header = _read_header(file)
     if header.bits > 8:
         return None
     file.seek(header.palette_at)
-    listed = file.read(header.entries * header.entry_bytes)[: 256 * header.entry_bytes]
-    count = len(listed) // header.entry_bytes
-    colours = _GREYS.copy()  # Pillow's for an index beyond the palette
-    entries = np.frombuffer(listed, dtype=np.uint8, count=count * header.entry_bytes)
+    palette = file.read(header.entries * header.entry_bytes)[: 256 * header.entry_bytes]
+    count = len(palette) // header.entry_bytes
+    colours = _GREYS.copy()  # as Pillow, for indices beyond the palette
+    entries = np.frombuffer(palette, dtype=np.uint8, count=count * header.entry_bytes)
     colours[:count] = entries.reshape(count, header.entry_bytes)[:, 2::-1]
     file.seek(header.pixels_at)
     width, height = image.size
@@ -99,7 +104,7 @@ def decode_indexed(image: Image.Image, file: BinaryIO) -> Image.Image | None:
     return picture
 
 
-def _header(file: BinaryIO) -> _Header:
+def _read_header(file: BinaryIO) -> _Header:
     file.seek(0)
     head = file.read(_FILE_HEADER + 40).ljust(_FILE_HEADER + 40, b"\0")
     base = _FILE_HEADER if head[:2] == b"BM" else 0
@@ -116,9 +121,9 @@ def _header(file: BinaryIO) -> _Header:
     after_palette = base + size + entry_bytes * entries
     if not pixels_at:
         pixels_at = after_palette
-    elif base + size < pixels_at < after_palette:  # a palette that leaves its last entries out
+    elif base + size < pixels_at < after_palette:  # a palette without its last entries
         entries = (pixels_at - base - size) // entry_bytes
-    elif pixels_at == base + size:  # the offset of those who forget the palette
+    elif pixels_at == base + size:  # written by programs that forget the palette
         pixels_at = after_palette
     return _Header(
         size, width, height, bits, compression, base + size, entry_bytes, entries, pixels_at
@@ -126,7 +131,7 @@ def _header(file: BinaryIO) -> _Header:
 
 
 def _unpacked(file: BinaryIO, width: int, height: int, bits: int) -> Pixels:
-    """Indices, uint8 (height, width), of rows that end at four bytes."""
+    """Return the indices, uint8 (height, width); rows are padded to four bytes."""
     row_bytes = (width * bits + 31) // 32 * 4
     data = file.read(row_bytes * height)
     if len(data) < row_bytes * (height - 1) + (width * bits + 7) // 8:
@@ -141,21 +146,21 @@ def _unpacked(file: BinaryIO, width: int, height: int, bits: int) -> Pixels:
 
 
 def decode_runs(data: bytes, width: int, height: int, halves: bool) -> Pixels:
-    """Run-length encoded indices, as rows from the first to the last that is stored.
+    """Decode run-length encoded indices.
 
-    A run ends at the end of its row; what is skipped has index 0.
+    A run ends at the end of its row; skipped pixels have index 0.
 
     Args:
-        data: what follows the palette.
-        width: of the picture.
-        height: of the picture.
+        data: the bytes after the palette.
+        width: width of the image.
+        height: height of the image.
         halves: whether a byte holds two pixels (RLE4) or one (RLE8).
 
     Returns:
-        uint8 (height, width).
+        uint8 (height, width), rows in the order of the file.
 
     Raises:
-        EOFError: when the data ends before the picture does.
+        EOFError: the data ends before the image does.
     """
     indices = bytearray(width * height)
     at = x = y = 0
@@ -184,8 +189,8 @@ def decode_runs(data: bytes, width: int, height: int, halves: bool) -> Pixels:
                 raise EOFError
             at += size + size % 2
             run = bytes(part for byte in run for part in divmod(byte, 16)) if halves else run
-        shown = max(0, min(count, width - x))
+        visible = max(0, min(count, width - x))
         start = y * width + x
-        indices[start : start + shown] = run[:shown]
+        indices[start : start + visible] = run[:visible]
         x += count
     return np.frombuffer(indices, dtype=np.uint8).reshape(height, width)

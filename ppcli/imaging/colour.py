@@ -1,4 +1,4 @@
-"""Every mode Pillow decodes to, as upright RGB with 8 bits a channel; DESIGN section 4."""
+"""Converts every Pillow mode to upright RGB with 8 bits per channel."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,6 @@ _CONVERTIBLE = frozenset(
     {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 )
 _SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-# How the pixels of each EXIF orientation are turned to be upright.
 _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -26,10 +25,10 @@ _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 
 
 def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
-    """Pixels, (height, width, 3), turned as the EXIF orientation of their file says.
+    """Apply the EXIF orientation of an image to its pixels, (height, width, 3).
 
-    A broken EXIF block is ignored, and so is what XMP says: viewers do not turn by it. Pillow turns
-    TIFF itself while loading and then drops the tag.
+    A broken EXIF block is ignored. So is an orientation in XMP, as viewers do. Pillow applies
+    the orientation of a TIFF itself while loading, and then drops the tag.
     """
     try:
         orientation = _exif(image).get(ExifTags.Base.Orientation, 1)
@@ -39,16 +38,16 @@ def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
 
 
 def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Pixels, (height, width, 3), upright, of which EXIF has this orientation."""
+    """Apply an EXIF orientation to pixels, (height, width, 3)."""
     turn = _TURNS.get(orientation)
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def _exif(image: Image.Image) -> Image.Exif:
-    """The block itself: Pillow's own `getexif` takes an orientation from XMP where it has none."""
+    """Parse the EXIF block; unlike Pillow's `getexif`, never take an orientation from XMP."""
     exif = Image.Exif()
     block = image.info.get("exif")
-    if block is None and "Raw profile type exif" in image.info:  # as ImageMagick puts it into PNG
+    if block is None and "Raw profile type exif" in image.info:  # ImageMagick's form in PNG
         lines = image.info["Raw profile type exif"].split("\n")
         block = bytes.fromhex("".join(lines[3:]))
     if block is not None:
@@ -57,10 +56,10 @@ def _exif(image: Image.Image) -> Image.Exif:
 
 
 def to_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
-    """Convert to RGB; what is transparent shows the background.
+    """Convert to RGB, compositing transparent pixels on the background.
 
-    Palette, grey, 1-bit and CMYK as Pillow converts them; 16 bits become 8 by dropping the low
-    byte. ICC profiles are not applied.
+    Palette, grey, 1-bit and CMYK images are converted as Pillow does. 16 bits become 8 by
+    dropping the low byte. ICC profiles are not applied.
 
     Raises:
         ImageError: `unsupported_mode` for 32-bit, floating-point and CIE Lab images.
@@ -76,7 +75,7 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
 
 
 def to_rgba(image: Image.Image) -> Image.Image:
-    """As `to_rgb`, with its transparency.
+    """Convert to RGBA, as `to_rgb` does but with the transparency.
 
     Raises:
         ImageError: `unsupported_mode`.
@@ -90,7 +89,8 @@ def _convertible(image: Image.Image) -> Image.Image:
     if image.mode not in _CONVERTIBLE:
         raise ImageError(
             ErrorCode.UNSUPPORTED_MODE,
-            f"pixels of mode {image.mode!r} have no one way to 8-bit RGB; convert the image first",
+            f"mode {image.mode!r} has no unambiguous conversion to 8-bit RGB; "
+            "convert the image first",
         )
     if image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
@@ -98,11 +98,11 @@ def _convertible(image: Image.Image) -> Image.Image:
 
 
 def _high_bytes(image: Image.Image) -> Image.Image:
-    """A 16-bit grey image as 8-bit grey, with an alpha channel where one level is transparent."""
+    """Convert 16-bit grey to 8 bits, with an alpha channel if one level is transparent."""
     levels = np.asarray(image)
     grey = Image.fromarray((levels >> 8).astype(np.uint8))
-    clear = image.info.get("transparency")
-    if not isinstance(clear, int):
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
         return grey
-    alpha = Image.fromarray(np.where(levels == clear, 0, 255).astype(np.uint8))
+    alpha = Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))
     return Image.merge("LA", (grey, alpha))

@@ -22,7 +22,7 @@ from ppcli.imaging.image_choices import Colour
 from ppcli.imaging.jpeg import unsupported_jpeg, without_broken_segments
 from ppcli.imaging.jpeg2000 import decode_jpeg_2000
 from ppcli.imaging.lengths import is_whole
-from ppcli.imaging.limits import check_pixels, fault_of_system
+from ppcli.imaging.limits import check_pixels, system_error
 from ppcli.imaging.pcx import require_palette
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
@@ -242,7 +242,7 @@ class ImageSource:
     def _explain(self, doing: str, error: BaseException) -> ImageError:
         if isinstance(error, Image.DecompressionBombError) and (wrong := self._impossible_size()):
             return ImageError(ErrorCode.CORRUPT, wrong)
-        if fault := fault_of_system(error, self._max_image_pixels):
+        if fault := system_error(error, self._max_image_pixels):
             return fault
         return self._explain_content(doing, error)
 

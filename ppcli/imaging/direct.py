@@ -1,10 +1,11 @@
-"""Whole PNG and JPEG files to pixels, by decoders that are faster than Pillow's.
+"""Decodes common PNG and JPEG files with libraries that are faster than Pillow.
 
-They give the same pixels where they give any. What they cannot do or object to is left to Pillow,
-but for damaged JPEG, of which Pillow would show what there is.
-Of a PNG they check the sums of its chunks, which Pillow does not, and not the sum of the deflated
-stream within them, which Pillow does: any damage to a file is noticed, a wrong sum that was
-written that way is not.
+The pixels are the same. Files that these libraries cannot decode are left to Pillow, except for
+damaged JPEG, of which Pillow would return a part.
+
+For PNG, these decoders verify the checksums of chunks but not the checksum of the compressed
+stream, and Pillow does the opposite. Both detect damage to a file. A stream that was written
+with a wrong checksum is accepted here.
 """
 
 import struct
@@ -24,38 +25,38 @@ Pixels = NDArray[np.uint8]
 Words = NDArray[np.uint32]
 
 _SIGNATURE_BYTES = 8
-_COLOUR_TYPE = 25  # offset of depth and colour type: the last bytes of IHDR but three
-# Of 8 bits a channel, by depth and colour type.
+_COLOUR_TYPE = 25  # offset of the colour type in the file; the bit depth precedes it
+# bit depth 8 and colour type
 _GREY, _RGB, _PALETTE, _RGBA = b"\x08\x00", b"\x08\x02", b"\x08\x03", b"\x08\x06"
 _PNG_KINDS = {_GREY: "mono", _RGB: "rgb", _PALETTE: "mono", _RGBA: "rgba"}
 _GREYS = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
-# What a file may have beside its pixels; phones put films behind a JPEG.
-_SPARE_BYTES = {"PNG": 1 << 20, "JPEG": 1 << 26, "MPO": 1 << 26}
+# allowance for bytes that are not pixels; phones append videos to a JPEG
+_EXTRA_BYTES = {"PNG": 1 << 20, "JPEG": 1 << 26, "MPO": 1 << 26}
 
 
 def decode_directly(image: Image.Image, data: bytes, background: Colour) -> Pixels | None:
-    """The pixels of a file, as they are stored, when it is one of the common kinds.
+    """Decode a file of a common kind.
 
     Args:
-        image: the file as Pillow has opened it, within the limit of pixels.
-        data: the whole file, or from where this picture of it begins.
-        background: what shows behind transparent pixels.
+        image: the file as opened by Pillow, within the limit of pixels.
+        data: the bytes of the file, starting with this image of it.
+        background: the colour behind transparent pixels.
 
     Returns:
-        RGB uint8 (height, width, 3), upright; None when Pillow is to decode it.
+        RGB uint8 (height, width, 3), upright, or None if Pillow must decode the file.
 
     Raises:
-        ImageError: `truncated` or `corrupt`, for damage that Pillow does not see.
+        ImageError: `truncated` or `corrupt`, for damage that Pillow does not detect.
     """
     decoder = _DECODERS.get(image.format or "")
     return None if decoder is None else decoder(image, data, background)
 
 
 def worth_reading(image: Image.Image, file_bytes: int) -> bool:
-    """Whether a file is one of these, and no larger than its pixels account for."""
+    """Return whether a file has a common format and a size that its pixels explain."""
     width, height = image.size
-    spare = _SPARE_BYTES.get(image.format or "")
-    return spare is not None and file_bytes <= 4 * width * height + spare
+    extra = _EXTRA_BYTES.get(image.format or "")
+    return extra is not None and file_bytes <= 4 * width * height + extra
 
 
 def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels | None:
@@ -68,7 +69,7 @@ def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels |
         pixels: Pixels = kornia.decode_image_png_u8(data, size, _PNG_KINDS[kind])
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # a panic in Rust is one too; Pillow finds out what is wrong
+    except BaseException:  # includes Rust panics; Pillow will report the cause
         return None
     if kind == _RGB:
         return upright(pixels, image)
@@ -82,14 +83,14 @@ def _decode_png(image: Image.Image, data: bytes, background: Colour) -> Pixels |
 
 
 def _colours(image: Image.Image, kind: bytes) -> Words:
-    """What the 256 levels or indices stand for, as words of RGBA; what is clear is no colour."""
+    """Return the colours of the 256 levels or indices as RGBA words; alpha 0 means undefined."""
     table = np.zeros((256, 4), dtype=np.uint8)
     colours = _GREYS
     if kind == _PALETTE:
-        listed = bytes(image.palette.palette) if image.palette else b""
-        if len(listed) % 3 or len(listed) > table.size:  # no colour at all: Pillow is asked
-            listed = b""
-        colours = np.frombuffer(listed, dtype=np.uint8).reshape(-1, 3)
+        palette = bytes(image.palette.palette) if image.palette else b""
+        if len(palette) % 3 or len(palette) > table.size:  # define none, so that Pillow decodes
+            palette = b""
+        colours = np.frombuffer(palette, dtype=np.uint8).reshape(-1, 3)
     table[: len(colours), :3], table[: len(colours), 3] = colours, 255
     return table.view(np.uint32)[:, 0]
 
@@ -102,21 +103,21 @@ _DECODERS: dict[str, Callable[[Image.Image, bytes, Colour], Pixels | None]] = {
 
 
 def _ends_after_its_data(data: bytes) -> bool:
-    """Whether nothing follows the pixels of a PNG: what does may be an orientation."""
-    place, last = _SIGNATURE_BYTES, b""
-    while place + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
+    """Return whether no chunk follows the pixels of a PNG; one might hold an orientation."""
+    offset, last = _SIGNATURE_BYTES, b""
+    while offset + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, offset)
         if kind == b"IEND":
             return last == b"IDAT"
         if last == b"IDAT" and kind != b"IDAT":
             return False
-        place, last = place + 12 + size, kind
+        offset, last = offset + 12 + size, kind
     return False
 
 
 @kernel("uint32[:] uint8[:]")
 def drop_alpha(rgba: Words, rgb: Pixels) -> int:
-    """Copy RGBA, uint32 (pixels,), to RGB, uint8 (pixels·3,); 1 if all were opaque, or 0."""
+    """Copy RGBA, uint32 (pixels,), to RGB, uint8 (pixels·3,); return 1 if all are opaque."""
     opaque = np.uint32(0xFF000000)
     for i in range(rgba.size):
         word = rgba[i]
@@ -127,7 +128,7 @@ def drop_alpha(rgba: Words, rgb: Pixels) -> int:
 
 @kernel("uint8[:] uint32[:] uint8[:]")
 def look_up(indices: Pixels, colours: Words, rgb: Pixels) -> int:
-    """As `drop_alpha`, with an index, uint8 (pixels,), of a colour for each pixel."""
+    """Copy the colour, uint32 (256,), of each index, uint8 (pixels,); otherwise as `drop_alpha`."""
     opaque = np.uint32(0xFF000000)
     for i in range(indices.size):
         word = colours[indices[i]]
@@ -142,21 +143,20 @@ def _channels(word: np.uint32) -> tuple[np.uint32, np.uint32, np.uint32]:
 
 
 def flatten(rgba: Pixels, background: Colour, rgb: Pixels) -> None:
-    """Composite RGBA, uint8 (height, width, 4), over a colour, where it is not opaque.
-
-    In the integers of Pillow's `alpha_composite`: shares of 7 more bits, rounded, over 255.
+    """Composite RGBA over a colour, with the integer arithmetic of Pillow's `alpha_composite`.
 
     Args:
-        rgba: the pixels.
+        rgba: uint8 (height, width, 4).
         background: red, green and blue.
-        rgb: uint8 (height, width, 3), the same without alpha; changed in place.
+        rgb: uint8 (height, width, 3), the colours of `rgba`; pixels that are not opaque are
+            replaced.
     """
     composite(rgba, *background, rgb)
 
 
 @kernel("uint8[:,:,:] int int int uint8[:,:,:]")
 def composite(rgba: Pixels, red: int, green: int, blue: int, rgb: Pixels) -> int:
-    """As `flatten`."""
+    """Composite as `flatten` does."""
     background = (red, green, blue)
     for y in range(rgba.shape[0]):
         for x in range(rgba.shape[1]):

@@ -1,4 +1,4 @@
-"""How an image is brought onto the tile grid; DESIGN section 4."""
+"""Fits an image to the tile grid."""
 
 import math
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class FittedRaster:
 
     Attributes:
         raster: RGB uint8 (grid_h·tile, grid_w·tile, 3), contiguous.
-        width: of the image within it, before padding.
-        height: of the image within it, before padding.
+        width: width of the image in it, before padding.
+        height: height of the image in it, before padding.
     """
 
     raster: NDArray[np.uint8]
@@ -33,10 +33,20 @@ class FittedRaster:
 def smart_resize(
     height: int, width: int, tile: int, min_pixels: int, max_pixels: int
 ) -> tuple[int, int]:
-    """The size, (height, width), that the Qwen-VL processors bring an image to.
+    """Return the size to which the Qwen-VL processors resize an image.
 
-    Both sides become multiples of `tile` pixels, the area lies within the limits where
-    rounding allows it, and the aspect ratio is kept as nearly as that permits (DESIGN section 4).
+    Both sides are multiples of `tile`. The area is within the limits, apart from rounding, and
+    the aspect ratio is kept as closely as possible.
+
+    Args:
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        tile: side of a tile in pixels.
+        min_pixels: smaller images are enlarged.
+        max_pixels: larger images are reduced.
+
+    Returns:
+        (height, width).
 
     Raises:
         ImageError: `aspect_ratio` above 200.
@@ -44,8 +54,8 @@ def smart_resize(
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         raise ImageError(
             ErrorCode.ASPECT_RATIO,
-            f"{width}×{height} pixels is more than {MAX_ASPECT_RATIO} times as long as wide, "
-            "which fit resize does not take; use --fit pad",
+            f"{width}×{height} pixels exceed the aspect ratio of {MAX_ASPECT_RATIO} that "
+            "--fit resize allows; use --fit pad",
         )
     fitted_h, fitted_w = round(height / tile) * tile, round(width / tile) * tile
     if fitted_h * fitted_w > max_pixels:
@@ -62,15 +72,15 @@ def smart_resize(
 def fit_image(
     pixels: NDArray[np.uint8], options: FitOptions, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
 ) -> FittedRaster:
-    """Bring an RGB image, uint8 (height, width, 3), onto the tile grid.
+    """Fit an image to the tile grid.
 
     Args:
-        pixels: of the image.
+        pixels: RGB uint8 (height, width, 3).
         options: the grid and its limits.
-        most_pixels: larger rasters are refused: a long strip grows when it is padded.
+        most_pixels: maximum pixels of the raster, which padding can make larger than the image.
 
     Raises:
-        ImageError: `aspect_ratio` above 200, with `resize`; `too_large`.
+        ImageError: `aspect_ratio` (above 200, with `resize`), or `too_large`.
     """
     height, width, _ = pixels.shape
     if options.fit is Fit.RESIZE:

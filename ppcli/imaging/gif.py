@@ -1,7 +1,7 @@
-"""Frames of a GIF on its screen, as browsers show them.
+"""Composes the frames of a GIF as browsers do.
 
-What no frame has drawn is clear, and what a frame's disposal removes is clear again. Pillow, which
-decodes what the frames hold, shows the first colour of the palette there instead.
+Pixels that no frame has drawn, or that a frame's disposal removes, are transparent. Pillow, which
+decodes the data of single frames, fills them with the first colour of the palette instead.
 """
 
 import io
@@ -14,10 +14,10 @@ from PIL import Image
 Box = tuple[int, int, int, int]
 
 _GREYS = bytes(level for level in range(256) for _ in range(3))
-_CLEAR = (0, 0, 0, 0)
+_TRANSPARENT = (0, 0, 0, 0)
 _HAS_PALETTE, _INTERLACED = 0x80, 0x40
 _EXTENSION, _IMAGE, _CONTROL = b"!", b",", b"\xf9"
-_TO_CLEAR, _TO_PREVIOUS = 2, 3
+_DISPOSE_TO_BACKGROUND, _DISPOSE_TO_PREVIOUS = 2, 3
 
 
 class _Frame(NamedTuple):
@@ -26,19 +26,19 @@ class _Frame(NamedTuple):
     width: int
     height: int
     flags: int
-    colours: bytes  # 256 times RGB
-    clear_index: int  # -1 for none
+    palette: bytes  # 256 RGB entries
+    transparent_index: int  # -1 for none
     disposal: int
     data: bytes  # compressed
-    end: int  # in the file
+    end: int  # offset in the file
 
     @property
-    def place(self) -> Box:
+    def box(self) -> Box:
         return self.left, self.top, self.left + self.width, self.top + self.height
 
 
 class GifScreen:
-    """The screen of one file, on which its frames are drawn one after another."""
+    """The logical screen of one file, on which its frames are drawn in order."""
 
     def __init__(self, file: BinaryIO, max_pixels: int) -> None:
         self._file = file
@@ -48,60 +48,60 @@ class GifScreen:
     def _restart(self) -> None:
         self._file.seek(6)
         width, height, flags, _, _ = struct.unpack("<HHBBB", _exactly(self._file, 7))
-        self._colours = _palette(self._file, flags) if flags & _HAS_PALETTE else _GREYS
-        self._place = self._file.tell()
-        self._screen = Image.new("RGBA", (width, height), _CLEAR)
+        self._palette = _read_palette(self._file, flags) if flags & _HAS_PALETTE else _GREYS
+        self._offset = self._file.tell()
+        self._screen = Image.new("RGBA", (width, height), _TRANSPARENT)
         self._drawn = 0
         self._next: _Frame | None = None
-        self._remains: tuple[Box, Image.Image | tuple[int, ...]] | None = None
+        self._disposal: tuple[Box, Image.Image | tuple[int, ...]] | None = None
 
     def seek(self, number: int) -> None:
-        """Draw all that come before a frame (one-based), and find where it begins.
+        """Draw all frames before frame `number` (one-based), and find that frame.
 
         Raises:
-            EOFError: when the file ends before it.
-            OSError: when one before it cannot be decoded.
-            Image.DecompressionBombError: when the screen would have more pixels than allowed.
+            EOFError: the file ends before the frame.
+            OSError: a frame before it cannot be decoded.
+            Image.DecompressionBombError: the screen would have more pixels than allowed.
         """
         if number <= self._drawn:
             self._restart()
         while self._drawn < number - 1:
             self.draw()
-        self._next = _next_frame(self._file, self._place, self._colours)
+        self._next = _next_frame(self._file, self._offset, self._palette)
 
     def draw(self) -> Image.Image:
-        """The screen with the frame that was sought drawn on it, in RGBA.
+        """Draw the next frame, and return the screen in RGBA.
 
-        A frame that reaches beyond the screen makes it larger.
+        A frame that extends beyond the screen enlarges it.
 
         Raises:
-            OSError: when it cannot be decoded.
-            Image.DecompressionBombError: when the screen would have more pixels than allowed.
+            OSError: the frame cannot be decoded.
+            Image.DecompressionBombError: the screen would have more pixels than allowed.
         """
         frame = self._next
         if frame is None:
-            frame = _next_frame(self._file, self._place, self._colours)
+            frame = _next_frame(self._file, self._offset, self._palette)
         self._draw(frame)
-        self._place, self._next = frame.end, None
+        self._offset, self._next = frame.end, None
         self._drawn += 1
         return self._screen
 
     def _draw(self, frame: _Frame) -> None:
-        picture = _picture(frame)
-        if self._remains is not None:
-            place, pixels = self._remains
-            self._screen.paste(pixels, place)
+        picture = _decode(frame)
+        if self._disposal is not None:
+            box, pixels = self._disposal
+            self._screen.paste(pixels, box)
         self._grow(frame)
-        self._remains = None
-        if frame.disposal == _TO_CLEAR:
-            self._remains = frame.place, _CLEAR
-        elif frame.disposal == _TO_PREVIOUS:
-            self._remains = frame.place, self._screen.crop(frame.place)
-        self._screen.paste(picture, frame.place, picture if frame.clear_index >= 0 else None)
+        self._disposal = None
+        if frame.disposal == _DISPOSE_TO_BACKGROUND:
+            self._disposal = frame.box, _TRANSPARENT
+        elif frame.disposal == _DISPOSE_TO_PREVIOUS:
+            self._disposal = frame.box, self._screen.crop(frame.box)
+        self._screen.paste(picture, frame.box, picture if frame.transparent_index >= 0 else None)
 
     def _grow(self, frame: _Frame) -> None:
         width, height = self._screen.size
-        _, _, right, bottom = frame.place
+        _, _, right, bottom = frame.box
         size = max(width, right), max(height, bottom)
         if size[0] * size[1] > self._max_pixels:
             raise Image.DecompressionBombError
@@ -109,22 +109,22 @@ class GifScreen:
             self._screen = self._screen.crop((0, 0, *size))
 
 
-def _next_frame(file: BinaryIO, place: int, colours: bytes) -> _Frame:
-    """The frame that starts at or after a place; the file is left where it ends."""
-    file.seek(place)
-    clear_index, disposal = -1, 0
+def _next_frame(file: BinaryIO, offset: int, palette: bytes) -> _Frame:
+    """Read the frame at or after an offset, and leave the file at its end."""
+    file.seek(offset)
+    transparent_index, disposal = -1, 0
     while (kind := file.read(1)) != _IMAGE:
         if kind in (b"", b";"):
             raise EOFError
         if kind != _EXTENSION:
-            continue  # stray bytes between blocks, which Pillow passes over too
+            continue  # stray bytes between blocks, skipped as in Pillow
         label, blocks = _exactly(file, 1), list(_blocks(file))
         if label == _CONTROL and blocks and len(blocks[0]) >= 4:
-            flags, clear = blocks[0][0], blocks[0][3]
-            disposal, clear_index = flags >> 2 & 7, clear if flags & 1 else -1
+            flags, index = blocks[0][0], blocks[0][3]
+            disposal, transparent_index = flags >> 2 & 7, index if flags & 1 else -1
     left, top, width, height, flags = struct.unpack("<HHHHB", _exactly(file, 9))
     if flags & _HAS_PALETTE:
-        colours = _palette(file, flags)
+        palette = _read_palette(file, flags)
     start = file.tell()
     _exactly(file, 1)
     for _ in _blocks(file):
@@ -132,34 +132,34 @@ def _next_frame(file: BinaryIO, place: int, colours: bytes) -> _Frame:
     end = file.tell()
     file.seek(start)
     data = file.read(end - start)
-    return _Frame(left, top, width, height, flags, colours, clear_index, disposal, data, end)
+    return _Frame(left, top, width, height, flags, palette, transparent_index, disposal, data, end)
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Sub-blocks up to their end or that of the file."""
+    """Yield sub-blocks up to the terminator or the end of the file."""
     while size := file.read(1):
         if not size[0]:
             return
         yield file.read(size[0])
 
 
-def _palette(file: BinaryIO, flags: int) -> bytes:
-    listed = _exactly(file, 6 << (flags & 7))
-    return listed + _GREYS[len(listed) :]
+def _read_palette(file: BinaryIO, flags: int) -> bytes:
+    entries = _exactly(file, 6 << (flags & 7))
+    return entries + _GREYS[len(entries) :]
 
 
-def _picture(frame: _Frame) -> Image.Image:
-    """What a frame holds, in RGBA: decoded as a file of its own, without colours."""
+def _decode(frame: _Frame) -> Image.Image:
+    """Decode the frame's indices as a separate GIF without palette, and colour them: RGBA."""
     size = frame.width, frame.height
     if not all(size):
         return Image.new("RGBA", size)
     screen = struct.pack("<6sHHBBB", b"GIF87a", *size, 0, 0, 0)
-    place = struct.pack("<cHHHHB", _IMAGE, 0, 0, *size, frame.flags & _INTERLACED)
-    with Image.open(io.BytesIO(screen + place + frame.data), formats=["GIF"]) as image:
+    descriptor = struct.pack("<cHHHHB", _IMAGE, 0, 0, *size, frame.flags & _INTERLACED)
+    with Image.open(io.BytesIO(screen + descriptor + frame.data), formats=["GIF"]) as image:
         indices = Image.frombytes("P", size, image.tobytes())
-    indices.putpalette(frame.colours)
-    if frame.clear_index >= 0:
-        indices.info["transparency"] = frame.clear_index
+    indices.putpalette(frame.palette)
+    if frame.transparent_index >= 0:
+        indices.info["transparency"] = frame.transparent_index
     return indices.convert("RGBA")
 
 

@@ -1,4 +1,4 @@
-"""The choices of this stop, apart from the code that needs Pillow: `--help` shows them."""
+"""Choices for reading images. Imports nothing heavy, since `--help` needs them."""
 
 from enum import StrEnum
 
@@ -10,21 +10,21 @@ DEFAULT_DPI = 150.0
 
 
 class Fit(StrEnum):
-    """Resample to whole tiles as the model's processor does, or repeat the edge pixels."""
+    """How an image is fitted to the tile grid: resampled as the model does, or padded."""
 
     RESIZE = "resize"
     PAD = "pad"
 
 
 class Frames(StrEnum):
-    """Which frames of an animation become rows; pages of a TIFF always all do."""
+    """Which frames of an animation become rows. All pages of a TIFF do."""
 
     FIRST = "first"
     ALL = "all"
 
 
 class PdfImages(StrEnum):
-    """Draw every page, or take the pixels of a page that is one embedded image as they are."""
+    """How PDF pages become pixels: rendered, or taken from a page's single embedded image."""
 
     RENDER = "render"
     NATIVE = "native"

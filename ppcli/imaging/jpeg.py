@@ -1,4 +1,4 @@
-"""What Pillow does not tell of JPEG: scans that are damaged, and kinds without a reader."""
+"""Decodes JPEG, and detects damaged scans and unsupported kinds that Pillow does not report."""
 
 import re
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ from ppcli.imaging.image_choices import Colour
 Pixels = NDArray[np.uint8]
 
 _COLOUR_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
-# Of libjpeg's warnings, by its texts: it has no other names for them. The others are harmless.
-_CUT = re.compile("[Pp]remature end|found marker 0xd9 instead of RST")
+# Warnings of libjpeg that mean damage. It identifies them by their text only.
+_TRUNCATED = re.compile("[Pp]remature end|found marker 0xd9 instead of RST")
 _DAMAGE = re.compile("bad Huffman code|bad arithmetic code|instead of RST")
 _JUNK_BEFORE_RESTART = re.compile("extraneous bytes before marker 0xd[0-7]")
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 
-_MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd8]", re.DOTALL)  # of what has a length
+_MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd8]", re.DOTALL)  # of segments with a length
 _EOI, _SOS, _COMMENT = 0xD9, 0xDA, 0xFE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _JPEG_LS, _PROGRESSIVE = 0xF7, 2
 _APPLICATION = range(0xE0, 0xF0)
-# Application segments that matter, and how many bytes each needs to be read.
+# relevant application segments, and the bytes that each needs at least
 _SEGMENTS = {
     (0xE0, b"JFIF\0"): 14,
     (0xE1, b"Exif\0\0"): 6,
@@ -37,18 +37,18 @@ _SEGMENTS = {
 
 
 def decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels | None:
-    """The pixels of one JPEG picture, unless something about them is out of the ordinary.
+    """Decode a JPEG of a common kind.
 
     Args:
-        image: the picture as Pillow has opened it.
-        data: the same from its first marker; what follows its last one does not matter.
-        background: not used: nothing is transparent.
+        image: the image as opened by Pillow.
+        data: its bytes from the first marker; bytes after the last marker are ignored.
+        background: not used, since JPEG has no transparency.
 
     Returns:
-        RGB uint8 (height, width, 3), upright; None when Pillow is to decode it.
+        RGB uint8 (height, width, 3), upright, or None if Pillow must decode the image.
 
     Raises:
-        ImageError: `truncated` or `corrupt`, where libjpeg goes on with a warning.
+        ImageError: `truncated` or `corrupt`, where libjpeg only warns.
     """
     space = _COLOUR_SPACES.get(image.mode)
     if space is None:
@@ -69,32 +69,32 @@ def decode_jpeg(image: Image.Image, data: bytes, background: Colour) -> Pixels |
 
 
 def refuse_damage(warning: str, data: bytes) -> None:
-    """Raise where a warning of libjpeg tells of damage; the others are harmless.
+    """Raise an error if a warning of libjpeg means damage; ignore the harmless ones.
 
     Args:
-        warning: what libjpeg says.
-        data: of the picture.
+        warning: the text of the warning.
+        data: the bytes of the image.
 
     Raises:
         ImageError: `truncated` or `corrupt`.
     """
-    if _CUT.search(warning):
-        raise _cut_off()
+    if _TRUNCATED.search(warning):
+        raise _truncated()
     lost_restart = _JUNK_BEFORE_RESTART.search(warning) and not _restarts_in_order(data)
     if lost_restart or _DAMAGE.search(warning):
-        raise ImageError(ErrorCode.CORRUPT, f"its compressed data is damaged: {warning}")
+        raise ImageError(ErrorCode.CORRUPT, f"the compressed data is damaged: {warning}")
 
 
-def _cut_off() -> ImageError:
-    return ImageError(ErrorCode.TRUNCATED, "its compressed data ends before the picture does")
+def _truncated() -> ImageError:
+    return ImageError(ErrorCode.TRUNCATED, "the compressed data is truncated")
 
 
 def refuse_missing_scans(data: bytes) -> None:
-    """See that each component has its scans, where they come in several.
+    """Check that an image with several scans has all of them.
 
     Raises:
-        ImageError: `truncated`, when a component has none, or low bits of its coefficients never
-            came.
+        ImageError: `truncated`, if a component has no scan, or the low bits of its coefficients
+            are missing.
     """
     frame = next((s for s in _segments(data) if s[0] in _FRAMES), None)
     scan = next((s for s in _segments(data) if s[0] == _SOS), None)
@@ -102,7 +102,7 @@ def refuse_missing_scans(data: bytes) -> None:
         return
     components = data[frame[1] + 6 : frame[2] : 3]
     if frame[0] & 3 != _PROGRESSIVE and data[scan[1]] >= len(components):
-        return  # all come in one scan
+        return  # a single scan with all components
     low_bits: dict[tuple[int, int], int] = {}  # by component and coefficient
     for header in _scan_headers(data):
         first, last, approximation = header[-3:]
@@ -110,7 +110,7 @@ def refuse_missing_scans(data: bytes) -> None:
             for coefficient in range(first, last + 1):
                 low_bits[component, coefficient] = approximation & 15
     if any(low_bits.values()) or not set(components) <= {component for component, _ in low_bits}:
-        raise _cut_off()
+        raise _truncated()
 
 
 def _scan_headers(data: bytes) -> Iterator[bytes]:
@@ -126,59 +126,59 @@ def _scan_headers(data: bytes) -> Iterator[bytes]:
 
 
 def _restarts_in_order(data: bytes) -> bool:
-    """Whether the restart markers of the picture count from 0 to 7 and on, in every scan."""
+    """Return whether the restart markers of the first scan count 0 to 7 cyclically."""
     start = max((end for marker, _, end in _segments(data) if marker == _SOS), default=0)
     scan = data[start:].split(b"\xff\xd9", 1)[0]
     numbers = [found[0] & 7 for found in _RESTART.findall(scan)]
-    return all(number == place & 7 for place, number in enumerate(numbers))
+    return all(number == index & 7 for index, number in enumerate(numbers))
 
 
 def unsupported_jpeg(file: BinaryIO) -> ImageError | None:
-    """Why a JPEG picture has no reader here, if its first frame tells that it has none."""
+    """Return the error for a kind of JPEG that is not supported, or None."""
     file.seek(0)
     data = file.read()
     for marker, start, end in _segments(data):
         if marker == _JPEG_LS:
-            return ImageError(ErrorCode.UNSUPPORTED_FORMAT, "it is JPEG-LS, which is not read here")
+            return ImageError(ErrorCode.UNSUPPORTED_FORMAT, "JPEG-LS is not supported")
         if marker in _FRAMES and end - start >= 6:
-            kind = _kind_without_reader(marker, data[start], data[start + 5])
-            return None if kind is None else _refused(kind)
+            kind = _unsupported_kind(marker, data[start], data[start + 5])
+            return None if kind is None else _unsupported_mode(kind)
     return None
 
 
-def _kind_without_reader(marker: int, bits: int, channels: int) -> str | None:
+def _unsupported_kind(marker: int, bits: int, channels: int) -> str | None:
     if bits != 8:
-        return f"with {bits} bits a channel"
+        return f"JPEG with {bits} bits per channel"
     if channels not in (1, 3, 4):
-        return f"with {channels} channels"
+        return f"JPEG with {channels} channels"
     if marker & 3 == 3:
-        return "without loss"
-    return "in a hierarchy" if marker & 4 else None
+        return "lossless JPEG"
+    return "hierarchical JPEG" if marker & 4 else None
 
 
-def _refused(kind: str) -> ImageError:
+def _unsupported_mode(kind: str) -> ImageError:
     return ImageError(
-        ErrorCode.UNSUPPORTED_MODE, f"JPEG {kind} is not read here; save it as ordinary JPEG or PNG"
+        ErrorCode.UNSUPPORTED_MODE, f"{kind} is not supported; save it as baseline JPEG or PNG"
     )
 
 
 def without_broken_segments(data: bytes) -> bytes:
-    """The file with application segments as comments that are too short, or have no say in pixels.
+    """Turn application segments into comments if they are too short or irrelevant to the pixels.
 
-    Nothing changes its place. What remains is the data of JFIF, Exif, MPO and Adobe.
+    JFIF, Exif, MPO and Adobe segments remain. No offset changes.
     """
-    mended = bytearray(data)
+    repaired = bytearray(data)
     for marker, start, end in _segments(data):
         if marker in _APPLICATION and not any(
             marker == kind and data[start:end].startswith(name) and end - start >= least
             for (kind, name), least in _SEGMENTS.items()
         ):
-            mended[start - 3] = _COMMENT
-    return bytes(mended)
+            repaired[start - 3] = _COMMENT
+    return bytes(repaired)
 
 
 def _segments(data: bytes, at: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Marker, and first and last place, of the content of each segment to the next scan's."""
+    """Yield marker, start and end of the data of each segment, up to the next scan header."""
     while (found := _MARKER.search(data, at)) and found.end() + 2 <= len(data):
         marker, start = found[0][-1], found.end() + 2
         if marker == _EOI:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.imaging.page_source import PageSource, open_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.names import path_of
 
-_Key = tuple[str, Reading, int, int, int]
+_Key = tuple[str, ReadingOptions, int, int, int]
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ def close_kept_source() -> None:
 
 
 @contextmanager
-def page_source(path: str, reading: Reading) -> Iterator[Loan]:
+def page_source(path: str, reading: ReadingOptions) -> Iterator[Loan]:
     """An open image file, kept open for the next task when there is more to come.
 
     To find the pages of a file takes time that grows with their number, and a file comes in
@@ -82,7 +82,7 @@ def page_source(path: str, reading: Reading) -> Iterator[Loan]:
         loan.source.close()
 
 
-def _opened(path: str, reading: Reading) -> PageSource:
+def _opened(path: str, reading: ReadingOptions) -> PageSource:
     try:
         path_of(path)
     except UsageError as error:  # a list may hold URLs of other machines
@@ -90,7 +90,7 @@ def _opened(path: str, reading: Reading) -> PageSource:
     return open_source(path, reading)
 
 
-def _key(path: str, reading: Reading) -> _Key:
+def _key(path: str, reading: ReadingOptions) -> _Key:
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # to open it will tell more

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppcli.imaging.decode import ImageSource, open_regular
 from ppcli.imaging.image_choices import Colour
-from ppcli.imaging.reading_options import PAGED, TIFF, Reading
+from ppcli.imaging.reading_options import PAGED, TIFF, ReadingOptions
 from ppcli.inputs.sniff import sniff_pages
 
 
@@ -33,7 +33,7 @@ class PageSource(Protocol):
         """Let go of the file."""
 
 
-def open_source(path: str, reading: Reading) -> PageSource:
+def open_source(path: str, reading: ReadingOptions) -> PageSource:
     """Open a file and see what it is; nothing is decoded yet.
 
     Raises:

@@ -1,4 +1,4 @@
-"""PCX, whose palette stands at the end, where Pillow does not miss it."""
+"""Checks that a PCX file has its palette, which is at the end; Pillow ignores its absence."""
 
 import os
 from typing import BinaryIO
@@ -11,14 +11,14 @@ _MARK = b"\x0c"
 
 
 def require_palette(image: Image.Image, file: BinaryIO) -> None:
-    """See that the 256 colours are there that such a file has.
+    """Check that a file of 256 colours has its palette.
 
     Args:
         image: not used.
         file: the file.
 
     Raises:
-        EOFError: when it has lost them.
+        EOFError: the palette is missing.
     """
     file.seek(0)
     head = file.read(66)

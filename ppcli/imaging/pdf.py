@@ -16,19 +16,19 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.image_choices import Colour, PdfImages
 from ppcli.imaging.limits import check_pixels
 from ppcli.imaging.pdf_damage import DamageCheck
-from ppcli.imaging.pdf_draw import drawn, drawn_around, sides_at
+from ppcli.imaging.pdf_draw import page_sides, render_area, render_page
 from ppcli.imaging.pdf_fonts import (
-    Lost,
-    Supply,
-    Things,
-    annotations_want_fonts,
-    described,
+    LostCharacters,
+    PageObjects,
+    Substitution,
+    annotations_need_fonts,
+    describe_lost,
     lost_characters,
-    standing_in,
+    with_substitutes,
 )
-from ppcli.imaging.pdf_images import own_pixels, scan_of
+from ppcli.imaging.pdf_images import find_scan, native_pixels
 from ppcli.imaging.pdf_structure import Structure, user_unit
-from ppcli.imaging.reading_options import PDF, Reading
+from ppcli.imaging.reading_options import PDF, ReadingOptions
 
 _TAIL_BYTES = 1024
 _END, _ENCRYPTED = b"%%EOF", b"/Encrypt"
@@ -49,7 +49,7 @@ class PdfSource:
 
     format, failed = PDF, False
 
-    def __init__(self, file: BinaryIO, reading: Reading) -> None:
+    def __init__(self, file: BinaryIO, reading: ReadingOptions) -> None:
         """Read where its pages are; none is drawn yet.
 
         Raises:
@@ -122,7 +122,7 @@ class PdfSource:
         self._file.close()
 
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
-        """Draw one page (one-based), or take its own pixels, as `Reading.pdf_images` has it.
+        """Draw one page (one-based), or take its own pixels, as `ReadingOptions.pdf_images` says.
 
         `warning` says afterwards what may be wrong with it.
 
@@ -138,7 +138,7 @@ class PdfSource:
         dpi = self._reading.dpi
         if self._structure is not None:
             entries = self._structure.page(number)
-            doubts += self._damage.doubts_about(entries)
+            doubts += self._damage.check_page(entries)
             dpi *= user_unit(entries)
         with _loaded(self._document, number) as page:
             things = _things(page)
@@ -147,30 +147,30 @@ class PdfSource:
                 pixels = self._pixels(page, things, dpi, background)
         if lost:
             pixels, lost = self._with_other_fonts(number, lost, dpi, background)
-        if certain := Lost({key: times for key, times in lost.items() if key[1]}):
-            doubts.append(described(certain))
+        if certain := LostCharacters({key: times for key, times in lost.items() if key[1]}):
+            doubts.append(describe_lost(certain))
         self.warning = "; ".join(doubts) or None
         return pixels
 
     def _pixels(
-        self, page: pypdfium2.PdfPage, things: Things, dpi: float, background: Colour
+        self, page: pypdfium2.PdfPage, things: PageObjects, dpi: float, background: Colour
     ) -> NDArray[np.uint8]:
         if self._reading.pdf_images is PdfImages.NATIVE:
-            pixels = own_pixels(page, things, self._check_own_size)
+            pixels = native_pixels(page, things, self._check_own_size)
             if pixels is not None:
                 return pixels
-        sides = sides_at(page, dpi)
-        scan = scan_of(page, things, sides)
+        sides = page_sides(page, dpi)
+        scan = find_scan(page, things, sides)
         if scan is not None:
             self._check_size(*scan.size)
-            return drawn_around(page, scan.corners, scan.size, background)
+            return render_area(page, scan.corners, scan.size, background)
         size = sides[0].pixels, sides[1].pixels
         self._check_size(*size)
-        return drawn(page, size, background)
+        return render_page(page, size, background)
 
-    def _lost(self, page: pypdfium2.PdfPage, things: Things, number: int) -> Lost:
+    def _lost(self, page: pypdfium2.PdfPage, things: PageObjects, number: int) -> LostCharacters:
         """The characters of a page and its annotations that do not show."""
-        if not annotations_want_fonts(page):
+        if not annotations_need_fonts(page):
             return lost_characters(page, things)
         with closing(self._opened()) as document:  # since what follows changes it
             with _loaded(document, number) as own:
@@ -179,11 +179,11 @@ class PdfSource:
                 return lost_characters(flat, _things(flat))
 
     def _with_other_fonts(
-        self, number: int, lost: Lost, dpi: float, background: Colour
-    ) -> tuple[NDArray[np.uint8], Lost]:
+        self, number: int, lost: LostCharacters, dpi: float, background: Colour
+    ) -> tuple[NDArray[np.uint8], LostCharacters]:
         """A page drawn with the fonts that lose least, and what is lost all the same."""
-        left = {Supply.NOTHING: lost}
-        for supply in (Supply.GLYPHS, Supply.FONTS):
+        left = {Substitution.NOTHING: lost}
+        for supply in (Substitution.GLYPHS, Substitution.FONTS):
             with self._supplied(supply, lost, number) as page:
                 things = _things(page)
                 left[supply] = self._lost(page, things, number)
@@ -193,11 +193,13 @@ class PdfSource:
             return self._pixels(page, things, dpi, background), left[best]
 
     @contextmanager
-    def _supplied(self, supply: Supply, lost: Lost, number: int) -> Iterator[pypdfium2.PdfPage]:
+    def _supplied(
+        self, supply: Substitution, lost: LostCharacters, number: int
+    ) -> Iterator[pypdfium2.PdfPage]:
         """A page of the document opened anew, which holds no fonts yet."""
         with (
             closing(self._opened()) as document,
-            standing_in(supply, lost, _loaded(document, number)) as page,
+            with_substitutes(supply, lost, _loaded(document, number)) as page,
         ):
             yield page
 
@@ -208,7 +210,7 @@ class PdfSource:
             self._document.close()
             self._document = self._opened()
             if self._structure is not None:
-                self._structure.let_go_of_read_objects()
+                self._structure.reopen()
             self._bytes_held = self._bytes_of_page
 
     def _check_size(
@@ -222,7 +224,7 @@ class PdfSource:
         self._check_size(width, height, advice="; without --pdf-images native, --dpi decides")
 
 
-def _things(page: pypdfium2.PdfPage) -> Things:
+def _things(page: pypdfium2.PdfPage) -> PageObjects:
     return list(page.get_objects(max_depth=_DEEPEST))
 
 

@@ -1,4 +1,4 @@
-"""Images of a PDF: whether all of their pixels can be had."""
+"""Checks that the images of a PDF can be decoded completely."""
 
 import struct
 from collections.abc import Callable
@@ -13,8 +13,14 @@ from PIL import Image
 
 from ppcli.errors import ImageError
 from ppcli.imaging.jpeg import refuse_missing_scans
-from ppcli.imaging.pdf_streams import GENERAL, Packed, UnreadableError, packed, size_unpacked
-from ppcli.imaging.pdf_structure import Value, entry, spelled
+from ppcli.imaging.pdf_streams import (
+    GENERAL,
+    FilteredData,
+    UnreadableError,
+    decoded_size,
+    filtered_data,
+)
+from ppcli.imaging.pdf_structure import Value, entry, name_text
 
 _COMPONENTS = {
     "DeviceGray": 1,
@@ -30,14 +36,14 @@ _COMPONENTS = {
     "DeviceCMYK": 4,
     "CMYK": 4,
 }
-_NOT_ITS_OWN = ("/SMask", "/Mask", "/Metadata", "/Alternates", "/OPI", "/OC", "/StructParent")
+_REFERENCES = ("/SMask", "/Mask", "/Metadata", "/Alternates", "/OPI", "/OC", "/StructParent")
 _BITS = frozenset({1, 2, 4, 8, 16})
-_STRAY_BYTES = "extraneous bytes"  # between markers of a JPEG; its pixels are whole
+_STRAY_BYTES = "extraneous bytes"  # between JPEG markers; the pixels are complete
 _DAMAGED_JPEG = ("corrupt jpeg", "premature end")
-_REDUCED = 3  # times that a JPEG 2000 is halved; its codestream is checked all the same
+_REDUCED = 3  # decode JPEG 2000 at 1/8 of its size; the whole codestream is still checked
 _NOISE = np.random.default_rng(0).bytes(4096)
-_TAIL = 32  # bytes of a fax, its end mark included
-_SHORTEST_SEGMENT, _UNKNOWN_SIZE = 11, 0xFFFFFFFF  # of JBIG2
+_TAIL = 32  # bytes at the end of a fax, including its end mark
+_SHORTEST_SEGMENT, _UNKNOWN_SIZE = 11, 0xFFFFFFFF  # JBIG2
 _KINDS_OF_SEGMENTS = frozenset(
     {0, 4, 6, 7, 16, 20, 22, 23, 36, 38, 39, 40, 42, 43, 48, 49, 50, 51, 52, 53, 62}
 )
@@ -46,21 +52,21 @@ Decoded = NDArray[np.uint8] | None
 
 
 def check_image(image: Value) -> bool:
-    """See that an image can be decoded.
+    """Check that an image can be decoded.
 
     Args:
-        image: a stream of a PDF.
+        image: an image stream of a PDF.
 
     Returns:
-        whether its checksum is right, where it has one.
+        Whether its checksum is right; True if it has none.
 
     Raises:
-        UnreadableError: when it cannot, or ends too early; the text goes on after "an image".
+        UnreadableError: it cannot be decoded or is truncated; the text continues "the image …".
     """
     width, height = entry(image, "/Width"), entry(image, "/Height")
     if isinstance(width, int) and isinstance(height, int) and min(width, height) < 1:
-        return True  # it shows nothing
-    source = packed(image)
+        return True  # invisible
+    source = filtered_data(image)
     if source.by is None or source.by in GENERAL:
         return _check_size(image, source)
     check = _CHECKS.get(source.by, _check_drawing)
@@ -68,19 +74,19 @@ def check_image(image: Value) -> bool:
     return True
 
 
-def _check_size(image: Value, source: Packed) -> bool:
+def _check_size(image: Value, source: FilteredData) -> bool:
     needed = _bytes_needed(image, source)
     if needed is None:
         _check_drawing(image, source)
         return True
-    size, right = size_unpacked(source, needed)
+    size, is_checksum_right = decoded_size(source, needed)
     if size < needed:
-        raise UnreadableError("ends too early")
-    return right
+        raise UnreadableError("is truncated")
+    return is_checksum_right
 
 
-def _bytes_needed(image: Value, source: Packed) -> int | None:
-    """How many bytes all pixels take; None where the dictionary leaves that open."""
+def _bytes_needed(image: Value, source: FilteredData) -> int | None:
+    """Return the bytes of all pixels, or None if the dictionary does not determine them."""
     width, height, bits = (entry(image, key) for key in ("/Width", "/Height", "/BitsPerComponent"))
     components = _components(entry(image, "/ColorSpace"))
     if entry(image, "/ImageMask") is True:
@@ -95,10 +101,10 @@ def _bytes_needed(image: Value, source: Packed) -> int | None:
 
 def _components(space: Value) -> int | None:
     if isinstance(space, pikepdf.Name):
-        return _COMPONENTS.get(spelled(space))
+        return _COMPONENTS.get(name_text(space))
     if not isinstance(space, pikepdf.Array) or None in (parts := list(space)) or not parts:
         return None
-    kind = spelled(parts[0])
+    kind = name_text(parts[0])
     if kind == "ICCBased" and len(parts) > 1:
         number = entry(parts[1], "/N")
         return number if isinstance(number, int) else None
@@ -107,24 +113,24 @@ def _components(space: Value) -> int | None:
     return _COMPONENTS.get(kind)
 
 
-def _check_jpeg(image: Value, source: Packed) -> None:
+def _check_jpeg(image: Value, source: FilteredData) -> None:
     try:
         space = simplejpeg.decode_jpeg_header(source.data)[2]
-        wanted = "CMYK" if space in ("CMYK", "YCCK") else "GRAY"
-        simplejpeg.decode_jpeg(source.data, wanted, min_height=1, min_width=1, strict=True)
+        output = "CMYK" if space in ("CMYK", "YCCK") else "GRAY"
+        simplejpeg.decode_jpeg(source.data, output, min_height=1, min_width=1, strict=True)
     except ValueError as error:
-        said = str(error).lower()
-        if _STRAY_BYTES not in said and any(word in said for word in _DAMAGED_JPEG):
-            raise UnreadableError("is damaged, or ends too early (JPEG)") from error
+        message = str(error).lower()
+        if _STRAY_BYTES not in message and any(word in message for word in _DAMAGED_JPEG):
+            raise UnreadableError("is damaged or truncated (JPEG)") from error
         _check_drawing(image, source)
     try:
         refuse_missing_scans(source.data)
     except ImageError as error:
-        raise UnreadableError("ends too early (JPEG)") from error
+        raise UnreadableError("is truncated (JPEG)") from error
 
 
-def _check_jpeg2000(image: Value, source: Packed) -> None:
-    """With Pillow, which decodes it smaller; where that cannot, PDFium's word counts."""
+def _check_jpeg2000(image: Value, source: FilteredData) -> None:
+    """Decode with Pillow, at a reduced size; if it cannot, with PDFium."""
     try:
         with Image.open(BytesIO(source.data), formats=["JPEG2000"]) as opened:
             opened.reduce = _REDUCED  # type: ignore[assignment]
@@ -133,34 +139,35 @@ def _check_jpeg2000(image: Value, source: Packed) -> None:
         _check_drawing(image, source)
 
 
-def _check_fax(image: Value, source: Packed) -> None:
-    """A fax does not say how long it is, but its last row comes just before its end.
+def _check_fax(image: Value, source: FilteredData) -> None:
+    """Check a fax, which declares no length, by changing its data.
 
-    So more data must change nothing, and other data at the end must change something.
+    The last row is just before the end of the data. Appended data must therefore change nothing,
+    and different data at the end must change something.
     """
     pixels = _check_drawing(image, source)
-    longer = _drawn_alone(image, source, source.data + _NOISE)
+    longer = _draw_alone(image, source, source.data + _NOISE)
     if longer is None or not np.array_equal(pixels, longer):
-        raise UnreadableError("ends too early (fax)")
-    other = _drawn_alone(image, source, source.data.rstrip(b"\0")[:-_TAIL] + _NOISE)
+        raise UnreadableError("is truncated (fax)")
+    other = _draw_alone(image, source, source.data.rstrip(b"\0")[:-_TAIL] + _NOISE)
     if other is not None and np.array_equal(pixels, other):
         raise UnreadableError("is damaged (fax)")
 
 
-def _check_jbig2(image: Value, source: Packed) -> None:
-    """Each of its segments says how long it is."""
+def _check_jbig2(image: Value, source: FilteredData) -> None:
+    """Check the declared length of each segment, then decode."""
     data, at = source.data, 0
     while len(data) - at >= _SHORTEST_SEGMENT:
         kind, at = _segment(data, at)
         if kind not in _KINDS_OF_SEGMENTS or at > len(data):
-            raise UnreadableError("is damaged, or ends too early (JBIG2)")
+            raise UnreadableError("is damaged or truncated (JBIG2)")
         if kind in _LAST_SEGMENTS:
             break
     _check_drawing(image, source)
 
 
 def _segment(data: bytes, at: int) -> tuple[int, int]:
-    """The kind of the segment that begins there, and where the next one does (T.88, 7.2)."""
+    """Return type of the segment at an offset, and the offset of the next (T.88, 7.2)."""
     number, flags, references = struct.unpack_from(">IBB", data, at)
     count, head = references >> 5, 6
     if count == 7:
@@ -169,22 +176,22 @@ def _segment(data: bytes, at: int) -> tuple[int, int]:
     head += count * (1 if number <= 256 else 2 if number <= 65536 else 4)
     head += 4 if flags & 64 else 1
     size = int.from_bytes(data[at + head : at + head + 4], "big")
-    left = max(0, len(data) - at - head - 4)
-    return flags & 63, at + head + 4 + (left if size == _UNKNOWN_SIZE else size)
+    remaining = max(0, len(data) - at - head - 4)
+    return flags & 63, at + head + 4 + (remaining if size == _UNKNOWN_SIZE else size)
 
 
-def _check_drawing(image: Value, source: Packed) -> NDArray[np.uint8]:
-    pixels = _drawn_alone(image, source, source.data)
+def _check_drawing(image: Value, source: FilteredData) -> NDArray[np.uint8]:
+    pixels = _draw_alone(image, source, source.data)
     if pixels is None:
-        raise UnreadableError(f"cannot be decoded ({source.by or 'not packed'})")
+        raise UnreadableError(f"cannot be decoded ({source.by or 'uncompressed'})")
     return pixels
 
 
-def _drawn_alone(image: Value, source: Packed, data: bytes) -> Decoded:
-    """What PDFium makes of an image with these data instead of its own; None for nothing."""
+def _draw_alone(image: Value, source: FilteredData, data: bytes) -> Decoded:
+    """Decode an image with PDFium, with other data; return None if it draws nothing."""
     document = pikepdf.new()
     copy = document.copy_foreign(image)
-    for key in _NOT_ITS_OWN:
+    for key in _REFERENCES:
         if key in copy:
             del copy[key]
     parameters = entry(copy, "/DecodeParms")
@@ -213,7 +220,7 @@ def _only_bitmap(document: bytes) -> Decoded:
             page.close()
 
 
-_CHECKS: dict[str, Callable[[Value, Packed], object]] = {
+_CHECKS: dict[str, Callable[[Value, FilteredData], object]] = {
     "DCTDecode": _check_jpeg,
     "JPXDecode": _check_jpeg2000,
     "CCITTFaxDecode": _check_fax,

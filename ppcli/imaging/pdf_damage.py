@@ -1,4 +1,4 @@
-"""What a PDF page draws and cannot be read: without this check it would be white, and sound."""
+"""Checks that everything a PDF page draws can be read; PDFium silently draws the rest as blank."""
 
 import re
 import warnings
@@ -9,132 +9,138 @@ import pikepdf
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.pdf_codecs import check_image
-from ppcli.imaging.pdf_font_files import chosen_fonts, doubt_about, font_file
-from ppcli.imaging.pdf_forms import DEEPEST, FormCount
-from ppcli.imaging.pdf_streams import GENERAL, UnreadableError, packed, unpacked
-from ppcli.imaging.pdf_structure import Value, entry, spelled
+from ppcli.imaging.pdf_font_files import font_file, font_problem, used_fonts
+from ppcli.imaging.pdf_forms import MAX_FORM_DEPTH, FormCount
+from ppcli.imaging.pdf_streams import GENERAL, UnreadableError, decoded_data, filtered_data
+from ppcli.imaging.pdf_structure import Value, entry, name_text
 
 _DRAWS = re.compile(rb"/([^\s/<>\[\](){}%]+)\s+Do\b")
 _NOT_ASCII = re.compile(rb"[^!-~]")
-_DEEPEST = 12  # branches of the page tree
-_MOST_BYTES = 256 << 20  # of what one stream draws
-_HIDDEN = 2 | 32  # flags of annotations
+_MAX_TREE_DEPTH = 12  # of the page tree
+_MAX_CONTENT_BYTES = 256 << 20  # of one stream
+_HIDDEN = 2 | 32  # annotation flags
 
 
 class DamageCheck:
-    """Looks at what the pages of a document draw, and only once at what several of them draw."""
+    """Checks the pages of a document; objects that several pages share are checked once."""
 
     def __init__(self) -> None:
-        self._sound: set[tuple[int, int]] = set()
-        self._doubts: list[str] = []
-        self._on_page: set[tuple[int, int]] = set()
+        self._intact: set[tuple[int, int]] = set()
+        self._warnings: list[str] = []
+        self._forms_on_page: set[tuple[int, int]] = set()
         self._count = FormCount()
 
-    def doubts_about(self, page: Value) -> list[str]:
-        """What may be wrong with what a page draws, although it can be read.
+    def check_page(self, page: Value) -> list[str]:
+        """Check all that a page draws.
+
+        Args:
+            page: the page dictionary.
+
+        Returns:
+            Warnings about objects that can be read but may be damaged.
 
         Raises:
-            ImageError: `corrupt`, when something that it draws is missing, damaged or cut off;
-                `too_large`, when its forms draw one another too often.
+            ImageError: `corrupt`, if an object is missing, damaged or truncated; `too_large`, if
+                forms draw one another too often.
         """
-        self._doubts, self._on_page = [], set()
+        self._warnings, self._forms_on_page = [], set()
         resources = _inherited(page, "/Resources")
         try:
             content = b"\n".join(self._content(one, "its content") for one in _contents(page))
             drawn = self._check_drawing(content, resources, 0)
-            for look in _looks(page):
-                self._check_form(look, "/AP", resources, 0)
-                drawn[look.objgen] = drawn.get(look.objgen, 0) + 1
+            for appearance in _appearances(page):
+                self._check_form(appearance, "/AP", resources, 0)
+                drawn[appearance.objgen] = drawn.get(appearance.objgen, 0) + 1
         except UnreadableError as error:
             raise ImageError(ErrorCode.CORRUPT, f"the page cannot be drawn: {error}") from error
         self._count.check(drawn.items())
-        return self._doubts
+        return self._warnings
 
     def _check_drawing(
-        self, content: bytes, resources: Value, deep: int
+        self, content: bytes, resources: Value, depth: int
     ) -> dict[tuple[int, int], int]:
-        """Gives back what is drawn, and how often."""
-        for font in chosen_fonts(content, resources):
+        """Check all that a content uses; return how often it draws each object."""
+        for font in used_fonts(content, resources):
             self._check_font(font)
-        things = entry(resources, "/XObject")
+        objects = entry(resources, "/XObject")
         drawn: dict[tuple[int, int], int] = {}
-        for written, times in sorted(Counter(_DRAWS.findall(content)).items()):
-            name = "/" + written.decode("ascii", "backslashreplace")
-            key = _as_key(written)
+        for literal, times in sorted(Counter(_DRAWS.findall(content)).items()):
+            name = "/" + literal.decode("ascii", "backslashreplace")
+            key = _parse_name(literal)
             if key is None:
                 continue
             try:
-                thing = entry(things, key)
-                self._check_thing(thing, name, resources, deep)
-                drawn[thing.objgen] = drawn.get(thing.objgen, 0) + times
+                target = entry(objects, key)
+                self._check_object(target, name, resources, depth)
+                drawn[target.objgen] = drawn.get(target.objgen, 0) + times
             except UnreadableError:
-                if _really_draws(content, key):
+                if _is_drawn(content, key):
                     raise
         return drawn
 
     def _check_font(self, font: Value) -> None:
         file = font_file(font)
-        if file is None or file.objgen in self._sound:
+        if file is None or file.objgen in self._intact:
             return
-        doubt = doubt_about(font, file)
-        if doubt is None:
-            self._sound.add(file.objgen)
-        elif doubt not in self._doubts:
-            self._doubts.append(doubt)
+        problem = font_problem(font, file)
+        if problem is None:
+            self._intact.add(file.objgen)
+        elif problem not in self._warnings:
+            self._warnings.append(problem)
 
-    def _check_thing(self, thing: Value, name: str, resources: Value, deep: int) -> None:
-        if not isinstance(thing, pikepdf.Stream):
-            raise UnreadableError(f"{name}, which it draws, is missing")
-        if thing.objgen in self._sound or thing.objgen in self._on_page:
+    def _check_object(self, target: Value, name: str, resources: Value, depth: int) -> None:
+        if not isinstance(target, pikepdf.Stream):
+            raise UnreadableError(f"the object {name} is missing")
+        if target.objgen in self._intact or target.objgen in self._forms_on_page:
             return
-        doubts = len(self._doubts)
-        if spelled(entry(thing, "/Subtype")) == "Form":
-            self._check_form(thing, name, resources, deep)
-        elif spelled(entry(thing, "/Subtype")) == "Image":
-            self._check_image(thing, name)
-        if len(self._doubts) == doubts:
-            self._sound.add(thing.objgen)
+        warnings_before = len(self._warnings)
+        if name_text(entry(target, "/Subtype")) == "Form":
+            self._check_form(target, name, resources, depth)
+        elif name_text(entry(target, "/Subtype")) == "Image":
+            self._check_image(target, name)
+        if len(self._warnings) == warnings_before:
+            self._intact.add(target.objgen)
 
-    def _check_form(self, form: Value, name: str, resources: Value, deep: int) -> None:
-        if deep >= DEEPEST:
-            raise UnreadableError(f"{name} lies within more forms than are drawn ({deep})")
-        self._on_page.add(form.objgen)  # also while it may be found within itself
+    def _check_form(self, form: Value, name: str, resources: Value, depth: int) -> None:
+        if depth >= MAX_FORM_DEPTH:
+            raise UnreadableError(f"{name} is nested in more than {depth} forms")
+        self._forms_on_page.add(form.objgen)  # before its content, where it may be drawn again
         try:
             content = self._content(form, f"the content of {name}")
             own = entry(form, "/Resources")
-            drawn = self._check_drawing(content, resources if own is None else own, deep + 1)
+            drawn = self._check_drawing(content, resources if own is None else own, depth + 1)
         except UnreadableError:
-            self._on_page.discard(form.objgen)
+            self._forms_on_page.discard(form.objgen)
             raise
         self._count.add(form.objgen, len(content), drawn)
 
     def _check_image(self, image: Value, name: str) -> None:
-        for part, said in ((image, "the image"), (entry(image, "/SMask"), "the mask of")):
+        for part, label in ((image, "the image"), (entry(image, "/SMask"), "the mask of")):
             if not isinstance(part, pikepdf.Stream):
                 continue
             try:
-                right = check_image(part)
+                is_checksum_right = check_image(part)
             except UnreadableError as error:
-                raise UnreadableError(f"{said} {name} {error}") from error
-            if not right:
-                self._doubt(f"{said} {name}")
+                raise UnreadableError(f"{label} {name} {error}") from error
+            if not is_checksum_right:
+                self._warn_of_checksum(f"{label} {name}")
 
-    def _content(self, stream: Value, said: str) -> bytes:
+    def _content(self, stream: Value, label: str) -> bytes:
         if not isinstance(stream, pikepdf.Stream):
-            raise UnreadableError(f"{said} is missing")
+            raise UnreadableError(f"{label} is missing")
         try:
-            source = packed(stream)
+            source = filtered_data(stream)
             if source.by is not None and source.by not in GENERAL:
-                raise UnreadableError(f"is packed by {source.by}")
-            content, right = unpacked(source, _MOST_BYTES)
+                raise UnreadableError(f"is encoded with {source.by}")
+            content, is_checksum_right = decoded_data(source, _MAX_CONTENT_BYTES)
         except UnreadableError as error:
-            raise UnreadableError(f"{said} {error}") from error
-        if not right:
-            self._doubt(said)
+            raise UnreadableError(f"{label} {error}") from error
+        if not is_checksum_right:
+            self._warn_of_checksum(label)
         return content
 
-    def _doubt(self, said: str) -> None:
-        self._doubts.append(f"the checksum of {said} is wrong; it may be damaged")
+    def _warn_of_checksum(self, label: str) -> None:
+        self._warnings.append(f"the checksum of {label} is wrong; it may be damaged")
 
 
 def _contents(page: Value) -> list[Value]:
@@ -145,48 +151,49 @@ def _contents(page: Value) -> list[Value]:
 
 
 def _has_key(of: Value, key: str) -> bool:
-    """Whether there is such a key, although what it leads to is missing."""
+    """Return whether a dictionary has a key, even if its value is missing from the file."""
     try:
         return any(one == key for one, _ in of.items())
-    except UnicodeDecodeError:  # of another key
+    except UnicodeDecodeError:  # in another key
         return False
 
 
-def _looks(page: Value) -> Iterator[Value]:
-    """How the annotations of a page look, those that show."""
+def _appearances(page: Value) -> Iterator[Value]:
+    """Yield the appearance streams of the visible annotations of a page."""
     annotations = entry(page, "/Annots")
-    for one in annotations if isinstance(annotations, pikepdf.Array) else ():
-        flags, state = entry(one, "/F"), entry(one, "/AS")
-        look = entry(entry(one, "/AP"), "/N")
-        if isinstance(look, pikepdf.Dictionary) and isinstance(state, pikepdf.Name):
-            look = entry(look, state)
-        if isinstance(look, pikepdf.Stream) and not (isinstance(flags, int) and flags & _HIDDEN):
-            yield look
+    for annotation in annotations if isinstance(annotations, pikepdf.Array) else ():
+        flags, state = entry(annotation, "/F"), entry(annotation, "/AS")
+        appearance = entry(entry(annotation, "/AP"), "/N")
+        if isinstance(appearance, pikepdf.Dictionary) and isinstance(state, pikepdf.Name):
+            appearance = entry(appearance, state)
+        is_hidden = isinstance(flags, int) and flags & _HIDDEN
+        if isinstance(appearance, pikepdf.Stream) and not is_hidden:
+            yield appearance
 
 
 def _inherited(page: Value, key: str) -> Value:
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_TREE_DEPTH):
         if (found := entry(page, key)) is not None:
             return found
         page = entry(page, "/Parent")
     return None
 
 
-def _as_key(written: bytes) -> Value:
-    """A name as it is written in a content; None where it has escapes that are none."""
-    escaped = _NOT_ASCII.sub(lambda found: b"#%02x" % found[0][0], written)
+def _parse_name(literal: bytes) -> Value:
+    """Parse a name of a content stream; return None if its escapes are invalid."""
+    escaped = _NOT_ASCII.sub(lambda found: b"#%02x" % found[0][0], literal)
     try:
         return pikepdf.Object.parse(b"/" + escaped)
     except pikepdf.PikepdfError:
         return None
 
 
-def _really_draws(content: bytes, name: Value) -> bool:
-    """Whether a name stands there as an operand, and not within a text."""
+def _is_drawn(content: bytes, name: Value) -> bool:
+    """Return whether a name occurs as an operand of `Do`, and not inside a string."""
     document = pikepdf.new()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a content that is not as it should be
+            warnings.simplefilter("ignore")  # about invalid content
             drawing = pikepdf.parse_content_stream(pikepdf.Stream(document, content), "Do")
     except pikepdf.PikepdfError:
         return True

@@ -1,4 +1,4 @@
-"""PDF pages as pixels: how many, and drawing them."""
+"""Renders PDF pages with PDFium, and computes their size in pixels."""
 
 import math
 from dataclasses import dataclass
@@ -15,70 +15,70 @@ Raster = NDArray[np.uint8]
 Pairs = NDArray[np.float64]
 
 _FLAGS = pdfium.FPDF_ANNOT | pdfium.FPDF_REVERSE_BYTE_ORDER
-_NOISE = 2.0**-23  # of the larger coordinate: PDFium holds them in single precision
-# PDFium stretches an image over every pixel that it touches, so that noise would make it wider.
+_PRECISION = 2.0**-23  # relative precision of coordinates, which PDFium stores as float32
+# PDFium draws an image over every pixel it touches, so rounding errors would widen it
 _INSET = 1e-3
 
 
 @dataclass(frozen=True)
-class Side:
-    """How long one side of a page is, in pixels.
+class PageSide:
+    """Length of one side of a page in pixels.
 
     Attributes:
-        exact: as the resolution has it.
-        noise: how much of that may come from single precision.
+        exact: the computed length.
+        error: its maximum rounding error.
     """
 
     exact: float
-    noise: float
+    error: float
 
     @property
     def pixels(self) -> int:
-        """So many that nothing is cut off."""
-        return math.ceil(self.exact - self.noise)
+        """The length rounded up, so that nothing is cut off."""
+        return math.ceil(self.exact - self.error)
 
     def is_nearly(self, pixels: int) -> bool:
-        """Whether it is these pixels, rounded up or down."""
-        return pixels in (self.pixels, math.floor(self.exact + self.noise))
+        """Return whether the length is `pixels`, rounded up or down."""
+        return pixels in (self.pixels, math.floor(self.exact + self.error))
 
 
-def sides_at(page: pypdfium2.PdfPage, dpi: float) -> tuple[Side, Side]:
-    """The width and the height of a page, upright, at a resolution."""
+def page_sides(page: pypdfium2.PdfPage, dpi: float) -> tuple[PageSide, PageSide]:
+    """Return width and height of an upright page at a resolution."""
     left, bottom, right, top = map(abs, page.get_bbox())
-    noise = 2 * _NOISE * max(left, bottom, right, top) * dpi / POINTS_PER_INCH
+    error = 2 * _PRECISION * max(left, bottom, right, top) * dpi / POINTS_PER_INCH
     width, height = (side * dpi / POINTS_PER_INCH for side in page.get_size())
-    return Side(width, noise), Side(height, noise)
+    return PageSide(width, error), PageSide(height, error)
 
 
-def drawn(page: pypdfium2.PdfPage, size: tuple[int, int], background: Colour) -> Raster:
-    """The page, stretched over so many pixels.
+def render_page(page: pypdfium2.PdfPage, size: tuple[int, int], background: Colour) -> Raster:
+    """Render a page and its form fields, scaled to a size.
 
     Args:
-        page: what its forms hold is drawn too.
-        size: width and height.
-        background: what shows where nothing is drawn.
+        page: the page.
+        size: width and height in pixels.
+        background: colour of empty areas.
 
     Returns:
         RGB, uint8 (height, width, 3).
     """
     bitmap = _bitmap(size, background)
-    place = (bitmap, page, 0, 0, *size, 0, _FLAGS)
-    pdfium.FPDF_RenderPageBitmap(*place)
-    _draw_forms(page, place)
+    arguments = (bitmap, page, 0, 0, *size, 0, _FLAGS)
+    pdfium.FPDF_RenderPageBitmap(*arguments)
+    _draw_form_fields(page, arguments)
     return np.array(bitmap.to_numpy())
 
 
-def drawn_around(
+def render_area(
     page: pypdfium2.PdfPage, corners: Pairs, size: tuple[int, int], background: Colour
 ) -> Raster:
-    """What a rectangle of the page shows, so that an image of its shape is not resampled.
+    """Render a rectangle of a page, so that an image that fills it is not resampled.
 
     Args:
-        page: of a PDF.
-        corners: float (2, 2): the upper left and the lower right corner of the rectangle, as
-            (right, down) in shares of the page.
+        page: the page.
+        corners: float (2, 2), the upper left and lower right corner of the rectangle as (x, y)
+            relative to the page size, with y downwards.
         size: width and height in pixels.
-        background: what shows where nothing is drawn.
+        background: colour of empty areas.
 
     Returns:
         RGB, uint8 (height, width, 3).
@@ -90,7 +90,7 @@ def drawn_around(
     matrix = pdfium.FS_MATRIX(scale[0], 0, 0, scale[1], *offset)
     clip = pdfium.FS_RECTF(0, 0, *size)
     pdfium.FPDF_RenderPageBitmapWithMatrix(bitmap, page, matrix, clip, _FLAGS)
-    _draw_forms(page, (bitmap, page, 0, 0, *size, 0, _FLAGS))
+    _draw_form_fields(page, (bitmap, page, 0, 0, *size, 0, _FLAGS))
     return np.array(bitmap.to_numpy())
 
 
@@ -100,6 +100,6 @@ def _bitmap(size: tuple[int, int], background: Colour) -> pypdfium2.PdfBitmap:
     return bitmap
 
 
-def _draw_forms(page: pypdfium2.PdfPage, place: tuple[object, ...]) -> None:
+def _draw_form_fields(page: pypdfium2.PdfPage, arguments: tuple[object, ...]) -> None:
     if page.formenv:
-        pdfium.FPDF_FFLDraw(page.formenv, *place)
+        pdfium.FPDF_FFLDraw(page.formenv, *arguments)

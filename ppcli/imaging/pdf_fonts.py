@@ -1,4 +1,4 @@
-"""Fonts that a PDF names but does not hold: what stands in, and what even that cannot write."""
+"""Substitutes fonts that a PDF does not embed, and reports characters that still have no glyph."""
 
 import ctypes
 import unicodedata
@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-# What PDFium has on board, and finds among the system's fonts, is enough for most pages. Pages
-# that would lose characters get the fonts of weblate-fonts, which are the same on every machine.
+from ppcli.errors import pluralize
+
+# PDFium's built-in fonts and the system's suffice for most pages. Pages that would lose characters
+# get the fonts of weblate-fonts, which are the same on every machine.
 _BY_CHARSET = {
     pdfium.FXFONT_SHIFTJIS_CHARSET: "KurintoSansJP",
     pdfium.FXFONT_HANGEUL_CHARSET: "KurintoSansKR",
@@ -29,49 +31,49 @@ _BY_SCRIPT = (
 )
 _OTHER_SCRIPTS = "KurintoSans"
 _BOLD = 600
-_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})  # of Unicode's categories
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})  # Unicode categories
 _NO_CHARACTER, _UNKNOWN = 0xFFFF, "\N{REPLACEMENT CHARACTER}"
 _NOT_PAINTED = frozenset({pdfium.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium.FPDF_TEXTRENDERMODE_CLIP})
-_SHOWN, _LONGEST_NAME = 5, 60
+_MAX_LISTED, _MAX_NAME_LENGTH = 5, 60
 _GLYPH_SIZE = 12.0
 
-Lost = Counter[tuple[str, str]]  # how often each (font, character) shows nothing
-Things = Sequence[pypdfium2.PdfObject]
-_Pointer: TypeAlias = Any  # of C, which has no type here
+LostCharacters = Counter[tuple[str, str]]  # number of invisible characters by (font, character)
+PageObjects = Sequence[pypdfium2.PdfObject]
+_Pointer: TypeAlias = Any  # a C pointer, untyped in pypdfium2
 
 
-class Supply(IntEnum):
-    """What fonts stand in for."""
+class Substitution(IntEnum):
+    """What is substituted."""
 
     NOTHING = 0
-    GLYPHS = 1  # that a font lacks: PDFium asks for them while it draws
-    FONTS = 2  # whole ones too: PDFium asks for them while it reads a page
+    GLYPHS = 1  # missing glyphs, which PDFium requests while rendering
+    FONTS = 2  # and missing fonts, which PDFium requests while loading a page
 
 
-class _Supplier:
-    """The functions by which PDFium asks the system for fonts, with ours behind the system's.
+class _FontProvider:
+    """PDFium's callbacks for system fonts, with our fonts as a fallback.
 
     Attributes:
-        name: of the fonts that stand in now, unless PDFium asks for a script; None for none.
+        name: the fallback font, unless PDFium requests a script; None to disable the fallback.
     """
 
     def __init__(self) -> None:
         self.name: str | None = None
-        self._given: list[bytes] = []
+        self._provided: list[bytes] = []
         self._info = pdfium.FPDF_GetDefaultSystemFontInfo()
-        self._kept = [  # what C calls must not be let go of
-            self._replaced("MapFont", self._map),
-            self._replaced("GetFontData", self._data),
-            self._replaced("GetFaceName", self._face),
-            self._replaced("GetFontCharset", self._charset),
-            self._replaced("DeleteFont", self._delete),
+        self._callbacks = [  # referenced, since C calls them
+            self._replace("MapFont", self._map),
+            self._replace("GetFontData", self._data),
+            self._replace("GetFaceName", self._face),
+            self._replace("GetFontCharset", self._charset),
+            self._replace("DeleteFont", self._delete),
         ]
         pdfium.FPDF_SetSystemFontInfo(self._info)
 
-    def _replaced(self, slot: str, ours: Callable[..., Any]) -> object:
+    def _replace(self, slot: str, callback: Callable[..., Any]) -> object:
         kind: Any = dict(pdfium.FPDF_SYSFONTINFO._fields_)[slot]
         stock = kind.from_buffer_copy(getattr(self._info.contents, slot))
-        function = kind(lambda _, *args: ours(lambda: stock(self._info, *args), *args))
+        function = kind(lambda _, *args: callback(lambda: stock(self._info, *args), *args))
         setattr(self._info.contents, slot, function)
         return function
 
@@ -82,23 +84,23 @@ class _Supplier:
         if found is not None or self.name is None:
             return found
         font = _font(_BY_CHARSET.get(charset, self.name), weight >= _BOLD)
-        if font not in self._given:
-            self._given.append(font)
-        return self._given.index(font) + 1  # addresses of the system's fonts are larger
+        if font not in self._provided:
+            self._provided.append(font)
+        return self._provided.index(font) + 1  # smaller than any handle of a system font
 
     def _is_ours(self, handle: int | None) -> bool:
-        return handle is not None and handle <= len(self._given)
+        return handle is not None and handle <= len(self._provided)
 
     def _data(
         self, stock: Callable[[], int], handle: int, table: int, buffer: _Pointer, size: int
     ) -> int:
         if not self._is_ours(handle):
             return stock()
-        font = b"" if table else self._given[handle - 1]  # 0 is the whole
-        return _copied(font, buffer, size)
+        font = b"" if table else self._provided[handle - 1]  # table 0 is the whole file
+        return _copy(font, buffer, size)
 
     def _face(self, stock: Callable[[], int], handle: int, buffer: _Pointer, size: int) -> int:
-        return _copied(b"Kurinto\0", buffer, size) if self._is_ours(handle) else stock()
+        return _copy(b"Kurinto\0", buffer, size) if self._is_ours(handle) else stock()
 
     def _charset(self, stock: Callable[[], int], handle: int) -> int:
         return pdfium.FXFONT_DEFAULT_CHARSET if self._is_ours(handle) else stock()
@@ -108,7 +110,7 @@ class _Supplier:
             stock()
 
 
-def _copied(data: bytes, buffer: _Pointer, size: int) -> int:
+def _copy(data: bytes, buffer: _Pointer, size: int) -> int:
     if len(data) <= size:
         ctypes.memmove(buffer, data, len(data))
     return len(data)
@@ -116,109 +118,110 @@ def _copied(data: bytes, buffer: _Pointer, size: int) -> int:
 
 @cache
 def _font(name: str, bold: bool) -> bytes:
-    place = files("weblate_fonts") / "static" / "weblate_fonts" / "kurinto" / "ttf"
-    return (place / f"{name}-{'Bd' if bold else 'Rg'}.ttf").read_bytes()
+    folder = files("weblate_fonts") / "static" / "weblate_fonts" / "kurinto" / "ttf"
+    return (folder / f"{name}-{'Bd' if bold else 'Rg'}.ttf").read_bytes()
 
 
-_supplier = _Supplier()
+_provider = _FontProvider()
 
 
 @contextmanager
-def standing_in(
-    supply: Supply, lost: Lost, loaded: AbstractContextManager[pypdfium2.PdfPage]
+def with_substitutes(
+    substitution: Substitution,
+    lost: LostCharacters,
+    loaded: AbstractContextManager[pypdfium2.PdfPage],
 ) -> Iterator[pypdfium2.PdfPage]:
-    """A page, with fonts for what it would lose.
+    """Load a page with substitute fonts.
 
     Args:
-        supply: what they stand in for.
-        lost: which characters; they say which fonts.
+        substitution: what is substituted.
+        lost: the characters that are lost without it; they determine the font.
         loaded: loads the page, from a document that has not loaded it before.
     """
-    name = _name_for(lost)
+    name = _font_for(lost)
     try:
-        _supplier.name = name if supply is Supply.FONTS else None
+        _provider.name = name if substitution is Substitution.FONTS else None
         with loaded as page:
-            _supplier.name = None if supply is Supply.NOTHING else name
+            _provider.name = None if substitution is Substitution.NOTHING else name
             yield page
     finally:
-        _supplier.name = None
+        _provider.name = None
 
 
-def _name_for(lost: Lost) -> str:
+def _font_for(lost: LostCharacters) -> str:
     known = (character for _, character in lost if character)
     words = {unicodedata.name(character, "").split(" ")[0] for character in known}
     return next((name for script, name in _BY_SCRIPT if script in words), _OTHER_SCRIPTS)
 
 
-def lost_characters(page: pypdfium2.PdfPage, things: Things) -> Lost:
-    """What is written in fonts that are not in the file, and has no glyph in those that stand in.
+def lost_characters(page: pypdfium2.PdfPage, objects: PageObjects) -> LostCharacters:
+    """Count the characters of non-embedded fonts that have no glyph in their substitutes.
 
-    A text that may be blank or a letter that is lost counts as one lost "": with a font that has
-    the letter it is one.
+    A text that may be blank, or a letter without a glyph, counts as one lost "".
 
     Args:
-        page: of a PDF.
-        things: all objects of the page.
+        page: the page.
+        objects: all objects of the page.
     """
-    lost = Lost()
+    lost = LostCharacters()
     textpage = None
     has_glyph: dict[tuple[int | None, str], bool] = {}
-    for thing in things:
-        if not _wants_a_font(thing):
+    for item in objects:
+        if not _needs_font(item):
             continue
         if textpage is None:
             textpage = page.get_textpage()
-        font = pdfium.FPDFTextObj_GetFont(thing)
-        name, address = _name_of(font), ctypes.cast(font, ctypes.c_void_p).value
-        text = _text_of(thing, textpage)
+        font = pdfium.FPDFTextObj_GetFont(item)
+        name, address = _font_name(font), ctypes.cast(font, ctypes.c_void_p).value
+        text = _text_of(item, textpage)
         if not text:
-            # PDFium gives none of what has no extent: blanks, and a single letter without a glyph.
-            unclear = "" if _tells_letters_apart(font) else _UNKNOWN
+            # PDFium omits text without extent: blanks, and single letters without a glyph
+            unclear = "" if _distinguishes_letters(font) else _UNKNOWN
             lost[name, unclear] += 1
         for character, times in Counter(text).items():
             key = address, character
             if key not in has_glyph:
-                has_glyph[key] = _shows_nothing_by_itself(character) or _has_glyph(font, character)
+                has_glyph[key] = _is_invisible(character) or _has_glyph(font, character)
             if not has_glyph[key]:
                 lost[name, character] += times
     return lost
 
 
-def annotations_want_fonts(page: pypdfium2.PdfPage) -> bool:
-    """Whether an annotation or a field has text in a font that is not in the file."""
+def annotations_need_fonts(page: pypdfium2.PdfPage) -> bool:
+    """Return whether an annotation or field has visible text in a font that is not embedded."""
     for number in range(pdfium.FPDFPage_GetAnnotCount(page)):
         annotation = pdfium.FPDFPage_GetAnnot(page, number)
-        wants = any(
-            _wants_a_font(pdfium.FPDFAnnot_GetObject(annotation, one))
-            for one in range(pdfium.FPDFAnnot_GetObjectCount(annotation))
+        needs_font = any(
+            _needs_font(pdfium.FPDFAnnot_GetObject(annotation, index))
+            for index in range(pdfium.FPDFAnnot_GetObjectCount(annotation))
         )
         pdfium.FPDFPage_CloseAnnot(annotation)
-        if wants:
+        if needs_font:
             return True
     return False
 
 
-def _wants_a_font(thing: pypdfium2.PdfObject | _Pointer) -> bool:
-    """Whether it is text that shows, in a font that is not in the file."""
-    if pdfium.FPDFPageObj_GetType(thing) != pdfium.FPDF_PAGEOBJ_TEXT:
+def _needs_font(item: pypdfium2.PdfObject | _Pointer) -> bool:
+    """Return whether an object is visible text in a font that is not embedded."""
+    if pdfium.FPDFPageObj_GetType(item) != pdfium.FPDF_PAGEOBJ_TEXT:
         return False
-    if pdfium.FPDFTextObj_GetTextRenderMode(thing) in _NOT_PAINTED:
+    if pdfium.FPDFTextObj_GetTextRenderMode(item) in _NOT_PAINTED:
         return False
-    font = pdfium.FPDFTextObj_GetFont(thing)
+    font = pdfium.FPDFTextObj_GetFont(item)
     return bool(font) and not pdfium.FPDFFont_GetIsEmbedded(font)
 
 
-def _text_of(thing: pypdfium2.PdfObject, textpage: pypdfium2.PdfTextPage) -> str:
-    size = pdfium.FPDFTextObj_GetText(thing, textpage, None, 0)
+def _text_of(item: pypdfium2.PdfObject, textpage: pypdfium2.PdfTextPage) -> str:
+    size = pdfium.FPDFTextObj_GetText(item, textpage, None, 0)
     buffer = ctypes.create_string_buffer(size)
     pdfium.FPDFTextObj_GetText(
-        thing, textpage, ctypes.cast(buffer, ctypes.POINTER(pdfium.FPDF_WCHAR)), size
+        item, textpage, ctypes.cast(buffer, ctypes.POINTER(pdfium.FPDF_WCHAR)), size
     )
     return buffer.raw.decode("utf-16-le", "replace").rstrip("\0")
 
 
-def _shows_nothing_by_itself(character: str) -> bool:
-    return unicodedata.category(character) in _UNSEEN
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE
 
 
 def _has_glyph(font: _Pointer, character: str) -> bool:
@@ -226,8 +229,8 @@ def _has_glyph(font: _Pointer, character: str) -> bool:
     return bool(outline) and outline != _outline(font, _NO_CHARACTER)
 
 
-def _tells_letters_apart(font: _Pointer) -> bool:
-    """Whether PDFium knows which of its glyphs are which letters; else it may give no text."""
+def _distinguishes_letters(font: _Pointer) -> bool:
+    """Return whether PDFium maps letters to glyphs; if it does not, it may return no text."""
     return _outline(font, ord("A")) != _outline(font, ord("B"))
 
 
@@ -242,30 +245,30 @@ def _outline(font: _Pointer, code: int) -> list[tuple[float, float]]:
     return points
 
 
-def _name_of(font: _Pointer) -> str:
+def _font_name(font: _Pointer) -> str:
     size = pdfium.FPDFFont_GetBaseFontName(font, None, 0)
     buffer = ctypes.create_string_buffer(size)
     pdfium.FPDFFont_GetBaseFontName(font, buffer, size)
-    return _printable(buffer.value.decode("utf-8", "replace"))[:_LONGEST_NAME]
+    return _printable(buffer.value.decode("utf-8", "replace"))[:_MAX_NAME_LENGTH]
 
 
 def _printable(text: str) -> str:
     return "".join(one if one.isprintable() else "?" for one in text)
 
 
-def described(lost: Lost) -> str:
-    """One sentence about characters that do not show."""
+def describe_lost(lost: LostCharacters) -> str:
+    """Describe the lost characters in one sentence."""
     by_font: dict[str, str] = {}
     for name, character in lost:
         by_font[name] = by_font.get(name, "") + _printable(character)
     some = [
-        f"{name or 'no name'}: {', '.join(characters[:_SHOWN])}"
-        + ", …" * (len(characters) > _SHOWN)
-        for name, characters in list(by_font.items())[:_SHOWN]
+        f"{name or 'unnamed'}: {', '.join(characters[:_MAX_LISTED])}"
+        + ", …" * (len(characters) > _MAX_LISTED)
+        for name, characters in list(by_font.items())[:_MAX_LISTED]
     ]
     number = lost.total()
     return (
-        f"{number:,} character{'s' * (number > 1)} of text in fonts that are not embedded "
-        f"{'have' if number > 1 else 'has'} no glyph here ({'; '.join(some)}); "
-        "embed them, or install fonts for them"
+        f"{pluralize(number, 'character')} in fonts that are not embedded "
+        f"{'have' if number > 1 else 'has'} no glyph ({'; '.join(some)}); "
+        "embed the fonts, or install fonts with these characters"
     )

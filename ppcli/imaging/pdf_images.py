@@ -1,4 +1,4 @@
-"""Pages of a PDF that are one embedded image, such as scans."""
+"""Finds PDF pages that consist of one embedded image, such as scans."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,24 +8,25 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from ppcli.imaging.image_choices import WHITE
-from ppcli.imaging.pdf_draw import Pairs, Raster, Side, drawn_around
-from ppcli.imaging.pdf_fonts import Things
+from ppcli.imaging.pdf_draw import PageSide, Pairs, Raster, render_area
+from ppcli.imaging.pdf_fonts import PageObjects
 
-_ASKEW = 1e-3  # of the image's own side
-_MARGIN = 0.5  # pixels of a page that a scan of it may leave free, or go beyond
-_OUTSIDE = 1e-3  # shares of the page
+_MAX_SKEW = 1e-3  # relative to the side of the image
+_MARGIN = 0.5  # pixels by which a scan may be smaller or larger than its page
+_OUTSIDE = 1e-3  # relative to the page size
 
 
 @dataclass(frozen=True)
-class Placed:
-    """An image whose sides go along the page's.
+class PlacedImage:
+    """An image whose sides are parallel to those of the page.
+
+    Positions are (x, y) relative to the size of the displayed page, with y downwards.
 
     Attributes:
-        image: as PDFium has it.
-        size: its width and height in pixels, as the page shows it.
-        corner: float (2,): where its own upper left corner lies.
-        sides: float (2, 2): its own upper and left side. All are (right, down), in shares of the
-            page as it is shown.
+        image: the PDFium object.
+        size: width and height in pixels, in the orientation of the page.
+        corner: float (2,), position of the stored image's upper left corner.
+        sides: float (2, 2), vectors of the stored image's upper and left side.
     """
 
     image: pypdfium2.PdfImage
@@ -35,22 +36,24 @@ class Placed:
 
     @property
     def corners(self) -> Pairs:
-        """The upper left and the lower right corner as they are shown, float (2, 2)."""
+        """Upper left and lower right corner on the displayed page, float (2, 2)."""
         ends = np.stack([self.corner, self.corner + self.sides.sum(axis=0)])
         return np.stack([ends.min(axis=0), ends.max(axis=0)])
 
 
-def scan_of(page: pypdfium2.PdfPage, things: Things, sides: tuple[Side, Side]) -> Placed | None:
-    """The image that covers a page, if it has just the pixels that the page should have.
+def find_scan(
+    page: pypdfium2.PdfPage, objects: PageObjects, sides: tuple[PageSide, PageSide]
+) -> PlacedImage | None:
+    """Return the image that covers a page, if its size is that of the rendered page.
 
     Args:
-        page: of a PDF.
-        things: all objects of the page.
-        sides: of the page, in pixels.
+        page: the page.
+        objects: all objects of the page.
+        sides: width and height of the rendered page.
     """
     lengths = np.array([side.exact for side in sides])
-    for thing in things:
-        placed = _placed(thing, page) if isinstance(thing, pypdfium2.PdfImage) else None
+    for item in objects:
+        placed = _locate(item, page) if isinstance(item, pypdfium2.PdfImage) else None
         if placed is None or not all(
             side.is_nearly(pixels) for side, pixels in zip(sides, placed.size, strict=True)
         ):
@@ -60,103 +63,101 @@ def scan_of(page: pypdfium2.PdfPage, things: Things, sides: tuple[Side, Side]) -
     return None
 
 
-def own_pixels(
-    page: pypdfium2.PdfPage, things: Things, check_size: Callable[[int, int], None]
+def native_pixels(
+    page: pypdfium2.PdfPage, objects: PageObjects, check_size: Callable[[int, int], None]
 ) -> Raster | None:
-    """The pixels of the page's only image, turned as the page shows it.
-
-    None where there is more on the page, or where it shows the image otherwise than it is stored:
-    askew, cut off, through a mask, in other colours. That is seen by drawing it pixel by pixel.
+    """Return the stored pixels of the page's only image, in the orientation of the page.
 
     Args:
-        page: of a PDF.
-        things: all objects of the page.
+        page: the page.
+        objects: all objects of the page.
         check_size: called with width and height before the image is decoded; may raise.
 
     Returns:
-        RGB, uint8 (height, width, 3).
+        RGB, uint8 (height, width, 3). None if the page has other visible content, or if the
+        rendered image differs from the stored one, as it does when skewed, cropped, masked or
+        recoloured.
     """
-    image = _only_image(page, things)
-    placed = None if image is None else _placed(image, page)
-    if placed is None or _goes_outside(placed.corners):
+    image = _only_image(page, objects)
+    placed = None if image is None else _locate(image, page)
+    if placed is None or _is_cropped(placed.corners):
         return None
     check_size(*placed.size)
     try:
         stored = _rgb(placed.image.get_bitmap())
-    except pypdfium2.PdfiumError:  # some encodings cannot be had raw
+    except pypdfium2.PdfiumError:  # some encodings have no bitmap
         return None
-    pixels = _turned(stored, placed.sides)
-    shown = drawn_around(page, placed.corners, placed.size, WHITE)
-    return pixels if np.array_equal(pixels, shown) else None
+    pixels = _orient(stored, placed.sides)
+    rendered = render_area(page, placed.corners, placed.size, WHITE)
+    return pixels if np.array_equal(pixels, rendered) else None
 
 
-def _only_image(page: pypdfium2.PdfPage, things: Things) -> pypdfium2.PdfImage | None:
-    """The one thing on a page that shows, if it is an image; hidden text under it does not."""
+def _only_image(page: pypdfium2.PdfPage, objects: PageObjects) -> pypdfium2.PdfImage | None:
+    """Return the only visible object of a page, if it is an image."""
     if pdfium.FPDFPage_GetAnnotCount(page):
         return None
     found = None
-    for thing in things:
-        if thing.type == pdfium.FPDF_PAGEOBJ_FORM or _is_hidden_text(thing):
+    for item in objects:
+        if item.type == pdfium.FPDF_PAGEOBJ_FORM or _is_hidden_text(item):
             continue
-        if found is not None or not isinstance(thing, pypdfium2.PdfImage):
+        if found is not None or not isinstance(item, pypdfium2.PdfImage):
             return None
-        found = thing
+        found = item
     return found
 
 
-def _is_hidden_text(thing: pypdfium2.PdfObject) -> bool:
-    if thing.type != pdfium.FPDF_PAGEOBJ_TEXT:
+def _is_hidden_text(item: pypdfium2.PdfObject) -> bool:
+    if item.type != pdfium.FPDF_PAGEOBJ_TEXT:
         return False
-    return bool(pdfium.FPDFTextObj_GetTextRenderMode(thing) == pdfium.FPDF_TEXTRENDERMODE_INVISIBLE)
+    return bool(pdfium.FPDFTextObj_GetTextRenderMode(item) == pdfium.FPDF_TEXTRENDERMODE_INVISIBLE)
 
 
-def _placed(image: pypdfium2.PdfImage, page: pypdfium2.PdfPage) -> Placed | None:
-    """Where an image lies on the page as it is shown; None if it is askew, or has no pixels."""
-    corners = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])  # y goes up
-    thing: pypdfium2.PdfObject | None = image
-    while thing is not None:
-        a, b, c, d, e, f = thing.get_matrix().get()
+def _locate(image: pypdfium2.PdfImage, page: pypdfium2.PdfPage) -> PlacedImage | None:
+    """Return the image's place on the displayed page; None if it is skewed or has no pixels."""
+    corners = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])  # y upwards
+    container: pypdfium2.PdfObject | None = image
+    while container is not None:
+        a, b, c, d, e, f = container.get_matrix().get()
         corners = corners @ np.array([[a, b, 0], [c, d, 0], [e, f, 1]])
-        thing = thing.container
+        container = container.container
     left, bottom, right, top = page.get_bbox()
     x, y = (corners[:, 0] - left) / (right - left), (top - corners[:, 1]) / (top - bottom)
     for _ in range(page.get_rotation() // 90):
         x, y = 1 - y, x
-    shown = np.stack([x, y], axis=1)
-    sides = shown[1:] - shown[0]
-    lengths, off = np.abs(sides).max(axis=1), np.abs(sides).min(axis=1)
+    displayed = np.stack([x, y], axis=1)
+    sides = displayed[1:] - displayed[0]
+    lengths, skew = np.abs(sides).max(axis=1), np.abs(sides).min(axis=1)
     width, height = image.get_px_size()
-    if min(width, height) < 1 or not (lengths > 0).all() or (off > _ASKEW * lengths).any():
+    if min(width, height) < 1 or not (lengths > 0).all() or (skew > _MAX_SKEW * lengths).any():
         return None
-    size = (height, width) if _lies_on_its_side(sides) else (width, height)
-    return Placed(image, size, shown[0], sides)
+    size = (height, width) if _is_transposed(sides) else (width, height)
+    return PlacedImage(image, size, displayed[0], sides)
 
 
-def _lies_on_its_side(sides: Pairs) -> bool:
+def _is_transposed(sides: Pairs) -> bool:
     return bool(abs(sides[0, 0]) < abs(sides[0, 1]))
 
 
-def _goes_outside(corners: Pairs) -> bool:
+def _is_cropped(corners: Pairs) -> bool:
     return bool((corners < -_OUTSIDE).any() or (corners > 1 + _OUTSIDE).any())
 
 
 def _rgb(bitmap: pypdfium2.PdfBitmap) -> Raster:
-    """A bitmap of PDFium as RGB."""
     stored = bitmap.to_numpy()
     if stored.ndim == 2:
         return np.repeat(stored[:, :, None], 3, axis=2)
     return np.ascontiguousarray(stored[:, :, 2::-1])
 
 
-def _turned(pixels: Raster, sides: Pairs) -> Raster:
-    """Pixels so that the image stands as the page shows it.
+def _orient(pixels: Raster, sides: Pairs) -> Raster:
+    """Flip and transpose stored pixels as the page displays them.
 
     Args:
-        pixels: as they are stored.
-        sides: where the upper and the left side go, (right, down).
+        pixels: the stored pixels.
+        sides: vectors of the upper and the left side on the page.
     """
     upper, left = sides
-    if _lies_on_its_side(sides):
+    if _is_transposed(sides):
         pixels, upper, left = pixels.transpose(1, 0, 2), left, upper
     if upper[0] < 0:
         pixels = pixels[:, ::-1]

@@ -1,4 +1,4 @@
-"""Streams of a PDF: whether their data are whole, by the filters that pack them."""
+"""Decodes the streams of a PDF, and checks that their data are complete."""
 
 import zlib
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pikepdf
 
-from ppcli.imaging.pdf_structure import Value, entry, spelled
+from ppcli.imaging.pdf_structure import Value, entry, name_text
 
 _SHORT_NAMES = {
     "AHx": "ASCIIHexDecode",
@@ -20,21 +20,21 @@ _SHORT_NAMES = {
 _FLATE = "FlateDecode"
 GENERAL = frozenset({_FLATE, "LZWDecode", "ASCII85Decode", "ASCIIHexDecode", "RunLengthDecode"})
 _PIECE = 1 << 18
-_HEADER, _CHECKSUM = 2, 4  # bytes that zlib puts around what is deflated
+_HEADER, _CHECKSUM = 2, 4  # bytes around the deflated data of a zlib stream
 
 
 class UnreadableError(Exception):
-    """Something that a page draws is missing or damaged; the text says what."""
+    """An object of a page is missing or damaged; the message says which."""
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Data under a last filter, those before it undone.
+class FilteredData:
+    """The data of a stream with all filters but the last decoded.
 
     Attributes:
-        data: packed.
-        by: the name of the filter; None for none.
-        parameters: of that filter.
+        data: the data, encoded with the last filter.
+        by: name of the last filter; None if there is none.
+        parameters: parameters of that filter.
     """
 
     data: bytes
@@ -43,93 +43,99 @@ class Packed:
 
     @property
     def has_predictor(self) -> bool:
-        """Whether each row begins with a byte of its own."""
+        """Whether each row is preceded by a predictor byte."""
         predictor = entry(self.parameters, "/Predictor")
         return isinstance(predictor, int) and predictor >= 10
 
 
-def packed(stream: Value) -> Packed:
-    """The data of a stream under its last filter.
+def filtered_data(stream: Value) -> FilteredData:
+    """Read a stream, and decode all filters but the last.
 
     Raises:
-        UnreadableError: when a filter before it fails.
+        UnreadableError: the stream is missing, or a filter before the last fails.
     """
-    filters = _listed(entry(stream, "/Filter"))
-    parameters = _listed(entry(stream, "/DecodeParms"))
-    names = [_SHORT_NAMES.get(name, name) for name in map(spelled, filters)]
+    filters = _as_list(entry(stream, "/Filter"))
+    parameters = _as_list(entry(stream, "/DecodeParms"))
+    names = [_SHORT_NAMES.get(name, name) for name in map(name_text, filters)]
     own = parameters[-1] if len(parameters) == len(filters) > 0 else None
     try:
         data = stream.read_raw_bytes()
     except pikepdf.PikepdfError as error:
         raise UnreadableError("cannot be found in the file") from error
     if len(names) > 1:
-        data = _undone(data, names[:-1], parameters[:-1])
-    return Packed(data, names[-1] if names else None, own)
+        data = _decode(data, names[:-1], parameters[:-1])
+    return FilteredData(data, names[-1] if names else None, own)
 
 
-def _listed(value: Value) -> list[Value]:
+def _as_list(value: Value) -> list[Value]:
     if value is None:
         return []
     return list(value) if isinstance(value, pikepdf.Array) else [value]
 
 
-def _undone(data: bytes, names: list[str], parameters: list[Value]) -> bytes:
+def _decode(data: bytes, names: list[str], parameters: list[Value]) -> bytes:
     document = pikepdf.new()
     stream = pikepdf.Stream(document, data)
-    given = [one if isinstance(one, pikepdf.Dictionary) else None for one in parameters]
+    valid = [one if isinstance(one, pikepdf.Dictionary) else None for one in parameters]
     try:
         stream.Filter = pikepdf.Array([pikepdf.Name("/" + name) for name in names])
-        if any(one is not None for one in given):
-            stream.DecodeParms = pikepdf.Array(given)
+        if any(one is not None for one in valid):
+            stream.DecodeParms = pikepdf.Array(valid)
         return stream.read_bytes(pikepdf.StreamDecodeLevel.specialized)
-    except (pikepdf.PikepdfError, UnicodeDecodeError) as error:  # the latter in its message
+    except (pikepdf.PikepdfError, UnicodeDecodeError) as error:  # a message may not be UTF-8
         raise UnreadableError(f"cannot be decoded ({', '.join(names)})") from error
 
 
-def unpacked(source: Packed, most: int) -> tuple[bytes, bool]:
-    """The data themselves, and whether their checksum is right where they have one.
+def decoded_data(source: FilteredData, most: int) -> tuple[bytes, bool]:
+    """Decode the last filter.
 
     Args:
-        source: under one of the filters that any data may have, or under none.
-        most: about how many bytes are wanted; the rest may be left.
+        source: data with one of the `GENERAL` filters, or with none.
+        most: number of bytes after which decoding may stop.
+
+    Returns:
+        The data, and whether their checksum is right; True if they have none.
 
     Raises:
-        UnreadableError: when they are damaged, or end too early.
+        UnreadableError: the data are damaged or truncated.
     """
     if source.by is None:
         return source.data, True
     if source.by != _FLATE:
-        return _undone(source.data, [source.by], [source.parameters]), True
+        return _decode(source.data, [source.by], [source.parameters]), True
     pieces: list[bytes] = []
-    _, right = _inflate(source.data, most, pieces.append)
-    return b"".join(pieces), right
+    _, is_checksum_right = _inflate(source.data, most, pieces.append)
+    return b"".join(pieces), is_checksum_right
 
 
-def size_unpacked(source: Packed, most: int) -> tuple[int, bool]:
-    """How many bytes `unpacked` would give, without keeping them."""
+def decoded_size(source: FilteredData, most: int) -> tuple[int, bool]:
+    """Return the number of bytes that `decoded_data` would return, and the checksum's state."""
     if source.by == _FLATE:
         return _inflate(source.data, most, len)
-    data, right = unpacked(source, most)
-    return len(data), right
+    data, is_checksum_right = decoded_data(source, most)
+    return len(data), is_checksum_right
 
 
-def _inflate(data: bytes, most: int, take: Callable[[bytes], object]) -> tuple[int, bool]:
-    """By hand, since zlib gives nothing of data whose checksum is wrong, and qpdf asks for none."""
+def _inflate(data: bytes, most: int, on_piece: Callable[[bytes], object]) -> tuple[int, bool]:
+    """Inflate a zlib stream; return its size and whether the checksum is right.
+
+    The checksum is verified here, because zlib returns no data if it is wrong, and qpdf ignores
+    it.
+    """
     if not data:
-        return 0, True  # so qpdf writes what is empty
+        return 0, True  # qpdf writes empty streams this way
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    size, checksum, ahead = 0, 1, data[_HEADER:]
+    size, checksum, remaining = 0, 1, data[_HEADER:]
     try:
         while not engine.eof and size <= most:
-            piece = engine.decompress(ahead, _PIECE)
-            ahead = engine.unconsumed_tail
-            if not piece and not ahead and not engine.eof:
-                raise UnreadableError("ends too early")
-            take(piece)
+            piece = engine.decompress(remaining, _PIECE)
+            remaining = engine.unconsumed_tail
+            if not piece and not remaining and not engine.eof:
+                raise UnreadableError("is truncated")
+            on_piece(piece)
             size += len(piece)
             checksum = zlib.adler32(piece, checksum)
     except zlib.error as error:
         raise UnreadableError("is damaged") from error
     stored = engine.unused_data[:_CHECKSUM]
-    right = len(stored) < _CHECKSUM or int.from_bytes(stored, "big") == checksum
-    return size, right
+    return size, len(stored) < _CHECKSUM or int.from_bytes(stored, "big") == checksum

@@ -1,4 +1,4 @@
-"""What a PDF file is made of: its pages as dictionaries, which PDFium does not show."""
+"""Reads the page dictionaries of a PDF with qpdf; PDFium does not expose them."""
 
 import logging
 import math
@@ -8,49 +8,49 @@ from typing import Any, BinaryIO, TypeAlias
 
 import pikepdf
 
-logging.getLogger("pikepdf").addHandler(logging.NullHandler())  # what counts becomes a row
-Value: TypeAlias = Any  # of an entry: any file may have any kind of value anywhere
+logging.getLogger("pikepdf").addHandler(logging.NullHandler())  # errors become rows
+Value: TypeAlias = Any  # an object of any type, since files may have any type anywhere
 
 
 class Structure:
     """The page dictionaries of a PDF.
 
     Attributes:
-        pages: how many different ones its page tree has.
+        pages: number of distinct pages in the page tree.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        """Read where the pages are.
+        """Read the page tree.
 
         Raises:
-            pikepdf.PikepdfError: when qpdf finds none.
+            pikepdf.PikepdfError: qpdf cannot open the document.
         """
         self._file = file
-        self._document = self._opened()
-        self._places = _places_of_pages(self._document)
-        self.pages = len(self._places)
+        self._document = self._open()
+        self._page_ids = _page_ids(self._document)
+        self.pages = len(self._page_ids)
 
-    def _opened(self) -> pikepdf.Pdf:
+    def _open(self) -> pikepdf.Pdf:
         self._file.seek(0)
-        # without a map of the file, which would be fatal if that were cut meanwhile
+        # not memory-mapped: a mapped file that is truncated meanwhile would kill the process
         return pikepdf.open(self._file, access_mode=pikepdf.AccessMode.stream)
 
     def page(self, number: int) -> Value:
-        """The dictionary of a page (one-based)."""
-        return self._document.get_object(self._places[number - 1])
+        """Return the dictionary of a page (one-based)."""
+        return self._document.get_object(self._page_ids[number - 1])
 
-    def let_go_of_read_objects(self) -> None:
-        """Close the document and open it anew; qpdf holds what it has read of it."""
+    def reopen(self) -> None:
+        """Close and reopen the document, to free the objects that qpdf caches."""
         self.close()
-        self._document = self._opened()
+        self._document = self._open()
 
     def close(self) -> None:
-        """Let go of the document, but not of its file."""
+        """Close the document, but not its file."""
         self._document.close()
 
 
-def _places_of_pages(document: pikepdf.Pdf) -> list[tuple[int, int]]:
-    """The object numbers of the pages in order; a page or a branch that comes again is left out."""
+def _page_ids(document: pikepdf.Pdf) -> list[tuple[int, int]]:
+    """Return the object ids of the pages in order, without repeated pages and branches."""
     found: list[tuple[int, int]] = []
     seen = set()
     branches: list[Iterator[object]] = [iter([entry(document.Root, "/Pages")])]
@@ -68,17 +68,17 @@ def _places_of_pages(document: pikepdf.Pdf) -> list[tuple[int, int]]:
 
 
 def entry(of: Value, key: str | pikepdf.Name) -> Value:
-    """What a dictionary, or that of a stream, has under a key; None for nothing."""
+    """Return the value of a key in a dictionary or a stream's dictionary, or None."""
     return of.get(key) if isinstance(of, pikepdf.Dictionary | pikepdf.Stream) else None
 
 
-def spelled(name: Value) -> str:
-    """A name without its slash; "" for what is no name."""
+def name_text(name: Value) -> str:
+    """Return a name without its slash, or "" for any other object."""
     return bytes(name)[1:].decode("utf-8", "replace") if isinstance(name, pikepdf.Name) else ""
 
 
 def user_unit(page: Value) -> float:
-    """How many points of 1/72 inch a unit of the page is; what is no such number counts as one."""
+    """Return the page's user unit in points of 1/72 inch; 1 if it is missing or invalid."""
     unit = entry(page, "/UserUnit")
     if isinstance(unit, bool) or not isinstance(unit, int | float | Decimal):
         return 1.0

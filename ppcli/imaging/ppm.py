@@ -1,4 +1,4 @@
-"""Kinds of Netpbm files without a reader."""
+"""Detects unsupported kinds of Netpbm files."""
 
 from typing import BinaryIO
 
@@ -6,16 +6,15 @@ from ppcli.errors import ErrorCode, ImageError
 
 
 def unsupported(file: BinaryIO) -> ImageError | None:
-    """Why a Netpbm file has no reader here, if its first bytes tell that it has none."""
+    """Return the error for a kind of Netpbm file that is not supported, or None."""
     file.seek(0)
     magic = file.read(2)
     if magic == b"P7":
-        return ImageError(
-            ErrorCode.UNSUPPORTED_FORMAT, "it is PAM, which is not read here; save it as PNG"
-        )
+        return ImageError(ErrorCode.UNSUPPORTED_FORMAT, "PAM is not supported; save it as PNG")
     if magic in (b"PF", b"Pf"):
         return ImageError(
             ErrorCode.UNSUPPORTED_MODE,
-            "PFM holds floating-point numbers, which have no one way to 8 bits; convert it first",
+            "the floating-point values of PFM have no unambiguous conversion to 8 bits; "
+            "convert the image first",
         )
     return None

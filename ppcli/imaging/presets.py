@@ -1,4 +1,4 @@
-"""What each family of models does with an image before its first layer."""
+"""Image processor settings of each model family."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """The numbers of a model's image processor.
+    """Settings of a model's image processor.
 
     Attributes:
-        patch_size: P, pixels.
+        patch_size: P, side of a patch in pixels.
         merge_size: M; M×M patches become one token.
-        temporal_patch_size: how often a still image is repeated over time.
+        temporal_patch_size: number of times that an image is repeated along the time axis.
         min_pixels: smaller images are enlarged.
         max_pixels: larger images are reduced.
-        mean: of each channel, of values in [0, 1] mostly.
-        std: of each channel.
-        rescale_factor: of a level in [0, 255], what makes it a value of those.
+        mean: mean of each channel, after rescaling.
+        std: standard deviation of each channel, after rescaling.
+        rescale_factor: factor applied to levels in [0, 255] before normalisation.
     """
 
     patch_size: int
@@ -47,13 +47,13 @@ PRESETS = {
 DEFAULT_PRESET = "qwen3-vl"
 
 
-def preset_named(name: str) -> Preset:
-    """The preset of that name.
+def get_preset(name: str) -> Preset:
+    """Return the preset with a name.
 
     Raises:
-        UsageError: naming the known ones.
+        UsageError: there is none; the message lists the known names.
     """
     if name not in PRESETS:
         near = did_you_mean(name, PRESETS)
-        raise UsageError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}{near}")
+        raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}{near}")
     return PRESETS[name]

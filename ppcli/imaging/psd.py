@@ -1,6 +1,6 @@
-"""The merged picture of a Photoshop file, by Adobe's specification.
+"""Decodes the merged image of a Photoshop file.
 
-Pillow takes black for white where a pixel has one bit, and any fourth channel for transparency.
+Pillow inverts 1-bit images, and takes any fourth channel for transparency.
 """
 
 import struct
@@ -15,7 +15,7 @@ from ppcli.errors import ErrorCode, ImageError
 Pixels = NDArray[np.uint8]
 
 _BITMAP, _INDEXED = 0, 2
-# The colour modes that are read, and their channels.
+# supported colour modes and their number of channels
 _CHANNELS = {_BITMAP: 1, 1: 1, _INDEXED: 1, 3: 3, 4: 4, 8: 1}
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _COLOUR_MODES = {7: "multichannel", 9: "CIE Lab"}
@@ -34,41 +34,41 @@ class _Header(NamedTuple):
 
 
 def unsupported(file: BinaryIO) -> ImageError | None:
-    """Why a Photoshop file has no reader here, if it has none."""
-    header = _header(file)
+    """Return the error for a kind of Photoshop file that is not supported, or None."""
+    header = _read_header(file)
     if header.version == 2:
         return ImageError(
             ErrorCode.UNSUPPORTED_FORMAT,
-            "it is PSB, Photoshop's format for large pictures, which is not read here",
+            "PSB, Photoshop's format for large images, is not supported; save it as PNG",
         )
     kind = _COLOUR_MODES.get(header.mode)
     if header.bits in (16, 32):
-        kind = f"{header.bits} bits a channel"
-    return None if kind is None else _refused(kind)
+        kind = f"{header.bits} bits per channel"
+    return None if kind is None else _unsupported_mode(kind)
 
 
-def _refused(kind: str) -> ImageError:
+def _unsupported_mode(feature: str) -> ImageError:
     return ImageError(
         ErrorCode.UNSUPPORTED_MODE,
-        f"Photoshop's {kind} is not read here; save it in RGB with 8 bits a channel",
+        f"Photoshop files with {feature} are not supported; save it as RGB with 8 bits per channel",
     )
 
 
 def decode_merged(image: Image.Image, file: BinaryIO) -> Image.Image:
-    """The merged picture, with the alpha channel that the file declares for it.
+    """Decode the merged image, with its alpha channel if the file declares one.
 
     Args:
-        image: the file, as Pillow has opened it.
-        file: the same, to be read from.
+        image: not used.
+        file: the file.
 
     Raises:
         ImageError: `unsupported_mode`, or `corrupt` for too few channels.
-        EOFError: when the file ends before its pixels do.
+        EOFError: the file ends before its pixels do.
     """
-    refusal = unsupported(file)
-    if refusal is not None:
-        raise refusal
-    header = _header(file)
+    error = unsupported(file)
+    if error is not None:
+        raise error
+    header = _read_header(file)
     count = _CHANNELS[header.mode]
     palette = file.read(_u32(file))
     file.seek(_u32(file), 1)
@@ -80,7 +80,7 @@ def decode_merged(image: Image.Image, file: BinaryIO) -> Image.Image:
     if header.mode == _INDEXED:
         colours = np.frombuffer(palette[:768].ljust(768, b"\0"), dtype=np.uint8)
         return Image.fromarray(colours.reshape(3, 256).T[planes[0]])
-    if header.mode == 4:  # ink is stored as what is left of white
+    if header.mode == 4:  # CMYK is stored inverted
         planes[:4] = [255 - plane for plane in planes[:4]]
     merged = Image.merge(_MODES[count], [Image.fromarray(plane) for plane in planes[:count]])
     if with_alpha:
@@ -89,7 +89,7 @@ def decode_merged(image: Image.Image, file: BinaryIO) -> Image.Image:
     return merged
 
 
-def _header(file: BinaryIO) -> _Header:
+def _read_header(file: BinaryIO) -> _Header:
     file.seek(0)
     return _Header._make(struct.unpack(">4xH6xHIIHH", file.read(26)))
 
@@ -102,9 +102,10 @@ def _u32(file: BinaryIO) -> int:
 
 
 def _has_merged_transparency(file: BinaryIO) -> bool:
-    """Whether the first extra channel is the alpha of the merged picture; at the layers' part.
+    """Return whether the first extra channel is the alpha channel of the merged image.
 
-    It is where the number of layers is negative, wherever that is written.
+    It is if the number of layers is negative. The file is at the section of layers, and is left
+    at its end.
     """
     end = _u32(file)
     end += file.tell()
@@ -117,7 +118,7 @@ def _has_merged_transparency(file: BinaryIO) -> bool:
 
 
 def _transparency_block(file: BinaryIO, end: int) -> bool:
-    """As `_has_merged_transparency`, of the tagged blocks that follow an empty list of layers."""
+    """Return whether the tagged blocks after an empty list of layers declare transparency."""
     if file.tell() < end:
         file.seek(_u32(file), 1)
     while file.tell() + 12 <= end:
@@ -135,10 +136,10 @@ def _is_negative(file: BinaryIO) -> bool:
 
 
 def _planes(file: BinaryIO, header: _Header, count: int) -> list[Pixels]:
-    """The first channels of the merged picture, uint8 (height, width) each."""
+    """Decode the first channels of the merged image, uint8 (height, width) each."""
     if header.channels < count:
         raise ImageError(
-            ErrorCode.CORRUPT, f"it has {header.channels} of the {count} channels of its mode"
+            ErrorCode.CORRUPT, f"the file has {header.channels} of {count} channels of its mode"
         )
     row_bytes = (header.width * header.bits + 7) // 8
     compression = int.from_bytes(_exactly(file, 2), "big")
@@ -147,14 +148,14 @@ def _planes(file: BinaryIO, header: _Header, count: int) -> list[Pixels]:
         counts = np.frombuffer(_exactly(file, 2 * header.channels * header.height), dtype=">u2")
         sizes = counts.reshape(header.channels, -1).sum(axis=1, dtype=np.int64).tolist()[:count]
     elif compression != _RAW:
-        raise _refused("deflated merged picture")
+        raise _unsupported_mode("a deflated merged image")
     planes = []
     for size in sizes:
         data = _exactly(file, size)
         shape = (row_bytes, header.height)
         decoder = "packbits" if compression == _PACKBITS else "raw"
         plane = np.array(Image.frombytes("L", shape, data, decoder, "L"))
-        if header.bits == 1:  # a set bit is black
+        if header.bits == 1:  # 1 is black
             plane = np.unpackbits(plane, axis=1)[:, : header.width]
             plane = (1 - plane) * np.uint8(255)
         planes.append(plane)

@@ -1,10 +1,10 @@
-"""Which pages of a file become rows, and how they become pixels."""
+"""Options that select the pages of a file, and how they are decoded."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.errors import ErrorCode, ImageError, UsageError, pluralize
 from ppcli.imaging.image_choices import (
     DEFAULT_DPI,
     DEFAULT_MAX_IMAGE_PIXELS,
@@ -22,20 +22,20 @@ _NO_END = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class PageRanges:
-    """Some pages of every file that has pages.
+    """A selection of pages.
 
     Attributes:
-        spans: first and last page (one-based) of each, in order, none touching the next.
+        spans: first and last page (one-based) of each range, ascending and not adjacent.
     """
 
     spans: tuple[tuple[int, int], ...]
 
     @classmethod
     def parse(cls, text: str) -> "PageRanges":
-        """Read what is written like 1-3,7 or 5-.
+        """Parse ranges such as `1-3,7` or `5-`.
 
         Raises:
-            UsageError: when it is not.
+            UsageError: the text is malformed.
         """
         merged: list[tuple[int, int]] = []
         for first, last in sorted(_span(part.strip(), text) for part in text.split(",")):
@@ -46,15 +46,15 @@ class PageRanges:
         return cls(tuple(merged))
 
     def of(self, pages: int) -> list[int]:
-        """Those that a file of so many pages has."""
+        """Return the selected pages of a file with `pages` pages."""
         return [page for first, last in self.spans for page in range(first, min(last, pages) + 1)]
 
     def count(self, pages: int) -> int:
-        """How many of them a file of so many pages has."""
+        """Return the number of selected pages of a file with `pages` pages."""
         return sum(max(0, min(last, pages) - first + 1) for first, last in self.spans)
 
     def nth(self, number: int) -> int:
-        """The page that is so many in (one-based), in a file that has enough of them."""
+        """Return the `number`-th selected page (one-based), assuming the file has enough pages."""
         for first, last in self.spans:
             if number <= last - first + 1:
                 return first + number - 1
@@ -71,25 +71,27 @@ class PageRanges:
 def _span(part: str, text: str) -> tuple[int, int]:
     match = _SPAN.fullmatch(part)
     if match is None:
-        raise UsageError(f"--pages is {text!r}; write pages like 1-3,7 or 5-, counted from 1")
+        raise UsageError(
+            f"--pages is {text!r}; write page ranges such as 1-3,7 or 5-, counting from 1"
+        )
     first = int(match[1])
     last = first if match[2] is None else int(match[3] or _NO_END)
     if last < first:
-        raise UsageError(f"--pages is {text!r}; {part} ends before it begins")
+        raise UsageError(f"--pages is {text!r}; the range {part} ends before it starts")
     return first, last
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How files become pages, and pages pixels.
+class ReadingOptions:
+    """Options for selecting and decoding the pages of a file.
 
     Attributes:
         frames: which frames of an animation become rows.
-        background: what shows behind transparent pixels.
-        max_image_pixels: larger images are error rows.
-        dpi: pixels an inch of PDF pages.
-        pages: which pages of PDF and TIFF files; None for all.
-        pdf_images: what is taken of a page that is one embedded image.
+        background: the colour behind transparent pixels.
+        max_image_pixels: larger images produce error rows.
+        dpi: resolution of rendered PDF pages.
+        pages: the selected pages of PDF and TIFF files; None for all.
+        pdf_images: how PDF pages that are a single image are decoded.
     """
 
     frames: Frames = Frames.FIRST
@@ -100,16 +102,16 @@ class Reading:
     pdf_images: PdfImages = PdfImages.RENDER
 
     def gives_several(self, kind: str | None, frames: int) -> bool:
-        """Whether a file of this format and number of frames can give more than one row."""
+        """Return whether a file of this format and number of frames can have several rows."""
         if kind == PDF:
             return True
         return frames > 1 and (kind == TIFF or self.frames is Frames.ALL)
 
     def numbers(self, kind: str, frames: int) -> Sequence[int]:
-        """The pages or frames (one-based) of a file that become rows.
+        """Return the pages or frames (one-based) of a file that become rows.
 
         Raises:
-            ImageError: `no_such_page`, when `pages` leaves none.
+            ImageError: `no_such_page`, if the file has none of the selected pages.
         """
         if self.pages is None or kind not in PAGED:
             return range(1, (frames if self.gives_several(kind, frames) else 1) + 1)
@@ -117,14 +119,17 @@ class Reading:
         if not chosen:
             raise ImageError(
                 ErrorCode.NO_SUCH_PAGE,
-                f"it has {frames:,} page{'s' * (frames > 1)}, and --pages {self.pages} is outside",
+                f"--pages {self.pages} selects none of {pluralize(frames, 'page')}",
             )
         return chosen
 
     def number(self, kind: str | None, row: int) -> int:
-        """The page or frame of a row (one-based) of a file that cannot be looked into.
+        """Return the page or frame (one-based) of a row of a file that cannot be opened.
 
-        Where it is gone, and with it its format, it had pages unless frames are rows too.
+        Args:
+            kind: the format; None if it is unknown. Then the rows are taken for pages, unless
+                frames of animations are rows too.
+            row: the number of the row in the file, one-based.
         """
         paged = kind in PAGED or (kind is None and row > 1 and self.frames is Frames.FIRST)
         if self.pages is None or not paged:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.image_choices import Colour
-from ppcli.imaging.limits import check_pixels, fault_of_system
+from ppcli.imaging.limits import check_pixels, system_error
 from ppcli.imaging.reading_options import TIFF
 from ppcli.imaging.tiff_damage import check_data, fax_damage
 from ppcli.imaging.tiff_pixels import check_kind, pixels_of
@@ -137,7 +137,7 @@ class TiffSource:
             raise self._explain(error) from error
 
     def _explain(self, error: BaseException) -> ImageError:
-        if fault := fault_of_system(error, self._max_image_pixels):
+        if fault := system_error(error, self._max_image_pixels):
             return fault
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return ImageError(ErrorCode.CORRUPT, f"the page cannot be decoded: {reason:.200}")

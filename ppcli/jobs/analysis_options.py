@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ppcli.coding.coder_options import CoderOptions, require_decodable
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Frames
-from ppcli.imaging.reading_options import PAGED, Reading
+from ppcli.imaging.reading_options import PAGED, ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniff_pages
 
@@ -33,7 +33,7 @@ class AnalysisOptions:
 
     coder: CoderOptions
     fit: FitOptions
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     patches: bool = True
     rebuildable: bool = True
     estimate: "NamedModel | None" = None

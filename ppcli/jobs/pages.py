@@ -30,7 +30,7 @@ from ppcli.imaging.decode import UnreachableFrameError
 from ppcli.imaging.fit import FittedRaster, fit_image
 from ppcli.imaging.page_cache import page_source
 from ppcli.imaging.page_source import PageSource
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import KERNELS as RESAMPLING
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniff_pages
@@ -176,7 +176,7 @@ def _warning(source: PageSource) -> str | None:
     return None if source.warning is None else bounded(source.warning, MAX_MESSAGE_LENGTH)
 
 
-def _count(source: PageSource, reading: Reading) -> FileCount:
+def _count(source: PageSource, reading: ReadingOptions) -> FileCount:
     rows = len(reading.numbers(source.format, source.frames))
     return FileCount(rows, source.frames, source.format)
 

@@ -14,7 +14,7 @@ from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.imaging.page_cache import page_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
@@ -108,7 +108,7 @@ def prepare_variants(ref: ImageRef, fit: FitOptions, wanted: Sequence[Variant]) 
     Raises:
         ImageError: when it cannot be decoded.
     """
-    reading = Reading()
+    reading = ReadingOptions()
     with page_source(ref.path, reading) as loan:
         pixels = np.array(loan.source.page(1, reading.background))
     raster = fit_image(pixels, fit).raster

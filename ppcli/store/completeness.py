@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ppcli.errors import PixelpruneError
 from ppcli.imaging.image_choices import Frames
-from ppcli.imaging.reading_options import PAGED, PageRanges, Reading
+from ppcli.imaging.reading_options import PAGED, PageRanges, ReadingOptions
 from ppcli.store.formats import Config
 from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow
 
@@ -20,7 +20,7 @@ class PageCheck:
 
     def __init__(self, config: Config) -> None:
         pages = config.get("pages")
-        self._reading = Reading(
+        self._reading = ReadingOptions(
             frames=Frames(config.get("frames", Frames.FIRST)),
             pages=None if pages is None else PageRanges.parse(pages),
         )

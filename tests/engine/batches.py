@@ -18,7 +18,7 @@ from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit, Frames
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.image_worker import image_worker
@@ -30,7 +30,7 @@ from tests.engine.hostile_decoder import register
 
 PAD = FitOptions(Fit.PAD, 16, 2, 1, 1 << 24)
 FIRST = AnalysisOptions(CoderOptions(), PAD)
-ALL = AnalysisOptions(CoderOptions(), PAD, Reading(Frames.ALL))
+ALL = AnalysisOptions(CoderOptions(), PAD, ReadingOptions(Frames.ALL))
 
 
 def encoded(row_format: str, *seeds: int, **options) -> bytes:

@@ -11,7 +11,7 @@ import xxhash
 from ppcli.errors import ImageError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.page_source import open_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 
 PAGES = 4  # of each file, at most
 NO_PICTURES = frozenset({".csv", ".txt", ".md"})
@@ -19,7 +19,7 @@ NO_PICTURES = frozenset({".csv", ".txt", ".md"})
 
 def digests(folders: list[Path]) -> dict[str, list[str]]:
     """Sizes and digests of the pages, or the codes of their errors, by file."""
-    reading = Reading()
+    reading = ReadingOptions()
     paths = sorted(path for folder in folders for path in folder.rglob("*"))
     with pillow_limits(reading.max_image_pixels):
         return {
@@ -29,7 +29,7 @@ def digests(folders: list[Path]) -> dict[str, list[str]]:
         }
 
 
-def _pages(path: Path, reading: Reading) -> list[str]:
+def _pages(path: Path, reading: ReadingOptions) -> list[str]:
     try:
         source = open_source(str(path), reading)
     except ImageError as error:
@@ -40,7 +40,7 @@ def _pages(path: Path, reading: Reading) -> list[str]:
         ]
 
 
-def _page(source, number: int, reading: Reading) -> str:
+def _page(source, number: int, reading: ReadingOptions) -> str:
     try:
         pixels = source.page(number, reading.background)
     except ImageError as error:

@@ -13,7 +13,7 @@ from PIL import Image
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError, pillow_limits
 from ppcli.imaging.image_choices import WHITE, Frames
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from tests.conftest import blocks
 
 LIMIT = 1 << 28
@@ -59,8 +59,8 @@ def test_frames_of_an_animation(tmp_path, name: str) -> None:
     decoded = decode(tmp_path / "a")
     assert all(np.array_equal(*pair) for pair in zip(decoded, frames, strict=True))
     with ImageSource(str(tmp_path / "a"), LIMIT) as source:
-        assert Reading().numbers(source.format, source.frames) == range(1, 2)
-        assert Reading(Frames.ALL).numbers(source.format, source.frames) == range(1, 5)
+        assert ReadingOptions().numbers(source.format, source.frames) == range(1, 2)
+        assert ReadingOptions(Frames.ALL).numbers(source.format, source.frames) == range(1, 5)
 
 
 def test_both_pictures_of_an_mpo(tmp_path) -> None:

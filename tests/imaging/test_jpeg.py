@@ -149,7 +149,7 @@ def test_what_is_not_read_is_named(tmp_path) -> None:
     hierarchy = by_pillow(PICTURES["RGB"], "JPEG").replace(b"\xff\xc0\x00\x11", b"\xff\xc5\x00\x11")
     code, text = reason(tmp_path / "a", hierarchy)
     assert code is ErrorCode.UNSUPPORTED_MODE
-    assert "hierarchy" in text
+    assert "hierarchical" in text
 
 
 def test_the_given_file(corpus) -> None:

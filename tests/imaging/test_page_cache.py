@@ -8,7 +8,7 @@ from ppcli.imaging import decode
 from ppcli.imaging import page_source as source
 from ppcli.imaging.image_choices import Frames
 from ppcli.imaging.page_cache import page_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from tests.engine import batches
 
@@ -57,12 +57,12 @@ def test_pages_can_be_asked_for_again_and_backwards(tmp_path, opened) -> None:
     with decode.pillow_limits(LIMIT):
         expected = {}
         for number in (1, 40, 3, 1):
-            with page_source(path, Reading()) as loan:
+            with page_source(path, ReadingOptions()) as loan:
                 loan.more_to_come = True
                 pixels = loan.source.page(number, (255, 255, 255)).tobytes()
             assert expected.setdefault(number, pixels) == pixels
         assert len(set(expected.values())) == 3
-        with page_source(path, Reading()):  # without more to come
+        with page_source(path, ReadingOptions()):  # without more to come
             pass
     assert opened == [path]
 
@@ -72,11 +72,11 @@ def test_a_file_that_was_written_to_is_opened_anew(tmp_path, opened) -> None:
     with decode.pillow_limits(LIMIT):
         for content in (batches.encoded("TIFF", 1, 2, 3), batches.encoded("TIFF", 1, 2)):
             Path(path).write_bytes(content)
-            with page_source(path, Reading()) as loan:
+            with page_source(path, ReadingOptions()) as loan:
                 loan.more_to_come = True
                 frames = loan.source.frames
         assert frames == 2
-        with page_source(path, Reading()):
+        with page_source(path, ReadingOptions()):
             pass
     assert len(opened) == 2
 
@@ -84,7 +84,7 @@ def test_a_file_that_was_written_to_is_opened_anew(tmp_path, opened) -> None:
 def test_after_a_failure_nothing_stays_open(tmp_path, opened) -> None:
     whole = batches.encoded("GIF", *range(9))
     [ref] = batches.batch(tmp_path, {"cut": whole[: len(whole) // 2]})
-    with decode.pillow_limits(LIMIT), page_source(ref.path, Reading()) as loan:
+    with decode.pillow_limits(LIMIT), page_source(ref.path, ReadingOptions()) as loan:
         loan.more_to_come = True
         with pytest.raises(ImageError):
             loan.source.page(loan.source.frames, (0, 0, 0))

@@ -12,17 +12,17 @@ from pypdf import PdfReader, PdfWriter
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.image_choices import WHITE, PdfImages
 from ppcli.imaging.page_source import open_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from tests.imaging.pdfs import Page, pdf, stream
 
-NATIVE = Reading(pdf_images=PdfImages.NATIVE)
+NATIVE = ReadingOptions(pdf_images=PdfImages.NATIVE)
 SCAN = np.random.default_rng(5).integers(0, 256, (6, 8, 3)).astype(np.uint8)
 SCAN = SCAN.repeat(16, axis=0).repeat(24, axis=1)
 WHOLE = "q 72 0 0 36 0 0 cm /Im Do Q"
 HIDDEN_TEXT = "BT 3 Tr /F 8 Tf 5 5 Td (as it was read) Tj ET"
 
 
-def pages(path: Path, reading: Reading = Reading()) -> list[np.ndarray]:  # noqa: B008
+def pages(path: Path, reading: ReadingOptions = ReadingOptions()) -> list[np.ndarray]:  # noqa: B008
     source = open_source(str(path), reading)
     try:
         return [source.page(number, WHITE) for number in range(1, source.frames + 1)]
@@ -30,7 +30,7 @@ def pages(path: Path, reading: Reading = Reading()) -> list[np.ndarray]:  # noqa
         source.close()
 
 
-def fails(path: Path, reading: Reading = Reading()) -> ImageError:  # noqa: B008
+def fails(path: Path, reading: ReadingOptions = ReadingOptions()) -> ImageError:  # noqa: B008
     with pytest.raises(ImageError) as caught:
         pages(path, reading)
     return caught.value
@@ -56,7 +56,7 @@ def test_pages_are_those_of_pdfium(corpus: Path, dpi: float, with_noise: int) ->
     for path in files:
         document = pypdfium2.PdfDocument(path)
         document.init_forms()
-        ours = pages(path, Reading(dpi=dpi))
+        ours = pages(path, ReadingOptions(dpi=dpi))
         for page, raster in zip(document, ours, strict=True):
             theirs = np.asarray(page.render(scale=dpi / 72).to_pil().convert("RGB"))
             if raster.shape != theirs.shape:
@@ -74,13 +74,13 @@ def test_what_is_filled_into_a_form_shows(tmp_path: Path) -> None:
     page = Page("", of_page="/Annots[7 0 R]")
     path = tmp_path / "form.pdf"
     path.write_bytes(pdf([page], "/AcroForm<</Fields[7 0 R]>>", [look, field.encode()]))
-    (raster,) = pages(path, Reading(dpi=72))
+    (raster,) = pages(path, ReadingOptions(dpi=72))
     assert raster[10, 30].tolist() == [255, 0, 0]
     assert raster[30, 60].tolist() == [255, 255, 255]
 
 
 def test_the_background_shows_where_nothing_is_drawn(written) -> None:
-    source = open_source(str(written(Page())), Reading(dpi=72))
+    source = open_source(str(written(Page())), ReadingOptions(dpi=72))
     raster = source.page(1, (10, 20, 30))
     source.close()
     assert raster.shape == (36, 72, 3)
@@ -125,7 +125,7 @@ def test_good_pages_of_a_broken_file(tmp_path: Path) -> None:
     raw = pdf([Page()] * 4)
     path = tmp_path / "some.pdf"
     path.write_bytes(raw.replace(b"6 0 obj\n<</Type/Page/", b"6 0 obj\n<</Type/Sage/"))
-    source = open_source(str(path), Reading())
+    source = open_source(str(path), ReadingOptions())
     assert source.frames == 4
     good = [source.page(number, WHITE) for number in (1, 3, 4)]
     with pytest.raises(ImageError, match="page 2") as caught:
@@ -152,7 +152,7 @@ def test_a_long_file_is_opened_anew_and_its_pages_stay_the_same(
 def test_a_page_that_is_too_large_is_not_drawn(written) -> None:
     huge = Page(size=(14_400, 14_400))
     path = written(Page(), huge)
-    error = fails(path, Reading(dpi=2880))  # it would take a terabyte
+    error = fails(path, ReadingOptions(dpi=2880))  # it would take a terabyte
     assert error.code is ErrorCode.TOO_LARGE
     assert "576,000×576,000" in error.message
     assert "--dpi" in error.message
@@ -180,7 +180,7 @@ def test_own_pixels_stand_as_the_page_shows_them(written, turn: int, place: str)
     path = written(Page(place, image=SCAN, of_page=f"/Rotate {turn}"))
     (native,) = pages(path, NATIVE)
     assert np.array_equal(native, TURNS[turn](PLACES[place](SCAN)))
-    (drawn,) = pages(path, Reading(dpi=288))
+    (drawn,) = pages(path, ReadingOptions(dpi=288))
     small = Image.fromarray(np.ascontiguousarray(native)).resize(drawn.shape[1::-1])
     assert np.abs(np.asarray(small, float) - drawn).mean() < 30
     assert np.abs(np.asarray(small, float)[::-1, ::-1] - drawn).mean() > 60
@@ -214,7 +214,7 @@ def test_own_pixels_only_where_the_page_is_one_image(tmp_path: Path, page: Page,
 
 
 def test_own_pixels_are_limited_before_they_are_decoded(written) -> None:
-    reading = Reading(pdf_images=PdfImages.NATIVE, max_image_pixels=96 * 192 - 1)
+    reading = ReadingOptions(pdf_images=PdfImages.NATIVE, max_image_pixels=96 * 192 - 1)
     error = fails(written(Page(WHOLE, image=SCAN)), reading)
     assert error.code is ErrorCode.TOO_LARGE
     assert "without --pdf-images native" in error.message

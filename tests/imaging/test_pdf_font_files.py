@@ -10,7 +10,7 @@ import pytest
 
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from tests.imaging.pdfs import Page, pdf, stream
 
 FONT = (Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSansMono.ttf").read_bytes()
@@ -30,7 +30,7 @@ def page_with(file: bytes, content: str = USES) -> tuple[np.ndarray, str | None]
     )
     document = pdf([Page(content)], more=[font, descriptor, file])
     document = document.replace(b"/Font<<", b"/Font<</G 6 0 R", 1)
-    source = PdfSource(io.BytesIO(document), Reading(dpi=72))
+    source = PdfSource(io.BytesIO(document), ReadingOptions(dpi=72))
     try:
         return source.page(1, WHITE), source.warning
     finally:

@@ -12,7 +12,7 @@ from ppcli.imaging import pdf_fonts
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from tests.imaging.pdfs import Page, pdf, stream
 
 STANDARD = (
@@ -25,7 +25,7 @@ NOBODY_HAS = "/uniE000/uniE001/uniE002"
 
 
 def page_of(document: bytes) -> tuple[np.ndarray, str | None]:
-    source = PdfSource(io.BytesIO(document), Reading(dpi=72))
+    source = PdfSource(io.BytesIO(document), ReadingOptions(dpi=72))
     try:
         return source.page(1, WHITE), source.warning
     finally:
@@ -148,7 +148,7 @@ def test_what_no_font_has_is_told() -> None:
     raster, warning = page_of(lettered("(ABCB)", simple(NOBODY_HAS)))
     assert ink(raster) == 0
     assert warning is not None
-    assert warning.startswith("4 characters of text in fonts that are not embedded have no glyph")
+    assert warning.startswith("4 characters in fonts that are not embedded have no glyph")
     assert "ArialMT" in warning
     assert warning.isprintable()
 
@@ -254,7 +254,7 @@ def test_a_warning_is_that_of_the_last_page() -> None:
     pages = [Page("BT /G 20 Tf 5 10 Td (ABC) Tj ET"), Page()]
     document = pdf(pages, more=[simple(NOBODY_HAS).encode()])
     document = document.replace(b"/Font<<", b"/Font<</G 9 0 R")
-    source = PdfSource(io.BytesIO(document), Reading(dpi=72))
+    source = PdfSource(io.BytesIO(document), ReadingOptions(dpi=72))
     source.page(1, WHITE)
     assert source.warning is not None
     source.page(2, WHITE)
@@ -265,7 +265,7 @@ def test_a_warning_is_that_of_the_last_page() -> None:
 @pytest.mark.parametrize("name", ["cyrillic_arial.pdf", "cjk_jp.pdf"])
 def test_given_files_show_their_text(corpus: Path, name: str, monkeypatch) -> None:
     path = str(corpus.parent / "cases" / "inputs" / name)
-    source = open_source(path, Reading())
+    source = open_source(path, ReadingOptions())
     assert ink(source.page(1, WHITE)) > 2000
     assert source.warning is None
     monkeypatch.setattr(pdf_fonts, "_font", lambda *_: b"")
@@ -276,7 +276,7 @@ def test_given_files_show_their_text(corpus: Path, name: str, monkeypatch) -> No
 
 def test_no_page_of_the_corpus_lacks_a_glyph(corpus: Path) -> None:
     for path in (*corpus.glob("images/pdf/*.pdf"), *corpus.glob("hostile/*.pdf")):
-        source = open_source(str(path), Reading(dpi=10))
+        source = open_source(str(path), ReadingOptions(dpi=10))
         for number in range(1, source.frames + 1):
             source.page(number, WHITE)
             assert source.warning is None, (path, number)

@@ -9,7 +9,7 @@ import pytest
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.page_source import open_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 
 BLACK = b"0 0 50 50 re f\n"
 
@@ -49,7 +49,7 @@ def nested(path: Path, levels: int, times: int, last: bytes = BLACK) -> str:
 
 def page_of(path: str) -> np.ndarray | ErrorCode:
     try:
-        with pillow_limits(1 << 28), closing(open_source(path, Reading())) as source:
+        with pillow_limits(1 << 28), closing(open_source(path, ReadingOptions())) as source:
             return source.page(1, (255, 255, 255))
     except ImageError as error:
         return error.code

@@ -9,7 +9,7 @@ import pytest
 from ppcli.imaging.image_choices import WHITE, PdfImages
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from tests.imaging.pdfs import Page, pdf, stream
 
 SIZE = 200, 100
@@ -20,7 +20,7 @@ WHOLE = "q 72 0 0 36 0 0 cm /Im Do Q"
 
 
 def taken(document: bytes, images: PdfImages) -> np.ndarray:
-    source = PdfSource(io.BytesIO(document), Reading(dpi=90, pdf_images=images))
+    source = PdfSource(io.BytesIO(document), ReadingOptions(dpi=90, pdf_images=images))
     try:
         return source.page(1, WHITE)
     finally:
@@ -121,7 +121,7 @@ def test_a_masked_line_of_a_given_file(corpus: Path) -> None:
     rasters = []
     for images in PdfImages:
         path = corpus.parent / "cases" / "inputs" / "smask_line20.pdf"
-        source = open_source(str(path), Reading(dpi=75, pdf_images=images))
+        source = open_source(str(path), ReadingOptions(dpi=75, pdf_images=images))
         rasters.append(source.page(1, WHITE))
         source.close()
     assert np.array_equal(*rasters)
@@ -130,6 +130,6 @@ def test_a_masked_line_of_a_given_file(corpus: Path) -> None:
 @pytest.mark.parametrize("name", ["nemotron_multipage", "sample_with_rotation_mismatch"])
 def test_real_scans_stay_native(corpus: Path, name: str) -> None:
     path = corpus / "images" / "pdf" / f"docling__sources_{name}.pdf"
-    source = open_source(str(path), Reading(dpi=20, pdf_images=PdfImages.NATIVE))
+    source = open_source(str(path), ReadingOptions(dpi=20, pdf_images=PdfImages.NATIVE))
     assert min(source.page(1, WHITE).shape[:2]) > 2000
     source.close()

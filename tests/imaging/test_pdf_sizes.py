@@ -14,14 +14,14 @@ from PIL import Image
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.image_choices import WHITE, PdfImages
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from tests.imaging.pdfs import Page, pdf, stream
 
 RESOLUTIONS = [72.0, 96.0, 100.0, 110.0, 144.0, 150.0, 200.0, 240.0, 300.0, 400.0, 600.0]
 NOISE = np.random.default_rng(3).integers(0, 256, 700 * 700 * 3).astype(np.uint8)
 
 
-def drawn(document: bytes, reading: Reading) -> np.ndarray:
+def drawn(document: bytes, reading: ReadingOptions) -> np.ndarray:
     source = PdfSource(io.BytesIO(document), reading)
     try:
         return source.page(1, WHITE)
@@ -31,7 +31,7 @@ def drawn(document: bytes, reading: Reading) -> np.ndarray:
 
 def sized(page: Page, **options: object) -> tuple[int, int]:
     """Width and height."""
-    return drawn(pdf([page]), Reading(**options)).shape[1::-1]
+    return drawn(pdf([page]), ReadingOptions(**options)).shape[1::-1]
 
 
 @given(
@@ -45,7 +45,7 @@ def test_sides_are_rounded_up_from_what_is_written(
 ) -> None:
     box = f"/MediaBox[{left} {left} {left + width} {left + height}]"
     document = pdf([Page("")]).replace(b"/MediaBox[0 0 72.0 36.0]", box.encode())
-    found = drawn(document, Reading(dpi=dpi)).shape[1::-1]
+    found = drawn(document, ReadingOptions(dpi=dpi)).shape[1::-1]
     for side, pixels in zip((width, height), found, strict=True):
         exact = side * int(dpi) / 72
         assert pixels in (math.ceil(exact), math.ceil(exact - Decimal("0.002")))
@@ -77,7 +77,7 @@ def test_units_of_a_page(unit: str, factor: float) -> None:
 
 def test_a_unit_is_not_inherited() -> None:
     document = pdf([Page()]).replace(b"/Type/Pages", b"/Type/Pages/UserUnit 2", 1)
-    assert drawn(document, Reading(dpi=72)).shape == (36, 72, 3)
+    assert drawn(document, ReadingOptions(dpi=72)).shape == (36, 72, 3)
 
 
 def test_the_limit_counts_units() -> None:
@@ -109,7 +109,7 @@ def test_a_scan_at_its_own_resolution_gives_its_own_pixels(
 ) -> None:
     image = noise(width, height)
     points = tuple(round(side * 72 / Decimal(dpi), places) for side in (width, height))
-    raster = drawn(scan(image, points, of_page=f"/Rotate {turn}"), Reading(dpi=dpi))
+    raster = drawn(scan(image, points, of_page=f"/Rotate {turn}"), ReadingOptions(dpi=dpi))
     assert np.array_equal(raster, np.rot90(image, -turn // 90))
 
 
@@ -124,11 +124,11 @@ def test_a_scan_at_its_own_resolution_gives_its_own_pixels(
 def test_a_scan_decides_how_its_page_is_rounded(pixels, points) -> None:
     """Here a page of 248.03 × 350.79 pixels."""
     image = noise(*pixels)
-    assert np.array_equal(drawn(scan(image, points), Reading(dpi=300)), image)
+    assert np.array_equal(drawn(scan(image, points), ReadingOptions(dpi=300)), image)
 
 
 def test_other_images_do_not() -> None:
-    reading = Reading(dpi=300)
+    reading = ReadingOptions(dpi=300)
     points = (59.5276, 84.1890)
     usual = (351, 249, 3)
     assert drawn(scan(noise(247, 351), points), reading).shape == usual  # a pixel less
@@ -145,7 +145,7 @@ def test_what_lies_on_a_scan_is_drawn() -> None:
     image = noise(240, 300)
     points = (Decimal("57.6"), Decimal(72))
     after = " 1 0 0 rg 12 12 24 24 re f"
-    raster = drawn(scan(image, points, after=after), Reading(dpi=300))
+    raster = drawn(scan(image, points, after=after), ReadingOptions(dpi=300))
     assert (raster[151:249, 51:149] == [255, 0, 0]).all()
     assert np.array_equal(raster[:149], image[:149])
 
@@ -215,7 +215,7 @@ def test_scans_of_every_kind(kind: str, native: PdfImages) -> None:
     entries, data, pixels = SCANS[kind]()
     own = stream(f"/Type/XObject/Subtype/Image/Width 400/Height 300{entries}", data)
     page = Page("q 96 0 0 72 0 0 cm /Im Do Q", (96, 72), image_object=own)
-    raster = drawn(pdf([page]), Reading(dpi=300, pdf_images=native))
+    raster = drawn(pdf([page]), ReadingOptions(dpi=300, pdf_images=native))
     if pixels.dtype == bool:
         pixels = pixels * np.uint8(255)
     expected = pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=2)
@@ -228,5 +228,5 @@ def test_a_stencil_is_drawn_in_its_colour() -> None:
     own = stream(f"/Type/XObject/Subtype/Image/Width 400/Height 300{entries}", data)
     page = Page("q 1 0 0 rg 96 0 0 72 0 0 cm /Im Do Q", (96, 72), image_object=own)
     for native in PdfImages:
-        raster = drawn(pdf([page]), Reading(dpi=300, pdf_images=native))
+        raster = drawn(pdf([page]), ReadingOptions(dpi=300, pdf_images=native))
         assert np.array_equal(raster, np.where(pixels[:, :, None], [255] * 3, [255, 0, 0]))

@@ -12,12 +12,12 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from tests.imaging.pdfs import Page, pdf
 
 
 def opened(document: bytes) -> PdfSource:
-    return PdfSource(io.BytesIO(document), Reading(dpi=36))
+    return PdfSource(io.BytesIO(document), ReadingOptions(dpi=36))
 
 
 def refused(document: bytes) -> str:
@@ -111,14 +111,14 @@ def test_files_with_an_empty_password_are_looked_at(method: dict) -> None:
         )
     source = opened(written.getvalue())
     assert (source.page(1, WHITE) == 7).all()
-    with pytest.raises(ImageError, match="the image /Im ends too early"):
+    with pytest.raises(ImageError, match="the image /Im is truncated"):
         source.page(2, WHITE)
     source.close()
 
 
 def test_two_thousand_pages_of_a_given_file(corpus: Path) -> None:
     path = corpus.parent / "cases" / "inputs" / "min2000.pdf"
-    source = open_source(str(path), Reading(dpi=10))
+    source = open_source(str(path), ReadingOptions(dpi=10))
     assert source.frames == 2000
     assert source.page(2000, WHITE).shape == (110, 85, 3)
     source.close()
@@ -126,7 +126,7 @@ def test_two_thousand_pages_of_a_given_file(corpus: Path) -> None:
 
 def test_a_given_file_after_a_byte_order_mark(corpus: Path) -> None:
     path = corpus.parent / "cases" / "inputs" / "bom_noext.bin"
-    source = open_source(str(path), Reading(dpi=150))
+    source = open_source(str(path), ReadingOptions(dpi=150))
     assert (source.format, source.page(1, WHITE).shape) == ("PDF", (1650, 1275, 3))
     source.close()
 
@@ -135,5 +135,5 @@ def test_a_file_with_more_pages_than_it_says_is_not_read_in_part(tmp_path: Path)
     """PDFium would give the first one only."""
     (tmp_path / "a.pdf").write_bytes(pdf([Page()] * 3).replace(b"/Count 3", b"/Count 1"))
     with pytest.raises(ImageError, match="1 pages, and holds 3") as caught:
-        open_source(str(tmp_path / "a.pdf"), Reading())
+        open_source(str(tmp_path / "a.pdf"), ReadingOptions())
     assert caught.value.code is ErrorCode.CORRUPT

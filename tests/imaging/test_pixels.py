@@ -12,7 +12,7 @@ from ppcli.errors import UsageError
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
-from ppcli.imaging.pixels import pixel_values, raster_of
+from ppcli.imaging.pixels import invert_pixel_values, pixel_values
 from ppcli.imaging.presets import PRESETS, Preset
 from tests.imaging.test_fit import noise
 
@@ -101,10 +101,10 @@ def test_the_raster_comes_back_from_what_the_processor_makes(
     raster.reshape(-1)[:256] = np.arange(256)  # every level
     theirs = processor(preset)(Image.fromarray(raster), do_resize=False, return_tensors="np")
     values = theirs["pixel_values"]
-    assert np.array_equal(raster_of(values, size, preset), raster)
+    assert np.array_equal(invert_pixel_values(values, size, preset), raster)
     with pytest.raises(UsageError, match="8-bit"):
-        raster_of(values + np.float32(0.01), size, preset)
+        invert_pixel_values(values + np.float32(0.01), size, preset)
     with pytest.raises(UsageError, match="8-bit"):
-        raster_of(pixel_values(tiles_of(raster, preset), another(preset)), size, preset)
-    with pytest.raises(UsageError, match="tiles cannot be"):
-        raster_of(values[1:], size, preset)
+        invert_pixel_values(pixel_values(tiles_of(raster, preset), another(preset)), size, preset)
+    with pytest.raises(UsageError, match="tiles cannot have shape"):
+        invert_pixel_values(values[1:], size, preset)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.imaging.image_choices import Frames
-from ppcli.imaging.reading_options import PageRanges, Reading
+from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 
 SPANS = st.lists(
     st.tuples(st.integers(1, 40), st.none() | st.integers(0, 9), st.booleans()),
@@ -47,15 +47,15 @@ def test_what_is_no_range(text: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "frames", "reading", "numbers", "several"),
     [
-        ("PNG", 1, Reading(), [1], False),
-        ("PNG", 1, Reading(pages=PageRanges.parse("7")), [1], False),
-        ("GIF", 5, Reading(), [1], False),
-        ("GIF", 3, Reading(Frames.ALL), [1, 2, 3], True),
-        ("TIFF", 3, Reading(), [1, 2, 3], True),
-        ("TIFF", 1, Reading(), [1], False),
-        ("TIFF", 3, Reading(pages=PageRanges.parse("2-")), [2, 3], True),
-        ("PDF", 1, Reading(), [1], True),
-        ("PDF", 9, Reading(pages=PageRanges.parse("8-12,2")), [2, 8, 9], True),
+        ("PNG", 1, ReadingOptions(), [1], False),
+        ("PNG", 1, ReadingOptions(pages=PageRanges.parse("7")), [1], False),
+        ("GIF", 5, ReadingOptions(), [1], False),
+        ("GIF", 3, ReadingOptions(Frames.ALL), [1, 2, 3], True),
+        ("TIFF", 3, ReadingOptions(), [1, 2, 3], True),
+        ("TIFF", 1, ReadingOptions(), [1], False),
+        ("TIFF", 3, ReadingOptions(pages=PageRanges.parse("2-")), [2, 3], True),
+        ("PDF", 1, ReadingOptions(), [1], True),
+        ("PDF", 9, ReadingOptions(pages=PageRanges.parse("8-12,2")), [2, 8, 9], True),
     ],
 )
 def test_rows_of_a_file(kind, frames, reading, numbers, several) -> None:
@@ -65,6 +65,6 @@ def test_rows_of_a_file(kind, frames, reading, numbers, several) -> None:
 
 
 def test_no_page_left() -> None:
-    with pytest.raises(ImageError, match="3 pages, and --pages 4-6,9 is outside") as caught:
-        Reading(pages=PageRanges.parse("9,4-6")).numbers("PDF", 3)
+    with pytest.raises(ImageError, match="--pages 4-6,9 selects none of 3 pages") as caught:
+        ReadingOptions(pages=PageRanges.parse("9,4-6")).numbers("PDF", 3)
     assert caught.value.code is ErrorCode.NO_SUCH_PAGE

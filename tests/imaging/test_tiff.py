@@ -15,7 +15,7 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.decode import ImageSource, open_regular, pillow_limits
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.page_source import open_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.tiff import TiffSource
 from tests.conftest import blocks
 from tests.imaging import tiffs
@@ -312,7 +312,7 @@ def test_other_readers_do_not_take_tiff(tmp_path) -> None:
     (tmp_path / "a.tif").write_bytes(several(Image.fromarray(blocks())))
     with pytest.raises(ImageError):
         ImageSource(str(tmp_path / "a.tif"), LIMIT)
-    source = open_source(str(tmp_path / "a.tif"), Reading())
+    source = open_source(str(tmp_path / "a.tif"), ReadingOptions())
     assert isinstance(source, TiffSource)
     source.close()
 

@@ -12,7 +12,7 @@ from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.presets import PRESETS
-from ppcli.imaging.reading_options import PageRanges, Reading
+from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jit.kernel import Kernel
 from ppcli.jobs.analysis_options import AnalysisOptions
@@ -87,7 +87,7 @@ def test_pages_and_frames(tmp_path) -> None:
     assert [r.row.image_id for r in rows(tmp_path / "b.tif")] == ["b.tif"]
     [first] = rows(tmp_path / "a.gif")
     assert (first.row.image_id, first.row.frames) == ("a.gif", 3)
-    frames = rows(tmp_path / "a.gif", reading=Reading(Frames.ALL))
+    frames = rows(tmp_path / "a.gif", reading=ReadingOptions(Frames.ALL))
     assert [r.row.image_id for r in frames] == ["a.gif#1", "a.gif#2", "a.gif#3"]
     assert [
         np.array_equal(from_patch_row(r.patches).image(), i)
@@ -167,7 +167,7 @@ def test_slow_pages_come_one_by_one(tmp_path, monkeypatch) -> None:
 
 def test_a_file_that_has_gone_keeps_its_numbers(tmp_path) -> None:
     """Its later pages were already under way."""
-    options = AnalysisOptions(CoderOptions(), PAD, Reading(pages=PageRanges.parse("3-")))
+    options = AnalysisOptions(CoderOptions(), PAD, ReadingOptions(pages=PageRanges.parse("3-")))
     ref = ImageRef(str(tmp_path / "a.pdf"), "a.pdf")
     [lost] = analyze_pages(ref, options, first=2, most=16).pages
     assert (lost.row.image_id, lost.row.page) == ("a.pdf#4", 4)

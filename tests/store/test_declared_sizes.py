@@ -118,7 +118,7 @@ def row() -> PatchRow:
 
 def test_the_limit_is_that_of_the_raster(row: PatchRow) -> None:
     assert from_patch_row(row, 96 * 64).patch_set.tokens == 6
-    with pytest.raises(ImageError, match=r"96×64 pixels are above the limit of 6,143") as caught:
+    with pytest.raises(ImageError, match=r"96×64 pixels exceed the limit of 6,143") as caught:
         from_patch_row(row, 96 * 64 - 1)
     assert caught.value.code is ErrorCode.TOO_LARGE
 

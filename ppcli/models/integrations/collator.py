@@ -11,7 +11,7 @@ from ppcli.arguments import as_bool, as_int, describe_value
 from ppcli.coding.coder_options import coder_for_models
 from ppcli.coding.selection import select_tiles
 from ppcli.errors import UsageError, bounded
-from ppcli.imaging.pixels import raster_of
+from ppcli.imaging.pixels import invert_pixel_values
 from ppcli.imaging.presets import Preset
 from ppcli.models.families.qwen3_vl.image_processor import NORMALISATION, normalisation
 from ppcli.models.families.qwen3_vl.positions import PatchPlaces, patch_places, token_places
@@ -211,7 +211,7 @@ class PrunedCollator:
             at += height * width
             keep = np.ones((height // m, width // m), dtype=np.bool_)
             if self._coder is not None:
-                raster = raster_of(mine, keep.shape, self._preset)
+                raster = invert_pixel_values(mine, keep.shape, self._preset)
                 keep = select_tiles(raster, self._preset.patch_size * m, self._coder)
             keeps.append(keep)
             patches.append(mine[np.repeat(keep.ravel(), m * m)])

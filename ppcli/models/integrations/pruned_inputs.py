@@ -18,7 +18,7 @@ from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.presets import Preset
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.models.families.qwen3_vl.configuration import ModelConfig
 from ppcli.models.families.qwen3_vl.image_processor import image_preset
 from ppcli.models.families.qwen3_vl.positions import token_places
@@ -149,7 +149,7 @@ def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
     if isinstance(image, np.ndarray):
         yield image
         return
-    reading = Reading()
+    reading = ReadingOptions()
     with (
         pillow_limits(reading.max_image_pixels),
         closing(open_source(os.fspath(image), reading)) as source,

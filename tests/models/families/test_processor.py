@@ -16,7 +16,7 @@ from transformers.processing_utils import ImagesKwargs
 from ppcli.coding.patchset import cut_tiles
 from ppcli.errors import ModelError
 from ppcli.imaging.fit import FitOptions, fit_image
-from ppcli.imaging.pixels import pixel_values, raster_of
+from ppcli.imaging.pixels import invert_pixel_values, pixel_values
 from ppcli.models.families.qwen3_vl.configuration import ModelConfig, VisionConfig
 from ppcli.models.families.qwen3_vl.image_processor import (
     HARMLESS,
@@ -80,7 +80,7 @@ def test_pixels_as_transformers(tmp_path: Path, vision, change: dict[str, Any]) 
     keep = np.ones((raster.shape[0] // 32, raster.shape[1] // 32), dtype=bool)
     ours = pixel_values(cut_tiles(raster, keep, 32), preset)
     assert np.array_equal(ours, theirs["pixel_values"])
-    assert np.array_equal(raster_of(ours, keep.shape, preset), raster)
+    assert np.array_equal(invert_pixel_values(ours, keep.shape, preset), raster)
 
 
 def test_a_setting_that_is_passed_over_would_show(tmp_path: Path, vision) -> None:
