@@ -43,7 +43,7 @@ from ppcli.imaging.fit import fit_image, smart_resize
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import WHITE, Fit
 from ppcli.imaging.presets import PRESETS
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
@@ -172,7 +172,7 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
     options = AnalysisOptions(
         CoderOptions(),
         FitOptions.of_preset(PRESET, fit),
-        Reading(max_image_pixels=MAX_PIXELS),
+        ReadingOptions(max_image_pixels=MAX_PIXELS),
         patches=patches,
     )
     executor = ProcessExecutor(
