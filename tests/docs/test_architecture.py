@@ -1,0 +1,44 @@
+"""The pages about the code name files that exist, and every folder of the package."""
+
+import re
+import tomllib
+
+import pytest
+
+from tests.docs.pages import DOCS, ROOT
+
+ABOUT_THE_CODE = ("architecture.md", "contributing.md")
+_PATHS = re.compile(r"`((?:ppcli|tests|docs|training|benchmarks|sample_data)/[^`\s]*)`")
+
+
+@pytest.mark.parametrize("page", ABOUT_THE_CODE)
+def test_paths_that_are_named_exist(page: str) -> None:
+    paths = _PATHS.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert len(paths) > 15
+    missing = [path for path in paths if "NAME" not in path and not (ROOT / path).exists()]
+    assert missing == []
+
+
+def test_the_tree_names_every_folder() -> None:
+    tree = (DOCS / "architecture.md").read_text(encoding="utf-8").split("## The layers")[0]
+    found = {
+        path.parent for path in (ROOT / "ppcli").rglob("*.*") if "__pycache__" not in str(path)
+    }
+    folders = {folder.relative_to(ROOT).as_posix() + "/" for folder in found}
+    families = {one for one in folders if one.startswith("ppcli/models/families/")}
+    named = set(_PATHS.findall(tree))
+    assert folders - families - {"ppcli/"} - named == set()
+
+
+def test_the_layers_are_those_of_import_linter() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = project["tool"]["importlinter"]["contracts"]
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    shown = page.split("```text\n")[1].splitlines()[0].split(" → ")
+    assert shown == [one for one in contract["layers"] if one != "version"]
+
+
+def test_the_folders_exist_in_the_tests_too() -> None:
+    ours = {path.name for path in (ROOT / "ppcli").iterdir() if (path / "__init__.py").exists()}
+    tested = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
+    assert ours - tested == set()
