@@ -35,9 +35,7 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.patchset import encode
 from ppcli.engine.executors.executor import Task
 from ppcli.engine.executors.processes import ProcessExecutor
-from ppcli.engine.run import Limits, Run, Watcher
-from ppcli.engine.stopping import StopRequest
-from ppcli.engine.summary import AnalyzeSummary
+from ppcli.engine.run import Run
 from ppcli.imaging.decode import ImageSource, pillow_limits
 from ppcli.imaging.fit import fit_image, smart_resize
 from ppcli.imaging.fit_options import FitOptions
@@ -48,7 +46,7 @@ from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
-from ppcli.jobs.analyze import AnalyzeWork
+from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
 from ppcli.jobs.image_worker import image_worker
 from ppcli.jobs.pages import analyze_pages
 from ppcli.store.dataset import dataset_output
@@ -188,9 +186,9 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
     pa.array([0])  # loads pandas, where there is one
     with tempfile.TemporaryDirectory() as folder:
         summary = AnalyzeSummary()
-        run = Run(AnalyzeWork(options, executor), summary, Watcher(), StopRequest(), Limits())
+        run = Run(AnalyzeWork(options, executor), summary)
         sink = partial(dataset_output, os.path.join(folder, "out"), options.as_config())
-        run(Listing(tuple(files)), sink)
+        run.execute(Listing(tuple(files)), sink)
     assert not summary.failed, summary.failures
     return summary.seconds
 

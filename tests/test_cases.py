@@ -136,7 +136,7 @@ def test_requests(corpus: Path) -> None:
     lines = done.stdout.decode().splitlines()  # at all that may end a line
     rows = {row["custom_id"]: row for row in map(json.loads, lines)}
     assert list(rows) == ["line-2", "line-2~2", "x", "x~2", "n1", "u", "d", "b1", "b2"]
-    assert b"named like earlier ones" in done.stderr
+    assert b"several inputs have the same name" in done.stderr
     assert rows["u"]["prompt"] == "first\u2028second\x85third"
     assert len(rows["d"]["image_id"]) < 80 and rows["d"]["image_id"] == rows["b1"]["image_id"]
     assert (rows["b1"]["prompt"], rows["b2"]["prompt"]) == ("Before.\nAfter?", "What colour?")

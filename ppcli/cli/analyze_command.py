@@ -182,9 +182,8 @@ def analyze(
         from ppcli.cli.running import carry_out
         from ppcli.cli.summary_table import show_summary
         from ppcli.cli.terminal import Terminal
-        from ppcli.engine.run import Limits
-        from ppcli.engine.summary import AnalyzeSummary
-        from ppcli.jobs.analyze import AnalyzeWork
+        from ppcli.engine.run import FailurePolicy
+        from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
 
         return carry_out(
             AnalyzeWork(options, executor),
@@ -194,7 +193,7 @@ def analyze(
             Terminal(quiet, verbose, log_format),
             AnalyzeSummary(),
             show_summary,
-            Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
+            FailurePolicy(1 if fail_fast else max_failures, retry_failed),
         )
 
 

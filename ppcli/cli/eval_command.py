@@ -112,11 +112,11 @@ def evaluate(
     from ppcli.cli.target import Target
     from ppcli.cli.terminal import Terminal
     from ppcli.cli.values import executor_for, parse_batch_size
-    from ppcli.engine.run import Limits
+    from ppcli.engine.run import FailurePolicy
     from ppcli.imaging.fit_options import FitOptions
     from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
     from ppcli.inputs.questions import QuestionFile
-    from ppcli.jobs.evaluate import EvalSummary, EvalWork, QuestionSource, eval_config
+    from ppcli.jobs.evaluate import EvalSummary, EvalWork, QuestionRequests, eval_config
     from ppcli.jobs.infer import InferWork
     from ppcli.jobs.variants import load_variant_kernels, variants_at
     from ppcli.models.onnx.sessions import choose_place, open_sessions
@@ -146,7 +146,7 @@ def evaluate(
     )
     summary = EvalSummary()
     asking = InferWork(
-        QuestionSource(fit, variants, executor, ask),
+        QuestionRequests(fit, variants, executor, ask),
         lambda: AnsweringModel(
             directory, open_sessions(directory, place, threads), batch_size=slots
         ),
@@ -165,5 +165,5 @@ def evaluate(
             terminal,
             summary,
             show_scores,
-            Limits(1 if fail_fast else max_failures, retry_failed),
+            FailurePolicy(1 if fail_fast else max_failures, retry_failed),
         )

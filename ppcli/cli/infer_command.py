@@ -163,11 +163,11 @@ def infer(
     from ppcli.cli.target import Target
     from ppcli.cli.terminal import Terminal, stdout_is_terminal
     from ppcli.cli.values import executor_for, parse_batch_size, reading
-    from ppcli.engine.run import Limits
-    from ppcli.engine.summary import InferSummary
+    from ppcli.engine.run import FailurePolicy
     from ppcli.imaging.fit_options import FitOptions
     from ppcli.inputs.requests import RequestFile
     from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
+    from ppcli.jobs.infer import InferSummary
     from ppcli.models.onnx.sessions import choose_place
     from ppcli.models.serving.active_request import check_request
     from ppcli.models.serving.generation_request import GenerationRequest
@@ -244,7 +244,7 @@ def infer(
         terminal,
         summary,
         show_answers,
-        Limits(1 if fail_fast else max_failures, retry_failed, max_image_pixels),
+        FailurePolicy(1 if fail_fast else max_failures, retry_failed),
     )
 
 

@@ -14,15 +14,14 @@ from ppcli.cli.target import Target
 from ppcli.cli.terminal import Terminal
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.executors.executor import Executor
-from ppcli.engine.summary import PHASES, InferSummary
 from ppcli.errors import UsageError
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.requests import RequestFile
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
-from ppcli.jobs.infer import InferWork
-from ppcli.jobs.prepare import ImageSource, RequestSource, Source
-from ppcli.jobs.stored_images import StoredImages, StoredSource, is_dataset
+from ppcli.jobs.infer import PHASES, InferSummary, InferWork
+from ppcli.jobs.prepare import FileRequests, ImageRequests, RequestSource
+from ppcli.jobs.stored_images import StoredImages, StoredRequests, is_dataset
 from ppcli.models.onnx.directory import SMALL_MODEL, ModelDirectory
 from ppcli.models.onnx.sessions import Place, open_sessions
 from ppcli.models.serving.answering_model import AnsweringModel
@@ -79,7 +78,7 @@ class Asking:
     def of_requests(self, requests: RequestFile) -> Job:
         """The requests of a file."""
         requests.check()
-        source = RequestSource(self.options, self.executor, self.ask)
+        source = FileRequests(self.options, self.executor, self.ask)
         return self._job(source, requests, self._coding())
 
     def of_images(self, listing: Listing) -> Job:
@@ -98,10 +97,10 @@ class Asking:
                 )
             images = StoredImages(first, listing.limit)
             images.check(self.options.fit, self.prune)
-            source = StoredSource(first, self.ask, self.options.reading.max_image_pixels)
+            source = StoredRequests(first, self.ask, self.options.reading.max_image_pixels)
             return self._job(source, images, Manifest.read(first).config)
         listing.check()
-        images_of = ImageSource(AnalyzeWork(self.options, self.executor), self.ask)
+        images_of = ImageRequests(AnalyzeWork(self.options, self.executor), self.ask)
         return self._job(images_of, listing, self._coding())
 
     def aloud(self, job: Job, alone: bool) -> Job:
@@ -110,7 +109,7 @@ class Asking:
             return replace(job, open_sink=spoken_by_line)
         speaker = Speaker()
         engine = replace(self, batch_size=1)._engine  # pages speak one after another
-        work = replace(job.work, engine=engine, on_text=speaker)
+        work = replace(job.work, load_model=engine, on_text=speaker)
         return replace(job, work=work, open_sink=partial(spoken, speaker))
 
     def _coding(self) -> Config:
@@ -118,7 +117,7 @@ class Asking:
         del config["patches"]
         return config
 
-    def _job(self, source: Source, inputs: RunInputs, coding: Config) -> Job:
+    def _job(self, source: RequestSource, inputs: RunInputs, coding: Config) -> Job:
         config = coding | self.ask.as_config()
         config |= {"rows": ANSWERS, "patches": False, "prune": self.prune}
         config |= {"model": self.model.identity, "device": self.place.device.value}
@@ -187,7 +186,7 @@ def _lines(summary: InferSummary) -> list[tuple[str, str]]:
     if summary.phases["decode_ms"]:
         speed = summary.answer_tokens / summary.phases["decode_ms"] * 1000
         lines.append(("tokens of answers", f"{summary.answer_tokens:,} ({speed:,.1f}/s)"))
-    if summary.earlier_files:
-        lines.append(("done by an earlier run", f"{summary.earlier_files:,}"))
+    if summary.earlier_inputs:
+        lines.append(("done by an earlier run", f"{summary.earlier_inputs:,}"))
     lines.append(("whole run", f"{summary.seconds:,.2f} s"))
     return lines

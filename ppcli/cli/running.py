@@ -8,11 +8,10 @@ from ppcli.cli.options import logger
 from ppcli.cli.progress import CountedInputs, progress
 from ppcli.cli.target import Target
 from ppcli.cli.terminal import Terminal, stdout_is_terminal
-from ppcli.engine.run import Inputs, Limits, Run, Watcher, Work
+from ppcli.engine.run import FailurePolicy, Inputs, Run, RunObserver, Work
 from ppcli.engine.stopping import stop_on_signals
 from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, StoppedError
-from ppcli.imaging.decode import pillow_limits
 from ppcli.store.row_sinks import RowSink
 from ppcli.store.rows import FULL, MainRow, ScoreRow
 
@@ -31,7 +30,7 @@ def carry_out(
     terminal: Terminal,
     summary: _Summary,
     show: Callable[[_Summary, Terminal], None],
-    limits: Limits,
+    policy: FailurePolicy,
 ) -> ExitCode:
     """Run, draw the progress, show the table, and say where the rows are.
 
@@ -42,12 +41,11 @@ def carry_out(
     torn = target.is_stdout and stdout_is_terminal()  # by a bar the rows would be
     with (
         stop_on_signals() as stop,
-        pillow_limits(limits.max_image_pixels),
-        progress(terminal, inputs, f"{work.item}s", drawn=not torn) as on_file,
+        progress(terminal, inputs, f"{work.item}s", drawn=not torn) as on_input,
     ):
-        run = Run(work, summary, Watcher(_RowLog(), on_file), stop, limits)
+        run = Run(work, summary, RunObserver(_RowLog(), on_input), stop, policy)
         try:
-            run(inputs, open_sink)
+            run.execute(inputs, open_sink)
         except StoppedError as error:
             stopped = error
         except KeyboardInterrupt:
@@ -55,7 +53,7 @@ def carry_out(
     show(summary, terminal)
     if stopped is not None:
         raise StoppedError(stopped.exit_code, f"{stopped}; {target.advice}")
-    if summary.earlier_failed and not limits.retry_failed:
+    if summary.earlier_failed and not policy.retry_failed:
         one = summary.earlier_failed == 1
         terminal.say(
             f"{summary.earlier_failed:,} {'failure is' if one else 'failures are'} of an earlier "

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from ppcli.cli.options import logger
 from ppcli.cli.terminal import Terminal
-from ppcli.engine.summary import AnalyzeSummary, Summary
+from ppcli.engine.summary import Summary
+from ppcli.jobs.analyze import AnalyzeSummary
 from ppcli.show.report_data import format_saving
 
 
@@ -76,8 +77,8 @@ def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
     lines.append(("bytes in", _bytes(summary.bytes_in)))
     if summary.patch_bytes:
         lines.append(("bytes of patch sets", _bytes(summary.patch_bytes)))
-    if summary.earlier_files:
-        lines.append(("files done by an earlier run", f"{summary.earlier_files:,}"))
+    if summary.earlier_inputs:
+        lines.append(("files done by an earlier run", f"{summary.earlier_inputs:,}"))
     if summary.good > summary.earlier_good:
         lines.append(("images/s", f"{summary.rate:,.1f}"))
     return lines

@@ -54,7 +54,7 @@ from ppcli.imaging.presets import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from ppcli.cli.terminal import Terminal
-    from ppcli.jobs.view import PictureTarget, Seen
+    from ppcli.jobs.view import PictureResult, PictureTarget
 
 _PICTURE = "Picture"
 _OF_DATASETS = frozenset(
@@ -199,7 +199,9 @@ def _methods(compare: str, method: Method) -> list[Method]:
     return methods
 
 
-def _told(terminal: "Terminal", target: "PictureTarget", seen: "Iterable[Seen]") -> ExitCode:
+def _told(
+    terminal: "Terminal", target: "PictureTarget", seen: "Iterable[PictureResult]"
+) -> ExitCode:
     """Go through the pictures, say what failed, and how many there are."""
     drawn = failed = 0
     where = target.path

@@ -1,4 +1,4 @@
-"""Inputs as they arrive, so that a run can do other things while a list keeps it waiting."""
+"""Inputs fetched in a thread, so that a slow list does not block the run."""
 
 import queue
 import threading
@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
-_LOOK_UP_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 READ_AHEAD = 16
 
 
 class Arrivals(Generic[_Item]):
-    """The items of an iterator that is advanced in a thread, a few ahead.
+    """An iterator over the items of another iterator, which a thread advances a few items ahead.
+
+    As a context manager it closes itself at the end of the block.
 
     Args of the constructor:
-        items: what is waited for.
-        while_waiting: called every now and then while an item is waited for; may raise.
-
-    Used as a context manager, which ends the thread as soon as the iterator gives way.
+        items: the iterator to advance.
+        while_waiting: called regularly while `peek` or `next` waits for an item; it may raise to
+            end the waiting.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Arrivals(Generic[_Item]):
         self._items = items
         self._while_waiting = while_waiting
         self._queue: queue.Queue[_Item | _End] = queue.Queue(READ_AHEAD)
-        self._arrived: deque[_Item] = deque()
+        self._fetched: deque[_Item] = deque()
         self._end: _End | None = None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._fetch, daemon=True)
@@ -37,24 +38,29 @@ class Arrivals(Generic[_Item]):
         end = _End()
         try:
             for item in self._items:
-                if not self._hand_over(item):
+                if not self._put(item):
                     return
         except BaseException as error:
             end.error = error
-        self._hand_over(end)
+        self._put(end)
 
-    def _hand_over(self, item: "_Item | _End") -> bool:
+    def _put(self, item: "_Item | _End") -> bool:
         while not self._closed.is_set():
             try:
-                self._queue.put(item, timeout=_LOOK_UP_SECONDS)
+                self._queue.put(item, timeout=_POLL_SECONDS)
             except queue.Full:
                 continue
             return True
         return False
 
-    def known(self, seconds: float, number: int = 1) -> bool:
-        """Wait so long at the most; whether the next items, or an end before them, are here."""
-        while self._end is None and len(self._arrived) < number:
+    def wait(self, seconds: float, number: int = 1) -> bool:
+        """Wait up to `seconds`; return whether the next items, or the end, have been fetched.
+
+        Args:
+            seconds: 0 returns at once.
+            number: of items, fewer if the end comes first.
+        """
+        while self._end is None and len(self._fetched) < number:
             try:
                 item = self._queue.get(block=seconds > 0, timeout=seconds or None)
             except queue.Empty:
@@ -62,30 +68,30 @@ class Arrivals(Generic[_Item]):
             if isinstance(item, _End):
                 self._end = item
             else:
-                self._arrived.append(item)
+                self._fetched.append(item)
         return True
 
-    def ahead(self, number: int) -> list[_Item]:
-        """Wait for the next items and look at them without taking them; fewer at the end.
+    def peek(self, number: int) -> list[_Item]:
+        """Wait for the next items and return them without consuming them; fewer near the end.
 
-        Raises what the iterator raised before it gave any of them.
+        An error of the iterator is raised if it came before any item.
         """
-        while not self.known(_LOOK_UP_SECONDS, number):
+        while not self.wait(_POLL_SECONDS, number):
             self._while_waiting()
         self._while_waiting()
-        if not self._arrived and self._end is not None and self._end.error is not None:
+        if not self._fetched and self._end is not None and self._end.error is not None:
             raise self._end.error
-        return list(self._arrived)[:number]
+        return list(self._fetched)[:number]
 
     def __iter__(self) -> "Arrivals[_Item]":
         return self
 
     def __next__(self) -> _Item:
-        """The next item, waiting for it; raises what the iterator raised."""
-        while not self.known(_LOOK_UP_SECONDS):
+        """Wait for the next item and return it. Errors of the iterator are raised in its place."""
+        while not self.wait(_POLL_SECONDS):
             self._while_waiting()
-        if self._arrived:
-            return self._arrived.popleft()
+        if self._fetched:
+            return self._fetched.popleft()
         assert self._end is not None
         if self._end.error is not None:
             raise self._end.error
@@ -98,13 +104,21 @@ class Arrivals(Generic[_Item]):
         self.close()
 
     def close(self, wait: bool = False) -> None:
-        """Ask for no more items; `wait` until the iterator is left alone."""
+        """Fetch no more items.
+
+        Args:
+            wait: return only when the thread has ended and does not use the iterator any more.
+        """
         self._closed.set()
         if wait:
             self._thread.join()
 
 
 class _End:
-    """Marks that the iterator has no more, or failed."""
+    """Follows the last item.
+
+    Attributes:
+        error: raised by the iterator; None at a normal end.
+    """
 
     error: BaseException | None = None

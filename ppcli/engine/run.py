@@ -11,7 +11,6 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError, pluralize
-from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
 from ppcli.store.row_sinks import RowReceiver, RowSink
 from ppcli.store.rows import OK, MainRow, PatchRow
@@ -23,7 +22,7 @@ logger = logging.getLogger("pixelprune")
 
 
 class Result(Protocol):
-    """A row, and the patch set of its page where one was made."""
+    """A row, and the patch set of its page if one was made."""
 
     @property
     def row(self) -> Any:  # noqa: ANN401
@@ -35,65 +34,63 @@ class Result(Protocol):
 
 
 class Inputs(Protocol):
-    """What is gone through.
+    """The inputs of a run; iterating may be slow.
 
     Attributes:
-        skipped: files of folders, counted so far, that were passed over.
-        repeated: the first input, so far, whose name came before, as it was changed; else empty.
+        skipped: how many files in folders were skipped so far.
+        repeated: the new name of the first input, so far, whose name had come before; else empty.
     """
 
     skipped: int
     repeated: str
 
     def __iter__(self) -> Iterator[Input]:
-        """The inputs, in order."""
+        """Iterate over the inputs, in order."""
 
 
 class Work(Protocol):
-    """What is done with each input; `item` is what one is called."""
+    """What a run does with its inputs."""
 
     @property
     def item(self) -> str:
-        """In the singular."""
+        """What an input is called, in the singular."""
 
-    def expect(self, inputs: Arrivals[Any]) -> None:
-        """Prepare for as much work as there is, before the first input is taken."""
+    def prestart(self, inputs: Arrivals[Any]) -> None:
+        """Start workers before the first input is taken; `inputs` may be looked at."""
 
     def results(
         self, inputs: Arrivals[Any], stop: StopRequest
     ) -> Generator[tuple[Input, Iterator[Any]], None, None]:
-        """Each input with its rows, in order; fewer of them after a stop."""
+        """Yield each input with its results, in order; after a stop fewer inputs than there are."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Stop workers and release resources."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
-    """What is told of the progress of a run.
+class RunObserver:
+    """Callbacks for the progress of a run.
 
     Attributes:
-        on_row: told of each new row once the sink has it.
-        on_file: told of each input that is done, now or by an earlier run.
+        on_row: called with each new row after the sink has taken it.
+        on_input: called after each input, of this run or an earlier one.
     """
 
     on_row: Callable[[MainRow], None] = lambda _: None
-    on_file: Callable[[], None] = lambda: None
+    on_input: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """When a run gives up, and what it does again.
+class FailurePolicy:
+    """What a run does about failed inputs.
 
     Attributes:
-        max_failures: stop after so many new error rows.
-        retry_failed: do the inputs with error rows of an earlier run again.
-        max_image_pixels: larger images are error rows.
+        max_failures: stop after this many new error rows; None for no limit.
+        retry_failed: retry the inputs that have error rows from an earlier run.
     """
 
     max_failures: int | None = None
     retry_failed: bool = False
-    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
 
 
 @dataclass(slots=True)
@@ -101,51 +98,47 @@ class Run:
     """One run over some inputs.
 
     Attributes:
-        work: what is done with them; closed at the end.
-        summary: what the run adds up to, so far.
-        watcher: told of the progress.
-        stop: says when to stop early.
-        limits: when to give up, and what to do again.
+        work: what is done with each input; closed at the end.
+        summary: the totals so far.
+        observer: called as the run progresses.
+        stop: ends the run early.
+        policy: what to do about failures.
     """
 
     work: Work
     summary: Summary
-    watcher: Watcher
-    stop: StopRequest
-    limits: Limits
-    _told: bool = field(default=False, init=False)
+    observer: RunObserver = field(default_factory=RunObserver)
+    stop: StopRequest = field(default_factory=StopRequest)
+    policy: FailurePolicy = field(default_factory=FailurePolicy)
+    _warned: bool = field(default=False, init=False)
 
-    def __call__(
+    def execute(
         self, inputs: Inputs, open_sink: Callable[[], AbstractContextManager[RowSink]]
     ) -> None:
-        """Do it.
+        """Carry out the run.
 
         Args:
-            inputs: what is gone through.
-            open_sink: opens what takes the rows; not called when there is nothing to try.
+            inputs: to work on.
+            open_sink: opens the output; not called if there are no inputs.
 
         Raises:
-            NothingToDoError: when the inputs hold no file to try.
-            OutputError: when the sink cannot write, or belongs to other inputs.
-            StoppedError: when it was asked to stop, or too many inputs failed.
+            NothingToDoError: if there are no inputs.
+            OutputError: if the output cannot be written, or belongs to other inputs.
+            StoppedError: if the run was asked to stop, or too many inputs failed.
         """
         started = time.perf_counter()
         try:
-            with Arrivals(iter(inputs), self._end_if_stopped) as arrivals:
-                if not arrivals.ahead(1):
-                    others = f"; {pluralize(inputs.skipped, 'other file')} passed over"
-                    raise NothingToDoError(
-                        f"there is no {self.work.item} among the inputs"
-                        f"{others if inputs.skipped else ''}"
-                    )
+            with Arrivals(iter(inputs), self._raise_if_stopped) as arrivals:
+                if not arrivals.peek(1):
+                    raise no_inputs_error(self.work.item, inputs.skipped)
                 with closing(self.work):
-                    self.work.expect(arrivals)
-                    self._go_through(inputs, arrivals, open_sink)
+                    self.work.prestart(arrivals)
+                    self._run(inputs, arrivals, open_sink)
         finally:
             self.summary.skipped = inputs.skipped
             self.summary.seconds = time.perf_counter() - started
 
-    def _go_through(
+    def _run(
         self,
         inputs: Inputs,
         arrivals: Arrivals[Any],
@@ -153,99 +146,110 @@ class Run:
     ) -> None:
         with open_sink() as sink:
             for shard in sink.previous_shards(arrivals):
-                self._take_over(shard)
-            with closing(self.work.results(arrivals, self.stop)) as course:
-                for one, results in course:
-                    self._take(one, results, sink)
-                    self._tell_repeated(inputs)
-            self._end_if_stopped()
+                self._resume(shard)
+            with closing(self.work.results(arrivals, self.stop)) as inputs_with_results:
+                for ref, results in inputs_with_results:
+                    self._add(ref, results, sink)
+                    self._warn_of_repeated_names(inputs)
+            self._raise_if_stopped()
 
-    def _tell_repeated(self, inputs: Inputs) -> None:
-        """Say once that names come more than once."""
-        if inputs.repeated and not self._told:
-            self._told = True
+    def _warn_of_repeated_names(self, inputs: Inputs) -> None:
+        if inputs.repeated and not self._warned:
+            self._warned = True
             logger.warning(
-                "some inputs are named like earlier ones; a number tells them apart, first in %s",
+                "several inputs have the same name; numbers are appended, first in %s",
                 inputs.repeated,
             )
 
-    def _take(self, one: Input, results: Iterator[Result], sink: RowReceiver) -> None:
+    def _add(self, ref: Input, results: Iterator[Result], sink: RowReceiver) -> None:
         for result in results:
             sink.add(result.row, result.patches)
             failed = self.summary.failed
             self.summary.add(result.row, result.patches)
             self.summary.failed_now += self.summary.failed - failed
-            self.watcher.on_row(result.row)
-        sink.end_of_input(one)
-        self._end_of_file()
-        self._end_if_too_many_failed()
+            self.observer.on_row(result.row)
+        sink.end_of_input(ref)
+        self._end_input()
+        self._raise_if_too_many_failed()
 
-    def _end_of_file(self, earlier: bool = False) -> None:
-        self.summary.end_of_file(earlier)
-        self.watcher.on_file()
+    def _end_input(self, earlier: bool = False) -> None:
+        self.summary.end_of_input(earlier)
+        self.observer.on_input()
 
-    def _end_if_too_many_failed(self) -> None:
+    def _raise_if_too_many_failed(self) -> None:
         failed = self.summary.failed_now
-        if self.limits.max_failures is not None and failed >= self.limits.max_failures:
-            option = "--max-failures" if self.limits.max_failures > 1 else "--fail-fast"
+        limit = self.policy.max_failures
+        if limit is not None and failed >= limit:
+            option = "--max-failures" if limit > 1 else "--fail-fast"
             number = "the first failure" if failed == 1 else pluralize(failed, "failure")
             raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
 
-    def _end_if_stopped(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if self.stop.exit_code is not None:
             word = "interrupted" if self.stop.exit_code is ExitCode.INTERRUPTED else "terminated"
-            done = pluralize(self.summary.files, "input")
+            done = pluralize(self.summary.inputs, "input")
             raise StoppedError(self.stop.exit_code, f"{word} after {done}")
 
-    def _take_over(self, shard: "PreviousShard") -> None:
-        """Count what an earlier run did, after another try at what it lacks.
+    def _resume(self, shard: "PreviousShard") -> None:
+        """Count the rows of an earlier run, after retrying inputs that need it.
 
-        That is missing pages, and failures if that is wanted.
+        These are inputs with missing pages, and failed inputs if the policy says so.
         """
         for one in shard.inputs:
             if one.missing:
-                logger.warning("%s is done again: %s", one.ref.image_id, one.missing)
+                logger.warning("working on %s again: %s", one.ref.image_id, one.missing)
         again = [
-            bool(one.missing) or (self.limits.retry_failed and one.failed) for one in shard.inputs
+            bool(one.missing) or (self.policy.retry_failed and one.failed) for one in shard.inputs
         ]
         if any(again):
-            self._retry(shard, again)
+            self._rewrite(shard, again)
             return
         for one in shard.inputs:
             for row in one.rows:
                 self.summary.add(row, earlier=True)
-            self._end_of_file(earlier=True)
+            self._end_input(earlier=True)
         self.summary.patch_bytes += shard.patch_bytes
 
-    def _retry(self, shard: "PreviousShard", chosen: list[bool]) -> None:
-        """Write a shard anew: the chosen inputs worked on again, the rows of the others copied."""
-        refs = [one.ref for one, again in zip(shard.inputs, chosen, strict=True) if again]
+    def _rewrite(self, shard: "PreviousShard", again: list[bool]) -> None:
+        """Replace a shard: work on some of its inputs again, and copy the rows of the others."""
+        refs = [one.ref for one, is_chosen in zip(shard.inputs, again, strict=True) if is_chosen]
         with (
             Arrivals(iter(refs)) as inputs,
             closing(shard.patches()) as patches,
             shard.replacement() as writer,
-            closing(self.work.results(inputs, self.stop)) as again,
+            closing(self.work.results(inputs, self.stop)) as new_results,
         ):
-            for one, is_chosen in zip(shard.inputs, chosen, strict=True):
-                earlier = _with_patches(one.rows, patches)
+            for one, is_chosen in zip(shard.inputs, again, strict=True):
+                old_results = _with_patches(one.rows, patches)
                 if is_chosen:
-                    list(earlier)
-                    self._take(*self._next_of(again), writer)
+                    list(old_results)  # skip its patch sets
+                    self._add(*self._next_of(new_results), writer)
                     continue
-                for row, of_page in earlier:
-                    writer.add(row, of_page)
-                    self.summary.add(row, of_page, earlier=True)
+                for row, patch_set in old_results:
+                    writer.add(row, patch_set)
+                    self.summary.add(row, patch_set, earlier=True)
                 writer.end_of_input(one.ref)
-                self._end_of_file(earlier=True)
+                self._end_input(earlier=True)
 
     def _next_of(
-        self, again: Iterator[tuple[Input, Iterator[Result]]]
+        self, new_results: Iterator[tuple[Input, Iterator[Result]]]
     ) -> tuple[Input, Iterator[Result]]:
-        """The next input that is worked on again; it is missing only after a stop."""
-        for one, results in again:
-            return one, results
-        self._end_if_stopped()
-        raise AssertionError("an input was not worked on")
+        """Return the next input with its results; only a stop can leave none."""
+        for ref, results in new_results:
+            return ref, results
+        self._raise_if_stopped()
+        raise AssertionError("an input has no results")
+
+
+def no_inputs_error(item: str, skipped: int) -> NothingToDoError:
+    """Return the error for a run without inputs.
+
+    Args:
+        item: what an input is called, in the singular.
+        skipped: how many files were skipped.
+    """
+    others = f"; {pluralize(skipped, 'other file')} skipped" if skipped else ""
+    return NothingToDoError(f"no {item} among the inputs{others}")
 
 
 def _with_patches(

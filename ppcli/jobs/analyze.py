@@ -1,28 +1,36 @@
-"""The work of `analyze`: images to statistics and patch sets."""
+"""The job of `analyze`: images to statistics and patch sets."""
 
+from collections import Counter
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
+import numpy as np
+
+from ppcli.engine import ordered
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.stopping import Stop
+from ppcli.engine.summary import Summary
+from ppcli.imaging.reading_options import PAGED
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, may_give_several
+from ppcli.jobs.file_plan import FilePlan
 from ppcli.jobs.pages import OnPage, PageResult
-from ppcli.jobs.pipeline import Pipeline
+from ppcli.store.rows import COSTS, OK, MainRow, PatchRow, StatsRow
 
-_PATIENCE_SECONDS = 0.2
+_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeWork:
-    """Decodes and codes images.
+    """Decodes images and prunes them.
 
     Attributes:
         options: what the rows depend on.
-        executor: where images are worked on.
-        on_page: what is done with the pixels of a page; by default they are counted and packed.
+        executor: runs the tasks; closed with the work.
+        on_page: what is done with the pixels of each page; see `analyze_pages`.
     """
 
     options: AnalysisOptions
@@ -30,22 +38,84 @@ class AnalyzeWork:
     on_page: OnPage | None = None
     item: ClassVar = "image"
 
-    def expect(self, inputs: Arrivals[ImageRef]) -> None:
-        """Start no more workers than there is work for."""
-        capacity = self.executor.capacity
-        if not inputs.known(_PATIENCE_SECONDS, capacity):
-            return  # a list that keeps us waiting may be of any length
-        first = inputs.ahead(capacity)
-        if len(first) < capacity:
-            several = any(may_give_several(ref, self.options) for ref in first)
-            self.executor.prestart(capacity if several else len(first))
+    def prestart(self, inputs: Arrivals[ImageRef]) -> None:
+        """Start no more workers than there are images, unless one may have several pages."""
+        several = partial(may_give_several, options=self.options)
+        ordered.prestart(self.executor, inputs, several)
 
     def results(
         self, inputs: Arrivals[ImageRef], stop: Stop
     ) -> Generator[tuple[ImageRef, Iterator[PageResult]], None, None]:
-        """Each file with its rows."""
-        return Pipeline(self.executor, self.options, stop, self.on_page).run(inputs)
+        """Yield each file with the results of its pages."""
+        plan = partial(FilePlan, options=self.options, on_page=self.on_page)
+        return ordered.OrderedTasks(self.executor, plan, stop).run(inputs)
 
     def close(self) -> None:
         """Stop the workers."""
         self.executor.close()
+
+
+class RatioHistogram:
+    """Counts of ratios in [0, 1], in steps of 1/10,000."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_STEPS + 1, dtype=np.int64)
+
+    def add(self, ratio: float) -> None:
+        """Count one ratio."""
+        self._counts[round(ratio * _STEPS)] += 1
+
+    def percentile(self, percent: float) -> float:
+        """Return a percentile, interpolated like `numpy.percentile`; 0 without any ratio."""
+        cumulated = np.cumsum(self._counts)
+        if not cumulated[-1]:
+            return 0.0
+        rank = percent / 100 * (cumulated[-1] - 1)
+        nearest = np.floor(rank), np.ceil(rank)
+        low, high = np.searchsorted(cumulated, nearest, side="right")
+        return float(low + (high - low) * (rank - nearest[0])) / _STEPS
+
+
+@dataclass(slots=True)
+class AnalyzeSummary(Summary):
+    """The totals of `analyze`.
+
+    Attributes:
+        unique: distinct tiles within each image, summed.
+        bytes_in: size of the image files that gave a row.
+        frames_left: frames of animations that got no row.
+        keep_ratios: of all images.
+        unique_ratios: of all images.
+        costs: what a model spends on the images, by the name of the column, summed.
+    """
+
+    unique: int = 0
+    bytes_in: int = 0
+    frames_left: int = 0
+    keep_ratios: RatioHistogram = field(default_factory=RatioHistogram)
+    unique_ratios: RatioHistogram = field(default_factory=RatioHistogram)
+    costs: Counter[str] = field(default_factory=Counter)
+    _rows_of_input: int = 0
+    _frames_of_input: int = 0
+
+    def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
+        """Count one row of statistics."""
+        Summary.add(self, row, patches, earlier)
+        assert isinstance(row, StatsRow)
+        self._rows_of_input += 1
+        has_choice = row.status == OK and row.format not in PAGED  # those give all their pages
+        self._frames_of_input = row.frames or 0 if has_choice else 0
+        if self._rows_of_input == 1 and row.page is not None and row.file_bytes is not None:
+            self.bytes_in += row.file_bytes
+        if row.status == OK:
+            self.unique += row.unique or 0
+            self.keep_ratios.add(row.keep_ratio or 0.0)
+            self.unique_ratios.add(row.unique_ratio or 0.0)
+            if row.vision_flops is not None:
+                self.costs.update({name: getattr(row, name) for name in COSTS})
+
+    def end_of_input(self, earlier: bool = False) -> None:
+        """Count an input whose rows have all been added."""
+        Summary.end_of_input(self, earlier)
+        self.frames_left += max(0, self._frames_of_input - self._rows_of_input)
+        self._rows_of_input = 0

@@ -26,7 +26,7 @@ from ppcli.jobs.bench_measures import (
     combined,
 )
 from ppcli.jobs.peak_memory import peak_bytes
-from ppcli.jobs.prepare import pages_of
+from ppcli.jobs.request_images import selected_pages
 from ppcli.models.families.qwen3_vl.configuration import ModelConfig
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
@@ -90,8 +90,8 @@ def bench_pages(
     lossless = replace(options, coder=CoderOptions())
     pages, failures = [], []
     for ref in refs:
-        exact = pages_of(ref, lossless)
-        for page, whole in zip(pages_of(ref, options), exact, strict=True):
+        exact = selected_pages(ref, lossless)
+        for page, whole in zip(selected_pages(ref, options), exact, strict=True):
             row = page.row
             if page.patches is None or whole.patches is None:
                 failure = Failure(row.image_id, row.error_code or "", row.error_message or "")

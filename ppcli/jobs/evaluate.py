@@ -1,4 +1,4 @@
-"""The work of `eval`: each question asked of each variant of its image, and scored."""
+"""The job of `eval`: ask each question about each variant of its image, and score the answers."""
 
 import json
 from collections.abc import Generator, Iterator, Sequence
@@ -7,17 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ppcli.engine import ordered
 from ppcli.engine.arrivals import Arrivals
-from ppcli.engine.executors.executor import Executor, Task
+from ppcli.engine.executors.executor import Executor
+from ppcli.engine.ordered import Call, OrderedTasks, SingleCall
 from ppcli.engine.stopping import Stop, StopRequest
-from ppcli.engine.summary import PHASES, InferSummary
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.inputs.questions import Question
-from ppcli.jobs.infer import InferWork
-from ppcli.jobs.prepare import Prepared, expect_tasks, tasks_in_order
+from ppcli.jobs.infer import PHASES, InferSummary, InferWork
+from ppcli.jobs.prepare import PreparedRequest
 from ppcli.jobs.scores import anls, exact_match, interval, relaxed_match
-from ppcli.jobs.variants import PreparedVariants, Variant, prepare_variants
+from ppcli.jobs.variants import ImageVariant, PreparedVariants, prepare_variants
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.serving.generation_request import GenerationRequest
@@ -40,98 +41,96 @@ MEASURES = ("exact", "anls", "relaxed")
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionSource:
-    """Each question as a request for each variant of its image; one task prepares them all.
+class QuestionRequests:
+    """Each question as one request a variant of its image. One task prepares all variants.
 
     Attributes:
         fit: of the model.
         variants: to compare.
-        executor: where images are worked on.
-        ask: what is asked of all, prompt apart.
+        executor: runs the tasks; closed with the source.
+        settings: of all requests; the prompt is the question.
     """
 
     fit: FitOptions
-    variants: Sequence[Variant]
+    variants: Sequence[ImageVariant]
     executor: Executor
-    ask: GenerationRequest
+    settings: GenerationRequest
     item: ClassVar = "question"
 
-    def expect(self, inputs: Arrivals[Any]) -> None:
+    def prestart(self, inputs: Arrivals[Any]) -> None:
         """Start no more workers than there are questions."""
-        expect_tasks(self.executor, inputs)
+        ordered.prestart(self.executor, inputs)
 
-    def prepared(
+    def requests(
         self, inputs: Arrivals[Any], stop: Stop
-    ) -> Iterator[tuple[Question, Iterator[Prepared]]]:
-        """Each question with its requests."""
-        for question, task in tasks_in_order(self.executor, inputs, stop, self._submitted):
-            yield question, self._requests(question, task)
+    ) -> Iterator[tuple[Question, Iterator[PreparedRequest]]]:
+        """Yield each question with its requests, in the order of the variants."""
+        return OrderedTasks(self.executor, self._plan, stop).run(inputs)
 
-    def _submitted(self, question: Question) -> tuple[Question, Task]:
+    def _plan(self, question: Question) -> SingleCall[Question, PreparedRequest]:
         question = question.as_seen()
-        task = self.executor.submit(prepare_variants, question.image, self.fit, self.variants)
-        return question, task
+        call = Call(prepare_variants, (question.image, self.fit, self.variants))
+        return SingleCall(question, call, self._prepared)
 
-    def _requests(self, question: Question, task: Task) -> Iterator[Prepared]:
+    def _prepared(
+        self, question: Question, images: PreparedVariants | ImageError
+    ) -> Iterator[PreparedRequest]:
         blank = AnswerRow(
             image_id=question.image.image_id,
             custom_id=question.custom_id,
             prompt=question.question,
         )
-        try:
-            if question.fault is not None:
-                raise ImageError(ErrorCode.BAD_REQUEST, question.fault)
-            made: PreparedVariants = task.result()
-        except ImageError as error:
+        if question.fault is not None:
+            images = ImageError(ErrorCode.BAD_REQUEST, question.fault)
+        if isinstance(images, ImageError):
             for _ in self.variants:
-                yield Prepared(as_error_row(blank, error))
+                yield PreparedRequest(as_error_row(blank, images))
             return
-        ask = replace(self.ask, prompt=question.question or "")
-        for image, select_ms in zip(made.images, made.select_ms, strict=True):
-            yield Prepared(_row(blank, made.tokens, select_ms), ask, [image])
+        request = replace(self.settings, prompt=question.question or "")
+        for patches, select_ms in zip(images.images, images.select_ms, strict=True):
+            row = replace(blank, tokens=images.tokens, select_ms=select_ms)
+            yield PreparedRequest(row, request, [patches])
 
     def close(self) -> None:
         """Stop the workers."""
         self.executor.close()
 
 
-def _row(blank: AnswerRow, tokens: int, select_ms: float) -> AnswerRow:
-    return AnswerRow(
-        image_id=blank.image_id,
-        custom_id=blank.custom_id,
-        prompt=blank.prompt,
-        tokens=tokens,
-        select_ms=select_ms,
-    )
-
-
 def eval_config(
     fit: FitOptions,
-    variants: Sequence[Variant],
-    ask: GenerationRequest,
+    variants: Sequence[ImageVariant],
+    settings: GenerationRequest,
     model: ModelDirectory,
     device: Device,
 ) -> Config:
-    """All that scores depend on, questions apart."""
+    """Return everything that scores depend on, except the questions.
+
+    Args:
+        fit: of the model.
+        variants: to compare.
+        settings: of all requests.
+        model: the model directory.
+        device: the model runs on.
+    """
     config: Config = {
         "rows": SCORES,
         "patches": False,
         **asdict(fit),
         "variants": [asdict(variant) for variant in variants],
-        "max_new_tokens": ask.max_new_tokens,
+        "max_new_tokens": settings.max_new_tokens,
         "model": model.identity,
         "device": device.value,
     }
-    if ask.repetition_penalty != 1:  # of the model; earlier versions did not apply it
-        config["repetition_penalty"] = ask.repetition_penalty
-    if opens_thinking(model.prompter.text(message_of("", 1))):  # which earlier versions scored
-        config["think"] = ask.think
+    if settings.repetition_penalty != 1:  # earlier versions ignored that of the model
+        config["repetition_penalty"] = settings.repetition_penalty
+    if opens_thinking(model.prompter.text(message_of("", 1))):  # earlier versions scored it
+        config["think"] = settings.think
     return config
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """A row of scores; it has no patch set."""
+    """A row of scores; there is no patch set."""
 
     row: ScoreRow
     patches: None = None
@@ -139,31 +138,31 @@ class ScoreResult:
 
 @dataclass(frozen=True, slots=True)
 class EvalWork:
-    """Asks, and scores what is answered.
+    """Answers questions and scores the answers.
 
     Attributes:
-        infer: asks the model.
-        variants: of each question, in the order of its requests.
+        infer: answers the questions.
+        variants: in the order of the requests of each question.
     """
 
     infer: InferWork
-    variants: Sequence[Variant]
+    variants: Sequence[ImageVariant]
     item: ClassVar = "question"
 
-    def expect(self, inputs: Arrivals[Any]) -> None:
-        """Prepare for as much work as there is."""
-        self.infer.expect(inputs)
+    def prestart(self, inputs: Arrivals[Any]) -> None:
+        """Start workers before the first question is taken."""
+        self.infer.prestart(inputs)
 
     def results(
         self, inputs: Arrivals[Any], stop: StopRequest
     ) -> Generator[tuple[Question, Iterator[ScoreResult]], None, None]:
-        """Each question with its scores, in order."""
+        """Yield each question with its scores, in order."""
         for question, answers in self.infer.results(inputs, stop):
             assert isinstance(question, Question)
             pairs = zip(self.variants, answers, strict=True)
             yield (
                 question,
-                (ScoreResult(scored(question, variant, one.row)) for variant, one in pairs),
+                (ScoreResult(score_answer(question, variant, one.row)) for variant, one in pairs),
             )
 
     def close(self) -> None:
@@ -171,8 +170,8 @@ class EvalWork:
         self.infer.close()
 
 
-def scored(question: Question, variant: Variant, row: AnswerRow) -> ScoreRow:
-    """An answer with its scores; what failed has none."""
+def score_answer(question: Question, variant: ImageVariant, row: AnswerRow) -> ScoreRow:
+    """Return an answer with its scores; a failed one has none."""
     right = list(question.answers)
     good = row.status == OK
     answer = row.answer or ""
@@ -202,7 +201,7 @@ def scored(question: Question, variant: Variant, row: AnswerRow) -> ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean, and its 95 % interval."""
+    """A mean with its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -211,7 +210,17 @@ class Estimate:
 
 @dataclass(slots=True)
 class Tally:
-    """The scores of one variant, question by question."""
+    """The scores of one variant.
+
+    Attributes:
+        questions: number of the question of each score, from 1.
+        images: identity of the image of each score.
+        kinds: kind of the question of each score; empty if it has none.
+        scores: one score a measure, in the order of `MEASURES`.
+        tokens: tiles of all images.
+        kept: tiles that were fed.
+        milliseconds: time of all phases.
+    """
 
     questions: list[int] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
@@ -234,9 +243,11 @@ class Tally:
 
 @dataclass(slots=True)
 class EvalSummary(InferSummary):
-    """What `eval` adds up beside that: all scores, by variant; and how many questions came.
+    """The totals of `eval`. A question counts as one failure, with the first error it met.
 
-    A question counts once among the failures, with what went wrong first.
+    Attributes:
+        tallies: the scores, by the name of the variant.
+        asked: how many questions have been asked.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -246,7 +257,7 @@ class EvalSummary(InferSummary):
     def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
         """Count one score."""
         assert isinstance(row, ScoreRow)
-        if row.variant == FULL:  # which comes first; names need not differ
+        if row.variant == FULL:  # the first variant; names may repeat
             self.asked += 1
             self._failed = False
         if row.status != OK:
@@ -266,29 +277,40 @@ class EvalSummary(InferSummary):
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of questions, in order of their names; none where none is told."""
+        """The kinds of questions, sorted; empty if the questions have none."""
         return sorted({kind for tally in self.tallies.values() for kind in tally.kinds} - {""})
 
     def estimate(self, variant: str, measure: str, kind: str | None = None) -> Estimate | None:
-        """The mean score of a variant, over all questions or those of a kind; None without any."""
+        """Return the mean score of a variant; None without a score.
+
+        Args:
+            variant: its name.
+            measure: one of `MEASURES`.
+            kind: of questions; None for all.
+        """
         tally = self.tallies[variant]
         chosen = [n for n, one in enumerate(tally.kinds) if kind is None or one == kind]
         if not chosen:
             return None
-        place = MEASURES.index(measure)
-        scores = np.array([tally.scores[n][place] for n in chosen])
+        column = MEASURES.index(measure)
+        scores = np.array([tally.scores[n][column] for n in chosen])
         _, groups = np.unique([tally.images[n] for n in chosen], return_inverse=True)
         return Estimate(float(scores.mean()), *interval(scores, groups))
 
     def difference(self, variant: str, measure: str) -> Estimate | None:
-        """How much better a variant is than the whole image, over the questions that both have."""
-        place = MEASURES.index(measure)
+        """Return the mean difference to the full image; None if no question has both scores.
+
+        Args:
+            variant: its name.
+            measure: one of `MEASURES`.
+        """
+        column = MEASURES.index(measure)
         full, other = self.tallies.get(FULL, Tally()), self.tallies[variant]
         of_full = dict(zip(full.questions, full.scores, strict=True))
         both = [n for n, name in enumerate(other.questions) if name in of_full]
         if not both:
             return None
-        pairs = [(other.scores[n][place], of_full[other.questions[n]][place]) for n in both]
-        scores = np.array([one - whole for one, whole in pairs])
+        pairs = [(other.scores[n][column], of_full[other.questions[n]][column]) for n in both]
+        scores = np.array([score - score_of_full for score, score_of_full in pairs])
         _, groups = np.unique([other.images[n] for n in both], return_inverse=True)
         return Estimate(float(scores.mean()), *interval(scores, groups, -1.0))

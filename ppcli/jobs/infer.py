@@ -1,4 +1,4 @@
-"""The work of `infer`: requests into the batch as slots come free, answers out in order."""
+"""The job of `infer`: requests into the batch as slots become free, answers in input order."""
 
 import threading
 import time
@@ -10,80 +10,104 @@ from typing import Any
 from ppcli.coding.patchset import KeptTiles
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import StopRequest
-from ppcli.engine.summary import InferSummary
+from ppcli.engine.summary import Summary
 from ppcli.errors import DamagedError, ErrorCode, ImageError, as_image_error
 from ppcli.inputs.refs import Input
-from ppcli.jobs.prepare import Prepared, Source
+from ppcli.jobs.prepare import PreparedRequest, RequestSource
 from ppcli.models.serving.active_request import ActiveRequest
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.batch import Generated
 from ppcli.store.patch_codec import kept_tiles
-from ppcli.store.rows import OK, AnswerRow, PatchRow, as_error_row, with_error_subject
+from ppcli.store.rows import (
+    OK,
+    AnswerRow,
+    MainRow,
+    PatchRow,
+    as_error_row,
+    with_error_subject,
+)
 
-_LOOK_UP_SECONDS = 0.1
-_Item = tuple[Input, bool, Prepared]  # a request, and whether it is the last of its input
+PHASES = ("select_ms", "vision_ms", "prefill_ms", "decode_ms")
+_POLL_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class InferSummary(Summary):
+    """The totals of `infer`.
+
+    Attributes:
+        prompt_tokens: tokens fed, those of images included.
+        answer_tokens: tokens generated.
+        waited_ms: milliseconds in which the model had nothing to do but wait for images.
+        phases: milliseconds of each phase, by the name of the column.
+    """
+
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    waited_ms: float = 0.0
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+
+    def add(self, row: MainRow, patches: PatchRow | None = None, earlier: bool = False) -> None:
+        """Count one answer."""
+        Summary.add(self, row, patches, earlier)
+        assert isinstance(row, AnswerRow)
+        if row.status == OK and not earlier:
+            self.prompt_tokens += row.prompt_tokens or 0
+            self.answer_tokens += row.answer_tokens or 0
+            for name in PHASES:
+                self.phases[name] += getattr(row, name) or 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerResult:
-    """A row of answers; it has no patch set."""
+    """A row of answers; there is no patch set."""
 
     row: AnswerRow
     patches: None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """A request on its way; it has a row when it is done."""
-
-    one: Input
-    last: bool
-    begun: ActiveRequest | None = None
-    row: AnswerRow | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class InferWork:
-    """Asks a model, several requests at once.
+    """Answers requests, several at once.
 
     Attributes:
-        source: where prepared requests come from.
-        engine: loads the model; called once, before the first request.
-        summary: is told how long the model waited.
-        on_text: told of each piece of an answer as it comes.
+        source: prepares the requests.
+        load_model: called once, before the first request.
+        summary: of the run; the time that the model waits is added to it.
+        on_text: receives each piece of an answer as it is generated.
     """
 
-    source: Source
-    engine: Callable[[], AnsweringModel]
+    source: RequestSource
+    load_model: Callable[[], AnsweringModel]
     summary: InferSummary
     on_text: Callable[[str], None] | None = None
-    _loaded: list[AnsweringModel] = field(default_factory=list, init=False)
+    _model: list[AnsweringModel] = field(default_factory=list, init=False)
 
     @property
     def item(self) -> str:
-        """What an input is called."""
+        """What an input is called, in the singular."""
         return self.source.item
 
-    def expect(self, inputs: Arrivals[Any]) -> None:
-        """Prepare for as much work as there is."""
-        self.source.expect(inputs)
+    def prestart(self, inputs: Arrivals[Any]) -> None:
+        """Start workers before the first input is taken."""
+        self.source.prestart(inputs)
 
     def results(
         self, inputs: Arrivals[Any], stop: StopRequest
     ) -> Generator[tuple[Input, Iterator[AnswerResult]], None, None]:
-        """Each input with its answers, in order.
+        """Yield each input with its answers, in order.
 
-        A stop gives up what is in the making, unless its input has answers already.
+        A stop drops unfinished answers, except those of an input that has been yielded.
         """
         closed = threading.Event()
-        prepared = self.source.prepared(inputs, lambda: stop() or closed.is_set())
-        with Arrivals(_each(prepared)) as arrivals:
+        prepared = self.source.requests(inputs, lambda: stop() or closed.is_set())
+        with Arrivals(_flat(prepared)) as arrivals:
             try:
-                if arrivals.ahead(1):
-                    self._loaded[:] = self._loaded or [self.engine()]
-                    flow = _Flow(self._loaded[0], arrivals, self.summary, self.on_text)
-                    while (head := flow.next_done(stop)) is not None:
-                        yield head.one, _rows(head, flow)
+                if arrivals.peek(1):
+                    self._model[:] = self._model or [self.load_model()]
+                    answers = _OrderedAnswers(self._model[0], arrivals, self.summary, self.on_text)
+                    while (first := answers.next_answered(stop)) is not None:
+                        yield first.ref, _answers_of_input(first, answers)
             finally:
                 closed.set()
                 arrivals.close(wait=True)
@@ -93,124 +117,148 @@ class InferWork:
         self.source.close()
 
 
-def _each(prepared: Iterator[tuple[Input, Iterator[Prepared]]]) -> Iterator[_Item]:
-    for one, requests in prepared:
-        before = next(requests)
+_Arrival = tuple[Input, bool, PreparedRequest]  # an input, whether it is its last request, and that
+
+
+def _flat(prepared: Iterator[tuple[Input, Iterator[PreparedRequest]]]) -> Iterator[_Arrival]:
+    for ref, requests in prepared:
+        previous = next(requests)
         for request in requests:
-            yield one, False, before
-            before = request
-        yield one, True, before
+            yield ref, False, previous
+            previous = request
+        yield ref, True, previous
 
 
-def _rows(entry: _Entry, flow: "_Flow") -> Iterator[AnswerResult]:
-    """The rows of an input whose first one is done; they come to their end whatever happens."""
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A request between its arrival and its answer.
+
+    Attributes:
+        ref: its input.
+        is_last: whether it is the last request of its input.
+        active: in the batch, or ready for it.
+        row: the answer; None until there is one.
+    """
+
+    ref: Input
+    is_last: bool
+    active: ActiveRequest | None = None
+    row: AnswerRow | None = None
+
+
+def _answers_of_input(first: _Pending, answers: "_OrderedAnswers") -> Iterator[AnswerResult]:
+    """Yield all answers of an input; a stop does not cut them short."""
+    pending = first
     while True:
-        assert entry.row is not None
-        yield AnswerResult(_named(entry.row))
-        if entry.last:
+        row = pending.row
+        assert row is not None
+        yield AnswerResult(with_error_subject(row, row.custom_id or row.image_id or ""))
+        if pending.is_last:
             return
-        following = flow.next_done()
+        following = answers.next_answered()
         assert following is not None
-        entry = following
+        pending = following
 
 
-def _named(row: AnswerRow) -> AnswerRow:
-    """Begin the message of an error row with the name of its request."""
-    return with_error_subject(row, row.custom_id or row.image_id or "")
-
-
-class _Flow:
-    """Requests in order of their arrival, each begun as soon as the batch takes it."""
+class _OrderedAnswers:
+    """Feeds requests to the batch as it takes them, and returns answers in order of arrival."""
 
     def __init__(
         self,
-        engine: AnsweringModel,
-        arrivals: Arrivals[_Item],
+        model: AnsweringModel,
+        arrivals: Arrivals[_Arrival],
         summary: InferSummary,
         on_text: Callable[[str], None] | None,
     ) -> None:
-        self._engine, self._batch = engine, engine.batch
+        self._model, self._batch = model, model.batch
         self._arrivals, self._summary, self._on_text = arrivals, summary, on_text
-        self._entries: deque[_Entry] = deque()
-        self._held: _Entry | None = None  # the batch does not take it yet
-        self._ended = False
-        self._error: Exception | None = None  # that ended them
+        self._pending: deque[_Pending] = deque()
+        self._held: _Pending | None = None  # ready, but the batch does not take it yet
+        self._has_ended = False
+        self._error: Exception | None = None  # of the arrivals
 
-    def next_done(self, stop: Callable[[], bool] = lambda: False) -> _Entry | None:
-        """Work until the first request is done; None at the end, and after a stop.
+    def next_answered(self, stop: Callable[[], bool] = lambda: False) -> _Pending | None:
+        """Work until the first pending request is answered; return None at the end or a stop.
 
-        What ends the arrivals with an error is raised after the answers in the making.
+        An error of the arrivals is raised after all answers to requests that came before it.
         """
         while not stop():
-            if self._first_is_done():
-                return self._entries.popleft()
-            self._admit()
+            if self._first_is_answered():
+                return self._pending.popleft()
+            self._fill_batch()
             if self._batch.active:
-                for entry, made in self._batch.step():
-                    self._finish(entry, made)
-            elif self._ended and not self._entries:
+                for pending, generated in self._batch.step():
+                    self._finish(pending, generated)
+            elif self._has_ended and not self._pending:
                 if self._error is not None:
                     raise self._error
                 return None
         return None
 
-    def _first_is_done(self) -> bool:
-        return bool(self._entries) and self._entries[0].row is not None
+    def _first_is_answered(self) -> bool:
+        return bool(self._pending) and self._pending[0].row is not None
 
-    def _admit(self) -> None:
-        """Begin what has arrived, as far as the batch takes it; wait only if it is idle."""
-        while not self._first_is_done() and not self._batch.full:
-            if self._held is None and not self._next_arrival():
+    def _fill_batch(self) -> None:
+        """Start requests while the batch takes them; wait for one only if the batch is idle."""
+        while not self._first_is_answered() and not self._batch.full:
+            if self._held is None and not self._accept():
                 return
-            entry = self._held
-            if entry is None:
+            pending = self._held
+            if pending is None:
                 continue
-            assert entry.begun is not None
-            if not self._batch.takes(entry.begun.job):
+            assert pending.active is not None
+            if not self._batch.takes(pending.active.job):
                 return
             self._held = None
             try:
-                self._batch.begin(entry, entry.begun.job)
+                self._batch.begin(pending, pending.active.job)
             except ImageError as error:
-                self._finish(entry, error)
+                self._finish(pending, error)
 
-    def _next_arrival(self) -> bool:
-        """Take the next request; false when there is none yet, or none any more."""
-        started = time.perf_counter()
-        known = self._arrivals.known(0 if self._batch.active else _LOOK_UP_SECONDS)
-        if not self._batch.active:
-            self._summary.waited_ms += (time.perf_counter() - started) * 1000
-        try:
-            item = next(self._arrivals, None) if known else None
-        except Exception as error:
-            item, self._error = None, error
-        if item is None:
-            self._ended = known
+    def _accept(self) -> bool:
+        """Accept the next request; return false if there is none yet, or no more."""
+        arrival = self._next_arrival()
+        if arrival is None:
             return False
-        one, last, prepared = item
-        entry = _Entry(one, last)
-        self._entries.append(entry)
+        ref, is_last, prepared = arrival
+        pending = _Pending(ref, is_last)
+        self._pending.append(pending)
         try:
-            entry.begun = self._begun(prepared)
+            pending.active = self._activate(prepared)
         except Exception as error:  # one request never stops the others
-            entry.row = as_error_row(prepared.row, as_image_error(error))
-        if entry.begun is None:
-            entry.row = entry.row or prepared.row
+            pending.row = as_error_row(prepared.row, as_image_error(error))
+        if pending.active is None:
+            pending.row = pending.row or prepared.row
         else:
-            self._held = entry
+            self._held = pending
         return True
 
-    def _begun(self, prepared: Prepared) -> ActiveRequest | None:
-        """None when the request has failed already."""
-        if prepared.ask is None or prepared.row.status != OK:
+    def _next_arrival(self) -> _Arrival | None:
+        started = time.perf_counter()
+        is_ready = self._arrivals.wait(0 if self._batch.active else _POLL_SECONDS)
+        if not self._batch.active:
+            self._summary.waited_ms += (time.perf_counter() - started) * 1000
+        if not is_ready:
+            self._has_ended = False
+            return None
+        try:
+            arrival = next(self._arrivals, None)
+        except Exception as error:
+            arrival, self._error = None, error
+        self._has_ended = arrival is None
+        return arrival
+
+    def _activate(self, prepared: PreparedRequest) -> ActiveRequest | None:
+        """Return None if the request has failed already."""
+        if prepared.request is None or prepared.row.status != OK:
             return None
         images = [_kept_tiles(patches) for patches in prepared.images]
-        return self._engine.start(prepared.row, prepared.ask, images, self._on_text)
+        return self._model.start(prepared.row, prepared.request, images, self._on_text)
 
-    def _finish(self, entry: _Entry, made: Generated | ImageError) -> None:
-        assert entry.begun is not None
-        entry.row = self._engine.finish(entry.begun, made)
-        entry.begun = None
+    def _finish(self, pending: _Pending, generated: Generated | ImageError) -> None:
+        assert pending.active is not None
+        pending.row = self._model.finish(pending.active, generated)
+        pending.active = None
 
 
 def _kept_tiles(patches: PatchRow) -> KeptTiles:

@@ -1,4 +1,4 @@
-"""The images of a dataset that `analyze` wrote, as inputs of another run."""
+"""The images of a dataset that `analyze` wrote, as inputs of `infer`."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
 from ppcli.inputs.unique import UniqueNames
 from ppcli.jobs.pages import PageResult
-from ppcli.jobs.prepare import Prepared, asked_of
+from ppcli.jobs.prepare import PreparedRequest, page_request
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.completeness import PageCheck
 from ppcli.store.journal import read_own_file
@@ -27,7 +27,7 @@ from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row
 
 
 def is_dataset(path: str) -> bool:
-    """Whether a folder is one that `analyze` wrote to, damaged or not."""
+    """Return whether a folder has the manifest of a dataset, damaged or not."""
     try:
         return bool(path) and DATASET_KIND.encode() in read_own_file(os.path.join(path, MANIFEST))
     except (OSError, ValueError, DamagedError):
@@ -36,45 +36,45 @@ def is_dataset(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One input of an earlier run: the statistics of its pages.
+    """One input of the run that made the dataset.
 
     Attributes:
-        rows: of its pages.
-        number: stands behind its name where that came before, such as `~2`; else empty.
+        rows: the statistics of its pages.
+        suffix: appended to its name if an earlier input has the same, such as `~2`; else empty.
     """
 
     rows: list[StatsRow]
-    number: str = ""
+    suffix: str = ""
 
     @property
     def image_id(self) -> str:
-        """The identity of its first row."""
+        """The identity of its first page."""
         return self.name_of(self.rows[0])
 
     def name_of(self, row: StatsRow) -> str:
-        """The identity of the answer about a page."""
+        """Return the identity of the answer about a page."""
         page = f"#{row.page}"
         if not row.image_id.endswith(page):
-            return row.image_id + self.number
-        return row.image_id.removesuffix(page) + self.number + page
+            return row.image_id + self.suffix
+        return row.image_id.removesuffix(page) + self.suffix + page
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
-        """All that its rows say, times and paths apart; its name alone where it failed."""
+        """Return all columns of its rows but times and paths; only its name if it failed."""
         rows = [] if failed else [asdict(row) for row in self.rows]
-        left_out = () if with_path else ("path",)
-        said = [
+        excluded = () if with_path else ("path",)
+        columns = [
             {
                 name: value
                 for name, value in row.items()
-                if not name.endswith("_ms") and name not in left_out
+                if not name.endswith("_ms") and name not in excluded
             }
             for row in rows
         ]
         path = [self.rows[0].path] if with_path else []
-        return json.dumps([self.image_id, *path, said], sort_keys=True).encode()
+        return json.dumps([self.image_id, *path, columns], sort_keys=True).encode()
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
-        """How it differs from the input that gave a row, as far as that shows."""
+        """Return how it differs from the input of a row; None if no difference shows."""
         if row.image_id != self.image_id:
             return f"{self.image_id} where {row.image_id} was"
         return None
@@ -82,71 +82,75 @@ class StoredImage:
 
 @dataclass(slots=True)
 class StoredImages:
-    """The inputs of a dataset; iterating gives a `StoredImage` for each, lazily.
+    """The inputs of a dataset. Iterating reads them lazily.
 
     Attributes:
         root: the dataset folder.
-        limit: stop after so many.
-        skipped: nothing is.
-        repeated: the first name that came before, as it was changed; empty when there is none.
+        limit: how many inputs to use; None for all.
+        skipped: always 0.
+        repeated: the new name of the first input whose name had come before; else empty.
     """
 
     root: str
     limit: int | None = None
     skipped: int = 0
     repeated: str = field(default="", init=False)
-    repeatable: ClassVar = False  # not for the sake of a count
+    repeatable: ClassVar = False  # reading all rows just to count them would take too long
 
     def check(self, fit: FitOptions, prune: bool) -> None:
-        """See that the patch sets suit a model.
+        """Check that a model can use the patch sets.
 
         Args:
-            fit: what the model's own processor does.
-            prune: false where all tiles are wanted.
+            fit: what the image processor of the model does.
+            prune: whether pruned tiles are left out.
 
         Raises:
-            UsageError: naming what differs.
-            DamagedError: when the manifest is unreadable.
+            UsageError: if it cannot; the message names the differences.
+            DamagedError: if the manifest is unreadable.
         """
         manifest = Manifest.read(self.root)
         config = manifest.config
         if manifest.main_kind != STATS or not manifest.has_patches:
-            raise UsageError(f"{self.root} has no patch sets; analyze writes them to a folder")
+            raise UsageError(
+                f"{self.root} has no patch sets; analyze writes them if the output is a folder"
+            )
         check_statistics_config(config, self.root)
         wanted = asdict(fit) | {"fit": fit.fit.value}
         differing = [
-            f"{name.replace('_', ' ')} {config.get(name)} there and {value} in the model"
+            f"{name.replace('_', ' ')} is {config.get(name)}, the model needs {value}"
             for name, value in wanted.items()
             if config.get(name) != value
         ]
         if differing:
             raise UsageError(
-                f"{self.root} was not made for this model ({', '.join(differing)}); "
-                "analyze the images again with these settings, or name the images"
+                f"{self.root} was not made for this model ({'; '.join(differing)}); "
+                "analyze the images again with these settings, or pass the images themselves"
             )
         if not prune and config["threshold"] > 0:
             raise UsageError(
-                f"{self.root} was made with threshold {config['threshold']}, so that not all "
-                "pixels are left for --no-prune; name the images"
+                f"{self.root} was made with threshold {config['threshold']}, so the exact pixels "
+                "for --no-prune are lost; pass the images themselves"
             )
         if not manifest.finished:
-            raise UsageError(f"{self.root} is unfinished; the same analyze command finishes it")
+            raise UsageError(
+                f"{self.root} is unfinished; run the same analyze command to finish it"
+            )
 
     def __iter__(self) -> Iterator[StoredImage]:
-        """The inputs.
+        """Iterate over the inputs.
 
         Raises:
-            DamagedError: when a file is not readable, a checksum is wrong, or pages are missing.
+            DamagedError: if a file is unreadable, a checksum is wrong, or pages are missing.
         """
-        return islice(self._named_once(), self.limit)
+        return islice(self._with_unique_names(), self.limit)
 
-    def _named_once(self) -> Iterator[StoredImage]:
-        """Datasets of old may name two images alike."""
+    def _with_unique_names(self) -> Iterator[StoredImage]:
+        """Number repeated names, which version 0.1.0 allowed."""
         unique, self.repeated = UniqueNames(), ""
         for one in self._all():
-            number = unique(one.image_id).removeprefix(one.image_id)
+            suffix = unique(one.image_id).removeprefix(one.image_id)
             self.repeated = unique.first
-            yield replace(one, number=number)
+            yield replace(one, suffix=suffix)
 
     def _all(self) -> Iterator[StoredImage]:
         manifest = Manifest.read(self.root)
@@ -155,7 +159,7 @@ class StoredImages:
             rows: list[StatsRow] = []
             path = shard_path(self.root, STATS, number)
             if change := manifest.shards[number].files[STATS].change(path):
-                raise DamagedError(f"{path} {change}; pixelprune verify tells more")
+                raise DamagedError(f"{path} {change}; run pixelprune verify for details")
             for row in read_rows(path, STATS):
                 if rows and row.begins_input(rows[-1]):
                     yield _stored(rows, check)
@@ -169,35 +173,37 @@ def _stored(rows: list[StatsRow], check: PageCheck) -> StoredImage:
     for row in rows:
         check.add(row)
     if missing := check.missing():
-        raise DamagedError(f"{rows[0].image_id}: {missing}; the same analyze command adds them")
+        raise DamagedError(
+            f"{rows[0].image_id}: {missing}; run the same analyze command to add them"
+        )
     return StoredImage(rows)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSource:
-    """One request for each image of a dataset, the same thing asked of all.
+class StoredRequests:
+    """One request a page of each image of a dataset, all with the same prompt.
 
     Attributes:
         root: the dataset folder.
-        ask: what is asked.
-        most_pixels: the most that the raster of a patch set may have.
+        request: prompt and settings of all requests.
+        max_pixels: of the raster of a patch set; a larger one is an error row.
     """
 
     root: str
-    ask: GenerationRequest
-    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+    request: GenerationRequest
+    max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
     item: ClassVar = "image"
 
-    def expect(self, inputs: Arrivals[Any]) -> None:
-        """Nothing to prepare."""
+    def prestart(self, inputs: Arrivals[Any]) -> None:
+        """Do nothing: there are no workers."""
 
-    def prepared(
+    def requests(
         self, inputs: Arrivals[Any], stop: Stop
-    ) -> Iterator[tuple[Input, Iterator[Prepared]]]:
-        """Each input with its pages; the patch sets are read along, one page at a time.
+    ) -> Iterator[tuple[Input, Iterator[PreparedRequest]]]:
+        """Yield each input with the requests about its pages. Patch sets are read one at a time.
 
         Raises:
-            DamagedError: when a file is not readable, a checksum is wrong, or a patch set missing.
+            DamagedError: if a file is unreadable, a checksum is wrong, or a patch set is missing.
         """
         files = patch_files(self.root)
         patches = chain.from_iterable(read_patch_rows(path) for path in files)
@@ -206,35 +212,37 @@ class StoredSource:
                 return
             yield one, self._pages(one, patches)
 
-    def _pages(self, one: StoredImage, patches: Iterator[PatchRow]) -> Iterator[Prepared]:
+    def _pages(self, one: StoredImage, patches: Iterator[PatchRow]) -> Iterator[PreparedRequest]:
         for row in one.rows:
-            of_page = _of_page(row, patches)
-            yield self._asked(replace(row, image_id=one.name_of(row)), of_page)
+            patch_set = _find_patches(row, patches)
+            yield self._prepared(replace(row, image_id=one.name_of(row)), patch_set)
 
-    def _asked(self, row: StatsRow, patches: PatchRow | None) -> Prepared:
-        """The request about a page; an error where its patch set claims what is too much."""
-        prepared = asked_of(PageResult(row, patches), self.ask)
+    def _prepared(self, row: StatsRow, patches: PatchRow | None) -> PreparedRequest:
+        """Make the request about a page; an error row if its patch set claims to be too large."""
+        prepared = page_request(PageResult(row, patches), self.request)
         if patches is None:
             return prepared
         try:
-            check_declared_size(patches, self.most_pixels)
+            check_declared_size(patches, self.max_pixels)
         except DamagedError as error:
             refused = ImageError(ErrorCode.CORRUPT, f"its patch set is damaged: {error}")
         except ImageError as error:
             refused = error
         else:
             return prepared
-        return Prepared(as_error_row(prepared.row, refused))
+        return PreparedRequest(as_error_row(prepared.row, refused))
 
     def close(self) -> None:
-        """Nothing is left behind."""
+        """Do nothing: no resources are held."""
 
 
-def _of_page(row: StatsRow, patches: Iterator[PatchRow]) -> PatchRow | None:
-    """The patch set of a page; those of inputs that are not asked about are passed over."""
+def _find_patches(row: StatsRow, patches: Iterator[PatchRow]) -> PatchRow | None:
+    """Return the patch set of a page, skipping those of inputs without a request."""
     if row.status != OK:
         return None
     for one in patches:
         if one.image_id == row.image_id:
             return one
-    raise DamagedError(f"the patch set of {row.image_id} is missing; pixelprune verify tells more")
+    raise DamagedError(
+        f"the patch set of {row.image_id} is missing; run pixelprune verify for details"
+    )

@@ -27,7 +27,7 @@ Raster = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class ImageVariant:
     """One way.
 
     Attributes:
@@ -43,7 +43,9 @@ class Variant:
     scaled: bool = False
 
 
-def variants_at(thresholds: Sequence[float], seed: int, controls: bool = True) -> list[Variant]:
+def variants_at(
+    thresholds: Sequence[float], seed: int, controls: bool = True
+) -> list[ImageVariant]:
     """Return the variants to compare.
 
     Args:
@@ -52,20 +54,20 @@ def variants_at(thresholds: Sequence[float], seed: int, controls: bool = True) -
         controls: also return the controls, each with as many tokens as the first threshold keeps.
     """
     pruned = [
-        Variant(f"pred_2d τ={threshold:.3g}", CoderOptions(threshold=threshold, seed=seed))
+        ImageVariant(f"pred_2d τ={threshold:.3g}", CoderOptions(threshold=threshold, seed=seed))
         for threshold in thresholds
     ]
     first = pruned[0].coder
     assert first is not None
-    compared = [Variant(FULL), *pruned]
+    compared = [ImageVariant(FULL), *pruned]
     if not controls:
         return compared
     return [
         *compared,
-        Variant("random", replace(first, method=Method.RANDOM)),
-        Variant("conncomp", replace(first, method=Method.CONNCOMP, match_count=True)),
-        Variant("raster", replace(first, method=Method.RASTER), matched=True),
-        Variant(SCALED, first, scaled=True),
+        ImageVariant("random", replace(first, method=Method.RANDOM)),
+        ImageVariant("conncomp", replace(first, method=Method.CONNCOMP, match_count=True)),
+        ImageVariant("raster", replace(first, method=Method.RASTER), matched=True),
+        ImageVariant(SCALED, first, scaled=True),
     ]
 
 
@@ -89,7 +91,7 @@ class PreparedVariants:
         return sum(image.nbytes for image in self.images)
 
 
-def load_variant_kernels(fit: FitOptions, wanted: Sequence[Variant]) -> None:
+def load_variant_kernels(fit: FitOptions, wanted: Sequence[ImageVariant]) -> None:
     """Compile, or load from the disk, what all variants need, before the first one is timed."""
     load_kernels(AnalysisOptions(CoderOptions(), fit))
     raster = np.zeros((2 * fit.tile, 2 * fit.tile, 3), np.uint8)
@@ -97,7 +99,9 @@ def load_variant_kernels(fit: FitOptions, wanted: Sequence[Variant]) -> None:
         _kept(variant, raster, raster, fit, "")
 
 
-def prepare_variants(ref: ImageRef, fit: FitOptions, wanted: Sequence[Variant]) -> PreparedVariants:
+def prepare_variants(
+    ref: ImageRef, fit: FitOptions, wanted: Sequence[ImageVariant]
+) -> PreparedVariants:
     """Decode an image and choose its tiles in each way; done in a worker.
 
     Args:
@@ -123,7 +127,7 @@ def prepare_variants(ref: ImageRef, fit: FitOptions, wanted: Sequence[Variant]) 
 
 
 def _kept(
-    variant: Variant, pixels: Raster, raster: Raster, fit: FitOptions, image_id: str
+    variant: ImageVariant, pixels: Raster, raster: Raster, fit: FitOptions, image_id: str
 ) -> KeptTiles:
     coder = variant.coder
     if variant.scaled:

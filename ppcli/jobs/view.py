@@ -1,4 +1,4 @@
-"""The work of `view`: images, or the patch sets of a dataset, to pictures."""
+"""The job of `view`: draw images, or the patch sets of a dataset, as pictures."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
+from ppcli.engine.run import no_inputs_error
 from ppcli.engine.stopping import Stop
 from ppcli.errors import (
     DamagedError,
@@ -36,14 +37,14 @@ from ppcli.store.rows import StatsRow
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What became of a page.
+class PictureResult:
+    """The outcome for one page.
 
     Attributes:
         image_id: of the page.
-        path: where its picture is.
-        error_code, error_message: why there is none.
-        warning: what it does not show as it is meant.
+        path: of its picture; empty if there is none.
+        error_code, error_message: why there is no picture.
+        warning: what the picture may show wrongly.
     """
 
     image_id: str
@@ -55,23 +56,27 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class DrawnPage(PageResult):
-    """The row of a page with its picture, as a PNG file holds it."""
+    """The row of a page with its picture.
+
+    Attributes:
+        png: the bytes of a PNG file.
+    """
 
     png: bytes = b""
 
     @property
     def patch_bytes(self) -> int:
-        """About what it takes in memory."""
+        """Size of the picture in bytes."""
         return len(self.png)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureTarget:
-    """Where pictures go.
+    """Where pictures are written.
 
     Attributes:
-        path: a folder; or a file where it ends in `.png`.
-        overwrite: whether files that stand there may be replaced.
+        path: a folder, or a file if it ends in `.png`.
+        overwrite: whether existing pictures may be replaced.
     """
 
     path: str
@@ -79,10 +84,10 @@ class PictureTarget:
 
     @classmethod
     def of(cls, path: str, overwrite: bool) -> "PictureTarget":
-        """What a path names.
+        """Create the target for a path.
 
         Raises:
-            UsageError: when it looks like a file of another kind, or is standard output.
+            UsageError: if the path looks like a file of another kind, or is standard output.
         """
         target = cls(path, overwrite)
         if not path or path == "-":
@@ -95,14 +100,14 @@ class PictureTarget:
 
     @property
     def is_file(self) -> bool:
-        """Whether there can be only one picture."""
+        """Whether the path is that of a single picture."""
         return self.path.lower().endswith(".png")
 
     def folder(self) -> PngFolder:
-        """What names the pictures of a run, where they may be several.
+        """Return the folder, which also chooses the names of pictures.
 
         Raises:
-            OutputError: when something else has its name.
+            OutputError: if the path is not a folder.
         """
         folder = PngFolder(self.path, self.overwrite, drawn=True)
         if not self.is_file:
@@ -110,11 +115,11 @@ class PictureTarget:
         return folder
 
     def put(self, folder: PngFolder, image_id: str, png: bytes) -> str:
-        """Write a picture, and say where.
+        """Write a picture and return its path.
 
         Raises:
-            ImageError: when only this one cannot be written.
-            OutputError: when none can, or something stands there.
+            ImageError: if this one cannot be written, but others can.
+            OutputError: if none can be written, or the file exists.
         """
         path = self.path if self.is_file else folder.path_of(image_id)
         if self.is_file:
@@ -131,38 +136,38 @@ def view_images(
     target: PictureTarget,
     executor: Executor,
     stop: Stop,
-    on_file: Callable[[], None],
-) -> Iterator[Seen]:
-    """Draw each page of each file.
+    on_input: Callable[[], None],
+) -> Iterator[PictureResult]:
+    """Draw each page of each file, in order.
 
     Args:
         listing: the inputs.
         options: how images are read and fitted.
-        drawing: what is drawn of each.
-        target: where the pictures go.
-        executor: where they are drawn.
-        stop: says when to stop early.
-        on_file: called after each file.
+        drawing: what the pictures show.
+        target: where they are written.
+        executor: runs the drawing; closed at the end.
+        stop: ends the drawing early.
+        on_input: called after each file.
 
     Raises:
-        UsageError: when one file is to take several pictures.
-        OutputError: when a picture cannot be written, or one stands there already.
-        NothingToDoError: when the inputs hold no image.
+        UsageError: if the target is one picture and there are several.
+        OutputError: if a picture cannot be written, or exists already.
+        NothingToDoError: if there is no image among the inputs.
     """
     folder = target.folder()
     work = AnalyzeWork(options, executor, partial(draw_page, drawing=drawing))
     with Arrivals(iter(listing)) as arrivals, closing(work):
-        if not arrivals.ahead(1):
-            raise NothingToDoError("there is no image among the inputs")
+        if not arrivals.peek(1):
+            raise no_inputs_error(work.item, listing.skipped)
         if target.is_file:
             _check_one(arrivals, options, executor, target.path)
-        work.expect(arrivals)
+        work.prestart(arrivals)
         for _, results in work.results(arrivals, stop):
             for result in results:
                 yield _put(result, folder, target)
                 if stop():
                     return
-            on_file()
+            on_input()
 
 
 def draw_page(
@@ -172,14 +177,14 @@ def draw_page(
     started: float,
     drawing: PictureOptions,
 ) -> DrawnPage:
-    """The picture of a page; done in a worker.
+    """Draw the picture of a page; runs in a worker.
 
     Args:
         pixels: upright RGB, uint8 (height, width, 3).
-        row: of the page, as far as it is known.
+        row: the columns that are known.
         options: how the image is fitted.
-        started: when work on the page began; not used.
-        drawing: what is drawn.
+        started: not used.
+        drawing: what the picture shows.
     """
     raster = fit_image(pixels, options.fit, options.reading.max_image_pixels).raster
     image = draw_image(raster, options.fit.tile, drawing, row.image_id)
@@ -189,32 +194,36 @@ def draw_page(
 def _check_one(
     arrivals: Arrivals[ImageRef], options: AnalysisOptions, executor: Executor, path: str
 ) -> None:
-    """Raises UsageError unless there is one file, one page of it, and the picture is another."""
-    ref, *others = arrivals.ahead(2)
+    """Check that one picture suffices, and does not replace the image it shows.
+
+    Raises:
+        UsageError: if there are several files or pages, or the picture is the image itself.
+    """
+    ref, *others = arrivals.peek(2)
     if others:
-        raise UsageError("-o is one picture, and the inputs are several files; name a folder")
+        raise UsageError("-o is one picture, but there are several input files; name a folder")
     if is_same_file(ref.path, path):
-        raise UsageError(f"-o is {path}, which is the image itself; use another name")
+        raise UsageError(f"-o {path} is the image itself; use another name")
     try:
         counted: FileCount | None = executor.submit(count_rows, ref, options).result()
-    except ImageError:  # drawing it will tell
+    except ImageError:  # reported when the file is drawn
         return
     if counted is not None and counted.rows > 1:
         raise UsageError(
-            f"-o is one picture, and the file has {counted.rows:,} pages; name a folder, or choose "
+            f"-o is one picture, but the file has {counted.rows:,} pages; name a folder, or choose "
             "a page with --pages"
         )
 
 
-def _put(result: PageResult, folder: PngFolder, target: PictureTarget) -> Seen:
+def _put(result: PageResult, folder: PngFolder, target: PictureTarget) -> PictureResult:
     row = result.row
     if not isinstance(result, DrawnPage):
-        return Seen(row.image_id, "", row.error_code, row.error_message)
+        return PictureResult(row.image_id, "", row.error_code, row.error_message)
     try:
         path = target.put(folder, row.image_id, result.png)
     except ImageError as error:
-        return _unseen(row.image_id, error.code, error.message)
-    return Seen(row.image_id, path, warning=row.warning)
+        return _failed(row.image_id, error.code, error.message)
+    return PictureResult(row.image_id, path, warning=row.warning)
 
 
 def view_dataset(
@@ -222,40 +231,42 @@ def view_dataset(
     image_ids: list[str] | None,
     drawing: PictureOptions,
     target: PictureTarget,
-    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
-) -> Iterator[Seen]:
-    """Draw patch sets over the rasters that they rebuild.
+    max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+) -> Iterator[PictureResult]:
+    """Rebuild the images of a dataset from their patch sets, and draw which tiles were kept.
 
     Args:
         dataset: a folder that `analyze` wrote.
-        image_ids: which images; None for all.
-        drawing: what is drawn; its coders are those of the dataset.
-        target: where the pictures go.
-        most_pixels: the most that a raster may have.
+        image_ids: of the images to draw; None for all.
+        drawing: what the pictures show; coders in it are ignored.
+        target: where the pictures are written.
+        max_pixels: of an image; larger ones are errors.
 
     Raises:
-        UsageError: when there is no dataset, none with patch sets, or not such an image.
-        OutputError: when a picture cannot be written, or one stands there already.
-        DamagedError: when a file of the dataset is unreadable.
-        NothingToDoError: when no part of it is finished.
+        UsageError: if there is no dataset, it has no patch sets, or it lacks one of the images.
+        OutputError: if a picture cannot be written, or exists already.
+        DamagedError: if a file of the dataset is unreadable.
+        NothingToDoError: if the dataset has no finished shard.
     """
     if target.is_file and len(set(image_ids or ())) != 1:
-        raise UsageError("-o is one picture; choose an image with --image-id, or name a folder")
+        raise UsageError("-o is one picture; choose one image with --image-id, or name a folder")
     folder, files = target.folder(), patch_files(dataset)
     if not files:
-        raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
+        raise NothingToDoError(
+            f"{dataset} has no finished rows; run the same analyze command to continue"
+        )
     for row in chosen_patch_rows(dataset, files, image_ids):
         try:
-            stored = from_patch_row(row, most_pixels)
+            stored = from_patch_row(row, max_pixels)
             image = draw_patch_set(stored.patch_set, stored.raster(), drawing)
             path = target.put(folder, row.image_id, encode_png(image, DRAWN, row.image_id))
         except DamagedError as error:
-            yield _unseen(row.image_id, ErrorCode.CORRUPT, str(error))
+            yield _failed(row.image_id, ErrorCode.CORRUPT, str(error))
         except ImageError as error:
-            yield _unseen(row.image_id, error.code, error.message)
+            yield _failed(row.image_id, error.code, error.message)
         else:
-            yield Seen(row.image_id, path)
+            yield PictureResult(row.image_id, path)
 
 
-def _unseen(image_id: str, code: ErrorCode, message: str) -> Seen:
-    return Seen(image_id, "", code.value, with_subject(image_id, message))
+def _failed(image_id: str, code: ErrorCode, message: str) -> PictureResult:
+    return PictureResult(image_id, "", code.value, with_subject(image_id, message))

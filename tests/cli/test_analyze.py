@@ -178,7 +178,7 @@ def test_nothing_to_try(tmp_path: Path) -> None:
     (tmp_path / "in" / "notes.txt").write_text("text")
     done = pixelprune("analyze", "in", cwd=tmp_path)
     assert done.returncode == 4
-    assert b"1 other file passed over" in done.stderr
+    assert b"1 other file skipped" in done.stderr
     assert not (tmp_path / "pixelprune-out").exists()
 
 

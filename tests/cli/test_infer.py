@@ -89,9 +89,9 @@ def test_a_dataset_needs_no_second_decode(folder: Path, model: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("analyzed", "asked", "words"),
     [
-        (["--fit", "pad"], [], "fit pad there and resize in the model"),
-        (["--patch-size", "14"], [], "patch size 14 there and 16 in the model"),
-        ([], [], "min pixels 65536 there and 4096 in the model"),
+        (["--fit", "pad"], [], "fit is pad, the model needs resize"),
+        (["--patch-size", "14"], [], "patch size is 14, the model needs 16"),
+        ([], [], "min pixels is 65536, the model needs 4096"),
         (["--no-patches"], [], "has no patch sets"),
         (["--min-pixels", "4096", "--fail-fast"], [], "is unfinished"),
         (["--min-pixels", "4096", "--threshold", "0.1"], ["--no-prune"], "threshold 0.1"),
@@ -279,7 +279,7 @@ def test_pages_of_requests(folder: Path, model: Path) -> None:
     assert (rows[12]["fitted_width"], rows[12]["image_id"]) == (None, '["all.tif#3", "tif-1.png"]')
     assert (rows[14]["image_id"], rows[14]["page"]) == ("all.pdf#3", 3)
     assert [row["error_code"] for row in rows[15:]] == ["no_such_page"] * 3
-    assert rows[17]["error_message"] == "line-18: a.png: page 2 is asked for, and it has 1"
+    assert rows[17]["error_message"] == "line-18: a.png: there is no page 2 (pages: 1)"
 
 
 def test_the_same_page_twice_in_a_row_and_pages_in_order_are_requests_of_their_own(

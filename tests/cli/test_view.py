@@ -77,7 +77,7 @@ def test_one_image_in_a_folder_is_named(folder: Path) -> None:
 def test_sources_are_never_replaced(folder: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
     said = view("a.png", "-o", "./a.png", "--overwrite", cwd=folder, code=2)
-    assert "which is the image itself" in said
+    assert "is the image itself" in said
     for inputs in (["a.png"], ["."]):
         said = view(*inputs, "-o", ".", "--overwrite", cwd=folder, code=5)
         assert "a.png is there, and not made by pixelprune" in said
@@ -102,7 +102,7 @@ def test_a_folder_with_one_image_is_one_picture(folder: Path, tmp_path: Path) ->
         expected = overlay(raster, keep_mask(raster))
         assert starts_with(pixels(tmp_path / f"{name}.png"), expected)
     said = view(folder, "-o", tmp_path / "three.png", code=2)
-    assert "the inputs are several files" in said
+    assert "there are several input files" in said
 
 
 def test_several_pages_need_a_folder(tmp_path: Path) -> None:

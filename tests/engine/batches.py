@@ -15,15 +15,16 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.executors.processes import ProcessExecutor
 from ppcli.engine.executors.serial import SerialExecutor
+from ppcli.engine.stopping import StopRequest
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.image_worker import image_worker
 from ppcli.jobs.pages import PageResult
-from ppcli.jobs.pipeline import Pipeline
 from ppcli.store.rows import PatchRow, StatsRow
 from tests.conftest import blocks
 from tests.engine.hostile_decoder import register
@@ -95,7 +96,7 @@ def run(
     """All rows of a run."""
     results: list[PageResult] = []
     with pillow_limits(options.reading.max_image_pixels), closing(executor):
-        for _, rows in Pipeline(executor, options).run(Arrivals(iter(refs))):
+        for _, rows in AnalyzeWork(options, executor).results(Arrivals(iter(refs)), StopRequest()):
             results += rows
     return results
 

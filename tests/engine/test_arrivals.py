@@ -23,25 +23,25 @@ class Gate:
 
 def test_items_come_in_order_and_end() -> None:
     with Arrivals(iter(range(100))) as arrivals:
-        assert arrivals.ahead(3) == [0, 1, 2]
+        assert arrivals.peek(3) == [0, 1, 2]
         assert list(arrivals) == list(range(100))
         assert next(arrivals, None) is None
-        assert arrivals.ahead(3) == []
+        assert arrivals.peek(3) == []
 
 
 def test_fewer_are_ahead_where_the_end_is_near() -> None:
     with Arrivals(iter("ab")) as arrivals:
-        assert arrivals.ahead(5) == ["a", "b"]
+        assert arrivals.peek(5) == ["a", "b"]
         assert list(arrivals) == ["a", "b"]
 
 
 def test_what_has_not_arrived_is_not_known() -> None:
     gate = Gate()
     with Arrivals(iter(gate)) as arrivals:
-        assert not arrivals.known(0)
+        assert not arrivals.wait(0)
         gate.may_go.release()
-        assert arrivals.known(10)
-        assert not arrivals.known(0, number=2)
+        assert arrivals.wait(10)
+        assert not arrivals.wait(0, number=2)
         assert next(arrivals) == 0
 
 
@@ -56,7 +56,7 @@ def test_waiting_can_be_given_up() -> None:
         with pytest.raises(GivenUpError):
             next(arrivals)
         with pytest.raises(GivenUpError):
-            arrivals.ahead(1)
+            arrivals.peek(1)
 
 
 def test_an_error_comes_after_the_items_before_it() -> None:

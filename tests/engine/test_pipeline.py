@@ -11,8 +11,8 @@ from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.engine.stopping import StopRequest
 from ppcli.errors import ErrorCode, ExitCode, ImageError
 from ppcli.inputs.refs import ImageRef
+from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import PageResult, analyze_pages
-from ppcli.jobs.pipeline import Pipeline
 from tests.engine import batches
 from tests.engine.hostile_decoder import DiedError, hostile, registered, size_of_page
 
@@ -156,7 +156,9 @@ def taken(
     counted = CountedRefs(refs, executor.capacity)
     given = []
     with batches.pillow_limits(batches.ALL.reading.max_image_pixels):
-        for ref, rows in Pipeline(executor, batches.ALL).run(Arrivals(iter(counted))):
+        for ref, rows in AnalyzeWork(batches.ALL, executor).results(
+            Arrivals(iter(counted)), StopRequest()
+        ):
             given.append((ref, list(rows)))
             counted.done += 1
     assert not executor.closed, "who opened an executor closes it"
@@ -265,7 +267,7 @@ def test_a_stop_takes_effect_between_two_files(files, capacity, seed, files_befo
     given_refs, submitted = [], 0
     stop = StopRequest()
     stop.exit_code = None if files_before else ExitCode.INTERRUPTED
-    for ref, rows in Pipeline(executor, batches.ALL, stop).run(Arrivals(iter(refs))):
+    for ref, rows in AnalyzeWork(batches.ALL, executor).results(Arrivals(iter(refs)), stop):
         given_refs.append(ref)
         whole.append(len(list(rows)))
         submitted = len(executor.submitted)
@@ -280,7 +282,7 @@ def test_a_stop_in_the_middle_of_a_file_lets_it_come_to_its_end(files) -> None:
     executor = WhimsicalExecutor(3, 1)
     refs = [files.ref(hostile(*["ok"] * 40), "a"), files.ref(hostile("ok"), "b")]
     numbers = []
-    for _, rows in Pipeline(executor, batches.ALL, stop).run(Arrivals(iter(refs))):
+    for _, rows in AnalyzeWork(batches.ALL, executor).results(Arrivals(iter(refs)), stop):
         for row in rows:
             numbers.append(row.row.page)
             stop.exit_code = ExitCode.TERMINATED
@@ -297,7 +299,7 @@ def test_nothing_is_begun_ahead_in_process(files) -> None:
             return super().submit(work, *args)
 
     refs = iter([files.ref(hostile("ok"), str(number)) for number in range(5)])
-    files_with_rows = Pipeline(Watched(), batches.ALL).run(Arrivals(refs))
+    files_with_rows = AnalyzeWork(batches.ALL, Watched()).results(Arrivals(refs), StopRequest())
     for done, (_, rows) in enumerate(files_with_rows, 1):
         list(rows)
         assert len(begun) == done
@@ -308,7 +310,7 @@ def test_a_file_that_vanishes_after_its_first_page_keeps_its_identity(files, tmp
     path.write_bytes(batches.encoded("TIFF", 0, 1, 2))
     found = []
     refs = Arrivals(iter([ImageRef(str(path), "a")]))
-    for _, rows in Pipeline(SerialExecutor(), batches.ALL).run(refs):
+    for _, rows in AnalyzeWork(batches.ALL, SerialExecutor()).results(refs, StopRequest()):
         for row in rows:
             found.append((row.row.image_id, row.row.page, row.row.error_code))
             path.unlink(missing_ok=True)

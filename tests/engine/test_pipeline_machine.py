@@ -11,14 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ppcli.engine.run import Limits, Run, Watcher
+from ppcli.engine.run import FailurePolicy, Run, RunObserver
 from ppcli.engine.stopping import StopRequest
-from ppcli.engine.summary import AnalyzeSummary
 from ppcli.errors import ExitCode, StoppedError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs import pages as analysis
-from ppcli.jobs.analyze import AnalyzeWork
+from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
 from ppcli.store.dataset import dataset_output
 from ppcli.store.reader import read_rows
 from ppcli.store.verify import verify
@@ -52,7 +51,7 @@ class MoodyExecutor(WhimsicalExecutor):
         self._now = number
 
     def prestart(self, tasks: int) -> None:
-        """A run tells how few tasks there may be."""
+        """A run may start few workers early."""
 
     def submit(self, work, *args) -> WhimsicalTask:
         lost = work is analysis.analyze_pages and self._moods.random() < self._deaths
@@ -139,20 +138,20 @@ class RunMachine(RuleBasedStateMachine):
                     raise KilledError
                 stop.exit_code = ExitCode.TERMINATED
 
-        ended = self._run(executor, stop, Watcher(on_row), bytes_at_a_time, retry)
+        ended = self._run(executor, stop, RunObserver(on_row), bytes_at_a_time, retry)
         assert ended or ends_after is not None
         if ended:
             assert executor.held == 0, "every result was taken"
             assert len(self.rows()) == sum(map(len, self.right))
 
-    def _run(self, executor, stop, watcher, bytes_at_a_time=1 << 26, retry=False) -> bool:
+    def _run(self, executor, stop, observer, bytes_at_a_time=1 << 26, retry=False) -> bool:
         """Whether it came to its end."""
         work = AnalyzeWork(batches.ALL, executor)
-        run = Run(work, AnalyzeSummary(), watcher, stop, Limits(retry_failed=retry))
+        run = Run(work, AnalyzeSummary(), observer, stop, FailurePolicy(retry_failed=retry))
         with pytest.MonkeyPatch.context() as patched, registered(), pillow_limits(1 << 28):
             patched.setattr(analysis, "_PATCH_BYTES_AT_A_TIME", bytes_at_a_time)
             try:
-                run(Inputs(self.refs), self._sink)
+                run.execute(Inputs(self.refs), self._sink)
             except (StoppedError, KilledError):
                 return False
         return True
@@ -188,7 +187,7 @@ class RunMachine(RuleBasedStateMachine):
         """At the end all is as the serial twin has it, whatever came before."""
         if self.refs:
             quiet = MoodyExecutor(0, 4, deaths=0.0)
-            assert self._run(quiet, StopRequest(), Watcher(), retry=True)
+            assert self._run(quiet, StopRequest(), RunObserver(), retry=True)
             assert self.rows() == [row for file in self.right for row in file]
         shutil.rmtree(self.folder)
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ppcli.engine.arrivals import Arrivals
-from ppcli.jobs.stored_images import StoredImages, StoredSource
+from ppcli.jobs.stored_images import StoredImages, StoredRequests
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.atomic import file_digest
 from ppcli.store.manifest import FileRecord, Manifest, shard_path
@@ -47,7 +47,7 @@ def test_images_of_one_name_in_a_dataset_of_old_are_told_apart(tmp_path: Path) -
     with Arrivals(iter(stored)) as arrivals:
         asked = [
             (prepared.row.image_id, prepared.images[0].image_id)
-            for _, pages in StoredSource(str(out), GenerationRequest("?")).prepared(
+            for _, pages in StoredRequests(str(out), GenerationRequest("?")).requests(
                 arrivals, lambda: False
             )
             for prepared in pages

@@ -21,15 +21,13 @@ from PIL import Image
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.executors.serial import SerialExecutor
-from ppcli.engine.run import Limits, Run, Watcher
-from ppcli.engine.stopping import StopRequest
-from ppcli.engine.summary import AnalyzeSummary
+from ppcli.engine.run import FailurePolicy, Run
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.listing import Listing
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.jobs.analyze import AnalyzeWork
+from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
 from ppcli.store.dataset import dataset_output
 from ppcli.store.output_paths import row_file_type
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
@@ -68,16 +66,16 @@ def run(folder: Path, out: Path, how: str = "resume") -> int:
     open_output = dataset_output if kind is None else partial(file_output, kind=kind)
     work = AnalyzeWork(OPTIONS, SerialExecutor())
     summary = AnalyzeSummary()
-    analyze = Run(work, summary, Watcher(), StopRequest(), Limits(retry_failed=retry))
+    analyze = Run(work, summary, policy=FailurePolicy(retry_failed=retry))
     config = OPTIONS.as_config()
     with pillow_limits(OPTIONS.reading.max_image_pixels):
-        analyze(
+        analyze.execute(
             Listing((str(folder),)),
             lambda: open_output(
                 str(out), config=config, overwrite=overwrite, rows_per_shard=ROWS_PER_SHARD
             ),
         )
-    return summary.earlier_files
+    return summary.earlier_inputs
 
 
 def rows_of(out: Path) -> tuple[Rows, Rows]:

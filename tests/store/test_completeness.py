@@ -1,7 +1,6 @@
 """Rows of which pages are missing: refused as they come, found afterwards, and mended."""
 
 from dataclasses import replace
-from itertools import islice
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +8,7 @@ from PIL import Image
 
 from ppcli.errors import DamagedError, PixelpruneError
 from ppcli.inputs.refs import ImageRef
-from ppcli.jobs.pipeline import Pipeline
+from ppcli.jobs.file_plan import FilePlan
 from ppcli.jobs.stored_images import StoredImages
 from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Format
@@ -95,9 +94,13 @@ def test_each_input_begins_anew() -> None:
 
 @pytest.fixture
 def losing(monkeypatch):
-    """A pipeline that gives the first page of each file only, as that of 0.1.0 could."""
-    rows = Pipeline._rows
-    monkeypatch.setattr(Pipeline, "_rows", lambda self, file: islice(rows(self, file), 1))
+    """A plan that ends after the first page of each file, as could happen in 0.1.0."""
+    completed = FilePlan.completed
+
+    def first_page_only(self, call, result):
+        return replace(completed(self, call, result), repeat=(), is_last=True)
+
+    monkeypatch.setattr(FilePlan, "completed", first_page_only)
 
 
 def test_a_run_that_loses_pages_ends_with_an_error(tmp_path, losing) -> None:

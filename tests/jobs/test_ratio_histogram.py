@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppcli.engine.summary import RatioHistogram
+from ppcli.jobs.analyze import RatioHistogram
 
 ratios = st.lists(st.integers(0, 10_000).map(lambda n: n / 10_000), min_size=1, max_size=50)
 

@@ -1,0 +1,112 @@
+"""The images of one request, decoded and pruned in a worker."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.imaging.image_choices import Frames
+from ppcli.imaging.page_cache import close_kept_source
+from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.requests import Request
+from ppcli.inputs.spare import on_disk
+from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.pages import PageResult, analyze_pages
+from ppcli.store.rows import PatchRow, error_of
+
+_PAGES_PER_CALL = 16
+
+
+@dataclass(slots=True)
+class PreparedImages:
+    """All images of one request.
+
+    Attributes:
+        images: the patch set of every page that is fed, in order.
+        counts: how many pages each image gave.
+        tokens: tiles of all pages; None without an image.
+        kept: kept tiles of all pages; None without an image.
+        select_ms: milliseconds that pruning took.
+        warnings: from the pages.
+    """
+
+    images: list[PatchRow] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    tokens: int | None = None
+    kept: int | None = None
+    select_ms: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        """Approximate size in memory, in bytes."""
+        return sum(image.nbytes for image in self.images)
+
+    def add(self, page: PageResult) -> None:
+        """Add one page.
+
+        Raises:
+            ImageError: if the page failed.
+        """
+        row = page.row
+        if (error := error_of(row)) is not None:
+            raise error
+        assert page.patches is not None
+        self.images.append(page.patches)
+        self.tokens = (self.tokens or 0) + (row.tokens or 0)
+        self.kept = (self.kept or 0) + (row.kept or 0)
+        self.select_ms += row.code_ms or 0.0
+        if row.warning is not None:
+            self.warnings.append(f"{row.image_id}: {row.warning}")
+
+
+def prepare_images(request: Request, options: AnalysisOptions, folder: str = "") -> PreparedImages:
+    """Decode and prune the images of a request, all selected pages of each; runs in a worker.
+
+    Args:
+        request: names the images.
+        options: how they are decoded and pruned.
+        folder: for temporary files of images whose bytes are part of the request.
+
+    Raises:
+        ImageError: the error of the first page that fails.
+    """
+    prepared = PreparedImages()
+    for image in request.images:
+        before = len(prepared.images)
+        with on_disk(image, folder) as ref:
+            try:
+                for page in selected_pages(ref, options):
+                    prepared.add(page)
+            finally:
+                if image.content is not None:  # the temporary file is deleted now
+                    close_kept_source()
+        prepared.counts.append(len(prepared.images) - before)
+    return prepared
+
+
+def selected_pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
+    """Decode and prune the selected pages of a file in this process.
+
+    Raises:
+        ImageError: `no_such_page` if the reference names a page that the file does not have.
+    """
+    if ref.page is not None:
+        yield _single_page(ref, ref.page, options)
+        return
+    first, rows = 1, 1
+    while first <= rows:
+        result = analyze_pages(ref, options, first, _PAGES_PER_CALL)
+        yield from result.pages
+        first, rows = first + len(result.pages), result.count.rows if result.count else 0
+
+
+def _single_page(ref: ImageRef, page: int, options: AnalysisOptions) -> PageResult:
+    """Decode and prune one page or frame, whichever pages the options select."""
+    reading = replace(options.reading, frames=Frames.ALL, pages=None)
+    result = analyze_pages(ref, replace(options, reading=reading), page, 1)
+    if not result.pages:
+        pages = result.count.frames if result.count else 0
+        raise ImageError(
+            ErrorCode.NO_SUCH_PAGE, f"{ref.image_id}: there is no page {page:,} (pages: {pages:,})"
+        )
+    return result.pages[0]
