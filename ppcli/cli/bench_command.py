@@ -167,7 +167,7 @@ def bench(
         if not pages:
             return ExitCode.INPUTS_FAILED
         with subject.opened() as directory, steps(terminal, "runs") as on_run:
-            check_request(directory, options.ask)
+            check_request(directory, options.request)
             place, whole = subject.place, subject.whole
             result = bench_model(directory, place, pages, options, whole, on_run)
         show_failures(result.failures)

@@ -1,4 +1,4 @@
-"""The work of `bench`: the same pages, full and pruned, through the same model in turn."""
+"""The job of `bench`: time a model on the same pages, full and pruned in turn."""
 
 import os
 import statistics
@@ -20,9 +20,9 @@ from ppcli.jobs.bench_measures import (
     BenchResult,
     Failure,
     PageMeasure,
-    Sides,
-    Size,
-    Times,
+    Paired,
+    PhaseTimes,
+    RequestSize,
     combined,
 )
 from ppcli.jobs.peak_memory import peak_bytes
@@ -41,7 +41,7 @@ from ppcli.store.rows import AnswerRow
 from ppcli.version import __version__
 
 _BATCH_SIZES = {Device.CPU: (1, 8), Device.CUDA: (1, 8, 32)}
-_NEVER: frozenset[int] = frozenset()  # no token ends an answer: all are of one length
+_NEVER: frozenset[int] = frozenset()  # no token ends an answer, so all have the same length
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +49,54 @@ class BenchOptions:
     """What is measured.
 
     Attributes:
-        ask: what is asked of every page; the answer has as many tokens as it may.
-        repeats: of each page alone, and of each batch; one more is to warm up.
-        batch_sizes: requests at once; None takes what suits the device.
+        request: prompt and settings; every answer has the maximum number of tokens.
+        repeats: measured runs of each page and of each batch size, after one to warm up.
+        batch_sizes: requests at a time; None for the default of the device.
         threads: of the CPU; 0 for all cores.
+
+    Raises:
+        UsageError: if answers have fewer than two tokens.
     """
 
-    ask: GenerationRequest
+    request: GenerationRequest
     repeats: int = 3
     batch_sizes: Sequence[int] | None = None
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.ask.max_new_tokens < 2:
-            raise UsageError("the time of a token is that of those after the first; ask for 2")
+        if self.request.max_new_tokens < 2:
+            raise UsageError("decoding is timed after the first token; generate 2 tokens or more")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BenchPage:
-    """One page as both sides take it, and the milliseconds that pruning took."""
+    """One page for both runs.
+
+    Attributes:
+        image_id: of the page.
+        tiles: that are fed.
+        code_ms: milliseconds that pruning took.
+    """
 
     image_id: str
-    tiles: Sides[KeptTiles]
+    tiles: Paired[KeptTiles]
     code_ms: float
 
 
 def bench_pages(
     refs: Iterable[ImageRef], options: AnalysisOptions
 ) -> tuple[list[BenchPage], list[Failure]]:
-    """Decode and code all pages of images, in this process.
+    """Decode and prune all pages of images, in this process.
 
     Args:
         refs: the images.
         options: how they are pruned.
 
+    Returns:
+        The pages, and those that failed.
+
     Raises:
-        NothingToDoError: when there is no image.
+        NothingToDoError: if there is no image.
     """
     load_kernels(options)
     lossless = replace(options, coder=CoderOptions())
@@ -97,10 +109,10 @@ def bench_pages(
                 failure = Failure(row.image_id, row.error_code or "", row.error_message or "")
                 failures.append(failure)
                 continue
-            tiles = Sides(rebuild_all_tiles(kept_tiles(whole.patches)), kept_tiles(page.patches))
+            tiles = Paired(rebuild_all_tiles(kept_tiles(whole.patches)), kept_tiles(page.patches))
             pages.append(BenchPage(row.image_id, tiles, row.code_ms or 0.0))
     if not pages and not failures:
-        raise NothingToDoError("there is no image to take times with")
+        raise NothingToDoError("no image among the inputs")
     return pages, failures
 
 
@@ -112,15 +124,15 @@ def bench_model(
     whole_config: ModelConfig | None = None,
     on_run: Callable[[int, int], None] = lambda done, total: None,
 ) -> BenchResult:
-    """Measure a model over some pages.
+    """Measure a model on some pages.
 
     Args:
         model: the model directory.
-        place: where it runs.
-        pages: that it is asked about.
+        place: the device that the model runs on.
+        pages: to ask about.
         options: what is measured.
-        whole_config: of the model that it stands for, where layers were left out.
-        on_run: told how many of how many runs are done.
+        whole_config: of the complete model, if layers were left out.
+        on_run: called after each run with the number of finished runs and of all runs.
 
     Raises:
         ModelError, MissingDependencyError: when the model cannot be loaded there.
@@ -151,14 +163,14 @@ def _peaks(
     options: BenchOptions,
     pages: Sequence[BenchPage],
     size: int,
-) -> Sides[int]:
-    """Memory that so many at once take, each side in a process of its own; the largest first."""
-    tiles = Sides([page.tiles.full for page in pages], [page.tiles.pruned for page in pages])
+) -> Paired[int]:
+    """Measure the peak memory of a batch of the largest pages, in one process for each run."""
+    tiles = Paired([page.tiles.full for page in pages], [page.tiles.pruned for page in pages])
 
-    def peak(side: Sequence[KeptTiles]) -> int:
-        largest = sorted(side, key=lambda kept: -kept.kept)
+    def peak(tiles_of_run: Sequence[KeptTiles]) -> int:
+        largest = sorted(tiles_of_run, key=lambda kept: -kept.kept)
         chosen = list(islice(cycle(largest), size))
-        return peak_bytes(model.folder, place, options.threads, options.ask, chosen)
+        return peak_bytes(model.folder, place, options.threads, options.request, chosen)
 
     return tiles.map(peak)
 
@@ -166,7 +178,7 @@ def _peaks(
 def _setting(
     model: ModelDirectory, sessions: Sessions, options: BenchOptions, whole: ModelConfig | None
 ) -> dict[str, Any]:
-    """What ran where."""
+    """Describe versions, model, device and options."""
     return {
         "pixelprune": __version__,
         "onnxruntime": ort.__version__,
@@ -181,28 +193,30 @@ def _setting(
         "cores": os.cpu_count(),
         "threads": options.threads,
         "repeats": options.repeats,
-        "new_tokens": options.ask.max_new_tokens,
-        "prompt": options.ask.prompt,
+        "new_tokens": options.request.max_new_tokens,
+        "prompt": options.request.prompt,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """One request that was answered."""
+    """An answered request."""
 
-    size: Size
-    times: Times
+    size: RequestSize
+    times: PhaseTimes
     tokens: list[int]
 
     @classmethod
-    def of(cls, begun: ActiveRequest, made: Generated) -> "_Answered":
-        tiles, steps = begun.row.kept or 0, len(made.tokens) - 1
-        times = Times(begun.row.select_ms or 0.0, made.vision_ms, made.prefill_ms, made.decode_ms)
-        return cls(Size(tiles, begun.job.prompt.length, steps), times, made.tokens)
+    def of(cls, active: ActiveRequest, made: Generated) -> "_Answered":
+        tiles, steps = active.row.kept or 0, len(made.tokens) - 1
+        times = PhaseTimes(
+            active.row.select_ms or 0.0, made.vision_ms, made.prefill_ms, made.decode_ms
+        )
+        return cls(RequestSize(tiles, active.job.prompt.length, steps), times, made.tokens)
 
 
 class _Bench:
-    """Asks about pages, in turn with every patch and with the kept ones only."""
+    """Runs requests about pages, full and pruned in turn."""
 
     def __init__(
         self,
@@ -211,18 +225,18 @@ class _Bench:
         options: BenchOptions,
         on_run: Callable[[], None],
     ) -> None:
-        self._model, self._ask = model, options.ask
+        self._model, self._request = model, options.request
         self._rounds, self._on_run = 1 + options.repeats, on_run
         self._runner = Runner(model, sessions)
-        self._alone: dict[BenchPage, Sides[list[int]]] = {}
+        self._alone: dict[BenchPage, Paired[list[int]]] = {}
 
     def alone(self, page: BenchPage) -> PageMeasure | Failure:
-        """One page by itself, again and again."""
-        rounds: list[Sides[_Answered]] = []
+        """Measure one page by itself."""
+        rounds: list[Paired[_Answered]] = []
         try:
             for _ in range(self._rounds):
-                both = [self._run([page], tiles, 1)[1][0] for tiles in _SIDES]
-                rounds.append(Sides(*both))
+                both = [self._run([page], tiles, 1)[1][0] for tiles in _PRUNED]
+                rounds.append(Paired(*both))
         except ImageError as error:
             return Failure(page.image_id, error.code.value, error.message)
         last = rounds[-1]
@@ -233,18 +247,18 @@ class _Bench:
         return PageMeasure(page.image_id, sizes, combined(times, statistics.median), answers)
 
     def together(self, pages: Sequence[BenchPage], size: int) -> BatchMeasure | Failure:
-        """So many at once; every page is asked about, again and again until the batch is full."""
+        """Measure a batch size with every page; pages repeat to fill the last batch."""
         count = size * -(-len(pages) // size)
-        rounds: list[Sides[tuple[float, list[_Answered]]]] = []
+        rounds: list[Paired[tuple[float, list[_Answered]]]] = []
         try:
             for _ in range(self._rounds):
-                runs = [self._run(islice(cycle(pages), count), tiles, size) for tiles in _SIDES]
-                rounds.append(Sides(*runs))
+                runs = [self._run(islice(cycle(pages), count), tiles, size) for tiles in _PRUNED]
+                rounds.append(Paired(*runs))
         except (ImageError, UsageError) as error:
             code = error.code if isinstance(error, ImageError) else ErrorCode.OUT_OF_MEMORY
             return Failure(f"batch of {size}", code.value, str(error))
         sums = [
-            combined([Sides(*pair) for pair in zip(*one.map(_times), strict=True)])
+            combined([Paired(*pair) for pair in zip(*one.map(_times), strict=True)])
             for one in rounds[1:]
         ]
         full, pruned = rounds[-1].map(lambda run: run[1])
@@ -252,20 +266,20 @@ class _Bench:
         return BatchMeasure(
             size,
             count,
-            Sides(
+            Paired(
                 statistics.median(one.full[0] for one in rounds[1:]),
                 statistics.median(one.pruned[0] for one in rounds[1:]),
             ),
             combined(sums, statistics.median),
-            [Sides(one.size, other.size) for one, other in zip(full, pruned, strict=True)],
-            Sides(
+            [Paired(one.size, other.size) for one, other in zip(full, pruned, strict=True)],
+            Paired(
                 self._differing(full, [alone.full for alone in known]),
                 self._differing(pruned, [alone.pruned for alone in known]),
             ),
         )
 
     def _differing(self, run: Sequence[_Answered], alone: Sequence[list[int]]) -> int:
-        """Answers that are not those of their page alone."""
+        """Count the answers that differ from the answer to the same page by itself."""
         pairs = zip(run, alone, strict=True)
         return sum(self._until_end(answered.tokens) != known for answered, known in pairs)
 
@@ -275,59 +289,62 @@ class _Bench:
     def _run(
         self, pages: Iterable[BenchPage], pruned: bool, size: int
     ) -> tuple[float, list[_Answered]]:
-        """The seconds that the model took for all pages, so many at once; and each of them.
+        """Ask about all pages, `size` at a time.
+
+        Returns:
+            The seconds that the model took, and each answered request.
 
         Raises:
-            ImageError: when one fails, or a step needs more memory than there is.
-            UsageError: when so many do not fit.
+            ImageError: if a request fails, or a step runs out of memory.
+            UsageError: if the batch does not fit into memory.
         """
-        started, ahead = time.perf_counter(), 0.0
+        started, preparation = time.perf_counter(), 0.0
         batch: Batch[tuple[int, ActiveRequest]] = Batch(self._runner, _NEVER, size)
         done: dict[int, _Answered] = {}
         waiting = enumerate(pages)
         held: tuple[int, ActiveRequest] | None = None
-        ended = False
-        while not ended or batch.active:
-            while not ended and not batch.full:
+        has_ended = False
+        while not has_ended or batch.active:
+            while not has_ended and not batch.full:
                 preparing = time.perf_counter()
                 if held is None:
-                    held = next(((n, self._begun(page, pruned)) for n, page in waiting), None)
-                ahead += time.perf_counter() - preparing
-                ended = held is None
+                    held = next(((n, self._activate(page, pruned)) for n, page in waiting), None)
+                preparation += time.perf_counter() - preparing
+                has_ended = held is None
                 if held is None or not batch.takes(held[1].job):
                     break
                 batch.begin(held, held[1].job)
                 held = None
-            for (number, begun), answer in batch.step():
+            for (number, active), answer in batch.step():
                 if isinstance(answer, ImageError):
                     raise answer
-                done[number] = _Answered.of(begun, answer)
+                done[number] = _Answered.of(active, answer)
             if self._runner.slots != size:
                 raise ImageError(ErrorCode.OUT_OF_MEMORY, f"a step of {size} at once failed")
-        seconds = time.perf_counter() - started - ahead
+        seconds = time.perf_counter() - started - preparation
         self._on_run()
         return seconds, [done[number] for number in range(len(done))]
 
-    def _begun(self, page: BenchPage, pruned: bool) -> ActiveRequest:
+    def _activate(self, page: BenchPage, pruned: bool) -> ActiveRequest:
         row = AnswerRow(
             image_id=page.image_id,
             page=1,
-            prompt=self._ask.prompt,
+            prompt=self._request.prompt,
             select_ms=page.code_ms if pruned else 0.0,
         )
         tiles = page.tiles.pruned if pruned else page.tiles.full
-        return start_request(self._model, row, self._ask, [tiles])
+        return start_request(self._model, row, self._request, [tiles])
 
 
-_SIDES = (False, True)
+_PRUNED = (False, True)
 
 
-def _times(run: tuple[float, Sequence[_Answered]]) -> list[Times]:
-    """Of each request, without what is done ahead of the model."""
+def _times(run: tuple[float, Sequence[_Answered]]) -> list[PhaseTimes]:
+    """Return the times of each request, without preparation."""
     return [replace(answered.times, select_ms=0.0) for answered in run[1]]
 
 
 def until_end(tokens: Sequence[int], ends: frozenset[int]) -> list[int]:
-    """An answer as it would have been, had a token been allowed to end it."""
-    places = (place for place, token in enumerate(tokens) if token in ends)
-    return list(tokens[: next(places, len(tokens))])
+    """Cut an answer before the first of the tokens that end answers."""
+    positions = (position for position, token in enumerate(tokens) if token in ends)
+    return list(tokens[: next(positions, len(tokens))])

@@ -1,4 +1,4 @@
-"""What `bench` measures, and what it is held against: the operations of the graphs."""
+"""The measurements of `bench`, and the speed-ups that counts of operations predict."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,8 +12,13 @@ _To = TypeVar("_To")
 
 
 @dataclass(slots=True)
-class Sides(Generic[_Of]):
-    """The same thing twice: with every patch fed, and with the kept ones only."""
+class Paired(Generic[_Of]):
+    """A value for each of the two runs that are compared.
+
+    Attributes:
+        full: with every patch fed.
+        pruned: with the kept patches only.
+    """
 
     full: _Of
     pruned: _Of
@@ -21,14 +26,19 @@ class Sides(Generic[_Of]):
     def __iter__(self) -> Iterator[_Of]:
         return iter((self.full, self.pruned))
 
-    def map(self, change: Callable[[_Of], _To]) -> "Sides[_To]":
-        """Both, changed."""
-        return Sides(change(self.full), change(self.pruned))
+    def map(self, change: Callable[[_Of], _To]) -> "Paired[_To]":
+        """Apply a function to both values."""
+        return Paired(change(self.full), change(self.pruned))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What could not be measured, and why."""
+    """A measurement that failed.
+
+    Attributes:
+        name: what was measured.
+        error_code, error_message: why it failed.
+    """
 
     name: str
     error_code: str
@@ -36,14 +46,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class PhaseTimes:
     """Milliseconds of one request, or of several together.
 
     Attributes:
-        select_ms: of pruning, and of the values of the patches.
-        vision_ms: of the vision transformer.
-        prefill_ms: of the language model until the first token.
-        decode_ms: of all tokens after the first.
+        select_ms: pruning, and making the pixel values of patches.
+        vision_ms: the vision transformer.
+        prefill_ms: the language model, until the first token.
+        decode_ms: all tokens after the first.
     """
 
     select_ms: float = 0.0
@@ -53,34 +63,39 @@ class Times:
 
     @property
     def first_token_ms(self) -> float:
-        """Until the first token is there, from the decoded image on."""
+        """Time to the first token, from the decoded image on."""
         return self.select_ms + self.vision_ms + self.prefill_ms
 
     @property
     def total_ms(self) -> float:
-        """Until the last token is there."""
+        """Time to the last token, from the decoded image on."""
         return self.first_token_ms + self.decode_ms
 
 
 def combined(
-    several: Sequence[Sides[Times]], how: Callable[[Iterable[float]], float] = sum
-) -> Sides[Times]:
-    """Each of the times by itself, by a sum or a median."""
+    several: Sequence[Paired[PhaseTimes]], how: Callable[[Iterable[float]], float] = sum
+) -> Paired[PhaseTimes]:
+    """Combine times, phase by phase.
 
-    def of_side(side: Sequence[Times]) -> Times:
-        names = [one.name for one in fields(Times)]
-        return Times(*(how([getattr(times, name) for times in side]) for name in names))
+    Args:
+        several: to combine.
+        how: combines the times of one phase, such as a sum or a median.
+    """
 
-    return Sides(*(of_side(side) for side in zip(*several, strict=True)))
+    def of_side(side: Sequence[PhaseTimes]) -> PhaseTimes:
+        names = [one.name for one in fields(PhaseTimes)]
+        return PhaseTimes(*(how([getattr(times, name) for times in side]) for name in names))
+
+    return Paired(*(of_side(side) for side in zip(*several, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How large one request is.
+class RequestSize:
+    """The size of a request.
 
     Attributes:
-        tiles: that are fed.
-        prompt_tokens: that are fed, the tiles included.
+        tiles: number of tiles fed.
+        prompt_tokens: number of tokens fed, those of tiles included.
         steps: tokens of the answer after the first.
     """
 
@@ -88,11 +103,11 @@ class Size:
     prompt_tokens: int
     steps: int
 
-    def operations(self, config: ModelConfig) -> Times:
-        """As `Times`, in operations."""
+    def operations(self, config: ModelConfig) -> PhaseTimes:
+        """Count the operations of each phase; `select_ms` stays 0."""
         patches = self.tiles * config.vision.merge_size**2
         middle = self.prompt_tokens + self.steps // 2
-        return Times(
+        return PhaseTimes(
             vision_ms=float(vision_operations(config.vision, patches)),
             prefill_ms=float(decoder_operations(config, self.prompt_tokens)),
             decode_ms=float(self.steps * decoder_operations(config, 1, past=middle)),
@@ -101,54 +116,56 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Times of both sides, and the operations that they take.
+    """The times of the same requests in both runs, and their operations.
 
     Attributes:
-        times: of the requests together.
-        operations: likewise.
+        times: sums over the requests.
+        operations: sums over the requests, in operations instead of milliseconds.
     """
 
-    times: Sides[Times]
-    operations: Sides[Times]
+    times: Paired[PhaseTimes]
+    operations: Paired[PhaseTimes]
 
     @classmethod
     def of(
-        cls, times: Sides[Times], sizes: Iterable[Sides[Size]], config: ModelConfig
+        cls, times: Paired[PhaseTimes], sizes: Iterable[Paired[RequestSize]], config: ModelConfig
     ) -> "Comparison":
-        """Times of some requests, whose sizes give their operations."""
+        """Compare some requests; their sizes give the operations."""
         counts = [one.map(lambda size: size.operations(config)) for one in sizes]
         return cls(times, combined(counts))
 
     @property
     def faster(self) -> dict[str, float]:
-        """How many times faster the pruned side is, by phase."""
+        """How many times faster the pruned run is, by phase."""
         full, pruned = self.times
         return {name: _ratio(getattr(full, name), getattr(pruned, name)) for name in PHASES}
 
     @property
     def ideal(self) -> dict[str, float]:
-        """The same if each phase were as much faster as it takes fewer operations."""
+        """How many times faster it would be if time were proportional to operations, by phase."""
         ideal = {
             name: _ratio(*(getattr(one, name) for one in self.operations)) for name in _COUNTED
         }
         full, pruned = self.times
-        best = Times(pruned.select_ms, *(getattr(full, name) / ideal[name] for name in _COUNTED))
+        best = PhaseTimes(
+            pruned.select_ms, *(getattr(full, name) / ideal[name] for name in _COUNTED)
+        )
         for name in ("first_token_ms", "total_ms"):
             ideal[name] = _ratio(getattr(full, name), getattr(best, name))
         return ideal
 
-    def scaled(self, other: Sides[Times]) -> "Comparison":
-        """The times that other operations would take at the same speed."""
+    def scaled(self, other: Paired[PhaseTimes]) -> "Comparison":
+        """Return the times that other numbers of operations would take at the same speed."""
 
-        def of_side(times: Times, ours: Times, theirs: Times) -> Times:
+        def of_side(times: PhaseTimes, ours: PhaseTimes, theirs: PhaseTimes) -> PhaseTimes:
             grown = {
                 name: getattr(times, name) * _ratio(getattr(theirs, name), getattr(ours, name))
                 for name in _COUNTED
             }
-            return Times(times.select_ms, **grown)
+            return PhaseTimes(times.select_ms, **grown)
 
         sides = zip(self.times, self.operations, other, strict=True)
-        return Comparison(Sides(*(of_side(*side) for side in sides)), other)
+        return Comparison(Paired(*(of_side(*side) for side in sides)), other)
 
 
 _COUNTED = ("vision_ms", "prefill_ms", "decode_ms")
@@ -157,33 +174,33 @@ PHASES = ("vision_ms", "prefill_ms", "first_token_ms", "decode_ms", "total_ms")
 
 @dataclass(frozen=True, slots=True)
 class PageMeasure:
-    """One page alone.
+    """The measurement of one page by itself.
 
     Attributes:
-        image_id: its name.
+        image_id: of the page.
         sizes: of the request.
-        times: medians.
-        answers: the tokens, up to the one that ends them.
+        times: medians over the repeats.
+        answers: tokens of the answers, without the one that ends them.
     """
 
     image_id: str
-    sizes: Sides[Size]
-    times: Sides[Times]
-    answers: Sides[list[int]]
+    sizes: Paired[RequestSize]
+    times: Paired[PhaseTimes]
+    answers: Paired[list[int]]
 
     @property
     def keep_ratio(self) -> float:
-        """The share of the tiles that is kept."""
+        """Kept tiles over all tiles."""
         return self.sizes.pruned.tiles / self.sizes.full.tiles
 
     @property
     def same_answer(self) -> bool:
-        """Whether both sides say the same."""
+        """Whether both answers are equal."""
         return self.answers.full == self.answers.pruned
 
     @property
     def same_tokens(self) -> int:
-        """How many tokens both answers begin with."""
+        """Length of the longest common prefix of both answers, in tokens."""
         pairs = zip(*self.answers, strict=False)
         differing = (place for place, (one, other) in enumerate(pairs) if one != other)
         return next(differing, min(map(len, self.answers)))
@@ -191,43 +208,43 @@ class PageMeasure:
 
 @dataclass(frozen=True, slots=True)
 class BatchMeasure:
-    """Several requests at once.
+    """The measurement of a batch size.
 
     Attributes:
-        batch_size: how many at once.
-        requests: how many in all.
-        seconds: for all of them; what is done ahead of the model, pruning included, is not in it.
-        times: sums, likewise.
+        batch_size: requests at a time.
+        requests: number of all requests.
+        seconds: duration of all requests, without pruning and other preparation.
+        times: sums over the requests, without preparation.
         sizes: of each request.
-        differing: answers that are not those of their page alone.
+        differing: number of answers that differ from the answer to the same page by itself.
     """
 
     batch_size: int
     requests: int
-    seconds: Sides[float]
-    times: Sides[Times]
-    sizes: Sequence[Sides[Size]]
-    differing: Sides[int]
+    seconds: Paired[float]
+    times: Paired[PhaseTimes]
+    sizes: Sequence[Paired[RequestSize]]
+    differing: Paired[int]
 
     @property
-    def a_minute(self) -> Sides[float]:
-        """Requests in a minute."""
+    def a_minute(self) -> Paired[float]:
+        """Requests per minute."""
         return self.seconds.map(lambda seconds: 60 * self.requests / seconds)
 
 
 @dataclass(slots=True)
 class BenchResult:
-    """All that a run of `bench` found.
+    """All results of `bench`.
 
     Attributes:
-        config: of the model as it ran.
-        whole: of the model it stands for, where layers were left out.
-        setting: what ran where.
-        pages: each alone.
-        batches: several at once.
-        peak_bytes: of memory, with so many at once:
-        peak_batch_size: the largest batch that went through.
-        failures: pages and batches that could not be measured.
+        config: of the model that ran.
+        whole: of the complete model, if layers were left out.
+        setting: versions, model, device and options.
+        pages: measurements of single pages.
+        batches: measurements of batch sizes.
+        peak_bytes: peak memory of the largest batch; None if it was not measured.
+        peak_batch_size: requests in the largest batch.
+        failures: measurements that failed.
     """
 
     config: ModelConfig
@@ -235,12 +252,12 @@ class BenchResult:
     setting: dict[str, Any] = field(default_factory=dict)
     pages: list[PageMeasure] = field(default_factory=list)
     batches: list[BatchMeasure] = field(default_factory=list)
-    peak_bytes: Sides[int] | None = None
+    peak_bytes: Paired[int] | None = None
     peak_batch_size: int = 0
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, one: PageMeasure | BatchMeasure | Failure) -> bool:
-        """Take a measure in; false when it is a failure."""
+        """Add a measurement or a failure; return whether it is a measurement."""
         if isinstance(one, Failure):
             self.failures.append(one)
         elif isinstance(one, PageMeasure):
@@ -250,21 +267,21 @@ class BenchResult:
         return not isinstance(one, Failure)
 
     def of_page(self, one: PageMeasure) -> Comparison:
-        """One page alone."""
+        """Compare both runs of one page."""
         return Comparison.of(one.times, [one.sizes], self.config)
 
     def of_batch(self, one: BatchMeasure) -> Comparison:
-        """Several at once."""
+        """Compare both runs of a batch size."""
         return Comparison.of(one.times, one.sizes, self.config)
 
     @property
     def of_all(self) -> Comparison:
-        """All pages, one after another."""
+        """Both runs over all single pages, summed."""
         return self._sum_for(self.config)
 
     @property
     def extrapolated(self) -> Comparison | None:
-        """The sum for the whole model: each phase in proportion to its operations."""
+        """`of_all` for the complete model, in proportion to operations; None if it ran complete."""
         if self.whole is None:
             return None
         return self.of_all.scaled(self._sum_for(self.whole).operations)

@@ -1,4 +1,4 @@
-"""The most memory that a model takes, in a process that does nothing else."""
+"""The peak memory of a model, measured in a process of its own."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ from ppcli.store.rows import AnswerRow
 def peak_bytes(
     model: str, place: Place, threads: int, ask: GenerationRequest, images: Sequence[KeptTiles]
 ) -> int:
-    """Bytes of the device that asking about these images together takes, the model included.
+    """Measure the peak memory of answering requests together, the model included, in bytes.
 
     Args:
         model: the model directory.
@@ -32,18 +32,18 @@ def peak_bytes(
         images: one a request, the largest first.
 
     Raises:
-        ImageError: when it could not be found out, with the reason.
+        ImageError: if it could not be measured; the message has the reason.
     """
-    spawning = multiprocessing.get_context("spawn")  # a forked one would begin with our memory
-    ours, theirs = spawning.Pipe(duplex=False)
-    given = (theirs, model, place, threads, ask, images)
-    process = spawning.Process(target=_tell, args=given, daemon=True)
+    spawning = multiprocessing.get_context("spawn")  # a forked process would start with our memory
+    receiver, sender = spawning.Pipe(duplex=False)
+    given = (sender, model, place, threads, ask, images)
+    process = spawning.Process(target=_send_peak, args=given, daemon=True)
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        found: int | str = ours.recv()
+        found: int | str = receiver.recv()
     except EOFError:
-        found = "the process that took the memory was ended"
+        found = "the process that measures the memory was killed"
     finally:
         process.kill()
         process.join()
@@ -52,7 +52,7 @@ def peak_bytes(
     return found
 
 
-def _tell(
+def _send_peak(
     pipe: Connection,
     model: str,
     place: Place,
@@ -60,17 +60,17 @@ def _tell(
     ask: GenerationRequest,
     images: Sequence[KeptTiles],
 ) -> None:
-    """Send the bytes, or why there are none."""
+    """Send the number of bytes, or the reason why there is none."""
     try:
         pipe.send(_answer(model, place, threads, ask, images))
-    except Exception as error:  # whatever it is, the figures that are there already matter more
+    except Exception as error:  # the measurements so far must not be lost
         pipe.send(f"{type(error).__name__}: {error}")
 
 
 def _answer(
     model: str, place: Place, threads: int, ask: GenerationRequest, images: Sequence[KeptTiles]
 ) -> int:
-    before = _taken_of_gpu(place.device_id) if place.device is Device.CUDA else 0
+    before = _gpu_memory_used(place.device_id) if place.device is Device.CUDA else 0
     directory = ModelDirectory.open(model)
     engine = AnsweringModel(
         directory, open_sessions(directory, place, threads), batch_size=len(images)
@@ -83,13 +83,13 @@ def _answer(
             if isinstance(made, ImageError):
                 raise made
     if place.device is Device.CUDA:
-        return _taken_of_gpu(place.device_id) - before  # onnxruntime gives nothing back
+        return _gpu_memory_used(place.device_id) - before  # onnxruntime never returns memory
     return _peak_resident()
 
 
 def _peak_resident() -> int:
-    """Of this process, since it was started."""
-    if os.path.exists("/proc/self/status"):  # getrusage would begin with what the parent had
+    """Return the peak resident memory of this process in bytes."""
+    if os.path.exists("/proc/self/status"):  # getrusage may include memory of the parent
         with open("/proc/self/status", encoding="ascii") as file:
             return int(re.findall(r"VmHWM:\s*(\d+)", file.read())[0]) * 1024
     of_windows = getattr(psutil.Process().memory_info(), "peak_wset", None)
@@ -100,10 +100,10 @@ def _peak_resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _taken_of_gpu(device_id: int) -> int:
-    """Of a GPU as CUDA counts them, by all processes."""
+def _gpu_memory_used(device_id: int) -> int:
+    """Return the memory that all processes use on a GPU, numbered as CUDA does, in bytes."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     name = visible.split(",")[device_id] if visible else str(device_id)
     command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", name]
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    return int(said.stdout.strip()) << 20
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    return int(done.stdout.strip()) << 20

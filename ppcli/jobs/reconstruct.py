@@ -1,4 +1,4 @@
-"""`reconstruct`: patch sets back to PNG files."""
+"""The job of `reconstruct`: patch sets back to PNG files."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,14 @@ from ppcli.store.reader import chosen_patch_rows, count_patch_sets, patch_files
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """One patch set: the file it went to, or why it could not."""
+class ReconstructedImage:
+    """The outcome for one patch set.
+
+    Attributes:
+        image_id: of the image.
+        path: of the PNG file.
+        error: why it could not be written; None if it was.
+    """
 
     image_id: str
     path: str
@@ -27,26 +33,26 @@ def reconstruct(
     folder: str,
     overwrite: bool = False,
     image_ids: Sequence[str] | None = None,
-    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
     on_image: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Rebuilt]:
-    """Write patch sets of a dataset as PNG files below a folder, padding cropped.
+) -> Iterator[ReconstructedImage]:
+    """Write the images of a dataset as PNG files, without their padding.
 
     Args:
         dataset: a dataset folder or one of its patch files.
-        folder: where the PNG files go; they never go outside it.
+        folder: for the PNG files; none is written outside it.
         overwrite: whether earlier pictures of the same images may be replaced.
-        image_ids: which images; None for all.
-        most_pixels: the most that a raster may have.
-        on_image: told after each image how many of how many are done.
+        image_ids: of the images to write; None for all.
+        max_pixels: of an image; larger ones are errors.
+        on_image: called after each image with the number of finished images and of all images.
 
     Yields:
-        One entry for each patch set, in the dataset's order.
+        One result for each patch set, in the order of the dataset.
 
     Raises:
-        UsageError: when there is no dataset, one without patch sets, or not such an image.
-        OutputError: when a file stands there, or none can be written.
-        DamagedError: when a file of the dataset is unreadable.
+        UsageError: if there is no dataset, it has no patch sets, or it lacks one of the images.
+        OutputError: if a file exists, or none can be written.
+        DamagedError: if a file of the dataset is unreadable.
     """
     pictures, files = PngFolder(folder, overwrite), patch_files(dataset)
     pictures.check()
@@ -55,10 +61,10 @@ def reconstruct(
     for done, row in enumerate(rows, 1):
         path = pictures.path_of(row.image_id)
         try:
-            image = from_patch_row(row, most_pixels).image()
+            image = from_patch_row(row, max_pixels).image()
             pictures.put(path, encode_png(Image.fromarray(image), REBUILT, row.image_id))
         except (DamagedError, ImageError) as error:
-            yield Rebuilt(row.image_id, path, str(error))
+            yield ReconstructedImage(row.image_id, path, str(error))
         else:
-            yield Rebuilt(row.image_id, path)
+            yield ReconstructedImage(row.image_id, path)
         on_image(done, total)

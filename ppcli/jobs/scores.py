@@ -1,4 +1,4 @@
-"""How good answers are: the measures that document questions are scored by."""
+"""Scores of answers, with the measures that are usual for questions about documents."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,31 +11,30 @@ Floats = NDArray[np.float64]
 
 
 def exact_match(answer: str, right: list[str]) -> float:
-    """1 when the answer is one of the right ones, spaces around and capitals apart."""
-    said = _plain(answer)
-    return float(any(said == _plain(one) for one in right))
+    """Return 1 if the answer equals a right one, ignoring case and surrounding spaces; else 0."""
+    given = _plain(answer)
+    return float(any(given == _plain(one) for one in right))
 
 
 def anls(answer: str, right: list[str]) -> float:
-    """The average normalised Levenshtein similarity of one answer (arXiv 1907.00490).
+    """Return the normalised Levenshtein similarity to the nearest right answer (arXiv 1907.00490).
 
-    1 − d/n for the nearest of the right answers, with d the edit distance and n the longer length;
-    0 where that is less than a half.
+    It is 1 − d/n, where d is the edit distance and n the longer length; 0 if not above 0.5.
     """
-    said = _plain(answer)
-    nearest = max(Levenshtein.normalized_similarity(said, _plain(one)) for one in right)
+    given = _plain(answer)
+    nearest = max(Levenshtein.normalized_similarity(given, _plain(one)) for one in right)
     return nearest if nearest > _ANLS_FLOOR else 0.0
 
 
 def relaxed_match(answer: str, right: list[str]) -> float:
-    """1 when a number is within 5 % of a right one, or a text equals one (arXiv 2203.10244)."""
-    said = _number(answer)
+    """Return 1 for a number within 5 % of a right one, or an equal text (arXiv 2203.10244)."""
+    given = _number(answer)
     for one in right:
         wanted = _number(one)
-        if said is None or wanted is None or wanted == 0:
+        if given is None or wanted is None or wanted == 0:
             if _plain(answer) == _plain(one):
                 return 1.0
-        elif abs(said - wanted) <= _RELAXED_TOLERANCE * abs(wanted):
+        elif abs(given - wanted) <= _RELAXED_TOLERANCE * abs(wanted):
             return 1.0
     return 0.0
 
@@ -56,17 +55,20 @@ def _number(text: str) -> float | None:
 
 
 def interval(scores: Floats, groups: NDArray[np.int64], least: float = 0.0) -> tuple[float, float]:
-    """The 95 % interval of a mean of scores that belong together in groups.
+    """Return the 95 % confidence interval of a mean of grouped scores.
 
-    Questions about one image are right or wrong together, so that images vary and not questions
-    (the variance of a ratio of sums over groups). As Agresti and Coull (1998) advise, two more
-    groups of the least score and two of the best, of the usual size, are counted in, without
-    which nothing but right answers would seem to leave no doubt.
+    Questions about one image tend to be right or wrong together, so the variance is that of a
+    ratio of sums over images. Following Agresti and Coull (1998), two groups with the lowest score
+    and two with the highest, of average size, are added: otherwise the interval of only right
+    answers would have no width.
 
     Args:
-        scores: (n,), not empty, from `least` to 1.
-        groups: (n,), the image of each, from 0.
-        least: 0, or −1 for differences.
+        scores: float (n,), not empty, from `least` to 1.
+        groups: int (n,), number of the image of each score, from 0.
+        least: lowest score; 0, or −1 for differences.
+
+    Returns:
+        The lower and the upper bound.
     """
     counts = np.bincount(groups)
     usual = counts.mean()

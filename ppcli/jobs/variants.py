@@ -1,4 +1,4 @@
-"""The ways an image is fed when they are compared: whole, pruned, and others as small."""
+"""The variants of an image that `eval` compares: full, pruned, and controls of the same size."""
 
 import time
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ Raster = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ImageVariant:
-    """One way.
+    """A way to reduce an image.
 
     Attributes:
-        name: of it.
-        coder: how tiles are chosen; None takes all of them.
-        matched: choose the threshold that keeps about as many tiles as pred_2d does.
-        scaled: make the image so much smaller that all its tiles are about as many.
+        name: of the variant.
+        coder: selects tiles; None keeps all of them.
+        matched: replace the threshold by one that keeps about as many tiles as pred_2d.
+        scaled: keep all tiles of a smaller image that has about as many as `coder` would keep.
     """
 
     name: str
@@ -73,12 +73,12 @@ def variants_at(
 
 @dataclass(frozen=True, slots=True)
 class PreparedVariants:
-    """One image in all its variants.
+    """One image in all variants.
 
     Attributes:
-        images: kept tiles of each.
-        tokens: tiles of the whole image.
-        select_ms: of each.
+        images: patch set of each variant.
+        tokens: tiles of the full image.
+        select_ms: milliseconds that pruning took, of each variant.
     """
 
     images: list[PatchRow]
@@ -87,12 +87,12 @@ class PreparedVariants:
 
     @property
     def nbytes(self) -> int:
-        """About what it takes in memory."""
+        """Approximate size in memory, in bytes."""
         return sum(image.nbytes for image in self.images)
 
 
 def load_variant_kernels(fit: FitOptions, wanted: Sequence[ImageVariant]) -> None:
-    """Compile, or load from the disk, what all variants need, before the first one is timed."""
+    """Load, or compile, the kernels of all variants before the first image is timed."""
     load_kernels(AnalysisOptions(CoderOptions(), fit))
     raster = np.zeros((2 * fit.tile, 2 * fit.tile, 3), np.uint8)
     for variant in wanted:
@@ -102,15 +102,15 @@ def load_variant_kernels(fit: FitOptions, wanted: Sequence[ImageVariant]) -> Non
 def prepare_variants(
     ref: ImageRef, fit: FitOptions, wanted: Sequence[ImageVariant]
 ) -> PreparedVariants:
-    """Decode an image and choose its tiles in each way; done in a worker.
+    """Decode the first page of an image and make its variants; runs in a worker.
 
     Args:
-        ref: the image; of several pages the first.
+        ref: the image.
         fit: of the model.
         wanted: the variants.
 
     Raises:
-        ImageError: when it cannot be decoded.
+        ImageError: if the image cannot be decoded.
     """
     reading = ReadingOptions()
     with page_source(ref.path, reading) as loan:
@@ -144,7 +144,7 @@ def _kept(
 
 
 def _scaled(pixels: Raster, raster: Raster, kept: int, tile: int) -> Raster:
-    """The image on the grid of about its shape whose number of tiles is nearest to `kept`."""
+    """Resize the image to a grid of about its shape and about `kept` tiles."""
     rows, columns = raster.shape[0] // tile, raster.shape[1] // tile
     share = (kept / (rows * columns)) ** 0.5
     grids = [
@@ -157,14 +157,14 @@ def _scaled(pixels: Raster, raster: Raster, kept: int, tile: int) -> Raster:
 
 
 def _matched(coder: CoderOptions, raster: Raster, tile: int, image_id: str) -> CoderOptions:
-    """With the threshold whose count is nearest to that of pred_2d; the smallest of several."""
+    """Replace the threshold by the lowest one that keeps the number of tiles nearest to pred_2d."""
     wanted = int(select_tiles(raster, tile, replace(coder, method=Method.PRED_2D), image_id).sum())
 
     def off(level: int) -> int:
         at = replace(coder, threshold=level / _LEVELS)
         return int(select_tiles(raster, tile, at, image_id).sum()) - wanted
 
-    low, high = -1, _LEVELS  # too many are kept below, enough are dropped above
+    low, high = -1, _LEVELS  # `low` keeps too many tiles, `high` does not
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if off(middle) > 0 else (low, middle)

@@ -193,5 +193,5 @@ def test_until_the_token_that_ends_an_answer() -> None:
 
 
 def test_one_token_has_no_time_of_its_own() -> None:
-    with pytest.raises(UsageError, match="ask for 2"):
+    with pytest.raises(UsageError, match="generate 2 tokens or more"):
         BenchOptions(GenerationRequest("?", max_new_tokens=1))

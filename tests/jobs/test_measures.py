@@ -7,9 +7,9 @@ from ppcli.jobs.bench_measures import (
     BenchResult,
     Comparison,
     PageMeasure,
-    Sides,
-    Size,
-    Times,
+    Paired,
+    PhaseTimes,
+    RequestSize,
     combined,
 )
 from ppcli.models.families.qwen3_vl.configuration import ModelConfig
@@ -17,8 +17,8 @@ from ppcli.models.families.qwen3_vl.operations import decoder_operations, vision
 from ppcli.models.model_choices import ModelSize
 from ppcli.models.onnx.random_weights import config_of
 
-FULL, PRUNED = Times(1.0, 60.0, 30.0, 9.0), Times(2.0, 20.0, 10.0, 9.0)
-SIZES = Sides(Size(100, 120, 10), Size(40, 60, 10))
+FULL, PRUNED = PhaseTimes(1.0, 60.0, 30.0, 9.0), PhaseTimes(2.0, 20.0, 10.0, 9.0)
+SIZES = Paired(RequestSize(100, 120, 10), RequestSize(40, 60, 10))
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def config() -> ModelConfig:
 
 
 def page(answers: tuple[list[int], list[int]]) -> PageMeasure:
-    return PageMeasure("a.png", SIZES, Sides(FULL, PRUNED), Sides(*answers))
+    return PageMeasure("a.png", SIZES, Paired(FULL, PRUNED), Paired(*answers))
 
 
 def test_times_faster() -> None:
-    faster = Comparison(Sides(FULL, PRUNED), Sides(FULL, PRUNED)).faster
+    faster = Comparison(Paired(FULL, PRUNED), Paired(FULL, PRUNED)).faster
     assert faster == {
         "vision_ms": 3.0,
         "prefill_ms": 3.0,
@@ -42,7 +42,7 @@ def test_times_faster() -> None:
 
 
 def test_the_ideal_is_that_of_the_operations(config: ModelConfig) -> None:
-    ideal = Comparison.of(Sides(FULL, PRUNED), [SIZES], config).ideal
+    ideal = Comparison.of(Paired(FULL, PRUNED), [SIZES], config).ideal
     vision = vision_operations(config.vision, 400) / vision_operations(config.vision, 160)
     prefill = decoder_operations(config, 120) / decoder_operations(config, 60)
     decode = decoder_operations(config, 1, past=125) / decoder_operations(config, 1, past=65)
@@ -55,7 +55,7 @@ def test_the_ideal_is_that_of_the_operations(config: ModelConfig) -> None:
 
 
 def test_sides_alike_are_no_faster(config: ModelConfig) -> None:
-    same = Comparison.of(Sides(FULL, FULL), [Sides(SIZES.full, SIZES.full)], config)
+    same = Comparison.of(Paired(FULL, FULL), [Paired(SIZES.full, SIZES.full)], config)
     assert set(same.faster.values()) == set(same.ideal.values()) == {1.0}
 
 
@@ -83,11 +83,11 @@ def test_where_answers_part() -> None:
 
 
 def test_requests_a_minute() -> None:
-    batch = BatchMeasure(4, 8, Sides(16.0, 4.0), Sides(FULL, PRUNED), [SIZES] * 8, Sides(0, 1))
-    assert batch.a_minute == Sides(30.0, 120.0)
+    batch = BatchMeasure(4, 8, Paired(16.0, 4.0), Paired(FULL, PRUNED), [SIZES] * 8, Paired(0, 1))
+    assert batch.a_minute == Paired(30.0, 120.0)
 
 
 def test_combined() -> None:
-    rounds = [Sides(Times(vision_ms=n), Times(decode_ms=2 * n)) for n in (1.0, 5.0, 2.0)]
-    assert combined(rounds) == Sides(Times(vision_ms=8.0), Times(decode_ms=16.0))
-    assert combined(rounds, max).full == Times(vision_ms=5.0)
+    rounds = [Paired(PhaseTimes(vision_ms=n), PhaseTimes(decode_ms=2 * n)) for n in (1.0, 5.0, 2.0)]
+    assert combined(rounds) == Paired(PhaseTimes(vision_ms=8.0), PhaseTimes(decode_ms=16.0))
+    assert combined(rounds, max).full == PhaseTimes(vision_ms=5.0)
