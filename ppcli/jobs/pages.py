@@ -1,4 +1,4 @@
-"""One input file to its rows: decode, fit, code, compress. Pure, so that any worker can do it."""
+"""Turns pages of one image file into rows: decode, fit, prune, compress. Runs in workers."""
 
 import os
 import time
@@ -41,12 +41,12 @@ from ppcli.store.rows import PatchRow, StatsRow, as_error_row
 if TYPE_CHECKING:
     from ppcli.models.costs import NamedModel
 
-_PATCH_BYTES_AT_A_TIME, _SECONDS_AT_A_TIME = 64 << 20, 1.0
+_MAX_PATCH_BYTES, _MAX_SECONDS = 64 << 20, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """The row of one page or frame, and its patch set where one was made."""
+    """The row of one page or frame, and its patch set if one was made."""
 
     row: StatsRow
     patches: PatchRow | None = None
@@ -57,18 +57,22 @@ class PageResult:
         return 0 if self.patches is None else self.patches.nbytes
 
 
-# the upright pixels of a page, its row so far, the options, and when work on it began
 OnPage = Callable[[NDArray[np.uint8], StatsRow, AnalysisOptions, float], PageResult]
+"""Makes the result of a page.
+
+Its arguments are the upright pixels, RGB uint8 (height, width, 3); the columns that are known; the
+options; and `time.perf_counter` at the start of the work on the page.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class FileCount:
-    """What a whole file gives.
+    """The size of a file.
 
     Attributes:
-        rows: how many.
-        frames: how many pages or frames it has.
-        format: the name of its format.
+        rows: number of rows it gives under the options.
+        frames: number of pages or frames it has.
+        format: name of its format.
     """
 
     rows: int
@@ -82,8 +86,8 @@ class PagesResult:
 
     Attributes:
         pages: in order.
-        count: what the whole file gives; None when it could not be opened.
-        is_end: whether nothing after these pages can be had, whatever the file declares.
+        count: size of the whole file; None if it could not be opened.
+        is_end: whether later pages cannot be read, although the file declares them.
     """
 
     pages: list[PageResult]
@@ -92,7 +96,7 @@ class PagesResult:
 
     @property
     def nbytes(self) -> int:
-        """About what it takes in memory."""
+        """Approximate size in memory, in bytes."""
         return sum(page.patch_bytes for page in self.pages)
 
 
@@ -104,15 +108,15 @@ def analyze_pages(
     on_page: OnPage | None = None,
     rows: int | None = None,
 ) -> PagesResult:
-    """The rows of some pages of one input file, whatever is wrong with it.
+    """Make the rows of some pages of a file. Errors become error rows.
 
     Args:
         ref: the file.
         options: what the rows depend on.
-        first: the row of the file to begin with, from 1.
-        most: how many rows at the most; fewer when their patch sets grow large, or take long.
-        on_page: what is done with the pixels of a page; by default they are counted and packed.
-        rows: how many rows the file gave when its first page was read.
+        first: the first row of the file to make, from 1.
+        most: maximum number of rows; fewer are made if they are large or take long.
+        on_page: makes the result of each page; None for statistics and a patch set.
+        rows: number of rows that the file gave before; another number now is an error.
     """
     started = time.perf_counter()
     row = _blank_row(ref, options)
@@ -121,7 +125,7 @@ def analyze_pages(
             source = loan.source
             count = _count(source, options.reading)
             if rows not in (None, count.rows):
-                raise ImageError(ErrorCode.UNREADABLE, "the file has changed since it was begun")
+                raise ImageError(ErrorCode.UNREADABLE, "the file changed while it was being read")
             row = replace(row, frames=source.frames, format=source.format)
             part = slice(first - 1, first - 1 + most)
             make = on_page or _analyze_page
@@ -129,7 +133,7 @@ def analyze_pages(
             loan.more_to_come = first + len(result.pages) <= count.rows and not result.is_end
             return result
     except Exception as error:
-        if first > 1:  # it has gone since its first page
+        if first > 1:  # the file vanished after its first page
             row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
         return PagesResult(
             [PageResult(as_error_row(row, as_image_error(error), row.image_id))], count=None
@@ -151,10 +155,10 @@ def _pages_of(
     numbers = reading.numbers(source.format, source.frames)
     results: list[PageResult] = []
     patch_bytes = 0
-    begun = started
+    task_started = started
     for number in numbers[part]:
-        late = time.perf_counter() - begun > _SECONDS_AT_A_TIME
-        if results and (late or patch_bytes >= _PATCH_BYTES_AT_A_TIME):
+        late = time.perf_counter() - task_started > _MAX_SECONDS
+        if results and (late or patch_bytes >= _MAX_PATCH_BYTES):
             break
         page = _row_of_page(row, ref, number, several)
         try:
@@ -182,7 +186,7 @@ def _count(source: PageSource, reading: ReadingOptions) -> FileCount:
 
 
 def kernels_of(options: AnalysisOptions) -> list[Variant]:
-    """What images may need: kernels that are compiled before the first one is timed."""
+    """Return the kernels that images may need, to compile them before the first one is timed."""
     needed = [*direct.KERNELS, *RESAMPLING, *selection_kernels(options.coder, options.fit.tile)]
     needed.append(distinct_kernel(options.fit.tile))
     if options.patches:
@@ -191,7 +195,7 @@ def kernels_of(options: AnalysisOptions) -> list[Variant]:
 
 
 def count_rows(ref: ImageRef, options: AnalysisOptions) -> FileCount | None:
-    """What a file gives, judged without decoding anything; None when it cannot be opened."""
+    """Return the size of a file without decoding it; None if it cannot be opened."""
     try:
         with page_source(ref.path, options.reading) as loan:
             return _count(loan.source, options.reading)
@@ -206,14 +210,14 @@ def lost_page(
     counted: FileCount | None,
     error: ImageError,
 ) -> PageResult:
-    """The row of a page that took its worker with it.
+    """Make the error row of a page whose task did not finish.
 
     Args:
         ref: the file.
         options: what the rows depend on.
-        row_of_file: which of its rows it is, from 1.
-        counted: what is known of the file.
-        error: what happened.
+        row_of_file: number of the row in the file, from 1.
+        counted: size of the file; None if unknown.
+        error: why the task did not finish.
     """
     row = _blank_row(ref, options)
     kind, frames = sniff_pages(ref.path), 1
@@ -287,7 +291,7 @@ def _analyze_page(
 
 
 def _estimated(model: "NamedModel", tokens: int, kept: int) -> dict[str, Any]:
-    """The columns of what a model spends on an image."""
+    """Return the columns for the costs of a model."""
     pruned = {f"{name}_kept": value for name, value in asdict(model.costs(kept)).items()}
     return asdict(model.costs(tokens)) | pruned
 
@@ -299,7 +303,7 @@ def _pack(
     kept: KeptTiles,
     options: AnalysisOptions,
 ) -> PatchRow:
-    from ppcli.store.patch_codec import to_patch_row  # it brings Arrow along
+    from ppcli.store.patch_codec import to_patch_row  # imports Arrow
 
     digest = ""
     if options.rebuildable:

@@ -249,7 +249,7 @@ def test_pages_that_are_tried_one_by_one_keep_to_the_capacity(files) -> None:
 
 
 def test_large_patch_sets_come_back_a_few_at_a_time(files, monkeypatch) -> None:
-    monkeypatch.setattr("ppcli.jobs.pages._PATCH_BYTES_AT_A_TIME", 1)
+    monkeypatch.setattr("ppcli.jobs.pages._MAX_PATCH_BYTES", 1)
     executor = WhimsicalExecutor(5, 3)
     ref = files.ref(hostile(*["ok"] * 50), "a")
     [(_, rows)] = taken(executor, [ref])

@@ -149,7 +149,7 @@ class RunMachine(RuleBasedStateMachine):
         work = AnalyzeWork(batches.ALL, executor)
         run = Run(work, AnalyzeSummary(), observer, stop, FailurePolicy(retry_failed=retry))
         with pytest.MonkeyPatch.context() as patched, registered(), pillow_limits(1 << 28):
-            patched.setattr(analysis, "_PATCH_BYTES_AT_A_TIME", bytes_at_a_time)
+            patched.setattr(analysis, "_MAX_PATCH_BYTES", bytes_at_a_time)
             try:
                 run.execute(Inputs(self.refs), self._sink)
             except (StoppedError, KilledError):

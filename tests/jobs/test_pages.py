@@ -157,7 +157,7 @@ def test_slow_pages_come_one_by_one(tmp_path, monkeypatch) -> None:
     frames = [Image.fromarray(blocks(64, 64, seed=n)) for n in range(3)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     together = rows(tmp_path / "a.tif")
-    monkeypatch.setattr("ppcli.jobs.pages._SECONDS_AT_A_TIME", 0)
+    monkeypatch.setattr("ppcli.jobs.pages._MAX_SECONDS", 0)
     options = AnalysisOptions(CoderOptions(), PAD)
     part = analyze_pages(ImageRef(str(tmp_path / "a.tif"), "a.tif"), options, first=2, most=2)
     assert (len(part.pages), part.count.rows) == (1, 3)
