@@ -1,10 +1,9 @@
-"""Antialiased bicubic resampling on integers, equal to Pillow's to the byte; DESIGN section 4.
+"""Antialiased bicubic resampling in integer arithmetic, byte for byte equal to Pillow's.
 
 An output pixel is a weighted sum of a window of source pixels, its *taps*. Rows are treated as
-bytes, so that the inner loops run over contiguous memory. Where all taps are alike, as on blank
-paper, the result is a copy: the weights add up to 1 but for a rounding far below a level. Indices
-of inner loops are unsigned, because signed ones, which may count from the end, keep Numba from
-using vector instructions.
+bytes, so that inner loops access contiguous memory. Where all taps are equal, as on blank paper,
+the result is a copy, since the weights sum to 1 within a small fraction of a level. Indices of
+inner loops are unsigned, because the handling of negative indices prevents vectorisation.
 """
 
 import math
@@ -19,33 +18,33 @@ Indices = NDArray[np.int64]
 Weights = NDArray[np.int32]
 Sums = NDArray[np.int32]
 
-# Weights are integers of 22 bits. The positive ones of a window add up to less than 1.5 (tested),
+# Weights have 22 fractional bits. The positive weights of a window sum to less than 1.5 (tested),
 # so that a sum of taps fits in 32 bits: 1.5 · 255 · 2^22 + 2^21 < 2^31.
 BITS = 22
 ONE = 1 << BITS
 HALF = 1 << (BITS - 1)
 
-BUFFER = 1 << 19  # bytes of rows between the passes: they stay in the second-level cache
-TURNED_ROWS = 64  # so many make a call worth its cost
-PIECE = 256  # bytes of a row that are looked at for evenness together
-STRETCH = 2048  # bytes of a row whose sums stay in the first-level cache
-LONGEST_RUN = 80  # pixels that are looked at for evenness together
-SHORT_RUN = 5  # pixels; where runs are shorter on average, turning the rows is faster (measured)
-MOST_EVEN = 8  # taps; in larger windows evenness is rare and dear to look for
+BUFFER = 1 << 19  # bytes between the passes, to fit in the L2 cache
+TURNED_ROWS = 64  # rows transposed at a time
+PIECE = 256  # bytes of a row that are tested for equal taps at a time
+STRETCH = 2048  # bytes of a row summed at a time, to fit in the L1 cache
+LONGEST_RUN = 80  # pixels that are tested for equal taps at a time
+SHORT_RUN = 5  # average pixels below which transposing the rows is faster (measured)
+MOST_EVEN = 8  # maximum taps to test; equal taps are rare in larger windows
 
 
 def resample(pixels: Bytes, width: int, height: int) -> Bytes:
-    """Bring an RGB image to another size: horizontal pass first, rounded to 8 bits between.
+    """Resize an RGB image; the horizontal pass is first, and rounds to 8 bits.
 
-    Equal to two calls of Pillow's `Image.resize` with BICUBIC, one an axis.
+    Equal to two calls of Pillow's `Image.resize` with BICUBIC, one per axis.
 
     Args:
         pixels: uint8 (h, w, 3), contiguous.
-        width: of the result, at least 1.
-        height: of the result, at least 1.
+        width: width of the result, at least 1.
+        height: height of the result, at least 1.
 
     Returns:
-        uint8 (height, width, 3), contiguous; `pixels` itself where nothing changes.
+        uint8 (height, width, 3), contiguous; `pixels` itself if the size is the same.
     """
     rows, columns = pixels.shape[:2]
     if (rows, columns) == (height, width):
@@ -62,7 +61,7 @@ def resample(pixels: Bytes, width: int, height: int) -> Bytes:
 
 
 class _Horizontal:
-    """The horizontal pass from one width to another, in the way that is fast for the two."""
+    """The horizontal pass from one width to another, with the faster of two algorithms."""
 
     def __init__(self, before: int, after: int) -> None:
         self._first, self._count, self._weights = _taps(before, after)
@@ -85,11 +84,11 @@ class _Horizontal:
 
 
 def _both(source: Bytes, horizontal: _Horizontal, out: Bytes) -> None:
-    """Both passes, some rows at a time, so that what lies between them stays in the cache."""
+    """Run both passes on a few rows at a time, so that the intermediate rows stay in the cache."""
     first, count, weights = _taps(len(source), len(out))
     size = max(weights.shape[1] + 16, BUFFER // out.shape[1])
     buffer = np.empty((min(size, len(source)), out.shape[1]), dtype=np.uint8)
-    begin = end = y = 0  # the buffer holds the source's rows begin … end−1
+    begin = end = y = 0  # the buffer contains source rows begin … end−1
     while y < len(out):
         low = int(first[y])
         kept = max(0, end - low)
@@ -113,11 +112,11 @@ def _cubic(x: float) -> float:
 
 
 def _taps(before: int, after: int) -> tuple[Indices, Indices, Weights]:
-    """The windows that bring an axis from `before` to `after` pixels.
+    """Compute the windows that resize an axis from `before` to `after` pixels.
 
     Returns:
-        (first, count, weights): the first source pixel of each window and its number of taps,
-        both int64 (after,), and the weights, int32 (after, most taps).
+        (first, count, weights): the first source pixel and the number of taps of each window,
+        both int64 (after,), and the weights, int32 (after, maximum taps).
     """
     scale = before / after
     stretch = max(scale, 1.0)
@@ -137,7 +136,7 @@ def weigh(
     weights: Weights,
     window: NDArray[np.float64],
 ) -> int:
-    """As `_taps`, into the arrays; `window` has room for the taps of one."""
+    """Fill the arrays of `_taps`; `window` is a buffer for the taps of one output."""
     after = len(first)
     scale = before / after
     stretch = max(scale, 1.0)
@@ -157,10 +156,10 @@ def weigh(
 
 
 def _runs(first: Indices, count: Indices) -> Indices:
-    """Where runs of outputs begin whose windows are alike but for moving on with them.
+    """Find runs of outputs whose windows have equal size and advance by one pixel.
 
     Returns:
-        int64: the index of the first output of each run, and at the end the number of outputs.
+        int64: the first output of each run, followed by the number of outputs.
     """
     starts = np.empty(len(first) + 1, dtype=np.int64)
     return starts[: find_runs(first, count, starts) + 1]
@@ -168,7 +167,7 @@ def _runs(first: Indices, count: Indices) -> Indices:
 
 @kernel("int64[:] int64[:] int64[:]")
 def find_runs(first: Indices, count: Indices, starts: Indices) -> int:
-    """As `_runs`, into `starts`; how many there are."""
+    """Fill `starts` as `_runs` returns it; return the number of runs."""
     runs = 0
     for i in range(len(first)):
         if (
@@ -193,7 +192,7 @@ def along_runs(
     sums: Sums,
     out: Bytes,
 ) -> int:
-    """The horizontal pass where runs are long; `weights` are (taps, width·3), one for each byte."""
+    """Run the horizontal pass for long runs; `weights` are (taps, width·3), one per byte."""
     for y in range(len(source)):
         for r in range(len(runs) - 1):
             left, size = runs[r] * 3, (runs[r + 1] - runs[r]) * 3
@@ -203,7 +202,7 @@ def along_runs(
                 for x in range(np.uint64(size)):
                     out[y, place + x] = source[y, a + x]
                 continue
-            # Whole vectors are filled; the runs that follow overwrite what is too much.
+            # fill whole vectors; the following runs overwrite the excess
             room = min(out.shape[1] - left, source.shape[1] - at - (taps - 1) * 3)
             filled = min(size + 7 & ~7, room)
             if taps != 4:
@@ -224,13 +223,13 @@ def along_runs(
 
 @helper
 def _level(total: np.int32) -> np.uint8:
-    """A sum of taps, HALF included, as 8 bits."""
+    """Round a sum of taps, which includes HALF, to 8 bits."""
     return np.uint8(min(max(int(total) >> BITS, 0), 255))
 
 
 @helper
 def _is_even(rows: Bytes, i: int, j: int, left: int, right: int, size: int) -> bool:
-    """Whether `size` bytes of row i from `left` on are those of row j from `right` on."""
+    """Return whether `size` bytes of row i from `left` equal those of row j from `right`."""
     a, b = np.uint64(left), np.uint64(right)
     if size > 0 and rows[i, a] != rows[j, b]:
         return False
@@ -252,7 +251,7 @@ def _slide(
     sums: Sums,
     out: Bytes,
 ) -> None:
-    """Weighted sums along row y for `size` bytes from `left` on; the first tap is at `at`."""
+    """Write weighted sums along row y, `size` bytes from `left`; the first tap is at `at`."""
     n, place = np.uint64(size), np.uint64(left)
     for x in range(n):
         sums[x] = HALF
@@ -275,7 +274,7 @@ def across_rows(
     sums: Sums,
     out: Bytes,
 ) -> int:
-    """The horizontal pass as a vertical one over turned rows."""
+    """Run the horizontal pass as a vertical one on transposed rows."""
     before, after = source.shape[1] // 3, len(first)
     left = int(np.int64(0))
     for top in range(0, len(source), TURNED_ROWS):
@@ -294,7 +293,7 @@ def across_rows(
 
 
 def _vertical(source: Bytes, first: Indices, count: Indices, weights: Weights, out: Bytes) -> None:
-    """The vertical pass from `source`, (h, bytes), to `out`, (height, bytes)."""
+    """Run the vertical pass from `source`, (h, bytes), to `out`, (height, bytes)."""
     down(source, first, count, weights, np.empty(STRETCH, dtype=np.int32), out)
 
 
@@ -302,8 +301,8 @@ def _vertical(source: Bytes, first: Indices, count: Indices, weights: Weights, o
 def down(
     source: Bytes, first: Indices, count: Indices, weights: Weights, sums: Sums, out: Bytes
 ) -> int:
-    """As `_vertical`."""
-    start = int(np.int64(0))  # a literal 0 would have the callees compiled a second time, for it
+    """Run the vertical pass."""
+    start = int(np.int64(0))  # a literal 0 would compile the helpers a second time
     for y in range(len(out)):
         row, taps, begin = first[y], count[y], start
         while begin < out.shape[1]:
@@ -325,7 +324,7 @@ def down(
 
 @helper
 def _is_even_below(rows: Bytes, first: int, taps: int, left: int, size: int) -> bool:
-    """Whether `taps` rows from `first` on agree in `size` bytes from `left` on."""
+    """Return whether `taps` rows from `first` are equal in `size` bytes from `left`."""
     even = taps <= MOST_EVEN
     t = 1
     while even and t < taps:
@@ -346,7 +345,7 @@ def _blend(
     sums: Sums,
     out: Bytes,
 ) -> None:
-    """Weighted sums of `taps` rows from `first` on: row i of `out`, `size` bytes from `left` on."""
+    """Write weighted sums of `taps` rows from `first` to row i, `size` bytes from `left`."""
     n, at = np.uint64(size), np.uint64(left)
     if taps != 4:
         for x in range(n):

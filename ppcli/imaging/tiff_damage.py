@@ -1,4 +1,4 @@
-"""Strips and tiles of TIFF pages whose data are damaged: libtiff goes on, with black or grey."""
+"""Detects damaged strips and tiles of TIFF pages, which libtiff fills with black or grey."""
 
 import os
 import re
@@ -17,21 +17,21 @@ from ppcli.imaging.jpeg import refuse_damage
 
 _JPEG, _DEFLATE = 7, (8, 32946)
 _FAX = (2, 3, 4)
-_OF_FAX = re.compile(rb"^Fax\w*: .*", re.MULTILINE)
+_FAX_MESSAGE = re.compile(rb"^Fax\w*: .*", re.MULTILINE)
 _GROUP4, _LOW_FIRST, _MARK_BYTES = 4, 2, 8
 _END_OF_BLOCK = bytes([*[0] * 11, 1] * 2)
 _STDERR = 2
-_LONGEST = 100
+_MAX_MESSAGE_LENGTH = 100
 _BLOCK = 1 << 20
 _BEFORE_EOI, _AFTER_SOI = -2, 2
 
 
 def check_data(page: tifffile.TiffPage, file: BinaryIO) -> None:
-    """Read the data of a page, where that tells whether they are whole.
+    """Check the compressed data of a page, for compressions that allow it.
 
     Args:
-        page: whose strips or tiles are all in the file.
-        file: that it is in.
+        page: a page whose strips or tiles are all within the file.
+        file: its file.
 
     Raises:
         ImageError: `truncated` or `corrupt`.
@@ -56,9 +56,9 @@ def _check_jpeg(page: tifffile.TiffPage, data: bytes) -> None:
         data = page.jpegtables[:_BEFORE_EOI] + data[_AFTER_SOI:]
     try:
         _, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        wanted = page.tilewidth if page.is_tiled else page.imagewidth
-        if width != wanted:
-            message = f"a piece of the page is {width:,} pixels wide, and should be {wanted:,}"
+        expected = page.tilewidth if page.is_tiled else page.imagewidth
+        if width != expected:
+            message = f"a strip or tile is {width:,} pixels wide instead of {expected:,}"
             raise ImageError(ErrorCode.CORRUPT, message)
         colours = "CMYK" if space in ("CMYK", "YCCK") else "GRAY"
         simplejpeg.decode_jpeg(data, colours, min_factor=8, min_height=1, min_width=1, strict=True)
@@ -67,20 +67,20 @@ def _check_jpeg(page: tifffile.TiffPage, data: bytes) -> None:
 
 
 def _check_deflate(data: bytes, most: int) -> None:
-    """Inflate to the end, a little at a time; `most` bytes are more than the page can need."""
-    stream, made = zlib.decompressobj(), 0
+    """Inflate in blocks, up to `most` bytes, which is more than the page can need."""
+    stream, size = zlib.decompressobj(), 0
     try:
-        while data and made <= most:
-            made += len(stream.decompress(data, _BLOCK))
+        while data and size <= most:
+            size += len(stream.decompress(data, _BLOCK))
             data = stream.unconsumed_tail
     except zlib.error as error:
-        raise ImageError(ErrorCode.CORRUPT, f"its data are damaged: {error}") from error
-    if not stream.eof and made <= most:
-        raise ImageError(ErrorCode.TRUNCATED, "its data end before the page does")
+        raise ImageError(ErrorCode.CORRUPT, f"the compressed data is damaged: {error}") from error
+    if not stream.eof and size <= most:
+        raise ImageError(ErrorCode.TRUNCATED, "the compressed data is truncated")
 
 
 def _ends(data: bytes, fill_order: int) -> bool:
-    """Whether fax data of group 4 end with the mark that ends a block (ITU-T T.6)."""
+    """Return whether group 4 fax data end with the end-of-block code (ITU-T T.6)."""
     last = np.frombuffer(data[-_MARK_BYTES:], dtype=np.uint8)
     bits = np.unpackbits(last, bitorder="little" if fill_order == _LOW_FIRST else "big")
     return _END_OF_BLOCK in bits.tobytes()
@@ -88,26 +88,29 @@ def _ends(data: bytes, fill_order: int) -> bool:
 
 @contextmanager
 def fax_damage(page: tifffile.TiffPage, file: BinaryIO) -> Iterator[list[str]]:
-    """While a page is decoded, listen to libtiff: what it says of damaged lines of a fax.
+    """Collect libtiff's messages about damaged fax lines while a page is decoded.
 
-    Fax machines made such lines, and readers show them, so they are no error. libtiff, within
-    Pillow, has no way to tell but standard error.
+    Fax machines produce such lines and viewers show them, so they are not an error. libtiff in
+    Pillow reports them on standard error only, which is therefore redirected.
+
+    Yields:
+        A list of messages, complete when the context ends.
     """
-    said: list[str] = []
-    if page.compression == _GROUP4:  # of which libtiff says nothing
+    messages: list[str] = []
+    if page.compression == _GROUP4:  # libtiff does not report a missing end
         ends = (_ends(data, page.fillorder) for data in _pieces(page, file))
-        said += ["a strip without its end mark" for ends_well in ends if not ends_well]
+        messages += ["a strip without its end mark" for is_complete in ends if not is_complete]
     if page.compression not in _FAX:
-        yield said
+        yield messages
         return
-    with tempfile.TemporaryFile() as heard:
-        before = os.dup(_STDERR)
-        os.dup2(heard.fileno(), _STDERR)
+    with tempfile.TemporaryFile() as captured:
+        stderr = os.dup(_STDERR)
+        os.dup2(captured.fileno(), _STDERR)
         try:
-            yield said
+            yield messages
         finally:
-            os.dup2(before, _STDERR)
-            os.close(before)
-            heard.seek(0)
-            lines = _OF_FAX.findall(heard.read(_BLOCK))
-            said += [line.decode("ascii", "replace")[:_LONGEST] for line in lines]
+            os.dup2(stderr, _STDERR)
+            os.close(stderr)
+            captured.seek(0)
+            lines = _FAX_MESSAGE.findall(captured.read(_BLOCK))
+            messages += [line.decode("ascii", "replace")[:_MAX_MESSAGE_LENGTH] for line in lines]

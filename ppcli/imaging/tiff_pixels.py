@@ -1,7 +1,8 @@
-"""The pixels of one TIFF page.
+"""Decodes one TIFF page.
 
-Pillow (libtiff) decodes the kinds that it gets right. The samples of the others come from tifffile,
-which needs imagecodecs for most compressions. What neither has is refused: no page is guessed at.
+Pillow (libtiff) decodes the kinds for which its pixels are known to be right. The samples of other
+kinds come from tifffile, which needs imagecodecs for most compressions. Kinds that neither
+decodes unambiguously are refused.
 """
 
 from collections.abc import Iterator
@@ -26,13 +27,13 @@ _UNSIGNED, _SEPARATE = 1, 2
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _JPEG = 7
 # none, CCITT, LZW, both JPEG, both Deflate, PackBits, LZMA, Zstandard
-_OF_LIBTIFF = frozenset({1, 2, 3, 4, 5, 6, _JPEG, 8, 32946, 32773, 34925, 50000})
+_LIBTIFF_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, _JPEG, 8, 32946, 32773, 34925, 50000})
 _ORIENTATION, _INK_SET, _CMYK_INKS = 274, 332, 1
-_MOST_BITS = 16
+_MAX_BITS = 16
 
 
 def check_kind(page: tifffile.TiffPage) -> None:
-    """Refuse pages that have no one way to RGB with 8 bits.
+    """Refuse pages without an unambiguous conversion to 8-bit RGB.
 
     Raises:
         ImageError: `unsupported_mode`.
@@ -43,46 +44,46 @@ def check_kind(page: tifffile.TiffPage) -> None:
 
 
 def _unsupported(page: tifffile.TiffPage) -> str:
-    """Why a page is refused; empty where it is not."""
+    """Return why a page is not supported, or an empty string."""
     kind, bits = page.photometric, _bits(page)
     if kind not in _COLOURS:
-        return f"the colours are {_NAMES.get(kind, f'of kind {kind}')}, which is not read"
+        return f"the colour space is not supported ({_NAMES.get(kind, f'photometric {kind}')})"
     extra = page.samplesperpixel - _COLOURS[kind]
-    one_of_colour = kind in (_PALETTE, _YCBCR)
+    is_fixed = kind in (_PALETTE, _YCBCR)
     reasons = [
         (
             set(np.atleast_1d(page.sampleformat)) != {_UNSIGNED},
-            "the samples are not unsigned whole numbers, which have no one way to 8 bits",
+            "only unsigned integer samples have an unambiguous conversion to 8 bits",
         ),
-        (bits is None, f"the samples have {page.bitspersample} bits, not all the same number"),
+        (bits is None, f"the samples have different numbers of bits, {page.bitspersample}"),
         (
-            (bits or 0) > (8 if one_of_colour else _MOST_BITS),
-            f"the samples have {bits} bits, of which it is not known which 8 are meant",
+            (bits or 0) > (8 if is_fixed else _MAX_BITS),
+            f"samples of {bits} bits have no unambiguous conversion to 8 bits",
         ),
         (
-            extra < 0 or (one_of_colour and extra > 0),
-            f"it has {page.samplesperpixel} samples a pixel, which does not suit its colours",
+            extra < 0 or (is_fixed and extra > 0),
+            f"{page.samplesperpixel} samples per pixel do not match the colour space",
         ),
         (
             extra > 0 and not page.extrasamples and kind != _RGB,
-            "it has a sample more than its colours, and does not say what for",
+            "the meaning of an extra sample is not declared",
         ),
         (
             kind == _CMYK and _alpha(page) is not None,
-            "its CMYK colours are partly transparent",
+            "CMYK with transparency is not supported",
         ),
         (
             kind == _CMYK and page.tags.valueof(_INK_SET, _CMYK_INKS) != _CMYK_INKS,
-            "its inks are others than cyan, magenta, yellow and black",
+            "inks other than cyan, magenta, yellow and black are not supported",
         ),
-        (kind == _PALETTE and page.colormap is None, "its palette has no colours"),
+        (kind == _PALETTE and page.colormap is None, "the palette is missing"),
         (page.imagedepth > 1, "the page is a volume"),
     ]
     return next((reason for holds, reason in reasons if holds), "")
 
 
 def _bits(page: tifffile.TiffPage) -> int | None:
-    """Of each sample; None when they differ."""
+    """Return the bits per sample, or None if they differ."""
     bits: set[int] = set(np.atleast_1d(page.bitspersample).tolist())
     return bits.pop() if len(bits) == 1 else None
 
@@ -91,37 +92,37 @@ def pixels_of(page: tifffile.TiffPage, file: BinaryIO, background: Colour) -> ND
     """Decode a page to upright RGB, uint8 (height, width, 3).
 
     Args:
-        page: that `check_kind` takes, with all its data there.
-        file: in which it is the first page.
-        background: what shows behind transparent pixels.
+        page: a page that `check_kind` accepts, with complete data.
+        file: a file whose first page it is.
+        background: the colour behind transparent pixels.
 
     Raises:
         ImageError: `unsupported_mode`.
-        Exception: whatever the decoders raise.
+        Exception: any exception of the decoders.
     """
     if _pillow_is_right(page):
-        image = _loaded(file)
-    elif _pillow_has_levels(page):
-        image = _of_samples(page, np.asarray(_loaded(file))[..., None])
+        image = _load_with_pillow(file)
+    elif _pillow_keeps_levels(page):
+        image = _from_samples(page, np.asarray(_load_with_pillow(file))[..., None])
     else:
-        image = _of_samples(page, _samples(page))
-    pixels = np.array(to_rgb(_coloured(page, image), background))
+        image = _from_samples(page, _samples(page))
+    pixels = np.array(to_rgb(_apply_palette(page, image), background))
     return turned(pixels, _orientation(page))
 
 
 def _orientation(page: tifffile.TiffPage) -> int:
-    """As EXIF has it; also where it is written in another type than it should be."""
+    """Return the EXIF orientation, even if the tag has the wrong type."""
     value = page.tags.valueof(_ORIENTATION, 1)
     value = value[0] if isinstance(value, bytes | tuple) and len(value) else value
     return value if isinstance(value, int) else 1
 
 
 def _pillow_is_right(page: tifffile.TiffPage) -> bool:
-    """Whether Pillow is known to give the right pixels: the tests try every kind named here."""
+    """Return whether Pillow's pixels are right; the tests cover every kind listed here."""
     kind, bits = page.photometric, _bits(page)
     extra = page.samplesperpixel - _COLOURS[kind]
     undeclared = bool(extra) and not page.extrasamples
-    if not _pillow_takes(page) or extra > 1 or (undeclared and page.planarconfig == _SEPARATE):
+    if not _pillow_opens(page) or extra > 1 or (undeclared and page.planarconfig == _SEPARATE):
         return False
     if kind in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
         if extra:
@@ -133,27 +134,27 @@ def _pillow_is_right(page: tifffile.TiffPage) -> bool:
     return bits in (8, 16)
 
 
-def _pillow_has_levels(page: tifffile.TiffPage) -> bool:
-    """Whether Pillow gives grey levels as they are stored, which says nothing of what they mean."""
-    stored = (page.photometric, _bits(page)) in ((_BLACK_IS_ZERO, 12), (_WHITE_IS_ZERO, 16))
-    one = page.samplesperpixel == 1 and page.parent.byteorder == "<"
-    return stored and one and _pillow_takes(page)
+def _pillow_keeps_levels(page: tifffile.TiffPage) -> bool:
+    """Return whether Pillow returns the stored grey levels, without interpreting them."""
+    is_raw = (page.photometric, _bits(page)) in ((_BLACK_IS_ZERO, 12), (_WHITE_IS_ZERO, 16))
+    is_grey = page.samplesperpixel == 1 and page.parent.byteorder == "<"
+    return is_raw and is_grey and _pillow_opens(page)
 
 
-def _pillow_takes(page: tifffile.TiffPage) -> bool:
-    """Whether Pillow reads such a file at all: it takes big-endian BigTIFF for something else.
+def _pillow_opens(page: tifffile.TiffPage) -> bool:
+    """Return whether Pillow opens the file; it mistakes big-endian BigTIFF for another format.
 
-    libtiff wants all bytes that a strip claims, though its rows may need less.
+    libtiff needs all declared bytes of a strip, even if its rows need fewer.
     """
     ends = [sum(pair) for pair in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    whole = max(ends, default=0) <= page.parent.filehandle.size
-    other = page.parent.is_bigtiff and page.parent.byteorder == ">"
-    return page.compression in _OF_LIBTIFF and whole and not other
+    is_complete = max(ends, default=0) <= page.parent.filehandle.size
+    is_big_endian_bigtiff = page.parent.is_bigtiff and page.parent.byteorder == ">"
+    return page.compression in _LIBTIFF_COMPRESSIONS and is_complete and not is_big_endian_bigtiff
 
 
-def _loaded(file: BinaryIO) -> Image.Image:
-    """The page as Pillow has it, decoded by libtiff whatever its compression."""
-    with _by_libtiff():
+def _load_with_pillow(file: BinaryIO) -> Image.Image:
+    """Decode the page with Pillow, which uses libtiff for every compression here."""
+    with _libtiff_for_all():
         file.seek(0)
         image = Image.open(file, formats=["TIFF"])
     image.load()
@@ -161,7 +162,7 @@ def _loaded(file: BinaryIO) -> Image.Image:
 
 
 @contextmanager
-def _by_libtiff() -> Iterator[None]:
+def _libtiff_for_all() -> Iterator[None]:
     before = TiffImagePlugin.READ_LIBTIFF
     TiffImagePlugin.READ_LIBTIFF = True
     try:
@@ -171,22 +172,22 @@ def _by_libtiff() -> Iterator[None]:
 
 
 def _samples(page: tifffile.TiffPage) -> Samples:
-    """What tifffile decodes: unsigned, (height, width, samples).
+    """Decode with tifffile: unsigned, (height, width, samples).
 
     Raises:
-        ImageError: `unsupported_mode` when it lacks the decoder.
+        ImageError: `unsupported_mode`, if there is no decoder.
     """
     try:
         samples = page.asarray()
     except (ValueError, NotImplementedError, ImportError) as error:
         if "not supported" in str(error):
-            message = f"compression {page.compression!r} has no decoder here; convert the image"
+            message = f"compression {page.compression!r} is not supported; convert the image"
             raise ImageError(ErrorCode.UNSUPPORTED_MODE, message) from error
         if isinstance(error, ImportError) or "imagecodecs" in str(error):
             name = getattr(page.compression, "name", page.compression)
             raise ImageError(
                 ErrorCode.UNSUPPORTED_MODE,
-                f"pages like this, of {_bits(page)} bits and compression {name}, need imagecodecs: "
+                f"a page with {_bits(page)} bits and compression {name} needs imagecodecs: "
                 'pip install "pixelprune[codecs]"',
             ) from error
         raise
@@ -195,44 +196,45 @@ def _samples(page: tifffile.TiffPage) -> Samples:
     return samples.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
 
 
-def _of_samples(page: tifffile.TiffPage, samples: Samples) -> Image.Image:
-    """An image of 8 bits a sample: the colours, and the alpha channel if there is one.
+def _from_samples(page: tifffile.TiffPage, samples: Samples) -> Image.Image:
+    """Convert samples to an image with 8 bits per channel, with alpha if there is any.
 
     Raises:
-        ImageError: `unsupported_mode` for YCbCr, but for JPEG's, which tifffile makes RGB.
+        ImageError: `unsupported_mode` for YCbCr, except in JPEG, which tifffile converts to RGB.
     """
     kind, colours = page.photometric, _COLOURS[page.photometric]
     if kind == _PALETTE:
         return Image.fromarray(samples[..., 0].astype(np.uint8), "P")
     if kind == _YCBCR and page.compression != _JPEG:
         raise ImageError(
-            ErrorCode.UNSUPPORTED_MODE, "YCbCr of this kind is not read; convert it first"
+            ErrorCode.UNSUPPORTED_MODE,
+            "YCbCr with this compression is not supported; convert the image first",
         )
-    shown = _eight_bits(samples, _bits(page) or 0)
+    channels = _eight_bits(samples, _bits(page) or 0)
     if kind == _WHITE_IS_ZERO:
-        shown[..., 0] = 255 - shown[..., 0]
+        channels[..., 0] = 255 - channels[..., 0]
     alpha = _alpha(page)
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[colours]
     if alpha is not None:
         mode += "a" if page.extrasamples[alpha : alpha + 1] == (_ASSOCIATED,) else "A"
-        shown = shown[..., [*range(colours), colours + alpha]]
-    shown = np.ascontiguousarray(shown[..., : len(mode)])
-    return Image.frombytes(mode, (page.imagewidth, page.imagelength), shown.tobytes())
+        channels = channels[..., [*range(colours), colours + alpha]]
+    channels = np.ascontiguousarray(channels[..., : len(mode)])
+    return Image.frombytes(mode, (page.imagewidth, page.imagelength), channels.tobytes())
 
 
 def _alpha(page: tifffile.TiffPage) -> int | None:
-    """Which of the extra samples is the alpha channel; of RGB also one that is not declared."""
+    """Return the index of the extra sample that is alpha; for RGB it may be undeclared."""
     if page.photometric == _RGB and not page.extrasamples and page.samplesperpixel == 4:
         return 0
     kinds = [kind in (_ASSOCIATED, _UNASSOCIATED) for kind in page.extrasamples]
     return kinds.index(True) if any(kinds) else None
 
 
-def _coloured(page: tifffile.TiffPage, image: Image.Image) -> Image.Image:
-    """Indices as the colours that they stand for; some writers give those 8 bits, not 16.
+def _apply_palette(page: tifffile.TiffPage, image: Image.Image) -> Image.Image:
+    """Replace indices by colours; some writers store 8 bits per colour instead of 16.
 
     Raises:
-        ImageError: `corrupt` for an index without a colour.
+        ImageError: `corrupt`, for an index beyond the palette.
     """
     if page.photometric != _PALETTE:
         return image
@@ -240,12 +242,14 @@ def _coloured(page: tifffile.TiffPage, image: Image.Image) -> Image.Image:
     table = (colours >> 8 if colours.max(initial=0) > 255 else colours).astype(np.uint8)
     indices = np.asarray(image)
     if indices.max(initial=0) >= len(table):
-        raise ImageError(ErrorCode.CORRUPT, f"it uses more than the {len(table)} colours it has")
+        raise ImageError(
+            ErrorCode.CORRUPT, f"an index is beyond the palette of {len(table)} colours"
+        )
     return Image.fromarray(table[indices])
 
 
 def _eight_bits(samples: Samples, bits: int) -> NDArray[np.uint8]:
-    """More bits lose the low ones, fewer are spread from 0 to 255."""
+    """Drop the low bits of deep samples, and scale shallow ones to the full range."""
     if bits >= 8:
         return (samples >> (bits - 8)).astype(np.uint8)
     most = (1 << bits) - 1

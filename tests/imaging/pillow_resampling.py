@@ -1,4 +1,4 @@
-"""A NumPy twin of bicubic resampling on integers, one axis at a time; DESIGN section 4."""
+"""A NumPy twin of bicubic resampling on integers, one axis at a time."""
 
 import numpy as np
 
