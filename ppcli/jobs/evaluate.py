@@ -22,7 +22,7 @@ from ppcli.jobs.variants import ImageVariant, PreparedVariants, prepare_variants
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.serving.generation_request import GenerationRequest
-from ppcli.models.text.chat_prompts import message_of
+from ppcli.models.text.chat_tokenizer import chat_messages
 from ppcli.models.text.thinking import opens_thinking
 from ppcli.store.formats import Config
 from ppcli.store.rows import (
@@ -123,7 +123,9 @@ def eval_config(
     }
     if settings.repetition_penalty != 1:  # earlier versions ignored that of the model
         config["repetition_penalty"] = settings.repetition_penalty
-    if opens_thinking(model.prompter.text(message_of("", 1))):  # earlier versions scored it
+    if opens_thinking(
+        model.chat_tokenizer.render(chat_messages("", 1))
+    ):  # earlier versions scored it
         config["think"] = settings.think
     return config
 

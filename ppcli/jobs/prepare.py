@@ -18,7 +18,7 @@ from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import PageResult
 from ppcli.jobs.request_images import PreparedImages, prepare_images
 from ppcli.models.serving.generation_request import GenerationRequest
-from ppcli.models.text.chat_prompts import with_pages, with_system
+from ppcli.models.text.chat_tokenizer import expand_pages, with_system
 from ppcli.store.rows import AnswerRow, PatchRow, as_error_row, outcome_of
 
 
@@ -151,7 +151,7 @@ class FileRequests:
             if isinstance(images, ImageError):
                 raise images
             if request.messages is not None:
-                messages = with_pages(request.messages, images.counts)
+                messages = expand_pages(request.messages, images.counts)
                 settings = replace(settings, messages=with_system(messages, settings.system))
         except UsageError as error:
             refused = ImageError(ErrorCode.BAD_REQUEST, str(error))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ppcli.models.text.chat_prompts import Prompter
+from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from tests.command import pixelprune
 from tests.docs.pages import DOCS, ROOT, blocks
 from tests.models.checkpoints import Tiny, write_checkpoint
@@ -42,7 +42,7 @@ def test_the_example_with_transformers_answers_as_infer_does(tmp_path: Path, mon
     done = pixelprune("infer", "invoice.png", "--model", "model", *options)
     answer = json.loads(done.stdout)
     assert answer["answer_tokens"] == len(scope["answer"]) > 1
-    assert answer["answer"] == Prompter(str(checkpoint)).answer(scope["answer"])
+    assert answer["answer"] == ChatTokenizer(str(checkpoint)).decode(scope["answer"])
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument")

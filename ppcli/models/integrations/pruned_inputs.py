@@ -23,7 +23,7 @@ from ppcli.models.families.qwen3_vl.configuration import ModelConfig
 from ppcli.models.families.qwen3_vl.image_processor import image_preset
 from ppcli.models.families.qwen3_vl.positions import token_places
 from ppcli.models.serving.image_patches import image_patches
-from ppcli.models.text.chat_prompts import Prompter, message_of
+from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 
 Image = str | os.PathLike[str] | NDArray[np.uint8]
 
@@ -101,7 +101,7 @@ def pruned_inputs(
     kept = [_kept(page, preset, options) for image in images for page in _pages(image)]
     side = config.vision.positions_per_side
     patches = [image_patches(one, preset, side) for one in kept]
-    ids = Prompter(folder).ids(message_of(prompt, len(kept), system))
+    ids = ChatTokenizer(folder).encode_messages(chat_messages(prompt, len(kept), system))
     tokens = token_places(ids, config.image_token, [one.keep for one in kept])
     visual = np.zeros(tokens.length, dtype=np.bool_)
     visual[tokens.visual] = True

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from ppcli.imaging.presets import Preset
 from ppcli.models.families.qwen3_vl.configuration import CONFIG
 from ppcli.models.families.qwen3_vl.image_processor import PREPROCESSOR
-from ppcli.models.text.chat_prompts import TEMPLATE
+from ppcli.models.text.chat_tokenizer import TEMPLATE
 from ppcli.models.text.tokenizer import TOKENIZER
 
 SPECIAL_TOKENS = (

@@ -11,7 +11,7 @@ from ppcli.models.families.qwen3_vl.configuration import CONFIG, ModelConfig
 from ppcli.models.families.qwen3_vl.image_processor import PREPROCESSOR, PROCESSOR, image_preset
 from ppcli.models.generation_config import GENERATION, Generation, generation_of
 from ppcli.models.model_files import check_plain, check_regular, check_settings, read_json
-from ppcli.models.text.chat_prompts import TEMPLATE, TEMPLATE_JSON, Prompter
+from ppcli.models.text.chat_tokenizer import TEMPLATE, TEMPLATE_JSON, ChatTokenizer
 from ppcli.models.text.tokenizer import TOKENIZER_FILES
 from ppcli.store.atomic import atomic_file, file_digest
 from ppcli.version import __version__
@@ -150,7 +150,7 @@ class ModelDirectory:
         manifest: what it was made of.
         config: of the model.
         preset: of its images.
-        prompter: its tokenizer and chat template.
+        chat_tokenizer: its tokenizer and chat template.
         generation: what it says of its answers.
         end_tokens: ids that end an answer.
     """
@@ -159,7 +159,7 @@ class ModelDirectory:
     manifest: ModelManifest
     config: ModelConfig
     preset: Preset
-    prompter: Prompter
+    chat_tokenizer: ChatTokenizer
     generation: Generation
     end_tokens: frozenset[int]
 
@@ -181,7 +181,7 @@ class ModelDirectory:
             manifest,
             config,
             image_preset(folder, config.vision),
-            Prompter(folder),
+            ChatTokenizer(folder),
             generation,
             generation.end_tokens,
         )

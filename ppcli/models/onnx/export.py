@@ -32,7 +32,7 @@ from ppcli.models.onnx.graph import GraphBuilder, WeightFile
 from ppcli.models.onnx.logits_head import head_is_tied
 from ppcli.models.onnx.prequantized import refuse_quantised_config, refuse_quantised_tensors
 from ppcli.models.onnx.prompt_trial import try_prompts
-from ppcli.models.text.chat_prompts import Prompter
+from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, as_output_error
 
 _BITS = {Weights.FLOAT: None, Weights.INT8: 8, Weights.INT4: 4}
@@ -93,10 +93,10 @@ class Export:
         told = self._read_config()
         image_preset(self.checkpoint, self.config.vision)
         generation = generation_of(self.checkpoint, self.config.end_tokens)
-        prompter = Prompter(self.checkpoint)
-        told += try_prompts(self.checkpoint, prompter, self.config, generation)
+        chat_tokenizer = ChatTokenizer(self.checkpoint)
+        told += try_prompts(self.checkpoint, chat_tokenizer, self.config, generation)
         told += processor_warnings(self.checkpoint)
-        told += prompter.warnings
+        told += chat_tokenizer.warnings
         self._weights = self.tensors or self._checkpoint(told)
         shapes = self._shapes()
         self._weights.check(shapes)

@@ -3,17 +3,17 @@
 from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.models.families.qwen3_vl.configuration import CONFIG, ModelConfig
 from ppcli.models.generation_config import GENERATION, Generation
-from ppcli.models.text.chat_prompts import Prompter, message_of
+from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 
 
 def try_prompts(
-    folder: str, prompter: Prompter, config: ModelConfig, generation: Generation
+    folder: str, chat_tokenizer: ChatTokenizer, config: ModelConfig, generation: Generation
 ) -> list[str]:
     """Write prompts with no image, with one and with two, as requests will.
 
     Args:
         folder: of the checkpoint.
-        prompter: of its tokenizer and chat template.
+        chat_tokenizer: of its tokenizer and chat template.
         config: of its model.
         generation: of its answers.
 
@@ -23,45 +23,49 @@ def try_prompts(
     Raises:
         ModelError: when a request with an image could not be answered.
     """
-    if not prompter.has(config.image_token):
+    if not chat_tokenizer.has_token(config.image_token):
         raise ModelError(
             f"the tokenizer of {folder} has no token {config.image_token}, which stands for images"
         )
     for images in (1, 0):
-        _try(folder, prompter, config, images)
-    told = _about_ends(folder, prompter, config, generation)
+        _try(folder, chat_tokenizer, config, images)
+    told = _about_ends(folder, chat_tokenizer, config, generation)
     try:
-        _try(folder, prompter, config, 2)
+        _try(folder, chat_tokenizer, config, 2)
     except ModelError as error:
         told.append(f"requests with several images will fail: {error}")
     return told
 
 
-def _try(folder: str, prompter: Prompter, config: ModelConfig, images: int) -> None:
+def _try(folder: str, chat_tokenizer: ChatTokenizer, config: ModelConfig, images: int) -> None:
     try:
-        ids = prompter.ids(message_of("?", images))
+        ids = chat_tokenizer.encode_messages(chat_messages("?", images))
     except UsageError as error:
         raise ModelError(f"{folder}: {error}") from error
     token, found = config.image_token, ids.count(config.image_token)
     if found != images:
-        text = prompter.text(message_of("?", images))
+        text = chat_tokenizer.render(chat_messages("?", images))
         raise ModelError(
             f"{folder}: its chat template makes {found} image tokens where there are to be "
-            f"{images}; image_token_id in {CONFIG} is {token} ({prompter.word(token)}), and a "
-            f"prompt with so many images is written {bounded(text)!r}"
+            f"{images}; image_token_id in {CONFIG} is {token} "
+            f"({chat_tokenizer.token_text(token)}), and a prompt with so many images is "
+            f"written {bounded(text)!r}"
         )
     if max(ids, default=0) >= config.text.vocab_size:
         raise ModelError(
-            f"{folder}: its chat template writes token {max(ids)} ({prompter.word(max(ids))}), "
-            f"and the model has {config.text.vocab_size:,} tokens"
+            f"{folder}: its chat template writes token {max(ids)} "
+            f"({chat_tokenizer.token_text(max(ids))}), and the model has "
+            f"{config.text.vocab_size:,} tokens"
         )
 
 
 def _about_ends(
-    folder: str, prompter: Prompter, config: ModelConfig, generation: Generation
+    folder: str, chat_tokenizer: ChatTokenizer, config: ModelConfig, generation: Generation
 ) -> list[str]:
     ends = generation.end_tokens
-    unknown = {end for end in ends if end >= config.text.vocab_size or not prompter.has(end)}
+    unknown = {
+        end for end in ends if end >= config.text.vocab_size or not chat_tokenizer.has_token(end)
+    }
     if ends and unknown == ends:
         raise ModelError(
             f"{folder}: no answer would end: the model has no token {_listed(unknown)}, which "

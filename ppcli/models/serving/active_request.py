@@ -14,8 +14,8 @@ from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.serving.batch import Job
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.image_patches import image_patches
-from ppcli.models.text.answer_text import AnswerReader
-from ppcli.models.text.chat_prompts import message_of
+from ppcli.models.text.answer_reader import AnswerReader
+from ppcli.models.text.chat_tokenizer import chat_messages
 from ppcli.store.rows import AnswerRow
 
 
@@ -78,13 +78,13 @@ def start_request(
         ImageError: `bad_request` or `context_too_long`.
     """
     started = time.perf_counter()
-    config, prompter = model.config, model.prompter
+    config, chat_tokenizer = model.config, model.chat_tokenizer
     keeps = [one.keep for one in images]
     try:
-        messages = request.messages or message_of(request.prompt, len(images), request.system)
-        text = prompter.text(messages)
-        reader = request.reader(prompter, text)
-        ids = prompter.encoded(text)
+        messages = request.messages or chat_messages(request.prompt, len(images), request.system)
+        text = chat_tokenizer.render(messages)
+        reader = request.reader(chat_tokenizer, text)
+        ids = chat_tokenizer.encode(text)
         prompt = token_places(ids, config.image_token, keeps)
     except UsageError as error:
         raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
@@ -123,7 +123,7 @@ def check_request(model: ModelDirectory, request: GenerationRequest) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError("the prompt, system or stop text is not valid Unicode") from None
-    ids = model.prompter.ids(message_of(request.prompt, 0, request.system))
+    ids = model.chat_tokenizer.encode_messages(chat_messages(request.prompt, 0, request.system))
     if model.config.image_token in ids:
         raise UsageError("the prompt contains image tokens; remove them, they are added for you")
-    request.reader(model.prompter)
+    request.reader(model.chat_tokenizer)

@@ -9,8 +9,8 @@ import xxhash
 from ppcli.errors import UsageError
 from ppcli.models.model_choices import Think
 from ppcli.models.serving.sampling import Sampler, Sampling
-from ppcli.models.text.answer_text import AnswerReader
-from ppcli.models.text.chat_prompts import Message, Prompter
+from ppcli.models.text.answer_reader import AnswerReader
+from ppcli.models.text.chat_tokenizer import ChatTokenizer, Message
 
 _ALWAYS_IN_CONFIG = frozenset(
     ("prompt", "system", "max_new_tokens", "temperature", "top_p", "seed")
@@ -81,13 +81,13 @@ class GenerationRequest:
             seed = (self.seed, xxhash.xxh3_64_intdigest(identity.encode()))
         return Sampler(self.sampling, seed, prompt_ids)
 
-    def reader(self, prompter: Prompter, prompt: str = "") -> AnswerReader:
+    def reader(self, chat_tokenizer: ChatTokenizer, prompt: str = "") -> AnswerReader:
         """Return the reader of the answer to a rendered prompt.
 
         Raises:
             UsageError: a stop text can never occur in an answer.
         """
-        return AnswerReader(prompter, prompt, self.stop, self.keep_special_tokens, self.think)
+        return AnswerReader(chat_tokenizer, prompt, self.stop, self.keep_special_tokens, self.think)
 
     def as_config(self) -> dict[str, Any]:
         """Return the settings that answers depend on, for a dataset's configuration."""

@@ -1,4 +1,4 @@
-"""The tokenizer of a model, from all the files that know of its tokens."""
+"""Loads a model's tokenizer from all files that define its tokens."""
 
 import json
 import os
@@ -16,29 +16,33 @@ TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, MERGES, ADDED_TOKENS
 _DECODER = "added_tokens_decoder"
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _NAMES = [f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")]
-# Qwen's tokenizers call a token so where no file says otherwise; the general class has no defaults.
+# Default of Qwen's tokenizer classes; the general class has no defaults.
 _DEFAULT, _DEFAULT_NAMES = "<|endoftext|>", ("eos_token", "unk_token", "pad_token")
-_QWEN = (None, "Qwen2Tokenizer", "Qwen2TokenizerFast")  # a model of this kind has it by default
+_QWEN = (
+    None,
+    "Qwen2Tokenizer",
+    "Qwen2TokenizerFast",
+)  # None: the default of Qwen models
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
-_WORDS = (  # how Qwen's tokenizers cut text into words
+_WORDS = (  # how Qwen's tokenizers split text before BPE
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
-class Tokens:
-    """A tokenizer as transformers would make it of the same files.
+class ModelTokenizer:
+    """A tokenizer as transformers builds it from the same files.
 
     Args of the constructor:
         folder: a checkpoint or a model directory.
 
     Attributes:
-        tokenizer: of the library.
-        special: text of special tokens by name, `bos_token` and its like, for the chat template.
-        warnings: a sentence for each thing that a file says and that is not followed.
+        tokenizer: the `tokenizers.Tokenizer`.
+        special: special tokens by name (`bos_token`, …), which chat templates use.
+        warnings: a sentence for each setting in the files that is not followed.
 
     Raises:
-        ModelError: when there is no tokenizer, it cannot be read, or its files disagree.
+        ModelError: the tokenizer is missing or unreadable, or its files disagree.
     """
 
     def __init__(self, folder: str) -> None:
@@ -49,21 +53,20 @@ class Tokens:
         own = list(self._added())
         try:
             if self._config.get(_DECODER) is not None:
-                self._place(self._of_config(), TOKENIZER_CONFIG)
+                self._place_tokens(self._tokens_of_config(), TOKENIZER_CONFIG)
                 self._compare_with_older_file()
-            else:  # then transformers looks into the older files
-                self._place(self._of_older_files(), ADDED_TOKENS)
+            else:  # then transformers reads the older files
+                self._place_tokens(self._tokens_of_older_files(), ADDED_TOKENS)
             self.special = self._named()
             self._add()
             self._compare_with_class(own)
             self.tokenizer.encode_special_tokens = bool(self._config.get("split_special_tokens"))
         except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
             raise ModelError(
-                f"{folder}: the tokens that are added to its tokenizer make no sense: "
-                f"{bounded(repr(error))}"
+                f"{folder}: the added tokens of its tokenizer are invalid: {bounded(repr(error))}"
             ) from error
 
-    def _of_config(self) -> dict[int, AddedToken]:
+    def _tokens_of_config(self) -> dict[int, AddedToken]:
         return {
             int(number): AddedToken(
                 value["content"], **{name: flag for name, flag in value.items() if name in _FLAGS}
@@ -71,7 +74,7 @@ class Tokens:
             for number, value in self._config[_DECODER].items()
         }
 
-    def _of_older_files(self) -> dict[int, AddedToken]:
+    def _tokens_of_older_files(self) -> dict[int, AddedToken]:
         special = set(_extra(self._config))
         self._config |= self._json(SPECIAL_TOKENS)
         special.update(self._named().values())
@@ -82,15 +85,15 @@ class Tokens:
             if text not in own or self.tokenizer.token_to_id(text) != number
         }
 
-    def _place(self, tokens: dict[int, AddedToken], source: str) -> None:
-        """Add tokens where a file says that they belong."""
+    def _place_tokens(self, tokens: dict[int, AddedToken], source: str) -> None:
+        """Add tokens and check that they get the ids that a file gives them."""
         for number, token in sorted(tokens.items()):
             self.tokenizer.add_tokens([token])
             found = self.tokenizer.token_to_id(token.content)
             if found != number:
                 raise ModelError(
-                    f"{self._folder}: {bounded(token.content)!r} is token {number} in {source}; "
-                    f"the tokenizer would number it {found}; its files do not belong together"
+                    f"{self._folder}: {bounded(token.content)!r} has id {number} in {source} and "
+                    f"id {found} in the tokenizer; its files do not belong together"
                 )
 
     def _compare_with_older_file(self) -> None:
@@ -100,29 +103,31 @@ class Tokens:
         ]
         if others:
             self.warnings.append(
-                f"{ADDED_TOKENS} names tokens otherwise than {TOKENIZER_CONFIG}, which is "
-                f"followed, as transformers does: {bounded(', '.join(others))}"
+                f"{ADDED_TOKENS} disagrees with {TOKENIZER_CONFIG} about the ids of tokens; "
+                f"the latter is used, as in transformers: {bounded(', '.join(others))}"
             )
 
     def _compare_with_class(self, own: list[str]) -> None:
-        """Tell where transformers 5, which makes a tokenizer by its class, does not go by its file.
+        """Warn where transformers 5, which builds tokenizers by class, differs from the file.
 
         Args:
-            own: tokens that its file adds.
+            own: tokens that the file adds.
         """
         kind = self._config.get("tokenizer_class")
         if not self._is_qwen:
             if kind not in _GENERAL:
                 self.warnings.append(
                     f"tokenizer_class {bounded(str(kind))} is not one of Qwen's: {TOKENIZER} is "
-                    "followed, and transformers may go by the class"
+                    "used; transformers may follow the class instead"
                 )
             return
         prefix = bool(self._config.get("add_prefix_space"))
-        if _cut(self.tokenizer) != _cut(_with_words_of_qwen(Tokenizer(models.BPE()), prefix)):
+        if _splitting(self.tokenizer) != _splitting(
+            _with_qwen_splitting(Tokenizer(models.BPE()), prefix)
+        ):
             self.warnings.append(
-                f"{TOKENIZER} cuts text otherwise than {TOKENIZER_CONFIG} says (tokenizer_class, "
-                "add_prefix_space); it is followed, and transformers 5 goes by the latter"
+                f"{TOKENIZER} splits text differently from {TOKENIZER_CONFIG} (tokenizer_class, "
+                "add_prefix_space); the former is used, transformers 5 follows the latter"
             )
         named = self._config.get(_DECODER)
         if named is not None:
@@ -130,12 +135,13 @@ class Tokens:
             others = [text for text in own if text not in known]
             if others:
                 self.warnings.append(
-                    f"{TOKENIZER} adds tokens that {_DECODER} of {TOKENIZER_CONFIG} does not name, "
-                    f"and that are plain text to transformers 5: {bounded(', '.join(others))}"
+                    f"{TOKENIZER} adds tokens that are missing from {_DECODER} in "
+                    f"{TOKENIZER_CONFIG}; transformers 5 treats them as plain text: "
+                    f"{bounded(', '.join(others))}"
                 )
 
     def _named(self) -> dict[str, str]:
-        """Special tokens by name; those that are so by default only where they are known."""
+        """Special tokens by name; defaults only if the vocabulary has them."""
         found: dict[str, Any] = {}
         if self._is_qwen:
             known = self.tokenizer.token_to_id(_DEFAULT) is not None
@@ -148,7 +154,7 @@ class Tokens:
         return {name: text for name, text in texts.items() if text is not None}
 
     def _add(self) -> None:
-        """Mark tokens as special, and add those that no list has."""
+        """Mark special tokens, and add those that no file lists."""
         known = self._added()
         for text in [*self.special.values(), *_extra(self._config)]:
             token = known.get(text)
@@ -160,7 +166,7 @@ class Tokens:
 
     @property
     def _is_qwen(self) -> bool:
-        """Whether transformers takes its class for Qwen's, rather than the general one."""
+        """Whether transformers uses a tokenizer class of Qwen, not the general one."""
         return self._config.get("tokenizer_class") in _QWEN
 
     def _added(self) -> dict[str, Any]:
@@ -172,13 +178,13 @@ class Tokens:
 
 
 def _text(token: Any) -> str | None:  # noqa: ANN401
-    """The text of a token, which is written as it is or with its flags."""
+    """Text of a token, which is given as text or as an object with flags."""
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else None
 
 
 def _extra(config: dict[str, Any]) -> list[str]:
-    """Special tokens without a name."""
+    """Additional special tokens, which have no name."""
     for name in ("extra_special_tokens", "additional_special_tokens"):
         listed = config.get(name)
         if isinstance(listed, list) and listed:
@@ -187,7 +193,7 @@ def _extra(config: dict[str, Any]) -> list[str]:
 
 
 def _library_tokenizer(folder: str) -> Any:  # noqa: ANN401
-    """What the tokenizer's own file says, or else the vocabulary and its merges."""
+    """Load the tokenizer file, or else the vocabulary and the merges."""
     path, vocabulary, merges = (
         os.path.join(folder, name) for name in (TOKENIZER, VOCABULARY, MERGES)
     )
@@ -201,7 +207,7 @@ def _library_tokenizer(folder: str) -> Any:  # noqa: ANN401
             raise ModelError(f"{folder} has no {TOKENIZER}, nor {VOCABULARY} with {MERGES}")
     except ModelError:
         raise
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # the library raises no narrower class
         raise ModelError(f"{path} cannot be read: {error}") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -209,12 +215,12 @@ def _library_tokenizer(folder: str) -> Any:  # noqa: ANN401
 
 
 def _qwen_tokenizer(vocabulary: Any, merges: Any) -> Any:  # noqa: ANN401
-    tokenizer = _with_words_of_qwen(Tokenizer(models.BPE(vocabulary, merges)))
+    tokenizer = _with_qwen_splitting(Tokenizer(models.BPE(vocabulary, merges)))
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
-def _with_words_of_qwen(tokenizer: Any, prefix: bool = False) -> Any:  # noqa: ANN401
+def _with_qwen_splitting(tokenizer: Any, prefix: bool = False) -> Any:  # noqa: ANN401
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -225,14 +231,14 @@ def _with_words_of_qwen(tokenizer: Any, prefix: bool = False) -> Any:  # noqa: A
     return tokenizer
 
 
-def _cut(tokenizer: Any) -> list[str]:  # noqa: ANN401
-    """How a tokenizer cuts text into words, in a form that can be compared."""
+def _splitting(tokenizer: Any) -> list[str]:  # noqa: ANN401
+    """Serialize how a tokenizer normalizes and splits text, for comparison."""
     steps = (tokenizer.normalizer, tokenizer.pre_tokenizer)
     return [_without_offsets(step.__getstate__()) if step else "" for step in steps]
 
 
 def _without_offsets(state: bytes) -> str:
-    """What a step of a tokenizer does, but for the places of tokens, which nobody asks for."""
+    """Serialize a step without `trim_offsets`: it affects only offsets, which are not used."""
 
     def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return {key: value for key, value in pairs if key != "trim_offsets"}

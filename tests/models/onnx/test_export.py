@@ -272,7 +272,7 @@ def test_an_index_that_says_nothing(copy: Path, tmp_path: Path) -> None:
 
 def test_a_template_that_cannot_work(copy: Path, tmp_path: Path) -> None:
     (copy / "chat_template.jinja").write_text("{{ 1 + 'a' }}")
-    with pytest.raises(ModelError, match="chat template refuses"):
+    with pytest.raises(ModelError, match="chat template rejects"):
         export(copy, tmp_path / "model")
 
 

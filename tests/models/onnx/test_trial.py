@@ -10,7 +10,7 @@ from ppcli.errors import ModelError
 from ppcli.models.families.qwen3_vl.configuration import ModelConfig
 from ppcli.models.generation_config import generation_of
 from ppcli.models.onnx.prompt_trial import try_prompts
-from ppcli.models.text.chat_prompts import Prompter
+from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from tests.command import pixelprune
 from tests.models.checkpoints import TEMPLATE, Tiny, write_checkpoint, write_json, write_settings
 
@@ -21,7 +21,7 @@ def tried(folder: Path, template: str = TEMPLATE, **config: object) -> list[str]
     write_json(folder / "config.json", Tiny().config().to_dict() | config)
     read = ModelConfig.read(str(folder))
     generation = generation_of(str(folder), read.end_tokens)
-    return try_prompts(str(folder), Prompter(str(folder)), read, generation)
+    return try_prompts(str(folder), ChatTokenizer(str(folder)), read, generation)
 
 
 def test_a_sound_checkpoint(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_sound_checkpoint(tmp_path: Path) -> None:
         ),
         ("<|image_pad|>", {}, "1 image tokens where there are to be 0"),
         (TEMPLATE, {"image_token_id": 9999}, "no token 9999"),
-        ("{{ raise_exception('no images') }}", {}, "refuses the message: no images"),
+        ("{{ raise_exception('no images') }}", {}, "rejects the messages: no images"),
         ("{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3, {}, "takes more than"),
         (TEMPLATE, {"eos_token_id": 99_999}, "no answer would end: .* 99999"),
         (TEMPLATE, {"eos_token_id": "<|im_end|>"}, "eos_token_id is '<|im_end|>'; it must be"),

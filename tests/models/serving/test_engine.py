@@ -21,7 +21,7 @@ from ppcli.models.serving import runner
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.image_patches import image_patches
-from ppcli.models.text.chat_prompts import Prompter, message_of
+from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
 from tests.models import reference
@@ -64,7 +64,9 @@ def test_an_answer(engine) -> None:
     assert (answer.status, answer.finish_reason) == ("ok", "length")
     assert answer.answer_tokens == 12
     assert answer.kept == kept.kept
-    texts = engine._model.prompter.ids([{"role": "user", "content": "What is the total?"}])
+    texts = engine._model.chat_tokenizer.encode_messages(
+        [{"role": "user", "content": "What is the total?"}]
+    )
     assert answer.prompt_tokens == len(texts) + 2 + kept.kept  # and the image's begin and end
     assert min(answer.select_ms, answer.vision_ms, answer.prefill_ms, answer.decode_ms) > 0
 
@@ -183,8 +185,8 @@ def test_penalties_as_transformers_generates(model, engine) -> None:
     theirs = Tiny(max_positions=POSITIONS).model()
     kept = image(3, (3, 3))
     every = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
-    prompter, config = model.prompter, model.config
-    ids = prompter.ids(message_of("What is the total?", 1))
+    chat_tokenizer, config = model.chat_tokenizer, model.config
+    ids = chat_tokenizer.encode_messages(chat_messages("What is the total?", 1))
     patches = image_patches(every, model.preset, config.vision.positions_per_side)
     whole = reference.Image(patches.pixel_values, every.keep)
     said = set()
@@ -192,7 +194,7 @@ def test_penalties_as_transformers_generates(model, engine) -> None:
         tokens = reference.stock_answer(theirs, ids, [whole], 24, repetition_penalty=penalty).tokens
         ask = GenerationRequest("What is the total?", max_new_tokens=24, repetition_penalty=penalty)
         answer = answered(engine, row(), ask, [every])
-        assert answer.answer == prompter.answer(tokens[: answer.answer_tokens])
+        assert answer.answer == chat_tokenizer.decode(tokens[: answer.answer_tokens])
         assert answer.answer_tokens == 24 or tokens[answer.answer_tokens] in model.end_tokens
         said.add(answer.answer)
     assert len(said) == 5
@@ -221,7 +223,7 @@ def test_thinking_that_does_not_end_is_a_warning(tmp_path, model) -> None:
     thinking = shutil.copytree(model.folder, tmp_path / "thinking")
     template = (thinking / "chat_template.jinja").read_text(encoding="utf-8")
     (thinking / "chat_template.jinja").write_text(template + "<think>\n", encoding="utf-8")
-    opened = dataclasses.replace(model, prompter=Prompter(str(thinking)))
+    opened = dataclasses.replace(model, chat_tokenizer=ChatTokenizer(str(thinking)))
     engine = AnsweringModel(opened, open_sessions(model, Place(Device.CPU)))
     kept = answered(engine, row(), ASK, [])
     assert kept.answer and kept.thinking is None and kept.warning is None

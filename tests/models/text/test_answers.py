@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from ppcli.errors import UsageError
 from ppcli.models.model_choices import Think
-from ppcli.models.text.answer_text import Answer, AnswerReader
-from ppcli.models.text.chat_prompts import Prompter
-from ppcli.models.text.thinking import told_apart
+from ppcli.models.text.answer_reader import Answer, AnswerReader
+from ppcli.models.text.chat_tokenizer import ChatTokenizer
+from ppcli.models.text.thinking import split_thinking
 from tests.models.checkpoints import SPECIAL, write_settings
 
 TEXTS = [
@@ -24,14 +24,14 @@ any_text = st.text(st.sampled_from("ab é東🙂\ufffd\n"), max_size=60)
 
 
 @pytest.fixture(scope="module")
-def prompter(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
+def chat_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ChatTokenizer:
     folder: Path = tmp_path_factory.mktemp("settings")
     write_settings(folder)
-    return Prompter(str(folder))
+    return ChatTokenizer(str(folder))
 
 
-def tokens_of(prompter: Prompter, text: str) -> list[int]:
-    ids: list[int] = prompter._tokenizer.encode(text, add_special_tokens=False).ids
+def tokens_of(chat_tokenizer: ChatTokenizer, text: str) -> list[int]:
+    ids: list[int] = chat_tokenizer._tokenizer.encode(text, add_special_tokens=False).ids
     return ids
 
 
@@ -48,7 +48,9 @@ def followed(reader: AnswerReader, tokens: list[int]) -> tuple[Answer, list[str]
 
 
 @given(any_text, st.lists(st.text(st.sampled_from("ab é東🙂\n"), min_size=1, max_size=4)))
-def test_the_answer_ends_before_the_stop_text_that_is_complete_first(prompter, text, stop) -> None:
+def test_the_answer_ends_before_the_stop_text_that_is_complete_first(
+    chat_tokenizer, text, stop
+) -> None:
     """However the text falls into tokens; the plain twin looks at it character by character."""
     expected, at = text, None
     for end in range(1, len(text) + 1):
@@ -57,61 +59,61 @@ def test_the_answer_ends_before_the_stop_text_that_is_complete_first(prompter, t
             at = end - max(map(len, found))
             expected = text[:at]
             break
-    tokens = tokens_of(prompter, text)
-    answer, pieces, taken = followed(AnswerReader(prompter, stop=stop), tokens)
+    tokens = tokens_of(chat_tokenizer, text)
+    answer, pieces, taken = followed(AnswerReader(chat_tokenizer, stop=stop), tokens)
     assert (answer.text, answer.stopped) == (expected, at is not None)
     assert expected.startswith("".join(pieces))
     if at is None:
         assert taken == len(tokens)
     else:  # no token more than it takes
-        assert not any(one in prompter.answer(tokens[: taken - 1]) for one in stop)
+        assert not any(one in chat_tokenizer.decode(tokens[: taken - 1]) for one in stop)
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_stop_text_across_tokens_and_within_characters(prompter, text) -> None:
-    tokens = tokens_of(prompter, text)
+def test_a_stop_text_across_tokens_and_within_characters(chat_tokenizer, text) -> None:
+    tokens = tokens_of(chat_tokenizer, text)
     for start in range(0, len(text), 3):
         stop = text[start : start + 9]
-        answer, _, taken = followed(AnswerReader(prompter, stop=[stop]), tokens)
+        answer, _, taken = followed(AnswerReader(chat_tokenizer, stop=[stop]), tokens)
         assert answer.text == text[: text.index(stop)]
-        assert prompter.answer(tokens[:taken]).count(stop) == 1
+        assert chat_tokenizer.decode(tokens[:taken]).count(stop) == 1
 
 
 @given(st.lists(st.integers(0, 399), max_size=300))
-def test_what_is_told_adds_up_to_the_answer(prompter, tokens) -> None:
+def test_what_is_told_adds_up_to_the_answer(chat_tokenizer, tokens) -> None:
     """Tokens as they come from a model with random weights: halves of characters everywhere."""
     for stop in ([], ["12", "The total"]):
-        answer, pieces, _ = followed(AnswerReader(prompter, stop=stop), tokens)
+        answer, pieces, _ = followed(AnswerReader(chat_tokenizer, stop=stop), tokens)
         assert answer.text.startswith("".join(pieces))
         assert len(answer.text) - len("".join(pieces)) <= 3 + 9 or answer.stopped
 
 
-def test_nothing_of_a_stop_text_is_told(prompter) -> None:
-    tokens = tokens_of(prompter, "one END two")
-    _, pieces, _ = followed(AnswerReader(prompter, stop=["END two"]), tokens)
+def test_nothing_of_a_stop_text_is_told(chat_tokenizer) -> None:
+    tokens = tokens_of(chat_tokenizer, "one END two")
+    _, pieces, _ = followed(AnswerReader(chat_tokenizer, stop=["END two"]), tokens)
     assert "".join(pieces) == "one "
 
 
-def test_special_tokens(prompter) -> None:
+def test_special_tokens(chat_tokenizer) -> None:
     tokens = [
-        *tokens_of(prompter, "a"),
+        *tokens_of(chat_tokenizer, "a"),
         SPECIAL.index("<|vision_start|>"),
-        *tokens_of(prompter, "b"),
+        *tokens_of(chat_tokenizer, "b"),
     ]
-    assert AnswerReader(prompter).read(tokens).text == "ab"
-    assert AnswerReader(prompter, keep_special=True).read(tokens).text == "a<|vision_start|>b"
+    assert AnswerReader(chat_tokenizer).read(tokens).text == "ab"
+    assert AnswerReader(chat_tokenizer, keep_special=True).read(tokens).text == "a<|vision_start|>b"
 
 
-def test_a_special_token_as_stop_text(prompter) -> None:
+def test_a_special_token_as_stop_text(chat_tokenizer) -> None:
     mark = "<|vision_start|>"
-    tokens = [*tokens_of(prompter, "a"), SPECIAL.index(mark), *tokens_of(prompter, "b")]
+    tokens = [*tokens_of(chat_tokenizer, "a"), SPECIAL.index(mark), *tokens_of(chat_tokenizer, "b")]
     for keep in (False, True):
-        reader = AnswerReader(prompter, stop=[mark], keep_special=keep)
+        reader = AnswerReader(chat_tokenizer, stop=[mark], keep_special=keep)
         answer, _, taken = followed(reader, tokens)
         assert (answer.text, taken) == ("a", 2)
-    with pytest.raises(UsageError, match="which answers are without"):
-        AnswerReader(prompter, stop=["\n" + mark])
-    reader = AnswerReader(prompter, stop=["a" + mark], keep_special=True)
+    with pytest.raises(UsageError, match="which is removed from"):
+        AnswerReader(chat_tokenizer, stop=["\n" + mark])
+    reader = AnswerReader(chat_tokenizer, stop=["a" + mark], keep_special=True)
     assert followed(reader, tokens)[0].text == ""
 
 
@@ -135,16 +137,16 @@ def test_a_special_token_as_stop_text(prompter) -> None:
     ],
 )
 def test_thinking_is_told_apart(text, opened, thinking, answer, closed) -> None:
-    thought = told_apart(text, opened)
+    thought = split_thinking(text, opened)
     assert (thought.thinking, thought.answer, thought.closed) == (thinking, answer, closed)
 
 
-def test_thinking_that_is_kept_split_or_dropped(prompter) -> None:
+def test_thinking_that_is_kept_split_or_dropped(chat_tokenizer) -> None:
     prompt, text = "assistant\n<think>\n", "why\n</think>\n\nso"
-    tokens = tokens_of(prompter, text)
+    tokens = tokens_of(chat_tokenizer, text)
 
     def read(think: Think) -> tuple[str, str | None]:
-        answer, pieces, _ = followed(AnswerReader(prompter, prompt, think=think), tokens)
+        answer, pieces, _ = followed(AnswerReader(chat_tokenizer, prompt, think=think), tokens)
         assert "".join(pieces) == (text if think is Think.KEEP else "")
         return answer.text, answer.thinking
 
@@ -153,9 +155,9 @@ def test_thinking_that_is_kept_split_or_dropped(prompter) -> None:
     assert read(Think.DROP) == ("so", None)
 
 
-def test_a_stop_text_ends_thinking_too(prompter) -> None:
-    reader = AnswerReader(prompter, "<think>", stop=["why"], think=Think.SPLIT)
-    answer, _, _ = followed(reader, tokens_of(prompter, "see why not</think>so"))
+def test_a_stop_text_ends_thinking_too(chat_tokenizer) -> None:
+    reader = AnswerReader(chat_tokenizer, "<think>", stop=["why"], think=Think.SPLIT)
+    answer, _, _ = followed(reader, tokens_of(chat_tokenizer, "see why not</think>so"))
     assert answer == Answer("", "see ", closed=False, stopped=True)
 
 
@@ -169,10 +171,10 @@ def test_tags_that_are_tokens(tmp_path, special: bool) -> None:
             tokenizer["added_tokens"][0] | {"id": number, "content": tag, "special": special}
         )
     path.write_text(json.dumps(tokenizer))
-    prompter = Prompter(str(tmp_path))
-    tokens = tokens_of(prompter, "<think>why</think>so")
-    assert prompter._tokenizer.token_to_id("</think>") in tokens
-    split = AnswerReader(prompter, think=Think.SPLIT).read([*tokens, END])
+    chat_tokenizer = ChatTokenizer(str(tmp_path))
+    tokens = tokens_of(chat_tokenizer, "<think>why</think>so")
+    assert chat_tokenizer._tokenizer.token_to_id("</think>") in tokens
+    split = AnswerReader(chat_tokenizer, think=Think.SPLIT).read([*tokens, END])
     assert (split.text, split.thinking) == ("so", "why")
-    kept = AnswerReader(prompter).read(tokens).text
+    kept = AnswerReader(chat_tokenizer).read(tokens).text
     assert kept == ("whyso" if special else "<think>why</think>so")

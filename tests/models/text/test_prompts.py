@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from ppcli.errors import ModelError, UsageError
 from ppcli.inputs.image_fields import ImageFolder
 from ppcli.inputs.requests import parse_request
-from ppcli.models.text.chat_prompts import Prompter, message_of, with_pages, with_system
+from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages, expand_pages, with_system
 from tests.models.checkpoints import TEMPLATE, write_json, write_settings
 
 PROMPTS = [
@@ -44,12 +44,12 @@ def theirs(settings: Path) -> PreTrainedTokenizerFast:
 @pytest.mark.parametrize("images", [0, 1, 2])
 @pytest.mark.parametrize("system", [None, "You answer briefly. 🙂"])
 def test_as_transformers(settings, theirs, prompt: str, images: int, system: str | None) -> None:
-    messages = message_of(prompt, images, system)
-    ours = Prompter(str(settings))
+    messages = chat_messages(prompt, images, system)
+    ours = ChatTokenizer(str(settings))
     text = theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    assert ours.text(messages) == text
+    assert ours.render(messages) == text
     ids = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-    assert ours.ids(messages) == ids
+    assert ours.encode_messages(messages) == ids
 
 
 def test_conversations_as_transformers(settings, theirs) -> None:
@@ -70,16 +70,16 @@ def test_conversations_as_transformers(settings, theirs) -> None:
         line = json.dumps({"body": {"messages": messages}}).encode()
         request = parse_request(line, 1, ImageFolder(""))
         assert request.fault is None and request.messages is not None
-        ours = Prompter(str(settings))
+        ours = ChatTokenizer(str(settings))
         given = json.loads(json.dumps(messages).replace(json.dumps(image), '{"type": "image"}'))
         expected = theirs.apply_chat_template(given, add_generation_prompt=True)["input_ids"]
-        assert ours.ids(request.messages) == expected
-        assert ours.ids(request.messages).count(5) == len(request.images)
+        assert ours.encode_messages(request.messages) == expected
+        assert ours.encode_messages(request.messages).count(5) == len(request.images)
         with_default = with_system(request.messages, "Long.")
         changed = given[0]["role"] != "system"
         given = [{"role": "system", "content": "Long."}, *given] if changed else given
         expected = theirs.apply_chat_template(given, add_generation_prompt=True)["input_ids"]
-        assert ours.ids(with_default) == expected
+        assert ours.encode_messages(with_default) == expected
 
 
 def test_each_page_has_its_place_in_a_conversation() -> None:
@@ -89,8 +89,8 @@ def test_each_page_has_its_place_in_a_conversation() -> None:
         {"role": "assistant", "content": "y"},
         {"role": "user", "content": [image]},
     ]
-    assert with_pages(messages, [1, 1, 1]) == messages
-    assert [one["content"] for one in with_pages(messages, [3, 1, 2])] == [
+    assert expand_pages(messages, [1, 1, 1]) == messages
+    assert [one["content"] for one in expand_pages(messages, [3, 1, 2])] == [
         [text, image, image, image, text, image],
         "y",
         [image, image],
@@ -98,18 +98,18 @@ def test_each_page_has_its_place_in_a_conversation() -> None:
 
 
 def test_answers_are_decoded_as_transformers_decodes_them(settings, theirs) -> None:
-    ours = Prompter(str(settings))
+    ours = ChatTokenizer(str(settings))
     tokens = theirs("The total is 12.50. 東京 🙂")["input_ids"]
     for cut in range(len(tokens) + 1):
         given = [1, *tokens[:cut], 2]
-        assert ours.answer(given) == theirs.decode(given, skip_special_tokens=True)
+        assert ours.decode(given) == theirs.decode(given, skip_special_tokens=True)
 
 
 def test_messages_have_one_user_turn() -> None:
-    assert message_of("p", 1) == [
+    assert chat_messages("p", 1) == [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "p"}]}
     ]
-    assert message_of("p", 0, "s")[0] == {"role": "system", "content": "s"}
+    assert chat_messages("p", 0, "s")[0] == {"role": "system", "content": "s"}
 
 
 @pytest.mark.parametrize("place", ["jinja", "json", "config", "list"])
@@ -120,30 +120,30 @@ def test_the_template_is_found_wherever_it_lies(tmp_path, place: str) -> None:
         found: object = [{"name": "default", "template": TEMPLATE}] if place == "list" else TEMPLATE
         name = "chat_template.json" if place == "json" else "tokenizer_config.json"
         write_json(tmp_path / name, {"chat_template": found})
-    assert "<|vision_start|>" in Prompter(str(tmp_path)).text(message_of("x", 1))
+    assert "<|vision_start|>" in ChatTokenizer(str(tmp_path)).render(chat_messages("x", 1))
 
 
 def test_what_a_tokenizer_must_have(tmp_path) -> None:
     write_settings(tmp_path)
     (tmp_path / "chat_template.jinja").write_text("{% for %}")
-    with pytest.raises(ModelError, match="makes no sense"):
-        Prompter(str(tmp_path))
+    with pytest.raises(ModelError, match="the chat template is invalid"):
+        ChatTokenizer(str(tmp_path))
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(ModelError, match="no chat template"):
-        Prompter(str(tmp_path))
+        ChatTokenizer(str(tmp_path))
     (tmp_path / "chat_template.jinja").write_text(TEMPLATE)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
-        Prompter(str(tmp_path))
+        ChatTokenizer(str(tmp_path))
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"no tokenizer\.json"):
-        Prompter(str(tmp_path))
+        ChatTokenizer(str(tmp_path))
 
 
 def test_a_template_may_refuse_but_not_reach_out(tmp_path) -> None:
     write_settings(tmp_path)
     with pytest.raises(UsageError, match="parts of type video"):
-        Prompter(str(tmp_path)).text([{"role": "user", "content": [{"type": "video"}]}])
+        ChatTokenizer(str(tmp_path)).render([{"role": "user", "content": [{"type": "video"}]}])
     (tmp_path / "chat_template.jinja").write_text("{{ messages.__class__.__mro__ }}")
-    with pytest.raises(UsageError, match="refuses"):
-        Prompter(str(tmp_path)).text(message_of("x", 0))
+    with pytest.raises(UsageError, match="rejects the messages"):
+        ChatTokenizer(str(tmp_path)).render(chat_messages("x", 0))

@@ -11,18 +11,18 @@ import psutil
 import pytest
 from transformers import AutoTokenizer
 
-import ppcli.models.text.rendering as rendering
+import ppcli.models.text.template_process as template_process
 from ppcli.errors import ModelError, UsageError
-from ppcli.models.text.chat_prompts import Prompter, message_of
-from ppcli.models.text.rendering import ChildRenderer, renderer_of
-from ppcli.models.text.template import MOST_CHARACTERS
+from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
+from ppcli.models.text.template_process import SubprocessRenderer, make_renderer
+from ppcli.models.text.template_sandbox import MAX_CHARACTERS
 from tests.models.checkpoints import write_json, write_settings
 from tests.models.templates import REFUSING, SHAPES
 
 CONVERSATIONS = [
-    message_of("What is the total?", 1),
-    message_of(' <b>naïve</b> 東京 & "x" 🙂\'\n', 2, "You answer briefly."),
-    message_of("", 0),
+    chat_messages("What is the total?", 1),
+    chat_messages(' <b>naïve</b> 東京 & "x" 🙂\'\n', 2, "You answer briefly."),
+    chat_messages("", 0),
 ]
 
 
@@ -40,10 +40,10 @@ def settings(tmp_path: Path) -> Path:
 def test_as_transformers(settings: Path, shape: str) -> None:
     (settings / "chat_template.jinja").write_text(SHAPES[shape], encoding="utf-8")
     theirs = AutoTokenizer.from_pretrained(settings)
-    ours = Prompter(str(settings))
+    ours = ChatTokenizer(str(settings))
     for messages in CONVERSATIONS:
         options = {"add_generation_prompt": True, "tokenize": False}
-        assert ours.text(messages) == theirs.apply_chat_template(messages, **options)
+        assert ours.render(messages) == theirs.apply_chat_template(messages, **options)
 
 
 @pytest.mark.parametrize("shape", REFUSING)
@@ -54,7 +54,7 @@ def test_what_transformers_refuses(settings: Path, shape: str) -> None:
         with pytest.raises(Exception):  # noqa: B017 of every kind
             theirs.apply_chat_template(messages, tokenize=False)
         with pytest.raises((UsageError, ModelError)):
-            Prompter(str(settings)).text(messages)
+            ChatTokenizer(str(settings)).render(messages)
 
 
 def nested(levels: int) -> str:
@@ -88,24 +88,24 @@ ATTACKS = {
     "empty slices": ("{{ [1]|slice(3000000000)|list|length }}", "memory|seconds"),
     "much text": ("{% for i in range(99999) %}" + "a" * 4000 + "{% endfor %}", "characters"),
     "recursion": ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "recursion"),
-    "nested brackets": ("{{ " + "(" * 50_000 + "1" + ")" * 50_000 + " }}", "recursion|ends"),
+    "nested brackets": ("{{ " + "(" * 50_000 + "1" + ")" * 50_000 + " }}", "recursion|crashed"),
 }
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_templates_of_strangers_are_cut_off(attack: str) -> None:
     template, words = ATTACKS[attack]
-    render = ChildRenderer(template)
+    render = SubprocessRenderer(template)
     with pytest.raises(UsageError, match=words):
         render.check()
-        render({"messages": message_of("x", 1)})
+        render({"messages": chat_messages("x", 1)})
     assert psutil.Process().memory_info().rss < 2 << 30
-    innocent = ChildRenderer("{{ messages[0].role }}")  # nothing of it is left behind
-    assert innocent({"messages": message_of("x", 1)}) == "user"
+    innocent = SubprocessRenderer("{{ messages[0].role }}")  # nothing of it is left behind
+    assert innocent({"messages": chat_messages("x", 1)}) == "user"
 
 
 def test_work_goes_on_after_a_message_that_was_cut_off() -> None:
-    render = ChildRenderer("{% if loops %}" + nested(3) + "{% endif %}ok")
+    render = SubprocessRenderer("{% if loops %}" + nested(3) + "{% endif %}ok")
     assert render({"loops": False}) == "ok"
     with pytest.raises(UsageError, match="seconds"):
         render({"loops": True})
@@ -113,30 +113,30 @@ def test_work_goes_on_after_a_message_that_was_cut_off() -> None:
 
 
 def test_a_system_that_does_not_limit_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the parent sees it and ends the process."""
-    no_limit = rendering._STARTER.replace(
+    """The parent notices and kills the process."""
+    no_limit = template_process._STARTER.replace(
         "from ppcli", "import sys; sys.modules['resource'] = None; from ppcli"
     )
-    monkeypatch.setattr(rendering, "_STARTER", no_limit)
+    monkeypatch.setattr(template_process, "_STARTER", no_limit)
     grows = "{% set n = namespace(a=[]) %}{% for i in range(99999) %}" + (
         "{% set n.a = n.a + ['x' * 999999 ~ i] %}{% endfor %}"
     )
     with pytest.raises(UsageError, match="MiB of memory"):
-        ChildRenderer(grows)({})
-    assert ChildRenderer("ok")({}) == "ok"
+        SubprocessRenderer(grows)({})
+    assert SubprocessRenderer("ok")({}) == "ok"
 
 
 def test_the_process_ends_with_its_renderer_and_with_its_parent() -> None:
-    render = ChildRenderer("ok")
+    render = SubprocessRenderer("ok")
     assert render({}) == "ok"
-    process = psutil.Process(render._child._process.pid)
+    process = psutil.Process(render._process._process.pid)
     del render
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     program = (
-        "import time; from ppcli.models.text.rendering import ChildRenderer;"
-        "c = ChildRenderer('ok');"
+        "import time; from ppcli.models.text.template_process import SubprocessRenderer;"
+        "c = SubprocessRenderer('ok');"
         "c({});"
-        "print(c._child._process.pid, flush=True); time.sleep(600)"
+        "print(c._process._process.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout is not None
@@ -149,10 +149,10 @@ def test_the_process_ends_with_its_renderer_and_with_its_parent() -> None:
 
 
 def test_a_process_that_somebody_ends_costs_one_message() -> None:
-    render = ChildRenderer("ok")
+    render = SubprocessRenderer("ok")
     render({})
-    psutil.Process(render._child._process.pid).kill()
-    with pytest.raises(UsageError, match="ends the process"):
+    psutil.Process(render._process._process.pid).kill()
+    with pytest.raises(UsageError, match="crashed the process"):
         render({})
     assert render({}) == "ok"
 
@@ -161,7 +161,7 @@ def test_an_answer_that_nobody_waited_for_is_never_that_of_another_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As when Ctrl-C comes between a message and its answer."""
-    render = ChildRenderer("{{ text }}")
+    render = SubprocessRenderer("{{ text }}")
     assert render({"text": "before"}) == "before"
 
     class Interrupted:
@@ -169,7 +169,7 @@ def test_an_answer_that_nobody_waited_for_is_never_that_of_another_message(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(render._child._process, "stdout", Interrupted())
+        patched.setattr(render._process._process, "stdout", Interrupted())
         render({"text": "lost"})
     assert render({"text": "after"}) == "after"
 
@@ -177,7 +177,7 @@ def test_an_answer_that_nobody_waited_for_is_never_that_of_another_message(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_copy_of_the_program_has_a_process_of_its_own() -> None:
-    render = ChildRenderer("{{ text }}")
+    render = SubprocessRenderer("{{ text }}")
     render({"text": "before"})
     copy = os.fork()
     if copy == 0:
@@ -192,30 +192,28 @@ def test_a_copy_of_the_program_has_a_process_of_its_own() -> None:
 def test_where_there_can_be_no_more_processes() -> None:
     program = (
         "import resource; from ppcli.errors import ModelError;"
-        "from ppcli.models.text.rendering import ChildRenderer;"
+        "from ppcli.models.text.template_process import SubprocessRenderer;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\n"
-        "try: ChildRenderer('ok')\nexcept ModelError as error: print(error)"
+        "try: SubprocessRenderer('ok')\nexcept ModelError as error: print(error)"
     )
     said = subprocess.run(
         [sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True
     )
-    assert said.stdout == (
-        "the process of the chat template cannot be started: Too many open files\n"
-    )
+    assert said.stdout == "cannot start a process for the chat template: Too many open files\n"
 
 
 def test_a_stop_is_no_slowness() -> None:
     """Time is the processor's: a process that stood still for longer has not taken it."""
-    render = ChildRenderer("ok")
+    render = SubprocessRenderer("ok")
     render({})
-    process = psutil.Process(render._child._process.pid)
+    process = psutil.Process(render._process._process.pid)
     process.suspend()
-    threading.Timer(rendering.MOST_SECONDS + 1, process.resume).start()
+    threading.Timer(template_process.MAX_SECONDS + 1, process.resume).start()
     assert render({}) == "ok"
 
 
 def test_renderings_from_several_threads() -> None:
-    render, got = ChildRenderer("{{ n }}"), {}
+    render, got = SubprocessRenderer("{{ n }}"), {}
     threads = [
         threading.Thread(target=lambda n=n: got.update({n: [render({"n": n}) for _ in range(50)]}))
         for n in range(8)
@@ -228,38 +226,38 @@ def test_renderings_from_several_threads() -> None:
 
 
 def test_our_own_template_needs_no_process() -> None:
-    path = Path(rendering.__file__).parents[2] / "small_model" / "chat_template.jinja"
+    path = Path(template_process.__file__).parents[2] / "small_model" / "chat_template.jinja"
     own = path.read_text(encoding="utf-8")
     before = len(psutil.Process().children())
-    here, apart = renderer_of(own), None
+    here, apart = make_renderer(own), None
     assert len(psutil.Process().children()) == before
-    apart = ChildRenderer(own)
+    apart = SubprocessRenderer(own)
     for messages in CONVERSATIONS:
         given = {"messages": messages, "tools": None}
         assert here(given) == apart(given)
-    with pytest.raises(UsageError, match="refuses"):
+    with pytest.raises(UsageError, match="rejects the messages"):
         here({"messages": 1})
 
 
 def test_a_long_prompt_is_no_attack(settings: Path) -> None:
     prompt = "naïve 東京 " * 100_000
-    assert prompt in Prompter(str(settings)).text(message_of(prompt, 1))
+    assert prompt in ChatTokenizer(str(settings)).render(chat_messages(prompt, 1))
     with pytest.raises(UsageError, match="characters"):
-        ChildRenderer("{{ text }}")({"text": "a" * (MOST_CHARACTERS + 1)})
+        SubprocessRenderer("{{ text }}")({"text": "a" * (MAX_CHARACTERS + 1)})
 
 
 def test_templates_that_differ_are_refused(settings: Path) -> None:
     other = {"chat_template": "another"}
     write_json(settings / "tokenizer_config.json", other)  # the processor's comes first
-    assert "im_start" in Prompter(str(settings)).text(message_of("x", 1))
+    assert "im_start" in ChatTokenizer(str(settings)).render(chat_messages("x", 1))
     for name in ("chat_template.json", "processor_config.json"):
         write_json(settings / name, other)
         with pytest.raises(ModelError, match=rf"in chat_template\.jinja and {name} differ"):
-            Prompter(str(settings))
+            ChatTokenizer(str(settings))
         (settings / name).unlink()
     (settings / "chat_template.jinja").unlink()
     write_json(settings / "processor_config.json", other)
-    assert Prompter(str(settings)).text([]) == "another"
+    assert ChatTokenizer(str(settings)).render([]) == "another"
 
 
 @pytest.mark.parametrize("found", [7, [], ["x"], [{"name": "rag"}], {"rag": "x"}, None])
@@ -267,13 +265,13 @@ def test_templates_that_are_none(settings: Path, found: object) -> None:
     (settings / "chat_template.jinja").unlink()
     write_json(settings / "chat_template.json", {"chat_template": found})
     with pytest.raises(ModelError, match="no chat template"):
-        Prompter(str(settings))
+        ChatTokenizer(str(settings))
 
 
 def test_a_template_that_cannot_be_read(settings: Path) -> None:
     (settings / "chat_template.jinja").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ModelError, match="cannot be read"):
-        Prompter(str(settings))
+        ChatTokenizer(str(settings))
     (settings / "chat_template.jinja").write_bytes(b"a" * (5 << 20))
     with pytest.raises(ModelError, match="more than the"):
-        Prompter(str(settings))
+        ChatTokenizer(str(settings))

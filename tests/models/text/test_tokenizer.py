@@ -9,8 +9,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from ppcli.errors import ModelError
-from ppcli.models.text.chat_prompts import Prompter
-from ppcli.models.text.tokenizer import Tokens
+from ppcli.models.text.chat_tokenizer import ChatTokenizer
+from ppcli.models.text.tokenizer import ModelTokenizer
 from tests.models.checkpoints import SPECIAL, trained_tokenizer, write_json, write_settings
 
 TEXTS = [
@@ -200,7 +200,7 @@ def written(folder: Path, change: Change) -> str:
 def test_as_transformers(tmp_path: Path, change: Change) -> None:
     folder = written(tmp_path, change)
     theirs: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    ours = Tokens(folder)
+    ours = ModelTokenizer(folder)
     for text in TEXTS:
         ids = theirs(text, add_special_tokens=False)["input_ids"]
         assert ours.tokenizer.encode(text, add_special_tokens=False).ids == ids
@@ -213,19 +213,23 @@ def test_as_transformers(tmp_path: Path, change: Change) -> None:
 
 def test_names_that_tokens_have_by_default(tmp_path: Path) -> None:
     folder = written(tmp_path, no_class)
-    assert Tokens(folder).special == AutoTokenizer.from_pretrained(folder).special_tokens_map
+    assert (
+        ModelTokenizer(folder).special == AutoTokenizer.from_pretrained(folder).special_tokens_map
+    )
 
 
 def test_a_token_known_to_one_file_only_is_one_token(tmp_path: Path) -> None:
     """What would show: without that file it is bytes."""
     (tmp_path / "without").mkdir()
-    plain = Prompter(written(tmp_path / "without", unchanged))
+    plain = ChatTokenizer(written(tmp_path / "without", unchanged))
     for change in (of_config, of_older_file, of_map, additional):
         folder = tmp_path / change.__name__
         folder.mkdir()
-        ours = Prompter(written(folder, change))
+        ours = ChatTokenizer(written(folder, change))
         said = [{"role": "user", "content": "<extra>"}]
-        assert len(ours.ids(said)) == len(plain.ids(said)) - len("<extra>") + 1
+        assert (
+            len(ours.encode_messages(said)) == len(plain.encode_messages(said)) - len("<extra>") + 1
+        )
 
 
 def renumbered(files: Files) -> None:
@@ -247,8 +251,8 @@ def moved(files: Files) -> None:
 @pytest.mark.parametrize("change", [renumbered, on_another, renumbered_in_older_file, moved])
 def test_numbers_that_cannot_be_are_refused(tmp_path: Path, change: Change) -> None:
     """transformers gives such tokens other numbers without a word."""
-    with pytest.raises(ModelError, match=r"is token \d+ in .*\.json; the tokenizer would"):
-        Tokens(written(tmp_path, change))
+    with pytest.raises(ModelError, match=r"has id \d+ in .*\.json and id \d+ in the tokenizer"):
+        ModelTokenizer(written(tmp_path, change))
 
 
 @pytest.mark.parametrize("value", [[], {"x": token("<a>")}, {"300": "<a>"}, {"300": {}}, 7])
@@ -256,8 +260,8 @@ def test_tokens_that_make_no_sense(tmp_path: Path, value: object) -> None:
     def change(files: Files) -> None:
         files["tokenizer_config.json"]["added_tokens_decoder"] = value
 
-    with pytest.raises(ModelError, match="make no sense"):
-        Tokens(written(tmp_path, change))
+    with pytest.raises(ModelError, match="are invalid"):
+        ModelTokenizer(written(tmp_path, change))
 
 
 def test_an_older_file_that_is_not_followed_is_told(tmp_path: Path) -> None:
@@ -266,8 +270,8 @@ def test_an_older_file_that_is_not_followed_is_told(tmp_path: Path) -> None:
         files["added_tokens.json"] = {"<other>": NEXT + 2, "<extra>": NEXT}
 
     folder = written(tmp_path, change)
-    [warning] = Prompter(folder).warnings
-    assert warning.startswith("added_tokens.json names tokens otherwise than tokenizer_config.json")
+    [warning] = ChatTokenizer(folder).warnings
+    assert warning.startswith("added_tokens.json disagrees with tokenizer_config.json")
     assert warning.endswith(": <other>")
     assert AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("<other>") is None
 
@@ -308,11 +312,11 @@ def of_another_class(files: Files) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without_composing, "cuts text otherwise"),
-        (cut_otherwise, "cuts text otherwise"),
-        (with_prefix, "cuts text otherwise"),
-        (apart_with_prefix, "cuts text otherwise"),
-        (not_in_config, "does not name, and that are plain text to transformers 5: <extra>"),
+        (without_composing, "splits text differently"),
+        (cut_otherwise, "splits text differently"),
+        (with_prefix, "splits text differently"),
+        (apart_with_prefix, "splits text differently"),
+        (not_in_config, "transformers 5 treats them as plain text: <extra>"),
         (of_another_class, "tokenizer_class GPT2TokenizerFast is not one of Qwen's"),
     ],
 )
@@ -320,8 +324,8 @@ def test_where_transformers_goes_by_the_class_is_told(
     tmp_path: Path, change: Change, words: str
 ) -> None:
     folder = written(tmp_path, change)
-    theirs, ours = AutoTokenizer.from_pretrained(folder), Prompter(folder)
-    differing = [text for text in TEXTS if ours.encoded(text) != theirs.encode(text)]
+    theirs, ours = AutoTokenizer.from_pretrained(folder), ChatTokenizer(folder)
+    differing = [text for text in TEXTS if ours.encode(text) != theirs.encode(text)]
     assert differing, "then there would be nothing to tell"
     [warning] = ours.warnings
     assert words in warning

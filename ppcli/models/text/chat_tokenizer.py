@@ -1,4 +1,4 @@
-"""From a message to token ids and back: the chat template and the tokenizer of a model."""
+"""Turns chat messages into token ids and generated ids into text."""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -7,30 +7,30 @@ from typing import Any
 
 from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.models.model_files import check_regular, read_json
-from ppcli.models.text.rendering import renderer_of
-from ppcli.models.text.tokenizer import TOKENIZER_CONFIG, Tokens
+from ppcli.models.text.template_process import make_renderer
+from ppcli.models.text.tokenizer import TOKENIZER_CONFIG, ModelTokenizer
 
 TEMPLATE, TEMPLATE_JSON = "chat_template.jinja", "chat_template.json"
 _PROCESSOR = "processor_config.json"
 _KEY = "chat_template"
-_MOST_TEMPLATE_BYTES = 4 << 20
+_MAX_TEMPLATE_BYTES = 4 << 20
 
 Message = dict[str, Any]
 
 
-def message_of(prompt: str, images: int, system: str | None = None) -> list[Message]:
-    """One user turn: the images, then the prompt; the system's text before it, if there is any."""
+def chat_messages(prompt: str, images: int, system: str | None = None) -> list[Message]:
+    """Return one user turn, the images before the prompt, after an optional system message."""
     content: list[Message] = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
     user = {"role": "user", "content": content}
     return [user] if system is None else [{"role": "system", "content": system}, user]
 
 
-def with_pages(messages: Sequence[Message], pages: Sequence[int]) -> list[Message]:
-    """The messages with a part for each page of each image.
+def expand_pages(messages: Sequence[Message], pages: Sequence[int]) -> list[Message]:
+    """Repeat each image part of the messages once for each page of its image.
 
     Args:
-        messages: whose content is text, or parts of which those of type `image` stand for one.
-        pages: of each image, in order.
+        messages: with text or a list of parts as content. Parts of type `image` are images.
+        pages: page count of each image, in order.
     """
     counts = iter(pages)
     return [
@@ -49,92 +49,91 @@ def with_pages(messages: Sequence[Message], pages: Sequence[int]) -> list[Messag
 
 
 def with_system(messages: list[Message], system: str | None) -> list[Message]:
-    """The messages, with a text of the system before them unless they have one."""
+    """Put a system message before the messages unless they begin with one."""
     if system is None or messages[0]["role"] == "system":
         return messages
     return [{"role": "system", "content": system}, *messages]
 
 
-class Prompter:
-    """Writes messages in the words of a model, and reads its answers.
+class ChatTokenizer:
+    """The tokenizer and the chat template of a model.
 
     Args of the constructor:
         folder: a checkpoint or a model directory.
 
     Attributes:
-        warnings: a sentence for each thing that its files say and that is not followed.
+        warnings: a sentence for each setting in the model's files that is not followed.
 
     Raises:
-        ModelError: when the tokenizer or the chat template is missing or cannot be read.
+        ModelError: the tokenizer or the chat template is missing or unreadable.
     """
 
     def __init__(self, folder: str) -> None:
-        render = renderer_of(_template(folder))  # its process starts while the tokenizer is read
-        tokens = Tokens(folder)
+        render = make_renderer(_template(folder))  # its process starts while the tokenizer loads
+        loaded = ModelTokenizer(folder)
         try:
             render.check()
         except UsageError as error:
-            raise ModelError(f"{folder}: the chat template makes no sense: {error}") from error
-        self._render, self._tokenizer = render, tokens.tokenizer
-        self._given: Message = {"tools": None, "documents": None, "add_generation_prompt": True}
-        self._given |= tokens.special
-        self.warnings = tuple(tokens.warnings)
+            raise ModelError(f"{folder}: the chat template is invalid: {error}") from error
+        self._render, self._tokenizer = render, loaded.tokenizer
+        self._variables: Message = {"tools": None, "documents": None, "add_generation_prompt": True}
+        self._variables |= loaded.special
+        self.warnings = tuple(loaded.warnings)
 
-    def ids(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of messages, up to where the answer begins; one image token an image.
+    def render(self, messages: Sequence[Message]) -> str:
+        """Render messages with the chat template, up to where the answer begins.
 
         Raises:
-            UsageError: when the template refuses the messages, or takes too much for them.
+            UsageError: the template rejects the messages, or exceeds its time or memory limit.
         """
-        return self.encoded(self.text(messages))
+        return self._render({"messages": list(messages), **self._variables})
 
-    def encoded(self, text: str) -> list[int]:
-        """Token ids of messages that the template has written."""
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a rendered prompt."""
         encoded: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return encoded
 
-    def text(self, messages: Sequence[Message]) -> str:
-        """The messages as the template writes them.
+    def encode_messages(self, messages: Sequence[Message]) -> list[int]:
+        """Render messages and return their token ids, with one image token for each image.
 
         Raises:
-            UsageError: when the template refuses them, or takes too much for them.
+            UsageError: see `render`.
         """
-        return self._render({"messages": list(messages), **self._given})
+        return self.encode(self.render(messages))
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:
-        """The tokens that answers are shown without, and their ids."""
+        """Special tokens and their ids. Answers do not contain them by default."""
         added = self._tokenizer.get_added_tokens_decoder()
         return {token.content: number for number, token in added.items() if token.special}
 
-    def answer(self, tokens: Sequence[int], shown: Collection[str] = ()) -> str:
-        """The text of new tokens, special ones skipped, nothing stripped.
+    def decode(self, tokens: Sequence[int], shown: Collection[str] = ()) -> str:
+        """Return the text of generated tokens, without special tokens, not stripped.
 
         Args:
-            tokens: their ids.
-            shown: special tokens that are not skipped.
+            tokens: token ids.
+            shown: special tokens to keep.
         """
         skipped = {number for token, number in self.special_tokens.items() if token not in shown}
         plain = [token for token in tokens if token not in skipped]
         text: str = self._tokenizer.decode(plain, skip_special_tokens=False)
         return text
 
-    def has(self, token: int) -> bool:
-        """Whether the tokenizer knows a token of this id."""
+    def has_token(self, token: int) -> bool:
+        """Return whether the tokenizer has a token with this id."""
         return self._tokenizer.id_to_token(token) is not None
 
-    def word(self, token: int) -> str:
-        """A token as the tokenizer writes it, fit to be shown."""
+    def token_text(self, token: int) -> str:
+        """Return a token as the tokenizer spells it, shortened for messages."""
         return bounded(str(self._tokenizer.id_to_token(token)))
 
 
 def _template(folder: str) -> str:
-    """The chat template, wherever it lies; that of the tokenizer counts where there is no other."""
+    """Return the chat template; the tokenizer's own counts only if no other file has one."""
     own = dict(_templates(folder))
     if len(set(own.values())) > 1:
         raise ModelError(
-            f"{folder}: the chat templates in {' and '.join(own)} differ; leave only the one that "
-            "is meant"
+            f"{folder}: the chat templates in {' and '.join(own)} differ; remove all but one"
         )
     found = next(iter(own.values()), None)
     if found is None:
@@ -146,7 +145,7 @@ def _template(folder: str) -> str:
 
 def _templates(folder: str) -> Iterator[tuple[str, str]]:
     path = os.path.join(folder, TEMPLATE)
-    if check_regular(path, _MOST_TEMPLATE_BYTES):
+    if check_regular(path, _MAX_TEMPLATE_BYTES):
         try:
             with open(path, encoding="utf-8") as file:
                 yield TEMPLATE, file.read()
@@ -159,7 +158,7 @@ def _templates(folder: str) -> Iterator[tuple[str, str]]:
 
 
 def _default(config: dict[str, Any]) -> str | None:
-    """The template in a file of JSON: the only one, or that of several which is the default."""
+    """Return the template in a JSON file: the only one, or the one named `default`."""
     found = config.get(_KEY)
     if isinstance(found, list):
         named = [one for one in found if isinstance(one, dict) and one.get("name") == "default"]

@@ -1,6 +1,7 @@
-"""A chat template in the world that transformers gives it, here or in a process of its own.
+"""Compiles and renders chat templates in the environment that transformers gives them.
 
-The process imports this module and nothing else of the package, so that it starts soon.
+`template_process` runs this module in a subprocess. It imports nothing else of the package, so
+that the process starts quickly.
 """
 
 import faulthandler
@@ -19,71 +20,71 @@ from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-MOST_CHARACTERS = 16 << 20
-MOST_MEMORY = 512 << 20  # bytes, of the process
-_ORPHAN_SECONDS = 60  # after which a process ends whose parent was killed and cannot end it
-_LONGEST_MESSAGE = 500
+MAX_CHARACTERS = 16 << 20
+MAX_MEMORY = 512 << 20  # bytes, of the subprocess
+_ORPHAN_SECONDS = 60  # a rendering whose parent was killed ends by itself after this time
+_MAX_MESSAGE = 500
 
-Given = dict[str, Any]
+Variables = dict[str, Any]
 
 
 class TooMuchTextError(Exception):
-    """A template writes without an end."""
+    """A template wrote more than `MAX_CHARACTERS`."""
 
 
-def compiled(template: str) -> Template:
-    """The program that a template is.
+def compile_template(template: str) -> Template:
+    """Compile a chat template.
 
     Raises:
-        jinja2.TemplateError: when it is none.
+        jinja2.TemplateError: the template is invalid.
     """
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _to_json
     environment.globals |= {
-        "raise_exception": _refuse,
-        "strftime_now": _now,
+        "raise_exception": _raise_exception,
+        "strftime_now": _strftime_now,
         "dict": _Dict(),
         "namespace": _Namespace,
     }
     return environment.from_string(template)
 
 
-def rendered(template: Template, given: Given) -> str:
-    """What a template makes of messages and the rest that it is given.
+def render_template(template: Template, variables: Variables) -> str:
+    """Render a template with its variables: the messages and the special tokens.
 
     Raises:
-        TooMuchTextError: above `MOST_CHARACTERS`.
-        Exception: whatever a program of somebody else raises.
+        TooMuchTextError: the text exceeds `MAX_CHARACTERS`.
+        Exception: anything that the template raises.
     """
     pieces, length = [], 0
-    for piece in template.generate(**given):
+    for piece in template.generate(**variables):
         length += len(piece)
-        if length > MOST_CHARACTERS:
+        if length > MAX_CHARACTERS:
             raise TooMuchTextError
         pieces.append(piece)
     return "".join(pieces)
 
 
 class _Generation(Extension):
-    """`{% generation %}` marks what an assistant says; training reads the marks, we do not."""
+    """`{% generation %}` marks the text of assistants for training; it is rendered unmarked."""
 
     tags = {"generation"}  # noqa: RUF012 Jinja declares it so
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        call = self.call_method("_said")
+        call = self.call_method("_body")
         return nodes.CallBlock(call, [], [], body).set_lineno(line)
 
-    def _said(self, caller: Macro) -> str:
+    def _body(self, caller: Macro) -> str:
         text: str = caller()
         return text
 
 
 class _Dict:
-    """`dict` without what a class brings along."""
+    """`dict` as a plain object: templates cannot reach the attributes of the class."""
 
     def __call__(self, *args: Any, **values: Any) -> dict[Any, Any]:  # noqa: ANN401
         return dict(*args, **values)
@@ -93,22 +94,22 @@ class _Dict:
 
 
 class _Namespace(Namespace):
-    """`namespace`; names that begin with an underscore are those of Python's own machinery."""
+    """`namespace` without names that begin with an underscore, which Python reserves."""
 
-    def __init__(*args: Any, **values: Any) -> None:  # noqa: ANN401 `self` may be a value's name
-        given = dict(*args[1:], **values)
-        for name in given:
-            _check(name)
-        Namespace.__init__(args[0], given)
+    def __init__(*args: Any, **values: Any) -> None:  # noqa: ANN401 a value may be named `self`
+        initial = dict(*args[1:], **values)
+        for name in initial:
+            _check_name(name)
+        Namespace.__init__(args[0], initial)
 
     def __setitem__(self, name: str, value: Any) -> None:  # noqa: ANN401
-        _check(name)
+        _check_name(name)
         super().__setitem__(name, value)
 
 
-def _check(name: object) -> None:
+def _check_name(name: object) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace takes no name that begins with an underscore: {name}")
+        raise SecurityError(f"a namespace name must not begin with an underscore: {name}")
 
 
 def _to_json(
@@ -118,7 +119,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Jinja's own escapes what HTML would take amiss."""
+    """Unlike Jinja's own filter, do not escape for HTML."""
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,
@@ -128,55 +129,56 @@ def _to_json(
     )
 
 
-def _refuse(message: str) -> None:
+def _raise_exception(message: str) -> None:
     raise TemplateError(message)
 
 
-def _now(pattern: str) -> str:
+def _strftime_now(pattern: str) -> str:
     return datetime.now().strftime(pattern)
 
 
-def serve() -> None:
-    """Be the process of one template: a line with it comes in, then one for each rendering.
+def serve_template() -> None:
+    """Serve one template on standard input and output; the main function of the subprocess.
 
-    Lines are JSON. The answers are `{"text": …}`, or `{"error": kind, "message": …}`.
+    Every line is JSON: first the template, then the variables of each rendering. Each is answered
+    by `{"text": …}` or `{"error": kind, "message": …}`.
     """
-    for name in ("SIGINT", "SIGHUP"):  # they are the parent's, whose end closes our input
+    for name in ("SIGINT", "SIGHUP"):  # the parent handles them; when it ends, the input closes
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    _limit()
+    _limit_memory()
     lines, answers = sys.stdin.buffer, sys.stdout.buffer
     template: Template | None = None
     for line in iter(lines.readline, b""):
         faulthandler.dump_traceback_later(_ORPHAN_SECONDS, exit=True)
         try:
             if template is None:
-                template = compiled(json.loads(line))
-                answer: Given = {"text": ""}
+                template = compile_template(json.loads(line))
+                answer: Variables = {"text": ""}
             else:
-                answer = {"text": rendered(template, json.loads(line))}
+                answer = {"text": render_template(template, json.loads(line))}
         except TooMuchTextError:
             answer = {"error": "text"}
         except MemoryError:
             answer = {"error": "memory"}
         except Exception as error:
-            message = f"{error}"[:_LONGEST_MESSAGE] or type(error).__name__
+            message = f"{error}"[:_MAX_MESSAGE] or type(error).__name__
             answer = {"error": "refused", "message": message}
         faulthandler.cancel_dump_traceback_later()
         _write(answers, answer)
 
 
-def _write(file: BinaryIO, answer: Given) -> None:
+def _write(file: BinaryIO, answer: Variables) -> None:
     file.write(json.dumps(answer).encode() + b"\n")
     file.flush()
 
 
-def _limit() -> None:
-    """Hold this process to its memory, where the system can; the parent watches it everywhere."""
+def _limit_memory() -> None:
+    """Set the memory limit of this process where the system has one; the parent checks it too."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    for what, most in ((resource.RLIMIT_AS, MOST_MEMORY), (resource.RLIMIT_CORE, 0)):
+    for what, limit in ((resource.RLIMIT_AS, MAX_MEMORY), (resource.RLIMIT_CORE, 0)):
         with suppress(OSError, ValueError):
-            resource.setrlimit(what, (most, most))
+            resource.setrlimit(what, (limit, limit))
