@@ -123,9 +123,8 @@ def eval_config(
     }
     if settings.repetition_penalty != 1:  # earlier versions ignored that of the model
         config["repetition_penalty"] = settings.repetition_penalty
-    if opens_thinking(
-        model.chat_tokenizer.render(chat_messages("", 1))
-    ):  # earlier versions scored it
+    prompt = model.chat_tokenizer.render(chat_messages("", 1))
+    if opens_thinking(prompt):  # earlier versions scored it
         config["think"] = settings.think
     return config
 
