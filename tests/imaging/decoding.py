@@ -1,4 +1,4 @@
-"""What the tests of single formats ask: the pixels of some bytes, or the code of their error."""
+"""Helpers for tests of single formats: decode bytes to pixels, or to an error code."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ LIMIT = 1 << 26
 
 
 def frames_of(path: Path, data: bytes) -> list[np.ndarray]:
-    """All frames of a file of these bytes."""
+    """Decode all frames of a file with these bytes."""
     path.write_bytes(data)
     with pillow_limits(LIMIT), ImageSource(str(path), LIMIT) as source:
         return [source.page(number, BACKGROUND) for number in range(1, source.frames + 1)]
 
 
 def outcome_of(path: Path, data: bytes | None = None, page: int = 1) -> np.ndarray | ErrorCode:
-    """The pixels of one page, or what is said of it."""
+    """Return the pixels of one page, or the code of its error."""
     if data is not None:
         path.write_bytes(data)
     try:

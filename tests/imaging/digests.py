@@ -18,7 +18,7 @@ NO_PICTURES = frozenset({".csv", ".txt", ".md"})
 
 
 def digests(folders: list[Path]) -> dict[str, list[str]]:
-    """Sizes and digests of the pages, or the codes of their errors, by file."""
+    """Return the sizes and digests of the pages, or their error codes, by file."""
     reading = ReadingOptions()
     paths = sorted(path for folder in folders for path in folder.rglob("*"))
     with pillow_limits(reading.max_image_pixels):

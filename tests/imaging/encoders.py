@@ -1,4 +1,4 @@
-"""Small writers of files that Pillow does not write: every kind of PNG, BMP, PSD, GIF and APNG."""
+"""Encoders for kinds of PNG, BMP, PSD, GIF and APNG that Pillow cannot write."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ ADAM7 += ((1, 0, 2, 1),)  # first row and column, steps of both
 
 
 def packed(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Rows of samples, (height, samples), as bytes with the first sample in the highest bits."""
+    """Pack rows of samples, (height, samples), into bytes, first sample in the high bits."""
     if bits == 16:
         return np.ascontiguousarray(samples, dtype=">u2").view(np.uint8)
     if bits == 8:
@@ -29,7 +29,7 @@ def chunk(kind: bytes, body: bytes = b"") -> bytes:
 
 
 def deflated(samples: np.ndarray, bits: int, interlaced: bool = False) -> bytes:
-    """The pixels of a PNG, (height, width, channels), without filters."""
+    """Encode pixels, (height, width, channels), as a PNG without filters."""
     rows = b""
     for row, column, down, across in ADAM7 if interlaced else ((0, 0, 1, 1),):
         part = samples[row::down, column::across]
@@ -95,7 +95,7 @@ def bmp(
     masks: Sequence[int] = (),
     top_down: bool = False,
 ) -> bytes:
-    """A bitmap around encoded pixels; `palette` is RGB uint8 (entries, 3)."""
+    """Write a bitmap with encoded pixels; `palette` is RGB uint8 (entries, 3)."""
     entry = b"" if header == 12 else b"\0"
     colours = b"" if palette is None else b"".join(bytes(rgb[::-1]) + entry for rgb in palette)
     if header == 12:
@@ -126,7 +126,7 @@ def bmp(
 
 
 def bmp_rows(samples: np.ndarray, bits: int, top_down: bool = False) -> bytes:
-    """Samples, (height, samples), in rows that end at four bytes, the last one first."""
+    """Pack samples, (height, samples), into rows padded to four bytes, from bottom to top."""
     rows = packed(samples, bits) if bits <= 8 else samples.view(np.uint8).reshape(len(samples), -1)
     rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
     return (rows if top_down else rows[::-1]).tobytes()
@@ -140,7 +140,7 @@ def psd(
     packed_bits: bool = False,
     palette: bytes = b"",
 ) -> bytes:
-    """A Photoshop file of such channels as they are stored; `layers` as its header counts them."""
+    """Write a Photoshop file with stored channels; `layers` is the number in its header."""
     rows, row_bytes = planes[0].shape
     width = row_bytes * 8 // bits
     head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, len(planes), rows, width, bits, mode)
@@ -154,7 +154,7 @@ def psd(
 
 
 def pack_bits(row: bytes) -> bytes:
-    """Runs of equal bytes where there are, and of others between them."""
+    """Encode with PackBits: runs of equal bytes, and literals between them."""
     out, at = b"", 0
     while at < len(row):
         size = 1
@@ -196,7 +196,7 @@ def gif(
 
 
 def _lzw(indices: np.ndarray, interlaced: bool) -> bytes:
-    """Codes of 9 bits each, with a clear code before the table would need more."""
+    """Encode as 9-bit LZW codes, clearing the table before it needs more bits."""
     if interlaced:
         indices = np.concatenate([indices[a::b] for a, b in ((0, 8), (4, 8), (2, 4), (1, 2))])
     flat = indices.ravel().tolist()

@@ -46,7 +46,7 @@ ARITHMETIC = {
 
 
 class Case(NamedTuple):
-    """One file and its pixels, RGB uint8, and by how much they may be off."""
+    """A file, its pixels in RGB uint8, and their tolerance."""
 
     name: str
     data: bytes
@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
 
 def samples(channels: int, bits: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Noise with both ends of the range, (height, width, channels)."""
+    """Return noise that includes both ends of the range, (height, width, channels)."""
     chance = np.random.default_rng(bits * 10 + channels)
     made = chance.integers(0, 1 << bits, (height, width, channels))
     made[0, 0], made[0, 1] = 0, (1 << bits) - 1
@@ -63,19 +63,19 @@ def samples(channels: int, bits: int, height: int = HEIGHT, width: int = WIDTH) 
 
 
 def smooth(channels: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """What survives a lossy codec, uint8 (height, width, channels)."""
+    """Return a smooth image that a lossy codec preserves, uint8 (height, width, channels)."""
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(x / (9 + k)) * np.cos(y / (7 + 2 * k)) for k in range(channels)]
     return np.rint(127.5 + 120 * np.dstack(waves)).astype(np.uint8)
 
 
 def eight_bits(made: np.ndarray, bits: int) -> np.ndarray:
-    """By the definition: deeper samples lose their low bits, others are spread to 255."""
+    """Convert samples to 8 bits: drop low bits, or scale to 255."""
     return made >> bits - 8 if bits > 8 else made * 255 // ((1 << bits) - 1)
 
 
 def shown(channels: np.ndarray) -> np.ndarray:
-    """Grey or RGB of 8 bits, with alpha or not, over the background."""
+    """Composite 8-bit grey or RGB, with or without alpha, on the background."""
     channels = np.asarray(channels, dtype=np.int64)
     if channels.shape[2] in (1, 3):
         return np.broadcast_to(channels, (*channels.shape[:2], 3)).astype(np.uint8)
@@ -149,7 +149,7 @@ def jpeg_cases() -> Iterator[Case]:
 
 
 def _jpeg(name: str, data: bytes, mode: str) -> Iterator[Case]:
-    """As another decoder has it; inks are inverted, as Adobe writes them and browsers read them."""
+    """Decode with another decoder; inks are inverted, as Adobe writes and browsers read them."""
     channels = imagecodecs.jpeg8_decode(data)
     if mode == "CMYK":
         image = Image.fromarray(~imagecodecs.jpeg8_decode(data, outcolorspace="CMYK"), "CMYK")
@@ -300,7 +300,7 @@ FORMATS: dict[str, Callable[[], Iterator[Case]]] = {
 
 
 def outcome(case: Case, path: Path) -> str:
-    """`right`, `refused`, or what is wrong."""
+    """Return `right`, `refused`, or a description of what is wrong."""
     path.write_bytes(case.data)
     try:
         with pillow_limits(LIMIT), ImageSource(str(path), LIMIT) as source:
@@ -314,7 +314,7 @@ def outcome(case: Case, path: Path) -> str:
 
 
 def tally(name: str, folder: Path) -> tuple[Counter[str], list[str]]:
-    """How many of a format end how, and those that are wrong."""
+    """Count the outcomes per format, and list the wrong ones."""
     ends = [(case.name, outcome(case, folder / "a")) for case in FORMATS[name]()]
     counts = Counter(end.partition(":")[0] for _, end in ends)
     return counts, [f"{case}: {end}" for case, end in ends if end.startswith("wrong")]

@@ -1,4 +1,4 @@
-"""PDF files, written object by object."""
+"""A writer of PDF files, object by object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Page:
 
 
 def pdf(pages: Sequence[Page], of_catalog: str = "", more: Sequence[bytes] = ()) -> bytes:
-    """A file with these pages.
+    """Write a file with these pages.
 
     Args:
         pages: page n (from 0) is object 3 + 3n.
@@ -80,5 +80,5 @@ def _image(page: Page) -> bytes:
 
 
 def stream(entries: str, data: bytes) -> bytes:
-    """An object with data."""
+    """Write a stream object."""
     return f"<<{entries}/Length {len(data)}>>\nstream\n".encode() + data + b"\nendstream"

@@ -34,6 +34,6 @@ def _along_first_axis(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def resampled(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """uint8 (h, w, 3) → (height, width, 3), horizontal pass first."""
+    """Resample uint8 (h, w, 3) to (height, width, 3), horizontal pass first."""
     wide = _along_first_axis(pixels.swapaxes(0, 1), width).swapaxes(0, 1)
     return _along_first_axis(wide, height)

@@ -1,4 +1,4 @@
-"""Frames of an animated PNG, against a compositor in floating point, by the specification."""
+"""Frames of an animated PNG, compared with a floating-point compositor."""
 
 import zlib
 
@@ -29,7 +29,7 @@ def frames(kind: int, seed: int) -> list[dict]:
 
 
 def with_alpha(samples: np.ndarray) -> np.ndarray:
-    """Straight RGBA from 0 to 1."""
+    """Return straight (not premultiplied) RGBA in [0, 1]."""
     parts = samples / 255
     alpha = parts[..., -1:] if parts.shape[2] in (2, 4) else np.ones_like(parts[..., :1])
     colours = parts[..., : 3 if parts.shape[2] > 2 else 1]

@@ -1,4 +1,4 @@
-"""Bitmaps with runs, against a twin that goes pixel by pixel; what is not read is named."""
+"""Run-length encoded bitmaps, compared with a pixel-by-pixel twin; unsupported kinds."""
 
 import struct
 
@@ -23,7 +23,7 @@ def nibbles(levels: list[int]) -> bytes:
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[bytes, int, int, bool, np.ndarray]:
-    """Steps of a run-length encoder, and the pixels they set."""
+    """Draw steps of a run-length encoder, and the pixels they set."""
     width, height, halves = draw(st.integers(1, 19)), draw(st.integers(1, 6)), draw(st.booleans())
     pixels = np.zeros((height, width), dtype=np.uint8)
     level = st.integers(0, 15 if halves else 255)

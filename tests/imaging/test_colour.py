@@ -18,7 +18,7 @@ def reopened(image: Image.Image, name: str, **options) -> Image.Image:
 
 
 def corners() -> Image.Image:
-    """Wider than high, with a different colour in each quarter."""
+    """Return an image wider than high, with a different colour in each quarter."""
     pixels = np.zeros((32, 64, 3), dtype=np.uint8)
     pixels[:16, :32, 0] = pixels[16:, 32:, 1] = 255
     pixels[:16, 32:, 2] = 255

@@ -1,4 +1,4 @@
-"""Files of every format Pillow writes, cut anywhere: `truncated`, or all pixels are there."""
+"""Truncated files of every format: `truncated`, or all pixels are decoded."""
 
 import io
 import itertools

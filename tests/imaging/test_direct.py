@@ -1,4 +1,4 @@
-"""The fast decoders, against Pillow: the same pixels, and the same refusals."""
+"""The fast decoders, compared with Pillow: equal pixels and equal errors."""
 
 import io
 import random
@@ -23,7 +23,7 @@ NOISE = np.random.default_rng(1).integers(0, 256, (40, 50, 4), dtype=np.uint8)
 
 @pytest.fixture
 def direct_pixels(monkeypatch) -> list[np.ndarray | None]:
-    """What the fast decoders gave, call by call."""
+    """Record what the fast decoders return, call by call."""
     given: list[np.ndarray | None] = []
 
     def watched(*args, real=direct.decode_directly):
@@ -50,7 +50,7 @@ def by_pillow(path: Path, monkeypatch) -> np.ndarray | ErrorCode:
 
 
 def assert_same(path: Path, monkeypatch) -> bool:
-    """Both ways end alike; whether with pixels."""
+    """Assert that both decoders agree; return whether they give pixels."""
     ours, theirs = outcome(path), by_pillow(path, monkeypatch)
     if isinstance(theirs, ErrorCode):
         assert ours == theirs
@@ -81,7 +81,7 @@ ALMOST[17, 23, 3] = 254
 
 
 def with_palette_of(size: int, data: bytes) -> bytes:
-    """A PNG whose palette is cut to so many bytes: indices lead beyond it."""
+    """Write a PNG with a shortened palette, so that some indices are beyond it."""
     start = data.index(b"PLTE")
     before = int.from_bytes(data[start - 4 : start], "big")
     chunk = data[start : start + 4 + size]
@@ -181,7 +181,7 @@ def mutations(count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def test_damaged_files_end_as_with_pillow(tmp_path, monkeypatch, direct_pixels) -> None:
-    """Or, of JPEG, in a refusal where Pillow shows pixels that are not those of the file."""
+    """For JPEG, an error is right where Pillow returns pixels that are not in the file."""
     path = tmp_path / "a"
     pictures = {}
     for name, content in TAKEN.items():

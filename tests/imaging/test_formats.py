@@ -1,4 +1,4 @@
-"""Every kind of file that can be written here is read right, or refused by name."""
+"""Every kind of file that the encoders write is decoded correctly or refused."""
 
 from collections import Counter
 

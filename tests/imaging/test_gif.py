@@ -1,4 +1,4 @@
-"""Frames of a GIF, against a compositor that goes pixel by pixel."""
+"""Frames of a GIF, compared with a pixel-by-pixel compositor."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ OWN = np.array([[1, 2, 3], [90, 91, 92]], dtype=np.uint8)
 
 
 def composited(size: tuple[int, int], frames: list[dict], palette: np.ndarray) -> list[np.ndarray]:
-    """By the rules of browsers: the screen starts clear, and disposal makes it clear."""
+    """Compose as browsers do: the screen starts transparent, and disposal clears it."""
     screen: dict[tuple[int, int], tuple[int, ...]] = {}
     pictures = []
     for frame in frames:

@@ -1,4 +1,4 @@
-"""Sizes that a header cannot mean are damage, and no advice to raise a limit can help."""
+"""Impossible sizes in a header are damage, so the error must not advise a higher limit."""
 
 import struct
 import zlib

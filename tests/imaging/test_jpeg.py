@@ -1,4 +1,4 @@
-"""Damage that libjpeg only warns of, segments that are broken, and kinds without a reader."""
+"""JPEG: damage that libjpeg only warns about, broken segments, unsupported kinds."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What a JPEG 2000 file says of its channels: followed, or refused. Depths are in test_formats."""
+"""Channel declarations of JPEG 2000 are followed or refused. test_formats covers depths."""
 
 import struct
 import sys
@@ -22,7 +22,7 @@ def box(kind: bytes, body: bytes) -> bytes:
 
 
 def wrapped(made: np.ndarray, bits: int, space: int, *more: bytes) -> bytes:
-    """Samples without loss, in boxes of one's own."""
+    """Encode samples losslessly, with custom boxes."""
     deep = bits > 8
     array = made.astype(np.uint16 if deep else np.uint8)
     height, width, channels = made.shape

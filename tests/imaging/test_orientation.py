@@ -1,4 +1,4 @@
-"""Orientation: by EXIF, once, in every format that has it, and not by XMP alone."""
+"""Orientation: EXIF is applied once, in every format that has it; XMP alone is ignored."""
 
 import zlib
 
@@ -26,7 +26,7 @@ COLOURS = {"a": (250, 10, 10), "b": (10, 250, 10), "c": (10, 10, 250), "d": (240
 
 
 def stored() -> Image.Image:
-    """Wider than high, with another colour in each quarter."""
+    """Return an image wider than high, with a different colour in each quarter."""
     pixels = np.zeros((64, 96, 3), dtype=np.uint8)
     pixels[:32, :48], pixels[:32, 48:] = COLOURS["a"], COLOURS["b"]
     pixels[32:, :48], pixels[32:, 48:] = COLOURS["c"], COLOURS["d"]
@@ -34,7 +34,7 @@ def stored() -> Image.Image:
 
 
 def corners(pixels: np.ndarray) -> str:
-    """Names of the colours in the corners, row by row."""
+    """Return the names of the corner colours, row by row."""
     height, width, _ = pixels.shape
     names = ""
     for y, x in ((8, 8), (8, width - 9), (height - 9, 8), (height - 9, width - 9)):
@@ -105,7 +105,7 @@ def test_the_profile_in_text_that_imagemagick_writes(tmp_path, turn: int) -> Non
 
 @pytest.mark.skipif("AVIF" not in NAMES, reason="this Pillow does not write AVIF")
 def test_exif_that_avif_contradicts_does_not_count(tmp_path) -> None:
-    """The boxes of AVIF turn the picture, and are its only word on that."""
+    """AVIF images are rotated by their boxes only."""
     block = exif(6)
     block[ExifTags.Base.Orientation + 1] = 3
     data = by_pillow(stored(), "AVIF", exif=block, quality=95)

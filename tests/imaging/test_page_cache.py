@@ -17,7 +17,7 @@ LIMIT = 1 << 28
 
 @pytest.fixture
 def opened(monkeypatch) -> Iterator[list[str]]:
-    """The paths that were opened, in order; nothing may stay open at the end."""
+    """Record the opened paths in order; none may remain open at the end."""
     paths: list[str] = []
     files = []
 

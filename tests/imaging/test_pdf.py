@@ -1,4 +1,4 @@
-"""PDF pages: against PDFium as pypdfium2 gives it, and against pixels that were put in."""
+"""PDF pages, compared with PDFium through pypdfium2 and with known pixels."""
 
 from io import BytesIO
 from pathlib import Path
@@ -38,7 +38,7 @@ def fails(path: Path, reading: ReadingOptions = ReadingOptions()) -> ImageError:
 
 @pytest.fixture
 def written(tmp_path: Path):
-    """Writes a PDF file with these pages."""
+    """Write a PDF file with these pages."""
 
     def write(*given: Page) -> Path:
         path = tmp_path / "some.pdf"
@@ -50,7 +50,7 @@ def written(tmp_path: Path):
 
 @pytest.mark.parametrize(("dpi", "with_noise"), [(60.0, 5), (150.0, 31)])
 def test_pages_are_those_of_pdfium(corpus: Path, dpi: float, with_noise: int) -> None:
-    """But for the noise that it rounds up: 792 points at 150 dpi are 1650 pixels, not 1651."""
+    """Rounding errors are ignored: 792 points at 150 dpi are 1650 pixels, not 1651."""
     files = [*corpus.glob("images/pdf/*.pdf"), *corpus.glob("hostile/*.pdf")]
     compared = noisy = 0
     for path in files:
@@ -68,7 +68,7 @@ def test_pages_are_those_of_pdfium(corpus: Path, dpi: float, with_noise: int) ->
 
 
 def test_what_is_filled_into_a_form_shows(tmp_path: Path) -> None:
-    """A text field and how it looks with its value, which PDFium draws apart from the page."""
+    """Add a text field and its appearance, which PDFium draws separately from the page."""
     field = "<</Type/Annot/Subtype/Widget/FT/Tx/T(a)/V(x)/Rect[0 16 40 36]/AP<</N 6 0 R>>/F 4>>"
     look = stream("/Type/XObject/Subtype/Form/BBox[0 0 40 20]", b"1 0 0 rg 0 0 40 20 re f")
     page = Page("", of_page="/Annots[7 0 R]")
@@ -221,7 +221,7 @@ def test_own_pixels_are_limited_before_they_are_decoded(written) -> None:
 
 
 def test_own_pixels_have_the_colours_that_show(written) -> None:
-    """Stored as a negative."""
+    """The image is stored inverted."""
     (native,) = pages(written(Page(WHOLE, image=SCAN, of_image="/Decode[1 0 1 0 1 0]")), NATIVE)
     assert native.shape == SCAN.shape
     assert np.abs(native.astype(int) - (255 - SCAN)).max() <= 1

@@ -1,4 +1,4 @@
-"""Pages that lack something: each kind of damage, and the same page without it."""
+"""Pages with missing or damaged objects, and the same pages without damage."""
 
 import base64
 import struct
@@ -42,7 +42,7 @@ def run_lengths(data: bytes) -> bytes:
 
 
 def lzw(data: bytes) -> bytes:
-    """Codes of nine bits, the table cleared before they need ten."""
+    """Encode as 9-bit LZW codes, clearing the table before they need ten bits."""
     codes = []
     for at in range(0, len(data), 200):
         codes += [256, *data[at : at + 200]]
@@ -58,7 +58,7 @@ def saved(form: str, **options: object) -> bytes:
 
 
 def fax() -> bytes:
-    """One strip of a TIFF."""
+    """Encode the data of one TIFF strip."""
     data = BytesIO()
     BLACK_AND_WHITE.save(data, "TIFF", compression="group4", strip_size=1 << 20)
     with Image.open(data) as written:
@@ -67,7 +67,7 @@ def fax() -> bytes:
 
 
 def jbig2() -> bytes:
-    """A page of one region, which is coded as a fax (MMR)."""
+    """Encode a JBIG2 page with one region in MMR coding."""
 
     def segment(number: int, kind: int, data: bytes) -> bytes:
         return struct.pack(">IBBBI", number, kind, 0, 1, len(data)) + data
@@ -124,7 +124,7 @@ def image(entries: str, data: bytes) -> bytes:
 
 
 def outcome(path: Path, document: bytes) -> tuple[ErrorCode | None, str | None]:
-    """The error of the first page, and its warning."""
+    """Return the error code of the first page, and its warning."""
     path.write_bytes(document)
     source = open_source(str(path), ReadingOptions(dpi=72))
     try:
@@ -138,7 +138,7 @@ def outcome(path: Path, document: bytes) -> tuple[ErrorCode | None, str | None]:
 
 @pytest.fixture
 def of(tmp_path: Path):
-    """What becomes of the first page of a file."""
+    """Decode the first page of a file."""
     return lambda *args, **more: outcome(tmp_path / "some.pdf", pdf(*args, **more))
 
 
@@ -225,7 +225,7 @@ def open_source_of(document: bytes):
 
 
 def test_a_wrong_checksum_is_doubtful(of) -> None:
-    """Whoever wrote it may have counted wrong; nobody else minds."""
+    """The writer may have computed it wrongly; other readers ignore it."""
     data = zlib.compress(PICTURE.tobytes())
     wrong = data[:-4] + bytes(4)
     entries = f"{RGB}/Filter/FlateDecode"

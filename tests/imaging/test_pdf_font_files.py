@@ -1,4 +1,4 @@
-"""Font files within a PDF that are damaged: their text is not there, and a warning says so."""
+"""Damaged embedded fonts: their text is not drawn, and a warning says so."""
 
 import io
 import zlib
@@ -19,7 +19,7 @@ USES = "BT /G 20 Tf 5 10 Td (ABC) Tj ET"
 
 
 def page_with(file: bytes, content: str = USES) -> tuple[np.ndarray, str | None]:
-    """A page with a font that the file holds, its pixels and its warning."""
+    """Draw a page with an embedded font; return its pixels and warning."""
     font = (
         b"<</Type/Font/Subtype/TrueType/BaseFont/Held/Encoding/WinAnsiEncoding/FirstChar 65"
         b"/LastChar 67/Widths[600 600 600]/FontDescriptor 7 0 R>>"

@@ -1,4 +1,4 @@
-"""Text in fonts that are not in the file: it shows, or a warning says that it does not."""
+"""Text in fonts that are not embedded: it is drawn, or a warning says that it is not."""
 
 import io
 from collections.abc import Sequence
@@ -39,21 +39,21 @@ def ink(raster: np.ndarray) -> int:
 def lettered(
     text: str, font: str, more: Sequence[bytes] = (), before: str = "", **of_page: str
 ) -> bytes:
-    """A page with some text in a font, which is object 6."""
+    """Write a page with text in a font, which is object 6."""
     content = f"BT /G 20 Tf {before} 5 10 Td {text} Tj ET"
     document = pdf([Page(content, (400, 36), **of_page)], more=[font.encode(), *more])
     return document.replace(b"/Font<<", b"/Font<</G 6 0 R", 1)
 
 
 def simple(names: str, kind: str = "TrueType", base: str = "ArialMT") -> str:
-    """A font whose characters from A on have these names."""
+    """Write a font whose characters from A have these glyph names."""
     encoding = f"<</Type/Encoding/BaseEncoding/WinAnsiEncoding/Differences[65 {names}]>>"
     widths = "/FirstChar 65/LastChar 70/Widths[" + "600 " * 6 + "]"
     return f"<</Type/Font/Subtype/{kind}/BaseFont/{base}/Encoding {encoding}{widths}>>"
 
 
 def composite(base: str, encoding: str, order: str, more: str = "") -> tuple[str, list[bytes]]:
-    """A font of many characters: itself, and two objects more."""
+    """Write a composite font: three objects."""
     system = f"<</Registry(Adobe)/Ordering({order})/Supplement 2>>"
     kind = "CIDFontType2" if order == "Identity" else "CIDFontType0"
     own = (
@@ -133,7 +133,7 @@ def test_chinese_japanese_korean(base: str, encoding: str, order: str, text: str
 
 
 def test_fonts_stand_in_for_nothing_else() -> None:
-    """The Latin letters beside look as on a page without others, and later pages do not change."""
+    """Latin letters look as on a page without other scripts, and later pages do not change."""
     latin = "/A/B/C"
     usual, _ = page_of(lettered("(DEDE)", simple(latin)))
     mixed, warning = page_of(lettered("(DEDEABC)", simple(CYRILLIC)))
@@ -167,7 +167,7 @@ def test_text_that_is_not_painted_needs_no_font(before: str) -> None:
     ],
 )
 def test_letters_one_by_one_show(encoding: str, place: str) -> None:
-    """Of these PDFium gives no text, as of blanks, while they have no glyph."""
+    """PDFium returns no text for these while they have no glyph, as for blanks."""
     font, more = composite("HeiseiMin-W3", encoding, "Japan1")
     for text in ("<3053>", "<3053> Tj <3093>"):
         raster, warning = page_of(lettered(text, font, more, before=place))
@@ -198,7 +198,7 @@ def test_a_warning_is_short() -> None:
 
 
 def test_text_that_cannot_be_told_is_told() -> None:
-    """Glyphs by their number in a font that is not there: nobody knows which letters they are."""
+    """Glyph numbers of a missing font cannot be mapped to letters."""
     for text in ("<002400250026>", "<1234>"):
         font, more = composite("SimSun", "Identity-H", "Identity")
         assert "SimSun" in (page_of(lettered(text, font, more))[1] or "")
@@ -216,7 +216,7 @@ def test_glyph_numbers_that_a_table_explains() -> None:
 
 
 def test_fonts_in_the_file_are_believed() -> None:
-    """A font of its own whose glyphs are empty, as those of hidden text layers are."""
+    """The embedded font has empty glyphs, as those of hidden text layers have."""
     glyphs = "/FontBBox[0 0 1 1]/FontMatrix[1 0 0 1 0 0]/FirstChar 65/LastChar 65/Widths[1]"
     font = f"<</Type/Font/Subtype/Type3{glyphs}/CharProcs<</a 7 0 R>>"
     font += "/Encoding<</Differences[65/a]>>/Resources<<>>>>"

@@ -1,4 +1,4 @@
-"""Forms that draw one another: PDFium keeps each time that one is drawn, so that 3 kB take GB."""
+"""Forms that draw one another: PDFium stores every drawing, so that 3 kB take gigabytes."""
 
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +21,7 @@ def form(content: bytes, names: dict[str, int]) -> bytes:
 
 
 def pdf_of(path: Path, *forms: bytes) -> str:
-    """A page that draws the first of some forms, which are the objects from 5 on."""
+    """Write a page that draws the first of several forms, which are the objects from 5."""
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
@@ -42,7 +42,7 @@ def pdf_of(path: Path, *forms: bytes) -> str:
 
 
 def nested(path: Path, levels: int, times: int, last: bytes = BLACK) -> str:
-    """Forms of which each draws the next one so often, and the last one something."""
+    """Write forms that each draw the next one `times` times; the last draws something."""
     inner = [form(b"/F Do\n" * times, {"F": 6 + level}) for level in range(levels - 1)]
     return pdf_of(path, *inner, form(last, {}))
 
@@ -76,7 +76,7 @@ def test_a_long_form_is_drawn_once_and_not_again_and_again(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("times", "refused"), [(1, False), (2, True)])
 def test_forms_that_draw_themselves(tmp_path: Path, times: int, refused: bool) -> None:
-    """PDFium draws them within themselves, down to where it draws nothing."""
+    """PDFium draws them recursively, up to its maximum depth."""
     itself = form(BLACK + b"/F Do\n" * times, {"F": 5})
     through = form(BLACK + b"/G Do\n" * times, {"G": 6}), form(b"/F Do\n" * times, {"F": 5})
     for name, forms in (("a", (itself,)), ("b", through)):

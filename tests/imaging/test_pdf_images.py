@@ -1,4 +1,4 @@
-"""Own pixels of a page's image only where the page shows just those: else the page is drawn."""
+"""Native pixels of an image are used only if the page shows exactly those."""
 
 import io
 from pathlib import Path
@@ -28,7 +28,7 @@ def taken(document: bytes, images: PdfImages) -> np.ndarray:
 
 
 def is_drawn(document: bytes) -> bool:
-    """Whether the page is drawn; else its pixels must be the image's own."""
+    """Return whether the page was rendered; if not, assert that the pixels are the image's."""
     native, drawn = (taken(document, images) for images in (PdfImages.NATIVE, PdfImages.RENDER))
     if native.shape == drawn.shape:
         assert np.array_equal(native, drawn)

@@ -1,4 +1,4 @@
-"""How many pixels a PDF page has, and that a scan at its own resolution gives its own."""
+"""The size of a PDF page in pixels, and scans at their own resolution."""
 
 import io
 import math
@@ -30,7 +30,7 @@ def drawn(document: bytes, reading: ReadingOptions) -> np.ndarray:
 
 
 def sized(page: Page, **options: object) -> tuple[int, int]:
-    """Width and height."""
+    """Return width and height."""
     return drawn(pdf([page]), ReadingOptions(**options)).shape[1::-1]
 
 
@@ -122,7 +122,7 @@ def test_a_scan_at_its_own_resolution_gives_its_own_pixels(
     ],
 )
 def test_a_scan_decides_how_its_page_is_rounded(pixels, points) -> None:
-    """Here a page of 248.03 × 350.79 pixels."""
+    """The page has 248.03 × 350.79 pixels."""
     image = noise(*pixels)
     assert np.array_equal(drawn(scan(image, points), ReadingOptions(dpi=300)), image)
 
@@ -211,7 +211,7 @@ SCANS = {
 @pytest.mark.parametrize("native", PdfImages)
 @pytest.mark.parametrize("kind", SCANS)
 def test_scans_of_every_kind(kind: str, native: PdfImages) -> None:
-    """As other decoders have them; JPEGs may differ by rounding."""
+    """Compare with other decoders; JPEGs may differ by rounding."""
     entries, data, pixels = SCANS[kind]()
     own = stream(f"/Type/XObject/Subtype/Image/Width 400/Height 300{entries}", data)
     page = Page("q 96 0 0 72 0 0 cm /Im Do Q", (96, 72), image_object=own)

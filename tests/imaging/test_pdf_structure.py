@@ -1,4 +1,4 @@
-"""How many pages a PDF has, whatever it says."""
+"""The number of pages of a PDF, whatever it declares."""
 
 import io
 import zlib
@@ -46,7 +46,7 @@ def test_many_pages_in_few_bytes() -> None:
 
 
 def tree(kids: str, count: int, more: str = "") -> bytes:
-    """One page, object 3, below a tree that says more."""
+    """Write one page, object 3, in a tree that declares more."""
     document = pdf([Page()]).replace(
         b"/Kids[3 0 R]/Count 1", b"/Kids[%s]/Count %d" % (kids.encode(), count)
     )
@@ -63,7 +63,7 @@ def test_one_page_again_and_again() -> None:
 
 
 def test_branches_of_branches() -> None:
-    """Thirty levels, each of which has the next twice: a billion pages."""
+    """Write thirty levels that each contain the next twice: a billion pages."""
     levels = "".join(
         f"{10 + level} 0 obj<</Type/Pages/Count {2 ** (30 - level)}"
         f"/Kids[{11 + level} 0 R {11 + level} 0 R]>>endobj\n"
@@ -74,7 +74,7 @@ def test_branches_of_branches() -> None:
 
 
 def test_a_tree_that_leads_back() -> None:
-    """The page is there, once; the kid that is its own parent is an error."""
+    """The page appears once; a node that is its own parent is an error."""
     source = opened(tree("2 0 R 3 0 R", 2))
     assert source.frames == 2
     assert source.page(1, WHITE).shape == (18, 36, 3)
@@ -85,7 +85,7 @@ def test_a_tree_that_leads_back() -> None:
 
 
 def test_pages_are_found_by_their_place_in_the_tree(tmp_path: Path) -> None:
-    """Each below a branch of its own, with a unit that tells which it is."""
+    """Write each page in a separate branch, identified by its user unit."""
     whole = pdf([Page(of_page=f"/UserUnit {n}") for n in (1, 2, 3)])
     branches = b"/Kids[<</Kids[9 0 R]/Count 1>><</Kids[3 0 R 6 0 R]/Count 2>>]/Count 3"
     document = whole.replace(b"/Kids[3 0 R 6 0 R 9 0 R]/Count 3", branches)
@@ -132,7 +132,7 @@ def test_a_given_file_after_a_byte_order_mark(corpus: Path) -> None:
 
 
 def test_a_file_with_more_pages_than_it_says_is_not_read_in_part(tmp_path: Path) -> None:
-    """PDFium would give the first one only."""
+    """PDFium would return only the first one."""
     (tmp_path / "a.pdf").write_bytes(pdf([Page()] * 3).replace(b"/Count 3", b"/Count 1"))
     with pytest.raises(ImageError, match="1 pages, and holds 3") as caught:
         open_source(str(tmp_path / "a.pdf"), ReadingOptions())

@@ -1,4 +1,4 @@
-"""Against transformers' own processor, from the RGB raster on."""
+"""Pixel values, compared with transformers' processor for the same RGB raster."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def processor(preset: Preset) -> Qwen2VLImageProcessorPil:
 
 
 def another(preset: Preset) -> Preset:
-    """The same with values that are one level higher."""
+    """Return a preset whose values are one level higher."""
     higher = tuple(mean - 1 / 255 for mean in preset.mean)
     return replace(preset, mean=higher)
 

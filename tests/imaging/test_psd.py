@@ -1,4 +1,4 @@
-"""Photoshop files of every mode, against the channels that went in."""
+"""Photoshop files of every mode, compared with the original channels."""
 
 import itertools
 

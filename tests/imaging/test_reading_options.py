@@ -14,7 +14,7 @@ SPANS = st.lists(
 
 
 def chosen(spans, pages: int) -> list[int]:
-    """By asking each page whether a span has it."""
+    """Select pages by testing each against the spans."""
 
     def has(page: int) -> bool:
         return any(

@@ -1,4 +1,4 @@
-"""TIFF: against the pixels that went in, over every kind that there is a writer for."""
+"""TIFF of every kind that can be written, compared with the original pixels."""
 
 import io
 import struct
@@ -51,7 +51,7 @@ def source_of(data: bytes, limit: int = LIMIT) -> TiffSource:
 
 
 def outcomes(data: bytes) -> list[np.ndarray | ErrorCode]:
-    """Of each page, its pixels or the code of its error."""
+    """Return the pixels of each page, or the code of its error."""
     source = source_of(data)
     found: list[np.ndarray | ErrorCode] = []
     for number in range(1, source.frames + 1):
@@ -72,7 +72,7 @@ def test_every_kind_is_right_or_refused() -> None:
 
 
 def test_without_imagecodecs_nothing_is_wrong_either() -> None:
-    """What is lost then is refused, with words of what to install."""
+    """Without imagecodecs such pages are refused, and the message says what to install."""
     script = (
         "import sys\n"
         "from tests.imaging import tiffs\n"
@@ -116,7 +116,7 @@ def several(*images: Image.Image, **options: object) -> bytes:
 
 
 def directories(data: bytes) -> list[int]:
-    """Where those of a little-endian classic file are."""
+    """Return the offsets of the page directories of a little-endian classic TIFF."""
     found = []
     (place,) = struct.unpack_from("<I", data, 4)
     while place:
@@ -128,7 +128,7 @@ def directories(data: bytes) -> list[int]:
 
 @pytest.mark.parametrize("order", [(1, 2, 3, 4, 5), (5, 3, 3, 1, 4, 2)])
 def test_pages_are_what_they_are_whatever_was_read_before(order: tuple[int, ...]) -> None:
-    """Of several modes: a palette of one page must not colour another one."""
+    """Pages have different modes: the palette of one must not colour another."""
     image = Image.fromarray(blocks(levels=6))
     pages = [image.convert(mode) for mode in ("L", "P", "P", "RGB", "1")]
     pages[2].putpalette([*range(255, -1, -1)] * 3)
@@ -155,7 +155,7 @@ def test_an_odd_page_costs_itself_only() -> None:
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg", "group4"])
 def test_wherever_it_is_cut_off_no_pixel_is_invented(compression: str) -> None:
-    """Whole pages stay, and what is cut is truncated."""
+    """Complete pages are decoded, and the others are `truncated`."""
     images = [Image.fromarray(blocks(64, 64, 8, 5, seed=seed)) for seed in range(3)]
     if compression == "group4":
         images = [image.convert("1") for image in images]
@@ -209,7 +209,7 @@ def test_strips_that_are_missing(strips, tags, code) -> None:
 
 
 def test_a_last_strip_may_claim_the_bytes_of_a_whole_one() -> None:
-    """Where there is no compression, what it claims beyond its rows need not be there."""
+    """Without compression, declared bytes beyond the rows need not exist."""
     grey: tiffs.Tags = {258: (tiffs.SHORT, [8]), 262: (tiffs.SHORT, [1]), 278: (tiffs.SHORT, [20])}
     levels = tiffs.ramp(8, 1)[..., 0]
     data = bytearray(tiffs.by_hand(grey, [levels[:20].tobytes(), levels[20:].tobytes()]))
@@ -221,7 +221,7 @@ def test_a_last_strip_may_claim_the_bytes_of_a_whole_one() -> None:
 
 
 def damaged(data: bytes, share: float) -> bytes:
-    """The file with the data of its only strip zeroed from there on."""
+    """Zero the data of the only strip from an offset."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         (start,), (count,) = page.dataoffsets, page.databytecounts
@@ -241,7 +241,7 @@ def test_damage_within_a_strip_is_no_picture(compression: str) -> None:
 
 @pytest.mark.parametrize("compression", ["group3", "group4"])
 def test_damaged_lines_of_a_fax_are_told(compression: str) -> None:
-    """They are shown as every reader shows them."""
+    """They are decoded as in every reader."""
     noise = Image.fromarray(np.random.default_rng(2).integers(0, 2, (64, 64)) > 0)
     data = several(noise, compression=compression)
     whole, hurt = source_of(data), source_of(damaged(data, 0.5))
@@ -260,7 +260,7 @@ def test_a_jpeg_of_another_width_than_its_page() -> None:
 
 
 def test_a_strip_shorter_than_its_rows() -> None:
-    """What follows it in the file is no part of the page."""
+    """Data after it in the file is not part of the page."""
     data = bytearray(several(Image.fromarray(blocks()), compression="raw"))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         at = file.pages[0].tags[279].valueoffset
@@ -269,7 +269,7 @@ def test_a_strip_shorter_than_its_rows() -> None:
 
 
 def test_an_undeclared_fourth_sample_means_one_thing() -> None:
-    """Whether the samples lie together or in planes."""
+    """Test both interleaved samples and separate planes."""
     samples = tiffs.ramp(8, 4)
     tags = tiffs.PLAIN_RGB | {258: (tiffs.SHORT, [8] * 4), 277: (tiffs.SHORT, [4])}
     together = tiffs.by_hand(tags, [samples.tobytes()])
@@ -308,7 +308,7 @@ def test_files_without_a_page(raw: bytes) -> None:
 
 
 def test_other_readers_do_not_take_tiff(tmp_path) -> None:
-    """There is one way for it."""
+    """There is one unambiguous conversion."""
     (tmp_path / "a.tif").write_bytes(several(Image.fromarray(blocks())))
     with pytest.raises(ImageError):
         ImageSource(str(tmp_path / "a.tif"), LIMIT)
@@ -318,7 +318,7 @@ def test_other_readers_do_not_take_tiff(tmp_path) -> None:
 
 
 def test_files_of_others(corpus: Path) -> None:
-    """Those that failed, with what is right."""
+    """Compare the files that once failed with the right pixels."""
     ramp = np.linspace(0, 255, 64)  # from left to right
     right = {
         "miniswhite16.tif": ["ramp"],

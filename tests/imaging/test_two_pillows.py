@@ -30,7 +30,7 @@ def other() -> str:
 
 
 def under(pillow: str, folders: list[Path]) -> tuple[str, dict[str, list[str]]]:
-    """The version that was used, and what became of the files."""
+    """Return the version that was used, and the results for the files."""
     paths = os.pathsep.join(path for path in (pillow, str(ROOT)) if path)
     done = subprocess.run(
         [sys.executable, "-m", "tests.imaging.digests", *map(str, folders)],

@@ -31,7 +31,7 @@ PLAIN_RGB: Tags = {258: (SHORT, [8] * 3), 262: (SHORT, [2]), 277: (SHORT, [3])}
 
 @dataclass(frozen=True)
 class Case:
-    """A file of one page.
+    """Write a file of one page.
 
     Attributes:
         kind: for the table.
@@ -49,7 +49,7 @@ class Case:
 
 
 def ramp(bits: int, channels: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """(height, width, channels) from 0 to the highest level, each channel in another direction."""
+    """Return a gradient, (height, width, channels), in another direction for each channel."""
     base = np.linspace(0, (1 << bits) - 1, height * width).reshape(height, width)
     turned = [base, base[::-1], base[:, ::-1], base[::-1, ::-1], np.roll(base, 9)]
     levels = np.rint(np.stack(turned[:channels], axis=-1))
@@ -57,7 +57,7 @@ def ramp(bits: int, channels: int, height: int = HEIGHT, width: int = WIDTH) -> 
 
 
 def eight(levels: np.ndarray, bits: int) -> np.ndarray:
-    """In 8 bits: of more the high ones, fewer spread evenly."""
+    """Convert to 8 bits: drop low bits, or scale evenly."""
     if bits > 8:
         return (levels // (1 << (bits - 8))).astype(np.uint8)
     return np.rint(levels * (255 / ((1 << bits) - 1))).astype(np.uint8)
@@ -68,7 +68,7 @@ def grey(levels: np.ndarray) -> np.ndarray:
 
 
 def over_white(colours: np.ndarray, alpha: np.ndarray, multiplied: bool = False) -> np.ndarray:
-    """Composited in floating point; `multiplied` colours hold their share already."""
+    """Composite in floating point; `multiplied` colours are premultiplied by alpha."""
     share = alpha.reshape(*alpha.shape[:2], 1) / 255
     shown = colours if multiplied else colours * share
     return np.rint(np.clip(shown + 255 * (1 - share), 0, 255)).astype(np.uint8)
@@ -122,7 +122,7 @@ def by_hand(
 
 
 def plain() -> Iterator[Case]:
-    """Samples of 8 and 16 bits: colours, alpha, byte order, BigTIFF, tiles, planes, codecs."""
+    """Yield 8-bit and 16-bit samples: colours, alpha, byte order, BigTIFF, tiles, planes, codecs."""
     layouts = [
         {"byteorder": order, "bigtiff": big, "tile": tile, "compression": compression}
         for order in "<>"
@@ -171,14 +171,14 @@ def _colours(bits: int, planar: str, layout: dict) -> Iterator[Case]:
 
 
 def packed(levels: np.ndarray, bits: int) -> bytes:
-    """Samples one after another, high bits first, each row beginning a new byte."""
+    """Pack samples, high bits first, each row starting at a new byte."""
     rows = levels.reshape(len(levels), -1)
     each = (rows[..., None] >> np.arange(bits - 1, -1, -1)) & 1
     return np.packbits(each.reshape(len(rows), -1).astype(bool), axis=1).tobytes()
 
 
 def depths() -> Iterator[Case]:
-    """Grey and RGB of 1 to 16 bits, as they are and deflated."""
+    """Yield grey and RGB of 1 to 16 bits, uncompressed and deflated."""
     for bits in range(1, 17):
         for channels, kind in ((1, 1), (1, 0), (3, 2)):
             levels = ramp(bits, channels)
@@ -196,7 +196,7 @@ def depths() -> Iterator[Case]:
 
 
 def refused() -> Iterator[Case]:
-    """Samples that have no one way to 8 bits, and colours that are none of ours."""
+    """Yield samples without an unambiguous conversion to 8 bits, and unsupported colour spaces."""
     kinds = ("f2", "f4", "f8", "i1", "i2", "i4", "u4", "i8", "u8")
     arrays = [(ramp(8, 1)[..., 0].astype(kind), "minisblack") for kind in kinds]
     arrays += [(ramp(8, 3).astype("f4"), "rgb"), (ramp(8, 3), "cielab"), (ramp(16, 3), "cielab")]
@@ -219,7 +219,7 @@ def refused() -> Iterator[Case]:
 
 
 def turns() -> Iterator[Case]:
-    """Every orientation, of every type that it is written in."""
+    """Yield every orientation, in every tag type that occurs."""
     ways: dict[int, Callable[[np.ndarray], np.ndarray]] = {
         1: lambda pixels: pixels,
         2: np.fliplr,
@@ -250,7 +250,7 @@ def turns() -> Iterator[Case]:
 
 
 def palettes() -> Iterator[Case]:
-    """Palettes of few colours, and of colours that were written with 8 bits."""
+    """Yield palettes with few colours, and with 8-bit colours."""
     for bits, order, top in product((1, 2, 4, 8), "<>", (255, 65535)):
         colours = np.random.default_rng(bits).integers(0, top + 1, (3, 1 << bits))
         levels = ramp(bits, 1)[..., 0]
@@ -262,7 +262,7 @@ def palettes() -> Iterator[Case]:
 
 
 def fill_orders() -> Iterator[Case]:
-    """Bits that begin at the low end of each byte."""
+    """Yield data with the low bits of each byte first."""
     for bits in (1, 2, 4, 8):
         levels = ramp(bits, 1)[..., 0]
         plain_bits = np.frombuffer(packed(levels, bits), np.uint8)
@@ -276,7 +276,7 @@ def fill_orders() -> Iterator[Case]:
 
 
 def ycbcr() -> Iterator[Case]:
-    """Raw YCbCr with subsampled colours, which lie in the file block by block."""
+    """Yield uncompressed YCbCr with subsampled colours, stored block by block."""
     height, width = 32, 48
     chance = np.random.default_rng(5)
     sizes = {256: (SHORT, [width]), 257: (SHORT, [height]), 278: (SHORT, [height])}
@@ -310,7 +310,7 @@ COLOURS = ((1, "minisblack"), (3, "rgb"), (3, "ycbcr"))
 
 
 def codecs() -> Iterator[Case]:
-    """Codecs of images within TIFF, by imagecodecs; smooth images, so that JPEG loses little."""
+    """Yield image codecs in TIFF, encoded by imagecodecs; smooth, so that JPEG loses little."""
     for order, big, bits in product("<>", (False, True), (8, 16)):
         for codec, (channels, photometric) in product(CODECS, COLOURS):
             if codec == "jpeg2000" and bits == 16 and order == ">":
@@ -341,7 +341,7 @@ NOT_IN_JPEG = ("1", "P", "PA", "I;16", "I;16B", "I", "F")
 
 
 def pillows() -> Iterator[Case]:
-    """What Pillow itself writes."""
+    """Yield what Pillow writes."""
     for mode, compression in product(MODES, COMPRESSIONS):
         if (compression == "jpeg" and mode in NOT_IN_JPEG) or (compression in FAX and mode != "1"):
             continue
@@ -372,13 +372,13 @@ def _of_mode(mode: str) -> Image.Image:
 
 
 def cases() -> Iterator[Case]:
-    """All of them."""
+    """Yield all files."""
     for make in (plain, depths, palettes, fill_orders, ycbcr, turns, codecs, pillows, refused):
         yield from make()
 
 
 def outcome(case: Case) -> str:
-    """`right`, the error code of a refusal, or `WRONG` and by how much."""
+    """Return `right`, the error code, or `WRONG` and the difference."""
     file = io.BufferedReader(io.BytesIO(case.data))  # type: ignore[arg-type]
     try:
         found = TiffSource(file, 1 << 28).page(1, WHITE)
@@ -393,7 +393,7 @@ def outcome(case: Case) -> str:
 
 
 def table() -> dict[str, Counter[str]]:
-    """By kind, how many files have which outcome."""
+    """Count the outcomes by kind."""
     counts: dict[str, Counter[str]] = {}
     with pillow_limits(1 << 28):
         for case in cases():
