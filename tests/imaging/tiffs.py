@@ -122,7 +122,7 @@ def by_hand(
 
 
 def plain() -> Iterator[Case]:
-    """Yield 8-bit and 16-bit samples: colours, alpha, byte order, BigTIFF, tiles, planes, codecs."""
+    """Yield samples of 8 and 16 bits with all colours, byte orders, tilings and codecs."""
     layouts = [
         {"byteorder": order, "bigtiff": big, "tile": tile, "compression": compression}
         for order in "<>"
