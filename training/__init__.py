@@ -1,1 +1,1 @@
-"""What pixelprune's own small model is trained on, and how."""
+"""Training data and training of pixelprune's small model."""

@@ -17,7 +17,7 @@ from training.train import Learning, write_checkpoint
 
 
 def mean_of(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each weight, by its name, in float32."""
+    """Return the mean of each weight by name, in float32."""
     return {
         name: torch.stack([one[name].float() for one in weights]).mean(0) for name in weights[0]
     }

@@ -1,4 +1,4 @@
-"""Batches of documents with as many questions as find room, made in worker processes."""
+"""Batches of documents with as many questions as fit, made in worker processes."""
 
 import random
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _tokenizer = byte_tokenizer()
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the curriculum.
+    """A stage of the curriculum.
 
     Attributes:
         until: the number of pictures at which it ends.
@@ -52,7 +52,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures of one size with questions.
+    """Images of one size, with questions.
 
     Attributes:
         rows, columns: of tiles.
@@ -73,7 +73,7 @@ class Batch:
 
 
 class Batches(IterableDataset[Batch]):
-    """Endless batches of one stage; every picture comes from a seed of its own.
+    """Endless batches of one stage; every image has a separate seed.
 
     Args of the constructor:
         stage: sizes.
@@ -111,7 +111,7 @@ def batch_of(
     aloud: float = 0.0,
     pruned: bool = False,
 ) -> Batch:
-    """Documents of these seeds in one size, a share of them read aloud instead of asked about."""
+    """Make documents of these seeds in one size; a share is transcribed instead of asked about."""
     made = [document(split, seed, tiles, text) for seed in seeds]
     characters = [characters_of_tiles(one, CHARACTERS_OF_TILE) for one in made]
     rasters = np.stack([one.fitted() for one in made])
@@ -133,7 +133,7 @@ def batch_of(
 
 
 def _kept_tiles(rasters: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """What the coder keeps of each raster at τ = 0, to a few different lengths."""
+    """Return the tiles that the coder keeps of each raster at τ = 0, padded to few lengths."""
     kept = [np.flatnonzero(keep_mask(raster, TILE)) for raster in rasters]
     longest = max(len(one) for one in kept)
     tiles = rasters[0].size // (3 * TILE**2)
@@ -144,7 +144,7 @@ def _kept_tiles(rasters: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def texts_of(facts: list[Fact], rng: random.Random) -> tuple[np.ndarray, ...]:
-    """Questions about a document with their answers, in any order, as many as find room.
+    """Return as many questions about a document and their answers as fit, in random order.
 
     Returns:
         int64 (TEXT_LENGTH,) four times: ids, parts, positions, targets, as `Texts` has them.
@@ -165,7 +165,7 @@ def texts_of(facts: list[Fact], rng: random.Random) -> tuple[np.ndarray, ...]:
 
 
 def read_aloud(lines: list[str], rng: random.Random) -> tuple[np.ndarray, ...]:
-    """All that stands in a document from some line on, as far as there is room.
+    """Return the text of a document from some line, as far as it fits.
 
     It teaches to read on from tile to tile with every token, where questions do with one in three.
 

@@ -40,14 +40,14 @@ _SENTENCES = (
 
 
 class EverydayWords(Words):
-    """Draws words that exist, where people would expect them."""
+    """Draws real words that are plausible in their place."""
 
     def __init__(self, rng: random.Random, test: bool) -> None:
         super().__init__(rng, test)
         self._said: list[str] = []
 
     def some(self, kind: str, count: int) -> list[str]:
-        """Different words of a kind; columns are a run of days, months or the like."""
+        """Draw distinct words of a kind; columns are consecutive days, months or the like."""
         if kind == "columns":
             return list(self._rng.choice(_COLUMNS))
         drawn = super().some(kind, 1_000)
@@ -57,7 +57,7 @@ class EverydayWords(Words):
         return word
 
     def value_of(self, label: str) -> str:
-        """What suits a label."""
+        """Draw a value that suits a label."""
         kind = _KIND_OF_VALUE[label]
         makers = {
             "money": self.money,
@@ -72,19 +72,19 @@ class EverydayWords(Words):
         return makers[kind]()
 
     def made_up(self) -> str:
-        """A thing, where other documents have a word that exists nowhere."""
+        """Draw a thing, where other documents have an invented word."""
         return self.one("things")
 
     def cell(self) -> str:
-        """A whole number."""
+        """Draw an integer."""
         return self.number()
 
     def value(self) -> str:
-        """What may stand in a list."""
+        """Draw an entry of a list."""
         return self._rng.choice((self.person, self.date, lambda: self.one("cities")))()
 
     def sentence(self, most: int) -> str:
-        """What a dialog says; a thing where only few words fit."""
+        """Draw the message of a dialog, or a thing if only few words fit."""
         if most <= 2:
             return self.one("things")
         left = [one for one in _SENTENCES if one not in self._said] or _SENTENCES

@@ -22,7 +22,7 @@ NO_LABEL = -100
 
 
 def _pixels(path: str) -> NDArray[np.uint8]:
-    """Of the first page of an image, as `eval` sees it: RGB (height, width, 3)."""
+    """Return the raster of an image's first page as `eval` sees it: RGB (height, width, 3)."""
     reading = Reading()
     try:
         with closing(open_source(path, reading)) as source:
@@ -32,7 +32,7 @@ def _pixels(path: str) -> NDArray[np.uint8]:
 
 
 class QuestionExamples(Dataset[dict[str, Tensor]]):
-    """The questions of a file as conversations of which the answer is learnt.
+    """The questions of a file as conversations whose answer is learned.
 
     Args of the constructor:
         data: JSON lines with image, question and answers, of which the first is taught.
@@ -52,16 +52,16 @@ class QuestionExamples(Dataset[dict[str, Tensor]]):
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
 
     def save_settings(self, folder: Path) -> None:
-        """Write what a checkpoint has beside its weights, so that it can be exported and used."""
+        """Write the files of a checkpoint other than its weights, so that it can be exported."""
         self.images.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of questions."""
         return len(self._questions)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """One conversation."""
+        """Return one conversation."""
         question = self._questions[number]
         pixels = _pixels(question.image.path)
         seen = self.images(images=[Image.fromarray(pixels)], return_tensors="pt")

@@ -1,4 +1,4 @@
-"""Fonts: the one that Pillow carries, and those of Debian's packages that are installed.
+"""Fonts: Pillow's built-in font, and those of installed Debian packages.
 
 The variable PIXELPRUNE_FONTS names another folder than that of the system, laid out alike.
 Debian's packages: fonts-dejavu, fonts-liberation, fonts-roboto, fonts-open-sans, fonts-lato,
@@ -60,13 +60,13 @@ UNSEEN = (
 
 
 def installed(faces: tuple[Face, ...]) -> tuple[Face, ...]:
-    """Those that this machine has."""
+    """Return the fonts that this machine has."""
     return tuple(one for one in faces if one.file is None or (_FOLDER / one.file).exists())
 
 
 @cache
 def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
-    """A font at a size in pixels, laid out by Pillow's own engine."""
+    """Load a font at a size in pixels, with Pillow's basic layout engine."""
     basic = ImageFont.Layout.BASIC
     if face.file is None:
         return ImageFont.load_default(size).font_variant(layout_engine=basic)
@@ -75,10 +75,10 @@ def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def advance(face: Face, size: int, character: str) -> float:
-    """Pixels from one character to the next."""
+    """Return the pixels from one character to the next."""
     return font(face, size).getlength(character)
 
 
 def width(face: Face, size: int, words: str) -> float:
-    """Pixels of a line of text, kerning apart."""
+    """Return the pixels of a line of text without kerning."""
     return sum(advance(face, size, character) for character in words)

@@ -1,4 +1,4 @@
-"""What can be asked about a document, and in which words."""
+"""Questions that can be asked about a document, and their wordings."""
 
 import random
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ KINDS = tuple(_PHRASES)
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that a document says.
+    """A fact that a document states.
 
     Attributes:
         kind: of question.
@@ -75,16 +75,16 @@ class Fact:
     second: str = ""
 
     def question(self, rng: random.Random) -> str:
-        """One way to ask."""
+        """Draw one wording of the question."""
         return rng.choice(self.questions())
 
     def questions(self) -> list[str]:
-        """All ways to ask."""
+        """Return all wordings of the question."""
         words = {"A": self.first, "B": self.second}
         words |= {"a": _lower(self.first), "b": _lower(self.second)}
         return [phrase.format(**words) for phrase in _PHRASES[self.kind]]
 
 
 def _lower(label: str) -> str:
-    """As it stands in a sentence; what is written in capitals stays so."""
+    """Return a label as written in a sentence; words in capitals are unchanged."""
     return label if label.isupper() else label.lower()

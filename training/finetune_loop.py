@@ -18,7 +18,7 @@ RATE = 1e-4
 
 
 def main(checkpoint: Path, questions: Path, out: Path, steps: int = 100, batch: int = 8) -> None:
-    """Train, and save."""
+    """Train and save the model."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
     model.to(device)

@@ -16,7 +16,7 @@ RATE = 1e-4
 
 
 def main(checkpoint: Path, questions: Path, out: Path, steps: int = 100, batch: int = 8) -> None:
-    """Train, and save."""
+    """Train and save the model."""
     model = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
     examples = QuestionExamples(questions, checkpoint)
     arguments = TrainingArguments(

@@ -30,7 +30,7 @@ def main(
     out: Annotated[Path, typer.Argument(help="A folder for the pictures and questions.jsonl.")],
     questions: Annotated[int, typer.Option(help="Of each part.")] = 500,
 ) -> None:
-    """Write all parts, and all their questions in one file."""
+    """Write all splits, and their questions in one file."""
     lines = []
     for name, split in SPLITS.items():
         (out / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Write the pictures and questions of sample_data/questions: two documents of each kind.
+"""Write the images and questions of sample_data/questions: two documents of each kind.
 
 Usage: python -m training.make_samples OUT
 
@@ -23,7 +23,7 @@ QUESTIONS_OF_A_DOCUMENT = 3
 
 
 def first_of_each_kind() -> dict[str, list[Document]]:
-    """The first documents of each kind that training sees, by the name of the kind."""
+    """Return the first training documents of each kind, by kind."""
     found: dict[str, list[Document]] = {kind: [] for kind in sorted(SEEN)}
     seed = 0
     while any(len(made) < DOCUMENTS_OF_A_KIND for made in found.values()):
@@ -36,7 +36,7 @@ def first_of_each_kind() -> dict[str, list[Document]]:
 
 
 def main(out: Annotated[Path, typer.Argument(help="A folder.")]) -> None:
-    """Write all pictures, questions.jsonl for `eval` and requests.jsonl for `infer`."""
+    """Write all images, questions.jsonl for `eval` and requests.jsonl for `infer`."""
     out.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
     questions, requests = [], []

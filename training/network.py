@@ -1,4 +1,4 @@
-"""A small Qwen3-VL, and a forward pass over many pictures of one size at once.
+"""A small Qwen3-VL, with a forward pass for a batch of images of one size.
 
 The modules are those of transformers, so that what is trained is a checkpoint like any other; the
 pass is our own because theirs goes through the pictures one by one. Tests hold the two equal.
@@ -34,7 +34,7 @@ _THETA_OF_VISION = 10_000.0
 
 
 def small_config() -> Qwen3VLConfig:
-    """The shape of our own model."""
+    """The size of pixelprune's small model."""
     return Qwen3VLConfig(
         architectures=["Qwen3VLForConditionalGeneration"],
         vision_config={
@@ -76,7 +76,7 @@ def small_config() -> Qwen3VLConfig:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the patches and tiles of pictures of one size lie, for one device.
+    """Positions of the patches and tiles of images of one size, on one device.
 
     B is 1 where all tiles of all pictures are kept.
 
@@ -104,7 +104,7 @@ class Grid:
 
     @classmethod
     def of(cls, rows: int, columns: int, config: Qwen3VLConfig, device: torch.device) -> "Grid":
-        """The grid of a size of picture, all its tiles kept."""
+        """Make the grid of an image size with all tiles kept."""
         vision, text = config.vision_config, config.text_config
         keep = np.ones((rows, columns), dtype=np.bool_)
         places = patch_places(keep, MERGE, int(vision.num_position_embeddings**0.5))
@@ -130,7 +130,7 @@ class Grid:
         return cls(rows, columns, *of_all, *turns)
 
     def kept(self, tiles: Tensor) -> "Grid":
-        """Of some tiles of each picture, all at the places that they have here.
+        """Select tiles of each image; they keep their positions.
 
         Args:
             tiles: int64 (B, K); −1 fills up.
@@ -144,7 +144,7 @@ class Grid:
 
 
 def of_kept(values: Tensor, tiles: Tensor, per_tile: int = 1) -> Tensor:
-    """What belongs to some tiles of each picture; that of the first tile where −1 fills up.
+    """Gather the rows of selected tiles; −1 is padding and gathers the first tile.
 
     Args:
         values: (B or 1, V · per_tile, …), of all tiles.
@@ -162,7 +162,7 @@ def of_kept(values: Tensor, tiles: Tensor, per_tile: int = 1) -> Tensor:
 
 
 def patches_of(rasters: Tensor) -> Tensor:
-    """uint8 (B, rows, columns, 3) → float (B, N, 3·16·16) in merge-block order.
+    """Convert uint8 (B, rows, columns, 3) to float (B, N, 3·16·16) in merge-block order.
 
     The two moments of a still picture are alike, so that one of them is left out.
     """
@@ -180,7 +180,7 @@ def see(
     patches: Tensor,
     grid: Grid,
 ) -> tuple[Tensor, list[Tensor], Tensor]:
-    """The vision transformer over pictures of one size.
+    """The vision transformer for images of one size.
 
     Args:
         visual: `model.model.visual`.
@@ -225,7 +225,7 @@ def _attend(
 
 
 def _mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Attention; on the CPU written out, where that is twice as fast backwards."""
+    """Compute attention; on the CPU explicitly, which makes the backward pass twice as fast."""
     if query.is_cuda:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
@@ -235,7 +235,7 @@ def _mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
 
 
 def _turned(value: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Queries or keys by the angles of their places."""
+    """Rotate queries or keys by the angles of their positions."""
     half = value.shape[-1] // 2
     turned = torch.cat((-value[..., half:], value[..., :half]), dim=-1)
     return value * cos + turned * sin
@@ -253,7 +253,7 @@ def _merged(merger: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Questions with answers after each picture; they do not see one another.
+    """Questions and answers about each image; questions do not attend to one another.
 
     Attributes:
         ids: int64 (B, S).
@@ -268,7 +268,7 @@ class Texts:
     targets: Tensor
 
     def to(self, device: torch.device) -> "Texts":
-        """The same on a device."""
+        """Return a copy on a device."""
         return Texts(*(getattr(self, name).to(device) for name in self.__slots__))
 
 
@@ -279,7 +279,7 @@ def read(
     grid: Grid,
     texts: Texts,
 ) -> Tensor:
-    """The language model over pictures and questions: logits (B, S, vocabulary) of the texts.
+    """The language model for images and questions: logits (B, S, vocabulary) of the texts.
 
     Args:
         model: the whole.
@@ -306,14 +306,14 @@ def read(
 
 
 def _normed(norm: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401
-    """RMS norm, with the mean in float32 and all else in the type of the weights."""
+    """Apply RMS norm, with the mean in float32 and the rest in the weights' dtype."""
     mean = hidden.float().pow(2).mean(-1, keepdim=True)
     scale = torch.rsqrt(mean + norm.variance_epsilon).to(hidden.dtype)
     return hidden * scale * norm.weight
 
 
 def _angles(grid: Grid, texts: Texts) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (B, 1, length, head) of M-RoPE."""
+    """Return cosines and sines of M-RoPE, (B, 1, length, head)."""
     batch = len(texts.ids)
     end = 1 + max(grid.rows, grid.columns)
     tiles = grid.tile_positions.expand(batch, -1, -1)
@@ -326,7 +326,7 @@ def _angles(grid: Grid, texts: Texts) -> tuple[Tensor, Tensor]:
 
 
 def _bias(prefix: int, grid: Grid, texts: Texts, dtype: torch.dtype) -> Tensor:
-    """(B, 1, length, length): 0 for the past of the picture and of the same question."""
+    """Return the mask, (B, 1, length, length): 0 for earlier tokens of the image and question."""
     before = texts.parts.new_full((len(texts.parts), prefix), -2)
     if grid.there is not None:
         before[:, 1:-1] = before[:, 1:-1].masked_fill(~grid.there, -3)
@@ -337,7 +337,7 @@ def _bias(prefix: int, grid: Grid, texts: Texts, dtype: torch.dtype) -> Tensor:
 
 
 def _unseen(hidden: Tensor, dtype: torch.dtype) -> Tensor:
-    """What to add to the scores of attention: next to −∞ where it must not look."""
+    """Return the additive attention mask, with a large negative number for masked positions."""
     return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, -1e9)
 
 

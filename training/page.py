@@ -1,4 +1,4 @@
-"""A page to draw on, which remembers where every character came to lie."""
+"""A page that records the position of every character drawn on it."""
 
 import random
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ UNTICKED, TICKED = "\x01", "\x02"  # boxes are read like characters
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours, and the font.
+    """The colours and the font of a page.
 
     Attributes:
         paper: behind everything.
@@ -36,7 +36,7 @@ class Theme:
 
     @classmethod
     def drawn(cls, rng: random.Random, faces: tuple[Face, ...], sizes: tuple[int, int]) -> "Theme":
-        """A theme, light more often than dark."""
+        """Draw a theme, light more often than dark."""
         tint = [rng.randint(-9, 0) for _ in range(3)]
         dark = rng.random() < 0.25
         paper = (
@@ -74,7 +74,7 @@ class Glyph:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Words as they were drawn, and the box that they take."""
+    """Drawn text and its bounding box."""
 
     words: str
     left: float
@@ -92,7 +92,7 @@ class _Span:
 
 
 class Page:
-    """An RGB image with text and the few shapes that forms and windows are made of."""
+    """An RGB image with text and the shapes of forms and windows."""
 
     def __init__(self, size: tuple[int, int], theme: Theme) -> None:
         self.image = Image.new("RGB", size, theme.paper)
@@ -103,11 +103,11 @@ class Page:
 
     @property
     def line(self) -> int:
-        """Pixels from one line of text to the next."""
+        """Return the pixels from one line of text to the next."""
         return round(self.theme.size * 1.5)
 
     def width_of(self, words: str, larger: float = 1.0) -> float:
-        """Pixels of a line of text."""
+        """Return the width of a line of text in pixels."""
         return width(self.theme.face, round(self.theme.size * larger), words)
 
     def text(
@@ -119,7 +119,7 @@ class Page:
         larger: float = 1.0,
         align: str = "left",
     ) -> float:
-        """One line with its middle at y, from x on, up to x or around x; gives where it ends."""
+        """Draw a line of text vertically centred on y, aligned at x; return where it ends."""
         size = round(self.theme.size * larger)
         whole = width(self.theme.face, size, words)
         x -= {"left": 0.0, "right": whole, "middle": whole / 2}[align]
@@ -136,7 +136,7 @@ class Page:
 
     @property
     def legible(self) -> bool:
-        """Whether no text is cut off by the edge, and none touches another."""
+        """Whether all text is within the page, with space between texts."""
         wide, high = self.image.size
         apart = self.theme.size / 4
         return all(
@@ -145,7 +145,7 @@ class Page:
         ) and not any(one.touches(other, apart) for one, other in combinations(self._spans, 2))
 
     def lines(self) -> list[str]:
-        """All that stands there, from top to bottom, what is beside one another in one line."""
+        """Return all text from top to bottom; neighbouring texts share a line."""
         found: list[list[_Span]] = []
         for span in sorted(self._spans, key=lambda one: one.top):
             if found and span.top - found[-1][0].top < self.theme.size / 2:
@@ -158,11 +158,11 @@ class Page:
         ]
 
     def rule(self, x: float, y: float, length: float, fill: Colour | None = None) -> None:
-        """A horizontal line."""
+        """Draw a horizontal line."""
         self._draw.line((x, y, x + length, y), fill or self.theme.faint)
 
     def pole(self, x: float, y: float, length: float) -> None:
-        """A vertical line."""
+        """Draw a vertical line."""
         self._draw.line((x, y, x, y + length), self.theme.faint)
 
     def box(
@@ -172,13 +172,13 @@ class Page:
         outline: Colour | None = None,
         radius: int = 0,
     ) -> None:
-        """A box from its corner with a width and a height."""
+        """Draw a box, given its corner, width and height."""
         x, y, wide, high = (round(part) for part in area)
         corners = (x, y, x + wide, y + high)
         self._draw.rounded_rectangle(corners, radius, fill, outline)
 
     def tick_box(self, x: float, y: float, side: int, ticked: bool, kind: str) -> None:
-        """A box, a disc or a switch around the point to the right of x; on or off."""
+        """Draw a check box, radio button or switch to the right of x, on or off."""
         ink, accent, paper = self.theme.ink, self.theme.accent, self.theme.paper
         top = round(y - side / 2)
         left = round(x)

@@ -35,7 +35,7 @@ _JPEG_SHARE, _UNEVEN_SHARE = 0.25, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What may be drawn.
+    """A split of the data, and what its documents contain.
 
     Attributes:
         name: of the split; part of every seed.
@@ -57,7 +57,7 @@ TRAIN, VALIDATION = Split("train"), Split("validation")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """A picture, and what it says.
+    """A document: its image and its facts.
 
     Attributes:
         kind: of document.
@@ -76,7 +76,7 @@ class Document:
     lines: list[str]
 
     def fitted(self) -> NDArray[np.uint8]:
-        """The raster that a model gets, (rows, columns, 3), by the fit of the coder."""
+        """Return the fitted raster that a model receives, (rows, columns, 3)."""
         return fit_image(np.asarray(self.image), FIT).raster
 
 
@@ -123,7 +123,7 @@ def _faces(unseen: bool) -> tuple[Face, ...]:
 
 
 def _distinct(facts: list[Fact]) -> list[Fact]:
-    """Those no question about which could be meant for another."""
+    """Return the facts whose questions are unambiguous."""
     asked = [{question.lower() for question in fact.questions()} for fact in facts]
     times = Counter(question for one in asked for question in one)
     return [
@@ -140,12 +140,12 @@ def _as_jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 
 def _code(character: str) -> int:
-    """Of 7 bits, which is enough: £ takes that of #, which no document has."""
+    """Return a 7-bit code; £ uses the code of #, which occurs in no document."""
     return ord(character) % 128
 
 
 def characters_of_cells(made: Document) -> NDArray[np.uint8]:
-    """For each patch the characters whose centres lie in its cells of 4 × 8 pixels.
+    """Return for each patch the characters centred in its cells of 4 × 8 pixels.
 
     Returns:
         uint8 (patches, 8), codes, patches in merge-block order, cells row by row; 0 where
@@ -164,7 +164,7 @@ def characters_of_cells(made: Document) -> NDArray[np.uint8]:
 
 
 def characters_of_tiles(made: Document, most: int) -> NDArray[np.uint8]:
-    """For each tile the characters whose centres lie in it, line by line, left to right.
+    """Return for each tile the characters centred in it, line by line, left to right.
 
     Args:
         made: a document.

@@ -20,7 +20,7 @@ GRAPHS = {"vision.onnx": "model.visual.", "decoder.onnx": ""}  # and what their 
 
 
 def small_model() -> Qwen3VLForConditionalGeneration:
-    """The model of the package, in float32."""
+    """Load the model of the package, in float32."""
     model = Qwen3VLForConditionalGeneration(Qwen3VLConfig.from_pretrained(SMALL_MODEL))
     weights = {
         prefix + weight.name: to_array(weight)
@@ -34,7 +34,7 @@ def small_model() -> Qwen3VLForConditionalGeneration:
 
 
 def main(out: Annotated[Path, typer.Argument(help="A folder for the checkpoint.")]) -> None:
-    """Write it, as `pixelprune export` and transformers take it."""
+    """Write a checkpoint for `pixelprune export` and transformers."""
     write_checkpoint(small_model(), out)
 
 

@@ -65,7 +65,7 @@ REPORT_SECONDS, SAVE_SECONDS = 120, 300
 
 @dataclass(slots=True)
 class Learning:
-    """What has been learnt, and how far.
+    """The state of training.
 
     Attributes:
         model: in float32.
@@ -87,7 +87,7 @@ class Learning:
 
     @classmethod
     def fresh(cls, device: torch.device) -> "Learning":
-        """Nothing yet."""
+        """Make the initial state."""
         torch.manual_seed(0)
         config = small_config()
         model = Qwen3VLForConditionalGeneration(config).to(device)
@@ -111,7 +111,7 @@ class Learning:
         return cls(model, reader, speller, [muon, adam])
 
     def save(self, path: Path) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state atomically."""
         state = {
             "model": self.model.state_dict(),
             "reader": self.reader.state_dict(),
@@ -123,7 +123,7 @@ class Learning:
         path.with_suffix(".new").replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a state."""
+        """Load a state."""
         state = torch.load(path, map_location=self.model.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.reader.load_state_dict(state["reader"])
@@ -133,13 +133,13 @@ class Learning:
         self.pictures, self.steps, self.seconds = state["counts"]
 
     def parameters(self) -> list[nn.Parameter]:
-        """All that is learnt."""
+        """Return all trained parameters."""
         heads = (*self.reader.parameters(), *self.speller.parameters())
         return [*self.model.parameters(), *heads]
 
 
 class Twin:
-    """The same model in bfloat16, which does the work; gradients go back to the one in float32."""
+    """A bfloat16 copy of the model for computation; gradients are applied to the float32 model."""
 
     def __init__(self, learning: Learning, compiled: bool) -> None:
         self._learning = learning
@@ -153,7 +153,7 @@ class Twin:
         )
 
     def losses(self, batch: Batch, answers: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and shares of what was right.
+        """Return the loss, and accuracies.
 
         Args:
             batch: pictures and questions.
@@ -190,7 +190,7 @@ class Twin:
         return self._grids[rows, columns]
 
     def step(self, loss: Tensor, rate: float) -> None:
-        """Learn from a loss."""
+        """Run one optimiser step for a loss."""
         heads = (*self._reader.parameters(), *self._speller.parameters())
         mine = [*self._model.parameters(), *heads]
         (loss * _SCALE_OF_LOSS).backward()
@@ -207,7 +207,7 @@ class Twin:
 
 
 def _read_off(said: Tensor, characters: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The loss of characters, and the share of those that are there which is right.
+    """Return the loss of the characters, and their accuracy.
 
     Args:
         said: (B, n, places · codes).
@@ -225,7 +225,7 @@ def _read_off(said: Tensor, characters: Tensor, kept: Tensor | None) -> tuple[Te
 
 
 def _whole_answers(hit: Tensor, wanted: Tensor, parts: Tensor) -> Tensor:
-    """The share of answers all of whose tokens are right."""
+    """Return the share of answers with all tokens right."""
     keys = (torch.arange(len(parts), device=parts.device)[:, None] * 1000 + parts)[wanted]
     _, number = keys.unique(return_inverse=True)
     missed = torch.zeros(int(number.max()) + 1, device=parts.device)
@@ -235,7 +235,7 @@ def _whole_answers(hit: Tensor, wanted: Tensor, parts: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One run.
+    """The settings of a training run.
 
     Attributes:
         pictures: to learn from.
@@ -251,7 +251,7 @@ class Course:
 
 
 def train(learning: Learning, out: Path, course: Course) -> None:
-    """Learn from some pictures; each stage begins with small steps."""
+    """Train until the course has seen its number of images; each stage starts with a warm-up."""
     twin = Twin(learning, course.compiled)
     began = reported = saved = time.perf_counter()
     earlier, first_picture = learning.seconds, learning.pictures
@@ -280,7 +280,7 @@ def train(learning: Learning, out: Path, course: Course) -> None:
 
 
 def _batches(learning: Learning, pruned: bool) -> Iterator[tuple[Stage, Batch]]:
-    """What comes next, stage after stage."""
+    """Yield the batches, stage by stage."""
     for stage in STAGES:
         if learning.pictures >= stage.until:
             continue
@@ -300,7 +300,7 @@ def _batches(learning: Learning, pruned: bool) -> Iterator[tuple[Stage, Batch]]:
 
 @torch.no_grad()
 def validation(twin: Twin, stage: Stage, pruned: bool) -> dict[str, float]:
-    """Shares of what is right on documents that training does not see, of all sizes."""
+    """Return accuracies on unseen documents of all sizes."""
     found = []
     for columns, rows in stage.sizes:
         seeds = range(max(1, stage.tiles // (columns * rows)))
@@ -325,13 +325,13 @@ def _report(
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Of each name over the rows that have it."""
+    """Return the mean of each name over the rows that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: round(fmean(row[name] for row in rows if name in row), 4) for name in names}
 
 
 def write_checkpoint(model: Qwen3VLForConditionalGeneration, folder: Path) -> None:
-    """A checkpoint as `pixelprune export` takes it, in float16."""
+    """Write a float16 checkpoint for `pixelprune export`."""
     copy.deepcopy(model).half().save_pretrained(folder)
     qwen = asdict(PRESETS["qwen3-vl"])
     ours = {
@@ -352,7 +352,7 @@ def main(
     decay: Annotated[bool, typer.Option("--decay", help="Bring the rate down to nothing.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the passes.")] = False,
 ) -> None:
-    """Train, or go on."""
+    """Start or continue training."""
     torch.set_flush_denormal(True)
     out.mkdir(parents=True, exist_ok=True)
     learning = Learning.fresh(torch.device("cuda" if cuda else "cpu"))

@@ -1,4 +1,4 @@
-"""Words and values for documents; one in six words is kept for the test alone."""
+"""Words and values for documents; one word in six is reserved for the test split."""
 
 import random
 from zlib import crc32
@@ -89,7 +89,7 @@ def _split(text: str) -> list[str]:
 
 
 def is_for_test(word: str) -> bool:
-    """Whether training never uses a word."""
+    """Return whether a word is reserved for the test split."""
     return crc32(word.lower().encode()) % 6 == 0
 
 
@@ -105,13 +105,13 @@ class Words:
         self._rng, self.test = rng, test
 
     def some(self, kind: str, count: int) -> list[str]:
-        """Different words of a kind."""
+        """Draw distinct words of a kind."""
         words = _KINDS[kind, self.test]
         drawn = self._rng.sample(words, min(count, len(words)))
         return list(dict.fromkeys(self._or_another(word) for word in drawn))
 
     def one(self, kind: str) -> str:
-        """One word of a kind."""
+        """Draw one word of a kind."""
         return self._or_another(self._rng.choice(_KINDS[kind, self.test]))
 
     def _or_another(self, word: str) -> str:
@@ -123,7 +123,7 @@ class Words:
         return self._rng.choice((first, first, f"{first} {self.made_up().lower()}"))
 
     def value(self) -> str:
-        """What may stand behind a label."""
+        """Draw a value for a label."""
         makers = (
             (self.money, 5),
             (self.date, 3),
@@ -141,24 +141,24 @@ class Words:
         return made()
 
     def value_of(self, label: str) -> str:
-        """What stands behind a label: anything, so that it must be read."""
+        """Draw any value for a label, so that it must be read."""
         return self.value()
 
     def cell(self) -> str:
-        """A word in a table."""
+        """Draw a word for a table."""
         return self.made_up()
 
     def money(self) -> str:
-        """An amount, in one of several spellings."""
+        """Draw an amount, in one of several formats."""
         amount = f"{self._rng.choice((99, 999, 9999)) * self._rng.random():,.2f}"
         return self._rng.choice(("", "", "$", "£")) + amount + self._rng.choice(("", "", " EUR"))
 
     def number(self) -> str:
-        """A whole number."""
+        """Draw an integer."""
         return str(self._rng.randrange(10 ** self._rng.randint(1, 5)))
 
     def date(self) -> str:
-        """A day, in one of several spellings."""
+        """Draw a date, in one of several formats."""
         year, month, day = (self._rng.randint(*span) for span in ((1980, 2035), (1, 12), (1, 28)))
         names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
         return self._rng.choice(
@@ -172,25 +172,25 @@ class Words:
         )
 
     def code(self) -> str:
-        """A number of a thing."""
+        """Draw a serial or article number."""
         letters = "".join(self._rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZ", k=self._rng.randint(1, 3)))
         digits = "".join(self._rng.choices("0123456789", k=self._rng.randint(2, 6)))
         return letters + self._rng.choice(("-", "", " ", "/")) + digits
 
     def measure(self) -> str:
-        """A number with a unit."""
+        """Draw a number with a unit."""
         number = self._rng.choice(
             (f"{self._rng.uniform(0, 99):.1f}", str(self._rng.randrange(500)))
         )
         return number + self._rng.choice((" kg", " cm", " m", "%", " kW", " l", " h", " MB"))
 
     def person(self) -> str:
-        """A name."""
+        """Draw a name."""
         first, last = self.one("people"), self.one("surnames")
         return self._rng.choice((f"{first} {last}", first, f"{first[0]}. {last}"))
 
     def address(self) -> str:
-        """Of mail, or of a page."""
+        """Draw a mail, web or street address."""
         return self._rng.choice(
             (
                 f"{self.made_up().lower()}@{self.made_up().lower()}.com",
@@ -200,13 +200,13 @@ class Words:
         )
 
     def made_up(self) -> str:
-        """A word that exists nowhere, so that nothing but its letters tells it."""
+        """Draw an invented word, which can only be read letter by letter."""
         word = "".join(self._rng.choices(_split(_SYLLABLES), k=self._rng.randint(1, 3)))
         word += self._rng.choice(_ENDINGS)
         return self._rng.choice((word.capitalize(), word.capitalize(), word, word.upper()))
 
     def sentence(self, most: int) -> str:
-        """Some words in a row."""
+        """Draw several words."""
         words = [self._rng.choice((self.made_up, self.number, self.person))() for _ in range(most)]
         return " ".join(words[: self._rng.randint(1, most)])
 
