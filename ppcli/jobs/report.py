@@ -1,4 +1,4 @@
-"""The figures of a report, from a dataset of `analyze`."""
+"""The job of `report`: the figures of a report, from a dataset of `analyze`."""
 
 import base64
 import io
@@ -35,9 +35,9 @@ from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
 _COLUMNS = ["image_id", "format", "tokens", "kept", "keep_ratio", "unique", "unique_ratio"]
 _PARTS = 20
 _GROUPS = 15
-_PICTURES = 12  # of the most redundant images, and of the least
-_LISTED = 1_000  # likewise, in the table
-_MESSAGES = 50  # of a kind of failure
+_PICTURES = 12  # of the most redundant images, and of the least redundant
+_LISTED = 1_000  # rows in the table, likewise
+_MESSAGES = 50  # for each kind of failure
 _THUMBNAIL, _QUALITY = 360, 72
 
 
@@ -45,25 +45,27 @@ def figures_of(
     dataset: str,
     models: Sequence[NamedModel] | None,
     answers: str | None = None,
-    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> ReportData:
-    """Read a dataset of `analyze`, and if wanted what `infer` answered about it.
+    """Compute the figures of a dataset of `analyze`, with the answers of `infer` about it.
 
     Args:
         dataset: a folder that `analyze` wrote.
-        models: whose savings are estimated; None for the published sizes whose tiles these are.
-        answers: a folder that `infer` wrote.
-        most_pixels: the most that a raster may have.
+        models: estimate what they save; None for the published sizes with the same tiles.
+        answers: a folder that `infer` wrote; None for no answers.
+        max_pixels: of an image with a picture in the report; a larger one is an error.
 
     Raises:
-        UsageError: when there is no such dataset, one of another kind, a model with other tiles,
-            or when the answers are about none of its images.
-        NothingToDoError: when no part of it is finished.
-        DamagedError: when a file of it is unreadable, or a raster not the one that was stored.
+        UsageError: if there is no such dataset, it is of another kind, a model has other tiles, or
+            no answer is about one of its images.
+        NothingToDoError: if the dataset has no finished shard.
+        DamagedError: if a file of it is unreadable, or a patch set is damaged.
     """
     manifest = _manifest(dataset, STATS, "analyze")
     if not manifest.shards:
-        raise NothingToDoError(f"{dataset} holds no rows yet; the same analyze command goes on")
+        raise NothingToDoError(
+            f"{dataset} has no finished rows; run the same analyze command to continue"
+        )
     models = _fitting(models, manifest)
     good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
     keep, unique = (good[name].to_numpy() for name in ("keep_ratio", "unique_ratio"))
@@ -75,7 +77,7 @@ def figures_of(
     ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
     if answers is not None:
         ends = _answered(ends, answers, set(good["image_id"].to_pylist()), dataset)
-    pictured = _pictured(ends, dataset, manifest, most_pixels)
+    pictured = _pictured(ends, dataset, manifest, max_pixels)
     return ReportData(
         name=dataset,
         config=_words(manifest),
@@ -105,7 +107,7 @@ def _manifest(folder: str, kind: str, command: str) -> Manifest:
     try:
         manifest = Manifest.read(folder)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder} is no dataset, a folder that {command} wrote") from None
+        raise UsageError(f"{folder} is not a dataset that {command} wrote") from None
     if manifest.main_kind != kind:
         raise UsageError(f"{folder} is a dataset of {manifest.main_kind}, not one of {command}")
     if kind == STATS:
@@ -114,7 +116,7 @@ def _manifest(folder: str, kind: str, command: str) -> Manifest:
 
 
 def _fitting(models: Sequence[NamedModel] | None, manifest: Manifest) -> Sequence[NamedModel]:
-    """The models that would be given these images."""
+    """Return the models whose tiles and sizes are those of the dataset."""
     config = manifest.config
     sizes = (config[name] for name in ("patch_size", "merge_size", "min_pixels", "max_pixels"))
     fit = FitOptions(Fit(config["fit"]), *sizes)
@@ -135,7 +137,7 @@ def _words(manifest: Manifest) -> str:
 
 
 def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> Iterator[pa.Table]:
-    """The rows of a status, a table for each shard."""
+    """Yield the rows with a status, one table a shard."""
     for number in range(len(manifest.shards)):
         with open_parquet(shard_path(dataset, STATS, number), STATS) as file:
             table = file.read(columns=[*columns, "status"])
@@ -143,7 +145,7 @@ def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> 
 
 
 def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureGroup]:
-    """The kinds of failures, the most frequent first."""
+    """Yield the kinds of failures, the most frequent first."""
     found: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
     for table in _rows(dataset, manifest, ERROR, ["error_code", "error_message"]):
@@ -156,7 +158,7 @@ def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureGroup]:
 
 
 def _groups(table: pa.Table, by: str) -> list[ImageGroup]:
-    """Images grouped by a column: the largest groups, the largest first."""
+    """Group images by a column; return the largest groups, the largest first."""
     counted = [(one["values"], one["counts"]) for one in table[by].value_counts().to_pylist()]
     names = [name for name, _ in sorted(counted, key=lambda one: (-one[1], one[0]))]
     return [_group(name, table.filter(pc.equal(table[by], name))) for name in names[:_GROUPS]]
@@ -179,7 +181,7 @@ def _sum(column: pa.ChunkedArray) -> int:
 
 
 def _saving(model: NamedModel, good: pa.Table) -> ModelSaving:
-    """Summed over the images; the costs of a number of tokens are counted once."""
+    """Sum the costs over the images, computing those of each number of tokens once."""
     sums: dict[str, list[int]] = {}
     for side, column in enumerate(("tokens", "kept")):
         numbers, times = np.unique(good[column].to_numpy(), return_counts=True)
@@ -192,7 +194,7 @@ def _saving(model: NamedModel, good: pa.Table) -> ModelSaving:
 
 
 def _listed(good: pa.Table) -> list[ImageSummary]:
-    """The images of the table, the most redundant first; of very many those at both ends."""
+    """Return the images, the most redundant first; of very many, those at both ends."""
     order: NDArray[np.int64] = np.argsort(good["keep_ratio"].to_numpy(), kind="stable")
     if len(order) > 2 * _LISTED:
         order = np.concatenate([order[:_LISTED], order[-_LISTED:]])
@@ -201,12 +203,12 @@ def _listed(good: pa.Table) -> list[ImageSummary]:
 
 
 def _pictured(
-    images: list[ImageSummary], dataset: str, manifest: Manifest, most_pixels: int
+    images: list[ImageSummary], dataset: str, manifest: Manifest, max_pixels: int
 ) -> list[ImageSummary]:
-    """With pictures, where there are patch sets.
+    """Add pictures, if the dataset has patch sets.
 
     Raises:
-        DamagedError: naming the patch set that cannot be rebuilt.
+        DamagedError: if a patch set cannot be rebuilt; the message names it.
     """
     wanted = {one.image_id for one in images}
     pictures: dict[str, str] = {}
@@ -215,7 +217,7 @@ def _pictured(
             path = shard_path(dataset, PATCHES, number)
             for row in read_patch_rows(path, wanted):
                 try:
-                    stored = from_patch_row(row, most_pixels)
+                    stored = from_patch_row(row, max_pixels)
                     pixels = overlay(stored.raster(), stored.patch_set.keep)
                 except (DamagedError, ImageError) as error:
                     raise DamagedError(f"{path}, {bounded(row.image_id)}: {error}") from error
@@ -226,24 +228,24 @@ def _pictured(
 def _answered(
     images: list[ImageSummary], answers: str, known: set[str], dataset: str
 ) -> list[ImageSummary]:
-    """With what was asked about them, and answered.
+    """Add prompts and answers.
 
     Raises:
-        UsageError: when no answer is about an image that is known.
+        UsageError: if no answer is about a known image.
     """
     manifest = _manifest(answers, ANSWERS, "infer")
     found: dict[str | None, list[ImageAnswer]] = {one.image_id: [] for one in images}
-    fits = False
+    any_known = False
     for number in range(len(manifest.shards)):
         for row in read_rows(shard_path(answers, ANSWERS, number), ANSWERS):
-            fits = fits or row.image_id in known
+            any_known = any_known or row.image_id in known
             if row.image_id in found:
-                said = ImageAnswer(row.prompt or "", row.answer or "", row.error_message or "")
-                found[row.image_id].append(said)
-    if not fits:
+                answer = ImageAnswer(row.prompt or "", row.answer or "", row.error_message or "")
+                found[row.image_id].append(answer)
+    if not any_known:
         raise UsageError(
-            f"no answer in {answers} is about an image of {dataset}; ids must be the same, as they "
-            f"are with pixelprune infer {dataset}"
+            f"no answer in {answers} is about an image of {dataset}; "
+            f"run pixelprune infer {dataset} for answers with the same image ids"
         )
     return [replace(one, answers=found[one.image_id]) for one in images]
 

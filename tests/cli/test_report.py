@@ -289,7 +289,7 @@ def test_a_run_that_has_not_come_to_its_end(dataset: Path, tmp_path: Path) -> No
     for command in ("report", "view"):
         done = pixelprune(command, out, cwd=tmp_path)
         assert done.returncode == 4
-        assert b"holds no rows yet" in done.stderr
+        assert b"has no finished rows" in done.stderr
 
 
 def test_models_with_other_tiles(tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_datasets_with_little_in_them(folder: Path, tmp_path: Path, options) -> 
 
 def test_what_cannot_be_reported(dataset: Path, tmp_path: Path, model: Path) -> None:
     cases = [
-        ((tmp_path,), 2, "is no dataset, a folder that analyze wrote"),
+        ((tmp_path,), 2, "is not a dataset that analyze wrote"),
         ((dataset, "--model", "qwen"), 2, "neither a model directory nor one of"),
         ((dataset, "--answers", dataset), 2, "not one of infer"),
         ((dataset, "-o", "-"), 2, "a report is an .html file"),
