@@ -1,7 +1,7 @@
-"""The coder, the decoders, the resampler and `analyze`, each against what it has to beat.
+"""The coder, the decoders, the resampler and `analyze`, each against its baseline.
 
-`python benchmarks/speed.py IMAGES [--json FILE] [--only PART]…` prints the table; the README
-beside it has what was measured.
+`python benchmarks/speed.py IMAGES [--json FILE] [--only PART]…` prints the table. The README
+beside it lists measured figures.
 """
 
 import io

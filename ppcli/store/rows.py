@@ -1,7 +1,7 @@
 """The rows pixelprune writes: the one definition of its columns.
 
 Names, order, types and meaning of the columns are taken from these classes: by the Parquet
-schemas, by the text formats, and by the check of the column reference in the README.
+schemas, by the text formats, and by the check of the column reference in docs/columns.md.
 """
 
 from dataclasses import dataclass, replace

@@ -7,6 +7,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+INCLUDED = [
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "training" / "README.md",
+]  # in pages of the site
 
 _FENCE = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*) -->\n)?"

@@ -9,11 +9,13 @@ import pytest
 
 from tests.command import pixelprune
 from tests.docs import sandbox
-from tests.docs.pages import PAGES, ROOT, Block, blocks, fences, name_of
+from tests.docs.pages import INCLUDED, PAGES, ROOT, Block, blocks, fences, name_of
 
 LANGUAGES = {"sh", "sql", "python", "json", "text"}
 RUNS = {"sh", "sql", "python"}
-WITH_COMMANDS = [page for page in PAGES if any(one.language in RUNS for one in blocks(page))]
+WITH_COMMANDS = [
+    page for page in [*PAGES, *INCLUDED] if any(block.language in RUNS for block in blocks(page))
+]
 SLOWEST_SECONDS = 300
 
 
@@ -22,7 +24,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sandbox.build(tmp_path_factory.mktemp("docs") / "sandbox")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *INCLUDED], ids=name_of)
 def test_blocks_are_of_a_known_language_and_markers_have_reasons(page: Path) -> None:
     found = blocks(page)
     assert fences(page) == 2 * len(found), "a fence is indented, or its line has other words"
