@@ -1,1 +1,1 @@
-"""How many inputs become rows, in order: the run, the executors, and stopping."""
+"""Runs tasks for many inputs and keeps their rows in order; knows no job, model or picture."""

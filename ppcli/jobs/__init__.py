@@ -1,1 +1,1 @@
-"""What each command does, without a terminal."""
+"""The jobs of the commands, which any program can call; they know no terminal."""

@@ -20,15 +20,15 @@ from ppcli.store.rows import AnswerRow
 
 
 def peak_bytes(
-    model: str, place: Place, threads: int, ask: GenerationRequest, images: Sequence[KeptTiles]
+    model: str, place: Place, threads: int, request: GenerationRequest, images: Sequence[KeptTiles]
 ) -> int:
     """Measure the peak memory of answering requests together, the model included, in bytes.
 
     Args:
         model: the model directory.
-        place: where it runs.
+        place: the device that the model runs on.
         threads: of the CPU.
-        ask: what is asked of each.
+        request: prompt and settings of all requests.
         images: one a request, the largest first.
 
     Raises:
@@ -36,7 +36,7 @@ def peak_bytes(
     """
     spawning = multiprocessing.get_context("spawn")  # a forked process would start with our memory
     receiver, sender = spawning.Pipe(duplex=False)
-    given = (sender, model, place, threads, ask, images)
+    given = (sender, model, place, threads, request, images)
     process = spawning.Process(target=_send_peak, args=given, daemon=True)
     process.start()
     sender.close()
@@ -57,31 +57,33 @@ def _send_peak(
     model: str,
     place: Place,
     threads: int,
-    ask: GenerationRequest,
+    request: GenerationRequest,
     images: Sequence[KeptTiles],
 ) -> None:
     """Send the number of bytes, or the reason why there is none."""
     try:
-        pipe.send(_answer(model, place, threads, ask, images))
+        pipe.send(_measure(model, place, threads, request, images))
     except Exception as error:  # the measurements so far must not be lost
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def _answer(
-    model: str, place: Place, threads: int, ask: GenerationRequest, images: Sequence[KeptTiles]
+def _measure(
+    model: str, place: Place, threads: int, request: GenerationRequest, images: Sequence[KeptTiles]
 ) -> int:
     before = _gpu_memory_used(place.device_id) if place.device is Device.CUDA else 0
     directory = ModelDirectory.open(model)
-    engine = AnsweringModel(
+    answering = AnsweringModel(
         directory, open_sessions(directory, place, threads), batch_size=len(images)
     )
     for image in images:
-        begun = engine.start(AnswerRow(image_id=None, page=1, prompt=ask.prompt), ask, [image])
-        engine.batch.begin(begun, begun.job)
-    while engine.batch.active:
-        for _, made in engine.batch.step():
-            if isinstance(made, ImageError):
-                raise made
+        active = answering.start(
+            AnswerRow(image_id=None, page=1, prompt=request.prompt), request, [image]
+        )
+        answering.batch.begin(active, active.job)
+    while answering.batch.active:
+        for _, generated in answering.batch.step():
+            if isinstance(generated, ImageError):
+                raise generated
     if place.device is Device.CUDA:
         return _gpu_memory_used(place.device_id) - before  # onnxruntime never returns memory
     return _peak_resident()

@@ -70,9 +70,7 @@ def figures_of(
     good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
     keep, unique = (good[name].to_numpy() for name in ("keep_ratio", "unique_ratio"))
     failures = list(_failures(dataset, manifest))
-    folders = pc.replace_substring_regex(good["image_id"], r"/?[^/]*$", "")
-    folders = pc.if_else(pc.equal(folders, ""), ".", folders)
-    by_folder = good.append_column("folder", folders)
+    by_folder = good.append_column("folder", _folders_of(good))
     listed = _listed(good)
     ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
     if answers is not None:
@@ -94,13 +92,18 @@ def figures_of(
         unique_counts=np.histogram(unique, _PARTS, (0, 1))[0],
         formats=_groups(good, "format"),
         folders=_groups(by_folder, "folder"),
-        folders_left=max(0, pc.count_distinct(folders).as_py() - _GROUPS),
+        folders_left=max(0, pc.count_distinct(by_folder["folder"]).as_py() - _GROUPS),
         savings=[_saving(model, good) for model in models] if good.num_rows else [],
         failures=failures,
         most=pictured[:_PICTURES],
         least=pictured[_PICTURES:][::-1],
         listed=listed,
     )
+
+
+def _folders_of(table: pa.Table) -> pa.ChunkedArray:
+    folders = pc.replace_substring_regex(table["image_id"], r"/?[^/]*$", "")
+    return pc.if_else(pc.equal(folders, ""), ".", folders)
 
 
 def _manifest(folder: str, kind: str, command: str) -> Manifest:

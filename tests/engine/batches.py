@@ -1,4 +1,4 @@
-"""Small batches of files, and what a run makes of them."""
+"""Small batches of files, and helpers to run them."""
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -35,7 +35,7 @@ ALL = AnalysisOptions(CoderOptions(), PAD, ReadingOptions(Frames.ALL))
 
 
 def encoded(row_format: str, *seeds: int, **options) -> bytes:
-    """An image file; one with several pages or frames for several seeds."""
+    """Return an image file, with one page or frame a seed."""
     first, *others = [Image.fromarray(blocks(seed=seed)) for seed in seeds]
     several = {"save_all": True, "append_images": others} if others else {}
     stream = BytesIO()
@@ -44,14 +44,14 @@ def encoded(row_format: str, *seeds: int, **options) -> bytes:
 
 
 def batch(folder: Path, files: dict[str, bytes]) -> list[ImageRef]:
-    """Write files, and name them in this order."""
+    """Write files, and return references in the same order."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return [ImageRef(str(folder / name), name) for name in files]
 
 
 def odd_files() -> dict[str, bytes]:
-    """Pages, frames, modes, and files that are broken in several ways."""
+    """Return files with pages, frames and different modes, some of them broken."""
     noise = np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8)
     stream = BytesIO()
     Image.fromarray(noise).save(stream, "TIFF")
@@ -80,20 +80,20 @@ def workers(
     memory_limit: int | None = None,
     load: Callable[[], None] = register,
 ) -> ProcessExecutor:
-    """An executor whose workers have the test decoder."""
+    """Create an executor whose workers have the test decoder."""
     setup = partial(image_worker, 1 << 28, load)
     return ProcessExecutor(number, timeout, memory_limit, setup=setup)
 
 
 def serial() -> SerialExecutor:
-    """An executor that works on images in this process."""
+    """Create an executor that decodes images in this process."""
     return SerialExecutor(partial(image_worker, 1 << 28))
 
 
 def run(
     executor: Executor, refs: Iterable[ImageRef], options: AnalysisOptions = ALL
 ) -> list[PageResult]:
-    """All rows of a run."""
+    """Analyze files and return all results."""
     results: list[PageResult] = []
     with pillow_limits(options.reading.max_image_pixels), closing(executor):
         for _, rows in AnalyzeWork(options, executor).results(Arrivals(iter(refs)), StopRequest()):
@@ -102,12 +102,12 @@ def run(
 
 
 def comparable(results: list[PageResult]) -> list[tuple[StatsRow, PatchRow | None]]:
-    """What has to be the same in two runs."""
+    """Return everything that must be equal in two runs."""
     return [
         (replace(result.row, decode_ms=None, code_ms=None), result.patches) for result in results
     ]
 
 
 def outcome(results: list[PageResult]) -> list[tuple[str, str]]:
-    """The identity of each row, and what became of it."""
+    """Return the identity of each row, with its error code or status."""
     return [(one.row.image_id, one.row.error_code or one.row.status) for one in results]

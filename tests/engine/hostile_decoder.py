@@ -1,4 +1,4 @@
-"""A test decoder whose files say what it is to do: crash, hang, take all memory, or decode.
+"""A test decoder whose files contain commands: crash, hang, use up the memory, or decode.
 
 The module needs nothing but Pillow, so that its text can also serve as a `sitecustomize`.
 """
@@ -30,11 +30,11 @@ TAME = "PPTEST_TAME"
 
 
 class DiedError(BaseException):
-    """Stands for the end of the worker where there is no worker that could end."""
+    """Simulates the death of a worker where there is no worker process."""
 
 
 def hostile(*pages: str, known: bool = False) -> bytes:
-    """A file of the test decoder.
+    """Return a file of the test decoder.
 
     Args:
         pages: a verb for each page.
@@ -44,7 +44,7 @@ def hostile(*pages: str, known: bool = False) -> bytes:
 
 
 def sabotaged(tiff: bytes, *pages: str) -> bytes:
-    """A little-endian TIFF file with a verb for each page behind its end, where no reader looks.
+    """Return a little-endian TIFF file with a verb for each page after the end of the image data.
 
     A page is known by the place of its directory, since it may be opened as the only one.
     """
@@ -59,12 +59,12 @@ def sabotaged(tiff: bytes, *pages: str) -> bytes:
 
 
 def size_of_page(page: int) -> tuple[int, int]:
-    """Width and height of a page (one-based) of the test decoder."""
+    """Return width and height of a page (one-based) of the test decoder."""
     return 32 * (1 + page % 5), 64
 
 
 def register() -> None:
-    """Make Pillow in this process decode such files."""
+    """Register the decoder with Pillow in this process."""
     with contextlib.suppress(ImportError, ValueError):
         import resource
 
@@ -76,7 +76,7 @@ def register() -> None:
 
 @contextlib.contextmanager
 def registered() -> Iterator[None]:
-    """Decode such files inside the block only."""
+    """Register the decoder inside the block only."""
     formats, known = dict(Image.OPEN), list(Image.ID)
     register()
     try:
@@ -88,12 +88,12 @@ def registered() -> Iterator[None]:
 
 
 def refuse() -> NoReturn:
-    """A setup that cannot be done."""
+    """Fail, as the setup of a worker."""
     raise RuntimeError("no decoder for this worker")
 
 
 def refuse_once(mark: str) -> None:
-    """A setup that fails in the first worker only."""
+    """Fail in the first worker only."""
     try:
         Path(mark).touch(exist_ok=False)
     except FileExistsError:
@@ -102,7 +102,7 @@ def refuse_once(mark: str) -> None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What makes every Python process decode such files.
+    """Return environment variables that register the decoder in every Python process.
 
     Args:
         folder: an empty one; in its subfolder `marks` processes leave their numbers.
@@ -113,17 +113,17 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def first_on_path(folder: Path) -> str:
-    """The search path of Python processes, with a folder in front of it."""
+    """Return the search path of Python processes with a folder prepended."""
     return os.pathsep.join(filter(None, (os.fspath(folder), os.environ.get("PYTHONPATH"))))
 
 
 def marked(surroundings: dict[str, str]) -> set[int]:
-    """The processes of an `environment` that hang, or have left their mark otherwise."""
+    """Return the processes of an `environment` that have left a mark, such as those that hang."""
     return {int(name) for name in os.listdir(surroundings[MARKS])}
 
 
 class HostileImage(ImageFile.ImageFile):
-    """A plain image, each page of which does as its verb says when it is decoded."""
+    """An image whose pages carry out their verbs when they are decoded."""
 
     format = FORMAT
 
@@ -150,7 +150,7 @@ class HostileImage(ImageFile.ImageFile):
 
 
 class SabotagedTiff(TiffImageFile):
-    """A TIFF image whose pages do as it says behind the end of the file."""
+    """A TIFF image whose pages carry out the verbs after the end of the file."""
 
     def _open(self) -> None:
         super()._open()
@@ -197,7 +197,7 @@ def _fault() -> NoReturn:
 
 
 def _hang_in_c() -> None:
-    """Hang without letting any other thread or a signal handler of Python run."""
+    """Hang, and let no other thread or signal handler of Python run."""
     _leave_mark()
     ctypes.PyDLL(None).sleep(600)
 
@@ -232,7 +232,7 @@ _VERBS: dict[str, Callable[[], object]] = {
 
 
 class LargeResult:
-    """A result that says of itself how large it is."""
+    """A result that declares its size."""
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes

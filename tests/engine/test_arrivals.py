@@ -8,7 +8,7 @@ from tests.processes import eventually
 
 
 class Gate:
-    """An iterator that gives the next number only when it is let."""
+    """An iterator that blocks until each number is released."""
 
     def __init__(self) -> None:
         self.may_go = threading.Semaphore(0)

@@ -29,7 +29,7 @@ DIED = re.compile(r"process (was ended by SIG[A-Z]+|ended with exit code \d+), i
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled() -> None:
-    """Fill the cache of compiled kernels, so that no small timeout is spent on compiling."""
+    """Fill the cache of compiled kernels, so that compiling exceeds no small timeout."""
     from ppcli import keep_mask
 
     keep_mask(batches.blocks())
@@ -41,7 +41,7 @@ def finished(task: Task) -> Task:
 
 
 def test_hostile_images_cost_an_error_row_each(tmp_path: Path) -> None:
-    """The very first and the very last image, several in a row, and pages amid the others."""
+    """The first and the last image, and several in a row."""
     files = {
         "a.png": hostile("crash"),
         "b.png": batches.encoded("PNG", 0),
@@ -147,7 +147,7 @@ def test_a_worker_that_ends_without_an_error_is_noticed_by_the_timeout(tmp_path:
 )
 @pytest.mark.parametrize("make", [batches.serial, lambda: batches.workers(1)], ids=["0", "1"])
 def test_a_faulty_decoder_does_not_end_the_run(tmp_path: Path, make, verb: str) -> None:
-    """It raises, exits, or raises only when the pixels are looked at."""
+    """It raises, exits, or raises only when the pixels are read."""
     files = {"a.png": hostile("ok"), "b.png": hostile(verb), "c.png": hostile("ok")}
     with hostile_decoder.registered():
         results = batches.run(make(), batches.batch(tmp_path, files))
@@ -371,7 +371,7 @@ def say(level: int, text: str) -> None:
 
 
 def test_what_workers_log_is_in_the_log_of_the_run(caplog) -> None:
-    """Once, however many say it, and cut where it is long."""
+    """Each message once, long ones truncated."""
     caplog.set_level(logging.INFO, "pixelprune")
     long = [one * 100_000 for one in ("x", "\U0001f600", "\0", "\udc80")]
     with closing(batches.workers(2, load=partial(say, logging.INFO, "ready"))) as executor:
@@ -387,7 +387,7 @@ def say_and_mark(mark: str) -> None:
 
 
 def test_what_workers_log_before_there_is_a_log_is_told(tmp_path: Path, caplog) -> None:
-    """Workers of files that are named one by one start before the command has set it up."""
+    """Workers may start before the command has set up its log."""
     mark = tmp_path / "mark"
     with closing(batches.workers(1, load=partial(say_and_mark, str(mark)))) as executor:
         executor.prestart(1)

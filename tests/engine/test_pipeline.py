@@ -21,7 +21,7 @@ DIED = "it died here"
 
 
 class StopWhen(StopRequest):
-    """Stops when a condition holds, as if a signal had come just then."""
+    """Stops when a condition holds, as if a signal arrived at that moment."""
 
     def __init__(self, condition: Callable[[], bool]) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class StopWhen(StopRequest):
 
 
 class WhimsicalExecutor:
-    """Finishes tasks in any order, some only long after later ones.
+    """Finishes tasks in random order, some long after later ones.
 
     Attributes:
         capacity: as an executor has it.
@@ -104,7 +104,7 @@ class WhimsicalTask:
 
 
 class CountedRefs:
-    """Hands out refs, and keeps an eye on how far ahead of the results they are taken."""
+    """Iterates over refs, and checks how far ahead of the results they are taken."""
 
     def __init__(self, refs: list[ImageRef], ahead: int) -> None:
         self._refs = refs
@@ -119,7 +119,7 @@ class CountedRefs:
 
 
 class FileStore:
-    """One file for each content that an example asks for."""
+    """Writes each content of an example to one file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -140,7 +140,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileStore]:
 
 @pytest.fixture(scope="module")
 def odd_rows(files: FileStore) -> dict[str, list[PageResult]]:
-    """The rows of each odd file, worked on whole, without a pipeline."""
+    """The rows of each odd file, made in one call."""
     rows = {}
     with batches.pillow_limits(batches.ALL.reading.max_image_pixels):
         for name, content in ODD.items():
@@ -152,7 +152,7 @@ def odd_rows(files: FileStore) -> dict[str, list[PageResult]]:
 def taken(
     executor: WhimsicalExecutor, refs: list[ImageRef]
 ) -> list[tuple[ImageRef, list[PageResult]]]:
-    """What a pipeline gives for each ref, watched for how it takes them."""
+    """Return the rows of each ref, and check that refs are taken only as needed."""
     counted = CountedRefs(refs, executor.capacity)
     given = []
     with batches.pillow_limits(batches.ALL.reading.max_image_pixels):
@@ -173,7 +173,7 @@ def seen(results: list[PageResult]) -> list[tuple[str, str, int | None]]:
 
 
 def expected_of(image_id: str, verbs: list[str]) -> list[tuple[str, str, int | None]]:
-    """Identity, outcome and width of each row of a file of the test decoder."""
+    """Return identity, outcome and width of each row of a file of the test decoder."""
     return [
         (
             f"{image_id}#{page}" if len(verbs) > 1 else image_id,
@@ -200,7 +200,7 @@ seeds = st.integers(0, 1 << 16)
 @settings(max_examples=150)
 @given(inputs=test_files, capacity=capacities, seed=seeds)
 def test_rows_come_in_the_order_of_the_inputs(files, odd_rows, inputs, capacity, seed) -> None:
-    """Whatever dies, and in whichever order the tasks come to their end."""
+    """Whatever dies, and in whichever order tasks finish."""
     refs, expected = [], []
     for number, one in enumerate(inputs):
         if isinstance(one, str):
@@ -223,7 +223,7 @@ def test_rows_come_in_the_order_of_the_inputs(files, odd_rows, inputs, capacity,
 @settings(max_examples=60)
 @given(pages=st.lists(st.integers(1, 70), max_size=9), capacity=capacities, seed=seeds)
 def test_no_more_than_the_capacity_is_under_way(files, pages, capacity, seed) -> None:
-    """Files with many pages included; inputs are taken as there is room for them."""
+    """Including files with many pages; inputs are taken only when there is room."""
     executor = WhimsicalExecutor(capacity, seed)
     refs = [files.ref(hostile(*["ok"] * n), str(number)) for number, n in enumerate(pages)]
     given_rows = taken(executor, refs)
@@ -274,7 +274,7 @@ def test_a_stop_takes_effect_between_two_files(files, capacity, seed, files_befo
         stop.exit_code = ExitCode.INTERRUPTED if len(whole) == files_before else None
     assert given_refs == refs[:files_before]
     assert whole == pages[:files_before]
-    assert len(executor.submitted) == submitted, "nothing is begun after the stop"
+    assert len(executor.submitted) == submitted, "nothing is submitted after the stop"
 
 
 def test_a_stop_in_the_middle_of_a_file_lets_it_come_to_its_end(files) -> None:
@@ -290,19 +290,19 @@ def test_a_stop_in_the_middle_of_a_file_lets_it_come_to_its_end(files) -> None:
 
 
 def test_nothing_is_begun_ahead_in_process(files) -> None:
-    """With a capacity of one the next file is begun when the last one is done."""
-    begun = []
+    """With a capacity of one, a file starts after the previous one has finished."""
+    started = []
 
     class Watched(SerialExecutor):
         def submit(self, work, *args):
-            begun.append(args)
+            started.append(args)
             return super().submit(work, *args)
 
     refs = iter([files.ref(hostile("ok"), str(number)) for number in range(5)])
     files_with_rows = AnalyzeWork(batches.ALL, Watched()).results(Arrivals(refs), StopRequest())
     for done, (_, rows) in enumerate(files_with_rows, 1):
         list(rows)
-        assert len(begun) == done
+        assert len(started) == done
 
 
 def test_a_file_that_vanishes_after_its_first_page_keeps_its_identity(files, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed and gone on with, over files of any length: a serial twin."""
+"""Runs that are stopped, killed and resumed, compared with a serial model."""
 
 import random
 import shutil
@@ -33,7 +33,7 @@ Outcome = tuple[str, int, str, int | None]  # identity, page, code, width
 
 
 class MoodyExecutor(WhimsicalExecutor):
-    """Changes its mind about how much it holds, and loses workers that did nothing wrong."""
+    """Changes its capacity at random, and loses workers at random."""
 
     def __init__(self, seed: int, most: int, deaths: float) -> None:
         self._moods = random.Random(seed)
@@ -63,11 +63,11 @@ def _die(*_: object) -> None:
 
 
 class KilledError(Exception):
-    """Ends a run in the middle of whatever it does."""
+    """Ends a run at any point."""
 
 
 class Inputs:
-    """What a run goes through."""
+    """The inputs of a run."""
 
     skipped = 0
     repeated = ""
@@ -80,7 +80,7 @@ class Inputs:
 
 
 def twin(image_id: str, pages: list[str]) -> list[Outcome]:
-    """What a file of the test decoder gives when one page is worked on after the other."""
+    """Return the rows of a file of the test decoder, computed page by page."""
     several = len(pages) > 1
     return [
         (
@@ -94,7 +94,7 @@ def twin(image_id: str, pages: list[str]) -> list[Outcome]:
 
 
 class RunMachine(RuleBasedStateMachine):
-    """One dataset, and runs that go on with it."""
+    """One dataset, and runs that resume it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class RunMachine(RuleBasedStateMachine):
         retry=st.booleans(),
     )
     def run(self, seed, most, deaths, bytes_at_a_time, ends_after, killed, retry) -> None:
-        """Go on until the end, or until a signal comes or the run is killed."""
+        """Run to the end, or until a signal arrives or the run is killed."""
         executor = MoodyExecutor(seed, most, deaths)
         stop = StopRequest()
         rows = 0
@@ -145,7 +145,7 @@ class RunMachine(RuleBasedStateMachine):
             assert len(self.rows()) == sum(map(len, self.right))
 
     def _run(self, executor, stop, observer, bytes_at_a_time=1 << 26, retry=False) -> bool:
-        """Whether it came to its end."""
+        """Return whether the run finished."""
         work = AnalyzeWork(batches.ALL, executor)
         run = Run(work, AnalyzeSummary(), observer, stop, FailurePolicy(retry_failed=retry))
         with pytest.MonkeyPatch.context() as patched, registered(), pillow_limits(1 << 28):
@@ -161,7 +161,7 @@ class RunMachine(RuleBasedStateMachine):
         return dataset_output(str(self.out), config, rows_per_shard=self.rows_per_shard)
 
     def rows(self) -> list[Outcome]:
-        """What the dataset holds."""
+        """Return the rows of the dataset."""
         found = []
         for path in sorted((self.out / "stats").glob("*.parquet")):
             for row in read_rows(str(path), "stats"):
@@ -170,7 +170,7 @@ class RunMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_there_is_whole(self) -> None:
-        """Of no file a part, and no row but the right one; a lost worker may have cost a page."""
+        """Every file is complete and every row right, except pages of lost workers."""
         if not self.out.exists():
             return
         assert verify(str(self.out), data=False).damage == []
@@ -184,7 +184,7 @@ class RunMachine(RuleBasedStateMachine):
         assert len(self.rows()) in lengths
 
     def teardown(self) -> None:
-        """At the end all is as the serial twin has it, whatever came before."""
+        """A last run makes the dataset equal to the serial model."""
         if self.refs:
             quiet = MoodyExecutor(0, 4, deaths=0.0)
             assert self._run(quiet, StopRequest(), RunObserver(), retry=True)

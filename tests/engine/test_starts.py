@@ -1,4 +1,4 @@
-"""Workers that do not come to work, and those that only take long."""
+"""Workers that never become ready, and those that are only slow."""
 
 import multiprocessing
 import os
@@ -31,7 +31,7 @@ GUARD = 'if __name__ == "__main__":'
 
 
 class EndsOnArrival:
-    """The first worker that unpacks it ends, before anybody knows which worker that was."""
+    """Ends the first worker that unpickles it, before the pool knows which one that was."""
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
@@ -56,7 +56,7 @@ def use_the_processor() -> None:
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_workers_that_end_as_they_start_end_the_run(code: int) -> None:
-    """The tasks are larger than a pipe: some do not even reach what the pool knows of."""
+    """The tasks are larger than a pipe, so some never reach the pool."""
     executor = batches.workers(load=partial(os._exit, code))
     try:
         tasks = [executor.submit(len, bytes(200_000)) for _ in range(4)]
@@ -81,7 +81,7 @@ def test_workers_that_hang_as_they_start_end_the_run(monkeypatch: pytest.MonkeyP
 
 
 def test_to_work_long_is_not_to_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither at a task that only waits, nor at a start that takes long."""
+    """Neither in a task that only waits, nor during a slow start."""
     monkeypatch.setattr(starts, "_STALLED_SECONDS", 2.0)
     with closing(batches.workers(1, load=use_the_processor)) as executor:
         tasks = [executor.submit(time.sleep, 5.0), executor.submit(os.getpid)]
@@ -100,7 +100,7 @@ def test_a_task_that_was_lost_on_its_way_is_given_again(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("guarded", [False, True])
 def test_a_worker_does_not_start_workers_as_it_starts(tmp_path: Path, guarded: bool) -> None:
-    """A script without the guard is run again by each worker that it starts."""
+    """Each worker runs a script without the guard again."""
     text = GUARD + SCRIPT.replace("\n", "\n    ") if guarded else SCRIPT
     (tmp_path / "script.py").write_text(text)
     args = [sys.executable, tmp_path / "script.py"]
@@ -144,7 +144,7 @@ def test_fewer_workers_start_where_files_run_out(tmp_path: Path, files: int, mos
 
 
 def refuse_in_company() -> None:
-    """A setup that ends its process while there are other workers."""
+    """End this process while there are other workers."""
     of_the_same = psutil.Process(os.getppid()).children()
     if sum("spawn_main" in " ".join(one.cmdline()) for one in of_the_same) > 1:
         os._exit(3)
@@ -158,7 +158,7 @@ def test_one_worker_is_tried_where_several_end_as_they_start() -> None:
 
 
 class EndedError(BaseException):
-    """Stands for the end of the program."""
+    """Simulates the end of the program."""
 
 
 def _end(*_: object) -> None:
@@ -168,7 +168,7 @@ def _end(*_: object) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_comes_while_workers_start_loses_none_of_them(monkeypatch, number) -> None:
-    """Its handler raises, as that of the commands does, once they are known and can be stopped."""
+    """Its handler raises, like that of commands, once workers are known and can be stopped."""
     start = SpawnProcess.start
 
     def start_and_end(process: SpawnProcess) -> None:

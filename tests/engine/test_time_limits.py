@@ -1,4 +1,4 @@
-"""Time limits count what work took, and nothing that happened to the clock or to the program."""
+"""Time limits ignore changes of the clock and suspensions of the program."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ if __name__ == "__main__":
 
 
 def noted_sleep(marks: str, seconds: float) -> int:
-    """Sleep, and say how many have begun to."""
+    """Sleep, and return how many calls have started."""
     _leave_mark(marks)
     time.sleep(seconds)
     return len(os.listdir(marks))
@@ -54,7 +54,7 @@ def end_once(marks: str) -> str:
 
 
 def test_a_step_of_the_clock_does_not_count(tmp_path: Path, monkeypatch) -> None:
-    """The pool of the library below counts by the clock on the wall."""
+    """The pool library itself measures by the system clock."""
     wall = time.time
     with closing(batches.workers(1, timeout=5)) as executor:
         executor.submit(os.getpid).result()
