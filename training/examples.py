@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
 from ppcli.errors import ImageError
 from ppcli.imaging.page_source import open_source
-from ppcli.imaging.reading_options import Reading
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.questions import QuestionFile
 
 IMAGE = "<|image_pad|>"
@@ -23,7 +23,7 @@ NO_LABEL = -100
 
 def _pixels(path: str) -> NDArray[np.uint8]:
     """Return the raster of an image's first page as `eval` sees it: RGB (height, width, 3)."""
-    reading = Reading()
+    reading = ReadingOptions()
     try:
         with closing(open_source(path, reading)) as source:
             return source.page(1, reading.background)
