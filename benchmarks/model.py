@@ -71,13 +71,14 @@ def make_checkpoint(folder: Path, layers: int, vision_layers: int) -> None:
 def page_tokens(page: str) -> tuple[Any, Any, Any]:
     """The raster of a page, and its keep masks, full and pruned."""
     from ppcli import keep_mask
+    from ppcli.files import LocalFile
     from ppcli.imaging.decode import ImageSource, pillow_limits
     from ppcli.imaging.fit import fit_image
     from ppcli.imaging.fit_options import FitOptions
     from ppcli.imaging.image_choices import WHITE
     from ppcli.imaging.presets import PRESETS
 
-    with pillow_limits(1 << 28), ImageSource(page, 1 << 28) as source:
+    with pillow_limits(1 << 28), ImageSource(LocalFile(page).open(), 1 << 28) as source:
         pixels = source.page(1, WHITE)
     raster = fit_image(pixels, FitOptions.of_preset(PRESETS["qwen3-vl"])).raster
     kept = keep_mask(raster)

@@ -36,6 +36,7 @@ from ppcli.coding.patchset import encode
 from ppcli.engine.executors.executor import Task
 from ppcli.engine.executors.processes import ProcessExecutor
 from ppcli.engine.run import Run
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import ImageSource, pillow_limits
 from ppcli.imaging.fit import fit_image, smart_resize
 from ppcli.imaging.fit_options import FitOptions
@@ -69,7 +70,7 @@ def rasters(pngs: list[str], fit: Fit = Fit.RESIZE) -> list[Raster]:
 
 def decoded(path: str) -> Raster:
     """RGB by the decoders of pixelprune."""
-    with ImageSource(path, MAX_PIXELS) as source:
+    with ImageSource(LocalFile(path).open(), MAX_PIXELS) as source:
         return source.page(1, WHITE)
 
 
@@ -177,7 +178,7 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
         workers, 600, setup=partial(image_worker, MAX_PIXELS, partial(load_kernels, options))
     )
     started: list[Task] = [executor.submit(time.sleep, 0.3) for _ in range(2 * workers)]
-    first = ImageRef(files[0], files[0])
+    first = ImageRef(LocalFile(files[0]), files[0])
     started += [executor.submit(analyze_pages, first, options) for _ in range(4 * workers)]
     while not all(task.wait(0.1) for task in started):
         pass
@@ -200,11 +201,11 @@ def pipelines(files: list[str]) -> Iterator[Row]:
     options = AnalysisOptions(CoderOptions(), FitOptions.of_preset(PRESET), patches=False)
     work: dict[str, Callable[[str], object]] = {
         "decode + fit": pillow_way.decoded_and_fitted,
-        "analyze": lambda path: analyze_pages(ImageRef(path, path), options),
+        "analyze": lambda path: analyze_pages(ImageRef(LocalFile(path), path), options),
         "transformers + torch": torch_way.keep_mask,
     }
     for path in files[-2:]:  # JPEGs, which nobody composites: both ways do the same
-        kept = analyze_pages(ImageRef(path, path), options).pages[0].row.kept
+        kept = analyze_pages(ImageRef(LocalFile(path), path), options).pages[0].row.kept
         assert kept == int(torch_way.keep_mask(path).sum())
     times = warm(work, files, 3)
     for name, of_files in times.items():

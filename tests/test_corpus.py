@@ -26,7 +26,7 @@ def images(folder: Path) -> Iterator[Image.Image]:
     reading = ReadingOptions()
     with pillow_limits(reading.max_image_pixels):
         for ref in Listing((str(folder),)):
-            with closing(open_source(ref.path, reading)) as source:
+            with closing(open_source(ref.file, reading)) as source:
                 yield source.page(1, reading.background)
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
 from ppcli.errors import ImageError
+from ppcli.files import InputFile
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.questions import QuestionFile
@@ -21,14 +22,14 @@ IMAGE = "<|image_pad|>"
 NO_LABEL = -100
 
 
-def _pixels(path: str) -> NDArray[np.uint8]:
+def _pixels(file: InputFile) -> NDArray[np.uint8]:
     """Return the raster of an image's first page as `eval` sees it: RGB (height, width, 3)."""
     reading = ReadingOptions()
     try:
-        with closing(open_source(path, reading)) as source:
+        with closing(open_source(file, reading)) as source:
             return source.page(1, reading.background)
     except ImageError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{file.name}: {error}") from error
 
 
 class QuestionExamples(Dataset[dict[str, Tensor]]):
@@ -42,7 +43,7 @@ class QuestionExamples(Dataset[dict[str, Tensor]]):
     def __init__(self, data: Path, checkpoint: Path) -> None:
         if data.suffix == ".parquet":
             raise ValueError(f"{data} is not JSON lines")
-        asked = QuestionFile(str(data), spare_folder="")
+        asked = QuestionFile(str(data))
         asked.check()
         self._questions = list(asked)
         for one in self._questions:
@@ -63,7 +64,7 @@ class QuestionExamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """Return one conversation."""
         question = self._questions[number]
-        pixels = _pixels(question.image.path)
+        pixels = _pixels(question.image.file)
         seen = self.images(images=[Image.fromarray(pixels)], return_tensors="pt")
         content = [{"type": "image"}, {"type": "text", "text": question.question}]
         asked = self._tokenizer.apply_chat_template(

@@ -154,7 +154,7 @@ def analyze(
 
     from ppcli.cli.target import Target
     from ppcli.cli.values import executor_for, fit_options, reading
-    from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels, may_give_several
+    from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels, may_be_many_tasks
 
     target = Target(
         output, Format(row_format) if row_format else None, overwrite, resume, rows_per_shard
@@ -176,7 +176,7 @@ def analyze(
     )
     with closing(executor):
         if (named := listing.named_files) is not None:  # the workers start while the rest loads
-            several = any(may_give_several(ref, options) for ref in named)
+            several = any(may_be_many_tasks(ref, options) for ref in named)
             executor.prestart(executor.capacity if several else len(named))
 
         from ppcli.cli.running import carry_out

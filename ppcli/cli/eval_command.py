@@ -1,6 +1,5 @@
 """`pixelprune eval`."""
 
-import tempfile
 from functools import partial
 from typing import Annotated
 
@@ -154,16 +153,15 @@ def evaluate(
     )
     target = Target(output, row_format, overwrite, resume, ROWS_PER_SHARD)
     config = eval_config(fit, variants, ask, directory, place.device)
-    with tempfile.TemporaryDirectory(prefix="pixelprune-") as spare_folder:
-        questions = QuestionFile(data, spare_folder, limit, root)
-        questions.check()
-        return carry_out(
-            EvalWork(asking, variants),
-            questions,
-            partial(target.open, config),
-            target,
-            terminal,
-            summary,
-            show_scores,
-            FailurePolicy(1 if fail_fast else max_failures, retry_failed),
-        )
+    questions = QuestionFile(data, limit, root)
+    questions.check()
+    return carry_out(
+        EvalWork(asking, variants),
+        questions,
+        partial(target.open, config),
+        target,
+        terminal,
+        summary,
+        show_scores,
+        FailurePolicy(1 if fail_fast else max_failures, retry_failed),
+    )

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Generic, Protocol, TypeVar
 
 from ppcli.engine.arrivals import Arrivals
@@ -51,7 +52,7 @@ class InputPlan(Protocol[_In_co, _Row]):
 
     @property
     def ref(self) -> _In_co:
-        """The input, as it was when the plan was made."""
+        """The input; once there is a row, with the state of its files when they were opened."""
 
     def next_call(self) -> Call | None:
         """Plan one more call; return None if there is none, or earlier results must come first."""
@@ -70,12 +71,20 @@ class SingleCall(Generic[_In, _Row]):
         ref: the input.
         call: produces its rows.
         to_rows: makes rows of the result, or of the error that takes its place.
+        to_opened: adds to the input the state of its files, which the result has.
     """
 
-    def __init__(self, ref: _In, call: Call, to_rows: Callable[[_In, Any], Iterable[_Row]]) -> None:
+    def __init__(
+        self,
+        ref: _In,
+        call: Call,
+        to_rows: Callable[[_In, Any], Iterable[_Row]],
+        to_opened: Callable[[_In, Any], _In] = lambda ref, _: ref,
+    ) -> None:
         self.ref = ref
         self._call: Call | None = call
         self._to_rows = to_rows
+        self._to_opened = to_opened
 
     def next_call(self) -> Call | None:
         """Return the call, once."""
@@ -84,6 +93,7 @@ class SingleCall(Generic[_In, _Row]):
 
     def completed(self, call: Call, result: Any) -> Outcome[_Row]:  # noqa: ANN401
         """Turn the result into rows."""
+        self.ref = self._to_opened(self.ref, result)
         return Outcome(self._to_rows(self.ref, result))
 
     def failed(self, call: Call, error: ImageError) -> Outcome[_Row]:
@@ -168,7 +178,9 @@ class OrderedTasks(Generic[_In, _Row]):
                     return
             if self._active and self._first_is_ready() and not self._stop():
                 first = self._active[0]
-                yield first.plan.ref, self._rows(first)
+                rows = self._rows(first)
+                row = list(islice(rows, 1))  # its task opened the file: now the state is known
+                yield first.plan.ref, chain(row, rows)
                 self._active.popleft()
 
     @property

@@ -1,8 +1,6 @@
 """Opening image files that nobody has checked, one page or frame at a time."""
 
 import io
-import os
-import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import OpenFile
 from ppcli.imaging import bmp, png, ppm, psd
 from ppcli.imaging.apng import ApngScreen
 from ppcli.imaging.colour import to_rgb, upright
@@ -30,7 +29,6 @@ from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 # others are names without a decoder.
 _REFUSED = frozenset({"EPS", "TIFF", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
 _NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
-_FIELD_BYTES = 4096  # up to this a decoder asks for just what it needs, above it for a block
 
 
 def _decode_icon(image: Image.Image, _: BinaryIO) -> Image.Image:
@@ -70,26 +68,6 @@ class UnreachableFrameError(ImageError):
     """Neither this frame nor a later one can be decoded; the file may have declared any number."""
 
 
-class _WatchedFile(io.BufferedReader):
-    """A file that notices when a decoder asks for more after its end: what is truncated."""
-
-    past_end = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        wanted = 1 if size is None or size < 0 or size > _FIELD_BYTES else size
-        if len(data) < wanted:
-            self.past_end = True
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        try:
-            return super().seek(offset, whence)
-        except OSError:  # so far before the end of a file that is not that long
-            self.past_end = self.past_end or whence == os.SEEK_END
-            raise
-
-
 @contextmanager
 def pillow_limits(max_image_pixels: int) -> Iterator[None]:
     """Make Pillow refuse what declares more pixels, and keep its warnings off the terminal.
@@ -117,8 +95,8 @@ class ImageSource:
         warning: always None.
     """
 
-    def __init__(self, path: str, max_image_pixels: int) -> None:
-        """Open and identify; nothing is decoded yet.
+    def __init__(self, file: OpenFile, max_image_pixels: int) -> None:
+        """Identify an open file; nothing is decoded yet. The source closes it; so does an error.
 
         Raises:
             ImageError: `not_found`, `unreadable`, `empty`, `not_an_image`,
@@ -129,7 +107,7 @@ class ImageSource:
         self.format = ""
         self._screen: GifScreen | ApngScreen | None = None
         self._max_image_pixels = max_image_pixels
-        self._file = open_regular(path)
+        self._file = file
         try:
             with self._explained("read"):
                 self._head = self._file.read(SIGNATURE_BYTES)
@@ -192,7 +170,7 @@ class ImageSource:
             return pixels
 
     def _decode_directly(self, background: Colour) -> NDArray[np.uint8] | None:
-        size = os.fstat(self._file.fileno()).st_size
+        size = self._file.state.size
         one_by_one = self.format == "MPO"
         if (self.frames > 1 and not one_by_one) or not worth_reading(self._image, size):
             return None
@@ -324,25 +302,3 @@ class ImageSource:
 def _formats() -> list[str]:
     Image.init()
     return [name for name in Image.ID if name not in _REFUSED]
-
-
-def open_regular(path: str) -> _WatchedFile:
-    """A file, open for reading.
-
-    Raises:
-        ImageError: `not_found` or `unreadable`.
-    """
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            os.scandir(path).close()
-            raise ImageError(ErrorCode.UNREADABLE, "it is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(ErrorCode.UNREADABLE, "it is not a regular file")
-        return _WatchedFile(io.FileIO(path))
-    except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(ErrorCode.NOT_FOUND, "there is no such file") from None
-    except OSError as error:
-        raise ImageError(ErrorCode.UNREADABLE, error.strerror or str(error)) from None
-    except ValueError:
-        raise ImageError(ErrorCode.NOT_FOUND, "this is not a path") from None

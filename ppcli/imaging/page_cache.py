@@ -1,49 +1,53 @@
-"""Image files that stay open from one task of a process to the next."""
+"""Keeps an image file open between the tasks of a process that read its pages."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ppcli.errors import ErrorCode, ImageError, UsageError
-from ppcli.imaging.page_source import PageSource, open_source
+from ppcli.files import FileState, InputFile
+from ppcli.imaging.page_source import PageSource, source_of
 from ppcli.imaging.reading_options import ReadingOptions
-from ppcli.inputs.names import path_of
 
-_Key = tuple[str, ReadingOptions, int, int, int]
+
+class _Key(NamedTuple):
+    file: InputFile
+    reading: ReadingOptions
 
 
 @dataclass(slots=True)
 class Loan:
-    """An open image file for the length of one task.
+    """An open image file, lent to one task.
 
     Attributes:
-        source: the file.
-        more_to_come: set when later tasks will want other pages of it.
+        source: its pages.
+        state: of the file when it was opened.
+        more_to_come: set by a task if later tasks will read other pages.
     """
 
     source: PageSource
+    state: FileState
     more_to_come: bool = False
 
 
 class _Kept:
-    """The file of several pages that this process worked on last."""
+    """The file that the last task of this process left open."""
 
     def __init__(self) -> None:
-        self._file: tuple[_Key, PageSource] | None = None
+        self._file: tuple[_Key, PageSource, FileState] | None = None
 
-    def take(self, key: _Key) -> PageSource | None:
-        """The open file, if it is this one; another one is closed."""
+    def take(self, key: _Key) -> tuple[PageSource, FileState] | None:
+        """Return the open file if `key` names it and it has not changed; close any other."""
         if self._file is None:
             return None
-        (kept, source), self._file = self._file, None
-        if kept == key:
-            return source
+        (kept, source, state), self._file = self._file, None
+        if kept == key and key.file.state() == state:
+            return source, state
         source.close()
         return None
 
-    def keep(self, key: _Key, source: PageSource) -> None:
-        self._file = (key, source)
+    def keep(self, key: _Key, source: PageSource, state: FileState) -> None:
+        self._file = key, source, state
 
     def close(self) -> None:
         if self._file is not None:
@@ -55,44 +59,34 @@ _kept = _Kept()
 
 
 def close_kept_source() -> None:
-    """Let go of the file that this process keeps open for a task which will not come."""
+    """Close the file that was kept open for a task that will not come."""
     _kept.close()
 
 
 @contextmanager
-def page_source(path: str, reading: ReadingOptions) -> Iterator[Loan]:
-    """An open image file, kept open for the next task when there is more to come.
+def page_source(file: InputFile, reading: ReadingOptions) -> Iterator[Loan]:
+    """Open an image file, or take the one that the last task kept open.
 
-    To find the pages of a file takes time that grows with their number, and a file comes in
-    many tasks. After an error nothing stays open, since the decoder may be in any state.
+    Finding the pages of a file takes time proportional to their number, and a long file is read
+    in many tasks. After an error the file is closed, because its decoder may be in any state.
 
     Raises:
-        ImageError: as `open_source`.
+        ImageError: if the file cannot be read or is in no supported format.
     """
-    key = _key(path, reading)
-    loan = Loan(_kept.take(key) or _opened(path, reading))
+    key = _Key(file, reading)
+    source, state = _kept.take(key) or _open(key)
+    loan = Loan(source, state)
     try:
         yield loan
     except BaseException:
-        loan.source.close()
+        source.close()
         raise
-    if loan.more_to_come and not loan.source.failed:
-        _kept.keep(key, loan.source)
+    if loan.more_to_come and not source.failed:
+        _kept.keep(key, source, state)
     else:
-        loan.source.close()
+        source.close()
 
 
-def _opened(path: str, reading: ReadingOptions) -> PageSource:
-    try:
-        path_of(path)
-    except UsageError as error:  # a list may hold URLs of other machines
-        raise ImageError(ErrorCode.NOT_FOUND, str(error)) from None
-    return open_source(path, reading)
-
-
-def _key(path: str, reading: ReadingOptions) -> _Key:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # to open it will tell more
-        return (path, reading, 0, 0, 0)
-    return (path, reading, status.st_ino, status.st_size, status.st_mtime_ns)
+def _open(key: _Key) -> tuple[PageSource, FileState]:
+    opened = key.file.open()
+    return source_of(opened, key.file.name, key.reading), opened.state

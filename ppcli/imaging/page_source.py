@@ -1,24 +1,26 @@
-"""A file of pictures, whatever kind it is."""
+"""Opens image files of any format."""
 
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.imaging.decode import ImageSource, open_regular
+from ppcli.files import InputFile, OpenFile
+from ppcli.imaging.decode import ImageSource
 from ppcli.imaging.image_choices import Colour
-from ppcli.imaging.reading_options import PAGED, TIFF, ReadingOptions
-from ppcli.inputs.sniff import sniff_pages
+from ppcli.imaging.page_formats import PAGE_FORMATS
+from ppcli.imaging.reading_options import ReadingOptions
+from ppcli.inputs.sniff import format_of
 
 
 class PageSource(Protocol):
-    """An open file.
+    """The pages or frames of an open image file.
 
     Attributes:
-        format: the name of its format.
-        frames: how many pages or frames it has.
-        failed: whether a page failed so that nothing more can be had of it.
-        warning: what the page that was read last does not show as it is meant; None mostly.
+        format: the name of the format, as Pillow spells it.
+        frames: the number of pages or frames.
+        failed: whether the decoder failed, so that no further page may be read.
+        warning: what the last page that was read does not show as intended; usually None.
     """
 
     format: str
@@ -27,30 +29,37 @@ class PageSource(Protocol):
     warning: str | None
 
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
-        """One page or frame (one-based) as upright RGB, uint8 (height, width, 3)."""
+        """Decode one page or frame (one-based) to upright RGB, uint8 (height, width, 3)."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
-def open_source(path: str, reading: ReadingOptions) -> PageSource:
-    """Open a file and see what it is; nothing is decoded yet.
+def open_source(file: InputFile, reading: ReadingOptions) -> PageSource:
+    """Open a file and identify its format; nothing is decoded yet.
 
     Raises:
-        ImageError: when it cannot be read, or is nothing that is read here.
+        ImageError: if the file cannot be read or is in no supported format.
     """
-    kind = sniff_pages(path)
-    if kind not in PAGED:
-        return ImageSource(path, reading.max_image_pixels)
-    file = open_regular(path)
+    return source_of(file.open(), file.name, reading)
+
+
+def source_of(file: OpenFile, name: str, reading: ReadingOptions) -> PageSource:
+    """Identify the format of an open file; nothing is decoded yet.
+
+    Args:
+        file: at its start. The source closes it; so does an error.
+        name: of the file; only its extension matters.
+        reading: how pages are read.
+
+    Raises:
+        ImageError: if the file is in no supported format.
+    """
     try:
-        if kind == TIFF:
-            from ppcli.imaging.tiff import TiffSource
-
-            return TiffSource(file, reading.max_image_pixels)
-        from ppcli.imaging.pdf import PdfSource  # PDFium takes a while to load
-
-        return PdfSource(file, reading)
+        page_format = PAGE_FORMATS.get(format_of(file, name) or "")
+        if page_format is not None:
+            return page_format.open(file, reading)
+        return ImageSource(file, reading.max_image_pixels)
     except BaseException:
         file.close()
         raise

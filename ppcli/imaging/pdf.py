@@ -1,6 +1,5 @@
 """PDF files, one page at a time."""
 
-import mmap
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.image_choices import Colour, PdfImages
 from ppcli.imaging.limits import check_pixels
+from ppcli.imaging.page_formats import PDF
 from ppcli.imaging.pdf_damage import DamageCheck
 from ppcli.imaging.pdf_draw import page_sides, render_area, render_page
 from ppcli.imaging.pdf_fonts import (
@@ -28,9 +28,10 @@ from ppcli.imaging.pdf_fonts import (
 )
 from ppcli.imaging.pdf_images import find_scan, native_pixels
 from ppcli.imaging.pdf_structure import Structure, user_unit
-from ppcli.imaging.reading_options import PDF, ReadingOptions
+from ppcli.imaging.reading_options import ReadingOptions
 
 _TAIL_BYTES = 1024
+_BLOCK_BYTES = 1 << 20
 _END, _ENCRYPTED = b"%%EOF", b"/Encrypt"
 _USUAL_BYTES_OF_PAGE = 256  # a file with fewer may claim pages that it does not have
 _BYTES_HELD = 16 << 20
@@ -111,8 +112,13 @@ class PdfSource:
         return ImageError(ErrorCode.CORRUPT, "PDFium finds no pages in it")
 
     def _contains(self, word: bytes) -> bool:
-        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(word) >= 0
+        self._file.seek(0)
+        before = b""
+        while block := self._file.read(_BLOCK_BYTES):
+            if word in before + block:
+                return True
+            before = block[1 - len(word) :]
+        return False
 
     def close(self) -> None:
         """Let go of the file."""

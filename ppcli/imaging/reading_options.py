@@ -13,9 +13,8 @@ from ppcli.imaging.image_choices import (
     Frames,
     PdfImages,
 )
+from ppcli.imaging.page_formats import PAGE_FORMATS, has_pages
 
-PDF, TIFF = "PDF", "TIFF"
-PAGED = frozenset({PDF, TIFF})
 _SPAN = re.compile(r"([1-9]\d*)(-([1-9]\d*)?)?")
 _NO_END = 1 << 62
 
@@ -103,9 +102,10 @@ class ReadingOptions:
 
     def gives_several(self, kind: str | None, frames: int) -> bool:
         """Return whether a file of this format and number of frames can have several rows."""
-        if kind == PDF:
-            return True
-        return frames > 1 and (kind == TIFF or self.frames is Frames.ALL)
+        page_format = PAGE_FORMATS.get(kind or "")
+        if page_format is None:
+            return frames > 1 and self.frames is Frames.ALL
+        return frames > 1 or page_format.numbers_single_page
 
     def numbers(self, kind: str, frames: int) -> Sequence[int]:
         """Return the pages or frames (one-based) of a file that become rows.
@@ -113,7 +113,7 @@ class ReadingOptions:
         Raises:
             ImageError: `no_such_page`, if the file has none of the selected pages.
         """
-        if self.pages is None or kind not in PAGED:
+        if self.pages is None or not has_pages(kind):
             return range(1, (frames if self.gives_several(kind, frames) else 1) + 1)
         chosen = self.pages.of(frames)
         if not chosen:
@@ -131,7 +131,7 @@ class ReadingOptions:
                 frames of animations are rows too.
             row: the number of the row in the file, one-based.
         """
-        paged = kind in PAGED or (kind is None and row > 1 and self.frames is Frames.FIRST)
+        paged = has_pages(kind) or (kind is None and row > 1 and self.frames is Frames.FIRST)
         if self.pages is None or not paged:
             return row
         return self.pages.nth(row)

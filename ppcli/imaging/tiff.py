@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.image_choices import Colour
 from ppcli.imaging.limits import check_pixels, system_error
-from ppcli.imaging.reading_options import TIFF
+from ppcli.imaging.page_formats import TIFF
 from ppcli.imaging.tiff_damage import check_data, fax_damage
 from ppcli.imaging.tiff_pixels import check_kind, pixels_of
 

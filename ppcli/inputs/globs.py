@@ -4,12 +4,13 @@ import glob
 import os
 from collections.abc import Iterator
 
+from ppcli.files import PathKind, exists, is_folder
 from ppcli.inputs.walk import DEEP, Search, walk
 
 
 def is_pattern(path: str) -> bool:
     """Whether a path is to be matched: it does not exist itself, and has `*`, `?` or `[`."""
-    return glob.has_magic(path) and not os.path.lexists(path)
+    return glob.has_magic(path) and not exists(path)
 
 
 def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
@@ -33,7 +34,7 @@ def _leading_folder(pattern: str) -> str:
     """The longest leading part of a pattern that is the name of a folder."""
     parts = pattern.split("/")
     names = ("/".join(parts[:number]) for number in range(len(parts) - 1, 0, -1))
-    return next(filter(os.path.isdir, names), "")
+    return next(filter(is_folder, names), "")
 
 
 def _split(pattern: str) -> tuple[str, Search | None]:
@@ -55,9 +56,10 @@ def _has_any(path: str, search: Search | None) -> bool:
     """Whether something is named, or may be in a folder that cannot be listed."""
     if search is None:
         return True
-    if path and not os.path.isdir(path):
+    if path and not is_folder(path):
         return False
     found = walk(path, search, enter=lambda _: True)
     return search.names_folder or any(
-        one.search is None or one.search.names_folder or not one.readable for one in found
+        one.search is None or one.search.names_folder or one.kind is PathKind.MISSING
+        for one in found
     )

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 import xxhash
 
 from ppcli.errors import UsageError, bounded
+from ppcli.files import LocalFile, MemoryFile, exists, is_folder
 from ppcli.inputs.fields import read, text, whole, with_values
 from ppcli.inputs.names import path_of
 from ppcli.inputs.refs import ImageRef, identity
@@ -69,11 +70,11 @@ class ImageFolder:
         except UsageError as error:
             raise ValueError(str(error)) from None
         url = _OTHER_URL.match(path)
-        if url is not None and not os.path.lexists(os.path.join(self.folder, path)):
+        if url is not None and not exists(os.path.join(self.folder, path)):
             raise ValueError(
                 f"its image is at {bounded(name, 80)}, and only files and data: URLs are read"
             )
-        return ImageRef(self._within_root(path), identity(path), page=page)
+        return ImageRef(LocalFile(self._within_root(path)), identity(path), page=page)
 
     def _within_root(self, path: str) -> str:
         whole = os.path.join(self.folder, path)
@@ -95,7 +96,7 @@ def check_root(root: str) -> None:
     Raises:
         UsageError: when there is no such folder.
     """
-    if not os.path.isdir(root):
+    if not is_folder(root):
         raise UsageError(f"--root {root}: there is no such folder")
 
 
@@ -126,4 +127,4 @@ def _of_data_url(kind: str, data: str, page: int | None) -> ImageRef:
     kind = bounded(kind[: -len(_BASE64)] if is_base64 else kind, 80)[:_LONGEST_KIND]
     digest = xxhash.xxh3_128_hexdigest(content)
     name = f"data:{kind}{_BASE64 if is_base64 else ''},…{digest}"
-    return ImageRef(name, name, (len(content), 0), page, content)
+    return ImageRef(MemoryFile(name, content), name, page=page)

@@ -1,4 +1,4 @@
-"""From what the user named to a stream of files, in a fixed order and without holding them all."""
+"""Finds the image files that paths, folders, patterns and lists name, in a fixed order, lazily."""
 
 import os
 from collections.abc import Iterator
@@ -7,11 +7,12 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import BinaryIO
 
-from ppcli.errors import UsageError
+from ppcli.errors import ImageError, UsageError
+from ppcli.files import LocalFile, MissingFile, PathKind, kind_of, open_stream
 from ppcli.inputs.globs import is_pattern, matches
 from ppcli.inputs.marks import is_drawn, is_folder_of_drawn
 from ppcli.inputs.names import names_in, path_of
-from ppcli.inputs.piped import begin_of, image_from, is_image
+from ppcli.inputs.piped import image_from, is_image, read_start
 from ppcli.inputs.refs import ImageRef, identity
 from ppcli.inputs.sniff import has_image_extension, has_image_signature
 from ppcli.inputs.unique import UniqueNames
@@ -22,22 +23,23 @@ STDIN = "-"
 
 @dataclass(slots=True)
 class Listing:
-    """The inputs of one run; iterating gives an `ImageRef` for each file, lazily.
+    """The inputs of one run. Iterating yields an `ImageRef` for each file.
+
+    A pattern in `include` or `exclude` without `/` is matched against the name, one with `/`
+    against the path below the folder. Files that `**` matches are treated like the content of a
+    folder. A repeated `image_id` gets the suffix `~2`, `~3` and so on.
 
     Attributes:
-        inputs: files, folders, globs, or `-` for standard input: paths, one a line, or one image.
-        files0_from: a file of NUL-separated paths, `-` for standard input.
-        include: patterns of names; when given, only matching files of folders are taken.
-        exclude: patterns of names of files and folders that are passed over in folders.
-        limit: stop after so many files.
-        stdin: where `-` reads from.
-        avoid: a folder that no walk enters: the output of the run.
-        skipped: files of walked folders, counted so far, that are no images by content or name.
-        repeated: the first name that came before, as it was changed; empty when there is none.
-
-    A pattern without `/` is matched with the name, another with the path below the folder. What
-    `**` matches is taken as what is in a folder. An `image_id` that came before gets `~2` and so
-    on behind it.
+        inputs: files, folders, glob patterns, or `-` for standard input: paths, one a line, or
+            one image.
+        files0_from: a file of NUL-separated paths; `-` for standard input.
+        include: take only matching files from folders; empty for all.
+        exclude: skip matching files and folders in folders.
+        limit: stop after this many files.
+        stdin: what `-` reads.
+        avoid: a folder that is not entered: the output of the run.
+        skipped: how many files in folders were skipped because they are not images.
+        repeated: the first `image_id` that got a suffix, with it; empty if none did.
     """
 
     inputs: tuple[str, ...]
@@ -49,19 +51,20 @@ class Listing:
     avoid: str | None = None
     skipped: int = field(default=0, init=False)
     repeated: str = field(default="", init=False)
+    _kinds: dict[str, PathKind] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def is_one_file(self) -> bool:
-        """Whether a single file is named, and nothing else."""
+        """Whether the only input is a single file, named by its path."""
         one = len(self.inputs) == 1 and self.files0_from is None
-        return one and os.path.isfile(path_of(self.inputs[0]))
+        return one and self._kind_of_input(path_of(self.inputs[0])) is PathKind.FILE
 
     def check(self) -> None:
-        """Refuse what cannot be meant, before anything runs.
+        """Refuse unusable inputs before anything runs.
 
         Raises:
-            UsageError: for no inputs at all, a missing path, a glob without matches, a URL of
-                another machine, or standard input named twice.
+            UsageError: for no inputs, a missing path, a pattern without matches, a URL of another
+                machine, or standard input named twice.
         """
         if not self.inputs and self.files0_from is None:
             raise UsageError("no inputs: name files, folders, globs, or - for a list")
@@ -74,44 +77,49 @@ class Listing:
             if is_pattern(path):
                 if next(matches(path), None) is None:
                     raise UsageError(f"{given}: nothing matches this pattern")
-            elif not os.path.lexists(path):
+            elif self._kind_of_input(path) is PathKind.MISSING:
                 raise UsageError(f"{given}: no such file or folder")
         if self.files0_from not in (None, STDIN):
-            if not os.path.exists(self.files0_from):
-                raise UsageError(f"{self.files0_from}: no such list of files")
-            if os.path.isdir(self.files0_from):
-                raise UsageError(f"{self.files0_from} is a folder, not a list of files")
-            if has_image_signature(self.files0_from):
-                raise UsageError(f"{self.files0_from} is an image, not a list of files")
+            self._check_list(self.files0_from)
+
+    def _check_list(self, path: str) -> None:
+        kind = kind_of(path)
+        if kind in (PathKind.MISSING, PathKind.BROKEN_LINK):
+            raise UsageError(f"{path}: no such list of files")
+        if kind is PathKind.FOLDER:
+            raise UsageError(f"{path} is a folder, not a list of files")
+        if kind is PathKind.FILE and _starts_like_an_image(path):
+            raise UsageError(f"{path} is an image, not a list of files")
 
     @property
     def repeatable(self) -> bool:
-        """Whether iterating again gives the files again: not when a pipe is read."""
+        """Whether iterating again yields the files again, as it does not for a pipe."""
         if STDIN in (*self.inputs, self.files0_from):
             return False
-        return self.files0_from is None or os.path.isfile(self.files0_from)
+        return self.files0_from is None or kind_of(self.files0_from) is PathKind.FILE
 
     @property
     def named_files(self) -> list[ImageRef] | None:
-        """The inputs where each is named by itself; None where they are to be looked for."""
+        """The inputs if each is a file named by its path; None if any must be searched for."""
         paths = [path_of(given) for given in self.inputs]
         if self.files0_from is not None or any(
-            path == STDIN or is_pattern(path) or os.path.isdir(path) for path in paths
+            path == STDIN or is_pattern(path) or self._kind_of_input(path) is PathKind.FOLDER
+            for path in paths
         ):
             return None
-        return [ImageRef(path, identity(path)) for path in paths[: self.limit]]
+        return [_file_ref(path, self._kind_of_input(path)) for path in paths[: self.limit]]
 
     def __iter__(self) -> Iterator[ImageRef]:
-        """The inputs.
+        """Yield the inputs.
 
         Raises:
-            UsageError: when a list of paths cannot be read.
+            UsageError: if a list of paths cannot be read.
         """
         self.skipped, self.repeated = 0, ""
-        return islice(self._named_once(), self.limit)
+        return islice(self._with_unique_ids(), self.limit)
 
-    def _named_once(self) -> Iterator[ImageRef]:
-        if len(self.inputs) == 1 and STDIN not in self.inputs and self.files0_from is None:
+    def _with_unique_ids(self) -> Iterator[ImageRef]:
+        if self._is_one_path:
             yield from self._all()  # no folder and no pattern names a file twice
             return
         unique = UniqueNames()
@@ -120,12 +128,11 @@ class Listing:
             self.repeated = unique.first
             yield ref if image_id == ref.image_id else replace(ref, image_id=image_id)
 
+    @property
+    def _is_one_path(self) -> bool:
+        return len(self.inputs) == 1 and STDIN not in self.inputs and self.files0_from is None
+
     def _all(self) -> Iterator[ImageRef]:
-        if len(self.inputs) == 1 and self.files0_from is None:
-            only = path_of(self.inputs[0])
-            if os.path.isdir(only):
-                yield from self._walk(only, prefix="")
-                return
         for given in self.inputs:
             if given == STDIN:
                 yield from self._piped(b"\n")
@@ -138,80 +145,119 @@ class Listing:
                 yield from self._listed(file, b"\0")
 
     def _piped(self, separator: bytes) -> Iterator[ImageRef]:
-        """What standard input names, or is."""
+        """The image on standard input, or the files that it lists."""
         if self.stdin is None:
             raise UsageError("standard input is not available, and - names it")
-        begin = begin_of(self.stdin)
-        if not is_image(begin):
-            yield from self._listed(self.stdin, separator, begin)
+        start = read_start(self.stdin)
+        if not is_image(start):
+            yield from self._listed(self.stdin, separator, start)
         elif separator == b"\0":
             raise UsageError("standard input is an image and no list; name it - instead")
         else:
-            yield image_from(self.stdin, begin, STDIN)
+            yield image_from(self.stdin, start, STDIN)
 
-    def _listed(self, file: BinaryIO, separator: bytes, begin: bytes = b"") -> Iterator[ImageRef]:
-        for name in names_in(file, separator, begin):
+    def _listed(self, file: BinaryIO, separator: bytes, start: bytes = b"") -> Iterator[ImageRef]:
+        for name in names_in(file, separator, start):
             try:
                 path = path_of(name)
-            except UsageError:  # its row tells that it is not there
-                path = name
-            yield from self._named(path)
+            except UsageError as error:
+                yield ImageRef(MissingFile(name, str(error)), identity(name))
+            else:
+                yield from self._named(path, kind_of(path))
 
     def _given(self, path: str) -> Iterator[ImageRef]:
-        """A path or a pattern."""
+        """The files of a path or pattern on the command line."""
         if not is_pattern(path):
-            yield from self._named(path)
+            prefix = "" if self._is_one_path else path
+            yield from self._named(path, self._kind_of_input(path), prefix)
             return
         for match, search in matches(path):
-            if self._to_avoid(match):
+            if self._is_avoided(match):
                 continue
             if search is None:
-                yield from self._named(match)
+                yield from self._named(match, kind_of(match))
             else:
                 yield from self._walk(match, match, search)
 
-    def _named(self, path: str) -> Iterator[ImageRef]:
-        if os.path.isdir(path):
-            yield from self._walk(path, prefix=path)
+    def _kind_of_input(self, path: str) -> PathKind:
+        """The kind of a path on the command line, looked up once."""
+        if path not in self._kinds:
+            self._kinds[path] = kind_of(path)
+        return self._kinds[path]
+
+    def _named(self, path: str, kind: PathKind, prefix: str | None = None) -> Iterator[ImageRef]:
+        if kind is PathKind.FOLDER:
+            yield from self._walk(path, path if prefix is None else prefix)
         else:
-            yield ImageRef(path, identity(path))
+            yield _file_ref(path, kind)
 
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
-        """The images below a folder that a search takes."""
-        drawn_too = is_folder_of_drawn(folder)
+        """The images below a folder that a search matches."""
+        with_drawn = is_folder_of_drawn(folder)
         for entry in walk(folder, search, self._enters):
-            if not entry.readable:
-                name = os.path.join(prefix, entry.below) or entry.path
-                yield ImageRef(entry.path, identity(name))
-            elif entry.search is None and self._takes(entry, drawn_too):
-                yield ImageRef(entry.path, identity(os.path.join(prefix, entry.below)))
+            name = os.path.join(prefix, entry.below)
+            if entry.kind is PathKind.MISSING:
+                yield _file_ref(entry.path, entry.kind, name or entry.path)
+            elif entry.search is None and self._takes(entry, with_drawn):
+                yield _file_ref(entry.path, entry.kind, name)
 
     def _enters(self, entry: Entry) -> bool:
-        return not self._excluded(entry.below) and not self._to_avoid(entry.path)
+        return not self._excluded(entry.below) and not self._is_avoided(entry.path)
 
-    def _takes(self, entry: Entry, drawn_too: bool) -> bool:
-        """Whether a file of a folder is taken; counted where it is no image, but drawn of one."""
+    def _takes(self, entry: Entry, with_drawn: bool) -> bool:
+        """Whether a file in a folder is an input. Files that are not images are counted."""
         if self._excluded(entry.below):
             return False
         if self.include and not _matches(entry.below, self.include):
             return False
-        is_image = has_image_extension(entry.path) or has_image_signature(entry.path)
-        is_image = is_image and (drawn_too or not is_drawn(entry.path))
-        self.skipped += not is_image
-        return is_image
+        is_input = _is_input(entry, with_drawn)
+        self.skipped += not is_input
+        return is_input
 
-    def _to_avoid(self, folder: str) -> bool:
+    def _is_avoided(self, folder: str) -> bool:
         try:
             return self.avoid is not None and os.path.samefile(folder, self.avoid)
-        except OSError:  # it is not there yet
+        except OSError:  # it does not exist yet
             return False
 
     def _excluded(self, below: str) -> bool:
         return bool(self.exclude) and _matches(below, self.exclude)
 
 
+def _file_ref(path: str, kind: PathKind, name: str | None = None) -> ImageRef:
+    file = LocalFile(path, is_special=kind is PathKind.SPECIAL)
+    return ImageRef(file, identity(path if name is None else name))
+
+
+def _is_input(entry: Entry, with_drawn: bool) -> bool:
+    """Whether a file in a folder is an image by its extension or content, and not drawn by `view`.
+
+    Args:
+        entry: the file; opened at most once, and not at all if its content does not matter.
+        with_drawn: take pictures that `view` drew too.
+    """
+    named = has_image_extension(entry.path)
+    if entry.kind is not PathKind.FILE or (named and with_drawn):
+        return named
+    try:
+        with LocalFile(entry.path).open() as file:
+            if not named and not has_image_signature(file):
+                return False
+            return with_drawn or not is_drawn(file)
+    except ImageError:
+        return named
+
+
+def _starts_like_an_image(path: str) -> bool:
+    try:
+        with LocalFile(path).open() as file:
+            return has_image_signature(file)
+    except ImageError:
+        return False
+
+
 def _matches(below: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern matches a path below a folder, also with its brackets as they stand."""
+    """Whether a pattern matches a path below a folder; brackets may also stand for themselves."""
     path = below.replace(os.sep, "/")
     name = os.path.basename(path)
     return any(
@@ -223,6 +269,6 @@ def _matches(below: str, patterns: tuple[str, ...]) -> bool:
 
 def _open_list(path: str) -> BinaryIO:
     try:
-        return open(path, "rb")
+        return open_stream(path)
     except OSError as error:
         raise UsageError(f"{path}: the list of paths cannot be read: {error.strerror}") from error

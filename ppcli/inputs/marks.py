@@ -1,17 +1,20 @@
-"""The mark that pictures of ours carry: which image one is of, and whether it is an image itself.
+"""The mark in PNG files that pixelprune wrote: which command made them, from which image.
 
-It is a text in the PNG file, of the keyword `pixelprune`. What `view` draws is no input where a
-folder above it is walked; what `reconstruct` gives back is.
+It is a text chunk with the keyword `pixelprune`. Pictures that `view` drew are skipped when a
+folder above them is searched for images; images that `reconstruct` rebuilt are not.
 """
 
 import json
 import os
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
+
+from ppcli.errors import ImageError
+from ppcli.files import LocalFile, PathKind, kind_of
 
 KEYWORD = "pixelprune"
 DRAWN, REBUILT = "view", "reconstruct"
-FOLDER_MARK = ".pixelprune-view"  # in a folder that view has made
+FOLDER_MARK = ".pixelprune-view"  # an empty file in folders that view made
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD_BYTES = 4096
 _MARK_BYTES = 64 << 10
@@ -22,39 +25,42 @@ def mark(made_by: str, image_id: str) -> str:
     """The text of the mark, plain ASCII.
 
     Args:
-        made_by: the command.
-        image_id: of the picture.
+        made_by: the command that makes the picture.
+        image_id: the identity of the image that it shows.
     """
     return json.dumps({"made_by": made_by, "image_id": image_id})
 
 
 def mark_of(path: str) -> dict[str, Any] | None:
-    """What the mark of a file says; None without one, or where the file cannot be read."""
-    with suppress(OSError, ValueError):
-        if not os.path.isfile(path):  # to open a pipe would be to wait for its writer
-            return None
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(_HEAD_BYTES)
-            place = head.find(_CHUNK) if head.startswith(_PNG) else -1
-            if place < 4:
-                return None
-            file.seek(place + len(_CHUNK))
-            length = int.from_bytes(head[place - 4 : place], "big") - len(_CHUNK) + 4
-            said = json.loads(file.read(max(0, min(length, _MARK_BYTES))))
-        return said if isinstance(said, dict) else None
+    """The mark of a file; None if it has none or cannot be read."""
+    with suppress(ImageError), LocalFile(path).open() as file:
+        return _read_mark(file)
     return None
 
 
-def is_drawn(path: str) -> bool:
-    """Whether a file is a picture that `view` has drawn."""
-    said = mark_of(path)
-    return said is not None and said.get("made_by") == DRAWN
+def is_drawn(file: BinaryIO) -> bool:
+    """Whether an open file, at its start, is a picture that `view` drew."""
+    found = _read_mark(file)
+    return found is not None and found.get("made_by") == DRAWN
+
+
+def _read_mark(file: BinaryIO) -> dict[str, Any] | None:
+    with suppress(OSError, ValueError):
+        head = file.read(_HEAD_BYTES)
+        place = head.find(_CHUNK) if head.startswith(_PNG) else -1
+        if place < 4:
+            return None
+        file.seek(place + len(_CHUNK))
+        length = int.from_bytes(head[place - 4 : place], "big") - len(_CHUNK) + 4
+        found = json.loads(file.read(max(0, min(length, _MARK_BYTES))))
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def is_folder_of_drawn(folder: str) -> bool:
-    """Whether `view` has made the folder, or one that it is in, for its pictures."""
+    """Whether `view` made the folder, or one above it, for its pictures."""
     path = os.path.abspath(folder)
-    while not os.path.isfile(os.path.join(path, FOLDER_MARK)):
+    while kind_of(os.path.join(path, FOLDER_MARK)) is not PathKind.FILE:
         path, before = os.path.dirname(path), path
         if path == before:
             return False

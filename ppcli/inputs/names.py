@@ -10,6 +10,7 @@ from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from ppcli.errors import UsageError
+from ppcli.files import exists
 from ppcli.inputs.refs import LONGEST_NAME, LongName
 
 _READ_BYTES = 1 << 16
@@ -27,7 +28,7 @@ def path_of(given: str) -> str:
         UsageError: for a URL of another machine, or without a path.
     """
     url = _URL.fullmatch(given)
-    if url is None or os.path.lexists(given):
+    if url is None or exists(given):
         return given
     host, path = url["host"], url["path"]  # with what stands behind `#` and `?`: names have them
     if host and host.lower() != "localhost":
@@ -59,7 +60,7 @@ def names_in(file: BinaryIO, separator: bytes, begin: bytes = b"") -> Iterator[s
     lines = separator == b"\n"
     for raw in _split(_plain(file, separator, begin), separator):
         name = os.fsdecode(raw)
-        if lines and name.endswith("\r") and not os.path.lexists(name):
+        if lines and name.endswith("\r") and not exists(name):
             name = name[:-1]
         if name:
             yield name
@@ -77,7 +78,7 @@ def _plain(file: BinaryIO, separator: bytes, begin: bytes) -> Iterator[bytes]:
     while wide and len(begin) < _MOST_BYTES and separator not in begin and (more := read()):
         begin += more
     blocks = chain([begin], iter(read, b""))
-    if wide and not os.path.lexists(begin.split(separator, 1)[0]):
+    if wide and not exists(os.fsdecode(begin.split(separator, 1)[0])):
         yield from _decoded(blocks)
     else:
         yield next(blocks).removeprefix(codecs.BOM_UTF8)

@@ -1,59 +1,73 @@
-"""Standard input: a list of paths, or one image."""
+"""Reads standard input: a list of paths, or one image."""
 
+import atexit
 import os
 import re
+import shutil
+import tempfile
+from functools import cache
 from typing import BinaryIO
 
 import xxhash
 
+from ppcli.files import CopiedFile, FileState, LocalFile, exists
 from ppcli.inputs.names import reader
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import may_become_image, sniff
-from ppcli.inputs.spare import spare_folder
 
 _SEPARATOR = re.compile(rb"[\n\0]")
 
 
-def begin_of(file: BinaryIO) -> bytes:
-    """As much of a stream as tells an image from a list.
+def read_start(file: BinaryIO) -> bytes:
+    """Read as much of a stream as it takes to tell an image from a list.
 
     Raises:
-        UsageError: when it cannot be read.
+        UsageError: if the stream cannot be read.
     """
     read = reader(file)
-    begin = read()
-    while may_become_image(begin) and not _names_a_file(begin) and (more := read()):
-        begin += more
-    return begin
+    start = read()
+    while may_become_image(start) and not _names_a_file(start) and (more := read()):
+        start += more
+    return start
 
 
-def is_image(begin: bytes) -> bool:
-    """Whether a stream that begins so is an image, and not a list whose first name is like one."""
-    return sniff(begin) is not None and not _names_a_file(begin)
+def is_image(start: bytes) -> bool:
+    """Whether a stream that starts like this is an image, and not a list of paths."""
+    return sniff(start) is not None and not _names_a_file(start)
 
 
-def _names_a_file(begin: bytes) -> bool:
-    name = _SEPARATOR.split(begin, 1)[0].rstrip(b"\r")
-    return bool(name) and os.path.lexists(os.fsdecode(name))
+def _names_a_file(start: bytes) -> bool:
+    name = _SEPARATOR.split(start, 1)[0].rstrip(b"\r")
+    return bool(name) and exists(os.fsdecode(name))
 
 
-def image_from(file: BinaryIO, begin: bytes, image_id: str) -> ImageRef:
-    """The image that a stream holds, as a file that is removed when the program ends.
+def image_from(file: BinaryIO, start: bytes, image_id: str) -> ImageRef:
+    """Copy an image from a stream to a temporary file, which is removed when the program ends.
+
+    It goes to the disk and not into memory: it may be of any size, and worker processes read it.
 
     Args:
         file: the stream.
-        begin: what was read of it already.
+        start: what was read from it already.
         image_id: the identity of its rows.
 
     Raises:
-        UsageError: when it cannot be read.
+        UsageError: if the stream cannot be read.
     """
-    read, path = reader(file), os.path.join(spare_folder(), "standard-input")
-    digest, size, block = xxhash.xxh3_64(), 0, begin
+    read, path = reader(file), os.path.join(_temporary_folder(), "standard-input")
+    digest, size, block = xxhash.xxh3_64(), 0, start
     with open(path, "wb") as copy:
         while block:
             copy.write(block)
             digest.update(block)
             size += len(block)
             block = read()
-    return ImageRef(path, image_id, (size, digest.intdigest()), is_copy=True)
+    state = FileState(size, digest.intdigest())
+    return ImageRef(CopiedFile(image_id, LocalFile(path), state), image_id)
+
+
+@cache
+def _temporary_folder() -> str:
+    folder = tempfile.mkdtemp(prefix="pixelprune-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

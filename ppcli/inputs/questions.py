@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ppcli.errors import UsageError, bounded
+from ppcli.files import FileState, LocalFile, MemoryFile, PathKind, kind_of, open_stream
 from ppcli.inputs.fields import (
     Object,
     is_absent,
@@ -63,9 +64,9 @@ class Question:
         image = self.image.fingerprint(failed, with_path)
         return json.dumps([*said, image.decode()]).encode()
 
-    def as_seen(self) -> "Question":
-        """The same, with the size and time that its image has now."""
-        return replace(self, image=self.image.as_seen())
+    def with_state(self, state: FileState | None) -> "Question":
+        """The same question, with the state that its image file had when it was opened."""
+        return replace(self, image=self.image.with_state(state))
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
         """How it differs from the question that gave a row, as far as that shows."""
@@ -82,7 +83,6 @@ class QuestionFile:
 
     Attributes:
         path: a file of JSON lines or Parquet. Images are named relative to its folder.
-        spare_folder: where images go that lie within the Parquet file itself.
         limit: stop after so many.
         root: a folder that all images must lie in; None where any may be read.
         skipped: nothing is.
@@ -92,7 +92,6 @@ class QuestionFile:
     """
 
     path: str
-    spare_folder: str
     limit: int | None = None
     root: str | None = None
     skipped: int = 0
@@ -113,7 +112,7 @@ class QuestionFile:
         Raises:
             UsageError: for a file that is not there, or lacks a column.
         """
-        if not os.path.isfile(self.path):
+        if kind_of(self.path) is not PathKind.FILE:
             raise UsageError(f"{self.path}: no such file of questions")
         if self.root is not None:
             check_root(self.root)
@@ -143,7 +142,7 @@ class QuestionFile:
 
     def _lines(self) -> Iterator[Question]:
         try:
-            with open(self.path, "rb") as file:
+            with open_stream(self.path) as file:
                 for number, line in numbered_lines(file):
                     yield self._line(line, number)
         except OSError as error:
@@ -156,7 +155,7 @@ class QuestionFile:
                 raise ValueError(TOO_LONG)
             fields = parse_object(line)
         except ValueError as error:
-            return Question(name, ImageRef("", name), fault=f"{where}: {error}")
+            return Question(name, ImageRef(LocalFile(""), name), fault=f"{where}: {error}")
         return self._question(fields, name, where)
 
     def _rows(self) -> Iterator[Question]:
@@ -182,7 +181,7 @@ class QuestionFile:
             question, answers = _text(fields, "question"), fields.get("answers")
             return Question(custom_id, image, question, _answers(answers), _kind(fields))
         except ValueError as error:
-            blank = ImageRef("", bounded(custom_id))
+            blank = ImageRef(LocalFile(""), bounded(custom_id))
             return Question(custom_id, image or blank, fault=f"{where}: {error}")
 
     def _image(self, given: Any) -> ImageRef:  # noqa: ANN401
@@ -199,18 +198,13 @@ class QuestionFile:
                 raise ValueError("it has no image")
             folder = ImageFolder(os.path.dirname(self.path), self.root)
             ref = folder.named(read("image", path, name))
-            if ref.content is None:
+            if not isinstance(ref.file, MemoryFile):
                 return ref
-            path, content = ref.image_id, ref.content
-        digest = xxhash.xxh3_128_hexdigest(content)
-        file = os.path.join(self.spare_folder, digest)
-        if not os.path.exists(file):
-            with open(file, "wb") as spare:
-                spare.write(content)
+            path, content = ref.image_id, ref.file.content
         named = isinstance(path, str) and path
-        image_id = read("image", path, name) if named else digest
-        seen = len(content), xxhash.xxh3_64_intdigest(content)
-        return ImageRef(file, image_id, seen, is_copy=True)
+        image_id = read("image", path, name) if named else xxhash.xxh3_128_hexdigest(content)
+        version = xxhash.xxh3_64_intdigest(content)
+        return ImageRef(MemoryFile(image_id, content, version), image_id)
 
 
 def _either(fields: Object, ours: str, of_docvqa: str) -> Any:  # noqa: ANN401

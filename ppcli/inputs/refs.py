@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import xxhash
 
+from ppcli.files import FileState, InputFile
+
 _LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
 _LOOKS_LIKE_A_PAGE = re.compile(r"#[0-9]+\Z")
 
@@ -36,62 +38,53 @@ class Input(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """One input file.
+    """One input image: its bytes and the identity of its rows.
 
     Attributes:
-        path: as it is opened; bytes that are not UTF-8 are surrogates, as `os.fsdecode` has it.
+        file: the handle of its bytes.
         image_id: the identity of its rows, valid text, with `/` between folders.
-        seen: size and time (ns) when it was taken up; None before that. Where there is no file
-            that has a time, any number that tells its content from others.
-        page: the one page or frame (one-based) that is meant; None for all that a file gives.
-        content: the bytes of an image that is in no file; the path is not opened then.
-        is_copy: whether the path is a copy that we made of what is in no file.
+        state: of the file when it was opened; None until then.
+        page: the only page or frame (one-based) that is wanted; None for all that the options
+            select.
     """
 
-    path: str
+    file: InputFile
     image_id: str
-    seen: tuple[int, int] | None = field(default=None, compare=False)
+    state: FileState | None = field(default=None, compare=False)
     page: int | None = None
-    content: bytes | None = field(default=None, compare=False, repr=False)
-    is_copy: bool = False
 
     @property
     def shown_path(self) -> str:
-        """The path as valid text, for the column `path`; of what is in no file, its identity."""
-        return self.image_id if self.is_copy else escape_name(self.path)
+        """The name of the file as valid text, for the column `path`."""
+        return escape_name(self.file.name)
 
     @property
     def shown_id(self) -> str:
-        """The identity of what is meant: of the file, or of the one page of it."""
+        """The identity of the wanted rows: of the file, or of one page."""
         return self.image_id if self.page is None else self.page_id(self.page)
 
     def page_id(self, page: int) -> str:
         """The identity of one page (one-based) of a file that gives several rows."""
         return f"{self.image_id}#{page}"
 
-    def as_seen(self) -> "ImageRef":
-        """The same, with the size and time that the file has now."""
-        return replace(self, seen=self._state(failed=False))
+    def with_state(self, state: FileState | None) -> "ImageRef":
+        """The same image, with the state that its file had when it was opened."""
+        return replace(self, state=state)
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
-        """Identity, and of a file that did not fail its size and time."""
+        """Identity, size and version; of an image that failed, the identity only."""
         path = [self.shown_path] if with_path else []
-        return json.dumps([self.shown_id, *path, *self._state(failed)]).encode()
+        return json.dumps([self.shown_id, *path, *self._size_and_version(failed)]).encode()
 
-    def _state(self, failed: bool) -> tuple[int, int]:
-        if self.seen is not None and not failed:
-            return self.seen
-        try:
-            status = None if failed else os.stat(self.path)
-        except (OSError, ValueError):
-            status = None
-        return (status.st_size, status.st_mtime_ns) if status else (-1, -1)
+    def _size_and_version(self, failed: bool) -> tuple[int, int]:
+        state = None if failed else self.state or self.file.state()
+        return (-1, -1) if state is None else (state.size, state.version)
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
-        """How the file differs from the one that gave a row, as far as that shows."""
+        """How the image differs from the one that gave a row, as far as the row shows it."""
         if not (row.image_id or "").startswith(self.image_id):
             return f"{self.image_id} where {row.image_id} was"
-        size = self._state(failed)[0]
+        size, _ = self._size_and_version(failed)
         if size >= 0 and size != (getattr(row, "file_bytes", None) or size):
             return f"{self.image_id} has another size"
         return None

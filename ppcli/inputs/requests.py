@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
 from ppcli.errors import UsageError, bounded
+from ppcli.files import FileState, PathKind, kind_of, open_stream
 from ppcli.inputs.chat import chat_of, is_batch_line
 from ppcli.inputs.fields import SETTINGS, Object, name, parse_object, read, settings_of, text
 from ppcli.inputs.image_fields import ImageFolder, check_root, page_of
@@ -64,9 +65,10 @@ class Request:
         said = [*parts, images] if self.messages is None else [*parts, images, self.messages]
         return json.dumps(said).encode()
 
-    def as_seen(self) -> "Request":
-        """The same, with the sizes and times that its images have now."""
-        return replace(self, images=tuple(image.as_seen() for image in self.images))
+    def with_states(self, states: Sequence[FileState | None]) -> "Request":
+        """The same request, with the states that its image files had when they were opened."""
+        pairs = zip(self.images, states, strict=True)
+        return replace(self, images=tuple(image.with_state(state) for image, state in pairs))
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
         """How the request differs from the one that gave a row, as far as that shows."""
@@ -105,9 +107,10 @@ class RequestFile:
         Raises:
             UsageError: for a file that is not there.
         """
-        if self.path != STDIN and not os.path.exists(self.path):
+        kind = kind_of(self.path)
+        if self.path != STDIN and kind in (PathKind.MISSING, PathKind.BROKEN_LINK):
             raise UsageError(f"{self.path}: no such file of requests")
-        if os.path.isdir(self.path):
+        if kind is PathKind.FOLDER:
             raise UsageError(f"{self.path} is a folder, not a file of requests")
         if self.root is not None:
             check_root(self.root)
@@ -115,7 +118,7 @@ class RequestFile:
     @property
     def repeatable(self) -> bool:
         """Whether iterating again gives the requests again."""
-        return os.path.isfile(self.path)
+        return kind_of(self.path) is PathKind.FILE
 
     def __iter__(self) -> Iterator[Request]:
         """The requests.
@@ -140,7 +143,7 @@ class RequestFile:
 
     def _open(self) -> BinaryIO:
         if self.path != STDIN:
-            return open(self.path, "rb")
+            return open_stream(self.path)
         if self.stdin is None:
             raise UsageError("standard input is not available, and - names it")
         return open(os.dup(self.stdin.fileno()), "rb")

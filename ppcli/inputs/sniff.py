@@ -2,8 +2,10 @@
 
 import os
 import re
-from collections.abc import Callable
 from typing import BinaryIO
+
+from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import InputFile, OpenFile
 
 SIGNATURE_BYTES = 32
 
@@ -86,29 +88,44 @@ def has_image_extension(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in _EXTENSIONS
 
 
-def sniff_pages(path: str) -> str | None:
-    """The format of a regular file, or None; also None where it cannot be read.
+def format_of(file: OpenFile, name: str = "") -> str | None:
+    """The format of an open file, by its content; None if it is not known.
 
-    PDF also where junk stands before its signature.
+    A PDF may have junk before its signature. Then its extension or its end must agree.
+
+    Args:
+        file: at its start, where it is left again.
+        name: of the file.
+
+    Raises:
+        ImageError: `unreadable`.
     """
-    named = path.lower().endswith(_PDF)
-    return _sniffed(path, lambda head, file: sniff(head) or _late_pdf(head, file, named))
-
-
-def has_image_signature(path: str) -> bool:
-    """Whether a regular file starts the way images do; False where it cannot be read."""
-    found = _sniffed(path, lambda head, file: sniff(head) or _late_pdf(head, file, named=False))
-    return found is not None and found not in _NOT_IN_FOLDERS
-
-
-def _sniffed(path: str, judge: Callable[[bytes, BinaryIO], str | None]) -> str | None:
     try:
-        if not os.path.isfile(path):  # to open a pipe would be to wait for its writer
-            return None
-        with open(path, "rb", buffering=0) as file:
-            return judge(file.read(_JUNK_BYTES), file)
-    except (OSError, ValueError):
+        head = file.read(_JUNK_BYTES)
+        found = sniff(head) or _late_pdf(head, file, name.lower().endswith(_PDF))
+        file.seek(0)
+    except OSError as error:
+        raise ImageError(ErrorCode.UNREADABLE, error.strerror or str(error)) from error
+    return found
+
+
+def sniffed_format(file: InputFile) -> str | None:
+    """The format of a file, by its content; None if it is not known or cannot be read."""
+    try:
+        with file.open() as opened:
+            return format_of(opened, file.name)
+    except ImageError:
         return None
+
+
+def has_image_signature(file: OpenFile) -> bool:
+    """Whether an open file starts like an image that folders are searched for.
+
+    Raises:
+        ImageError: `unreadable`.
+    """
+    found = format_of(file)
+    return found is not None and found not in _NOT_IN_FOLDERS
 
 
 def _late_pdf(head: bytes, file: BinaryIO, named: bool) -> str | None:

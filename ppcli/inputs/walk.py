@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from typing import NamedTuple
 
+from ppcli.files import PathKind, list_folder
+
 DEEP = "**"
 
 
@@ -61,15 +63,15 @@ class Entry(NamedTuple):
     """What was found in a folder.
 
     Attributes:
-        path: of it.
-        below: the same, from the folder that the walk began with.
-        readable: False for a folder that cannot be listed, which is its own only entry.
-        search: goes on in it; None for a file.
+        path: of the entry.
+        below: its path from the folder where the walk started.
+        kind: what it is; MISSING for a folder that cannot be listed, which is its own only entry.
+        search: continues in the folder; None for a file.
     """
 
     path: str
     below: str
-    readable: bool
+    kind: PathKind
     search: Search | None
 
 
@@ -91,7 +93,7 @@ def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterato
             pending.pop()
             continue
         yield entry
-        if entry.search is not None and entry.readable and enter(entry):
+        if entry.search is not None and entry.kind is PathKind.FOLDER and enter(entry):
             pending.append(_entries(entry.path, entry.below, entry.search))
 
 
@@ -101,29 +103,21 @@ def _entries(folder: str, below: str, search: Search) -> Iterator[Entry]:
     A folder that cannot be listed is its own only entry, so that it becomes an error row and
     does not disappear.
     """
-    found: list[tuple[bytes, str, Search | None]] = []
+    found: list[tuple[bytes, str, PathKind, Search | None]] = []
     try:
-        with os.scandir(folder or os.curdir) as scan:
-            for entry in scan:
-                if entry.name.startswith(".") and not search.names_hidden:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    inner = search.into(entry.name)
-                    if inner is not None:
-                        end = b"" if inner.names_folder else b"/"
-                        found.append((os.fsencode(entry.name) + end, entry.name, inner))
-                elif not _is_linked_folder(entry) and search.takes(entry.name):
-                    found.append((os.fsencode(entry.name), entry.name, None))
+        for name, kind in list_folder(folder):
+            if name.startswith(".") and not search.names_hidden:
+                continue
+            if kind is PathKind.FOLDER:
+                inner = search.into(name)
+                if inner is not None:
+                    end = b"" if inner.names_folder else b"/"
+                    found.append((os.fsencode(name) + end, name, kind, inner))
+            elif search.takes(name):
+                found.append((os.fsencode(name), name, kind, None))
     except OSError:
-        yield Entry(folder, below, False, search)
+        yield Entry(folder, below, PathKind.MISSING, search)
         return
     found.sort(key=lambda one: one[0])
-    for _, name, inner in found:
-        yield Entry(os.path.join(folder, name), os.path.join(below, name), True, inner)
-
-
-def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_symlink() and entry.is_dir()
-    except OSError:  # it leads nowhere; like any other file that cannot be opened it gets a row
-        return False
+    for _, name, kind, inner in found:
+        yield Entry(os.path.join(folder, name), os.path.join(below, name), kind, inner)

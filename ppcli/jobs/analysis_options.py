@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from ppcli.coding.coder_options import CoderOptions, require_decodable
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Frames
-from ppcli.imaging.reading_options import PAGED, ReadingOptions
+from ppcli.imaging.page_formats import has_pages, may_have_pages
+from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
-from ppcli.inputs.sniff import sniff_pages
+from ppcli.inputs.sniff import sniffed_format
 
 if TYPE_CHECKING:
     from ppcli.models.costs import NamedModel
@@ -60,9 +61,14 @@ class AnalysisOptions:
         return flat
 
 
+def may_be_many_tasks(ref: ImageRef, options: AnalysisOptions) -> bool:
+    """Guess from its name whether a file gives more than one row; it is not opened."""
+    return options.reading.frames is Frames.ALL or may_have_pages(ref.file.name)
+
+
 def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
-    """Whether the first bytes of a file leave it possible that it gives more than one row."""
-    return sniff_pages(ref.path) in PAGED or options.reading.frames is Frames.ALL
+    """Return whether a file may give more than one row, judged by its first bytes."""
+    return options.reading.frames is Frames.ALL or has_pages(sniffed_format(ref.file))
 
 
 def load_kernels(options: AnalysisOptions) -> None:

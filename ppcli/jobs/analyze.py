@@ -13,9 +13,9 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.stopping import Stop
 from ppcli.engine.summary import Summary
-from ppcli.imaging.reading_options import PAGED
+from ppcli.imaging.page_formats import has_pages
 from ppcli.inputs.refs import ImageRef
-from ppcli.jobs.analysis_options import AnalysisOptions, may_give_several
+from ppcli.jobs.analysis_options import AnalysisOptions, may_be_many_tasks
 from ppcli.jobs.file_plan import FilePlan
 from ppcli.jobs.pages import OnPage, PageResult
 from ppcli.store.rows import COSTS, OK, MainRow, PatchRow, StatsRow
@@ -40,7 +40,7 @@ class AnalyzeWork:
 
     def prestart(self, inputs: Arrivals[ImageRef]) -> None:
         """Start no more workers than there are images, unless one may have several pages."""
-        several = partial(may_give_several, options=self.options)
+        several = partial(may_be_many_tasks, options=self.options)
         ordered.prestart(self.executor, inputs, several)
 
     def results(
@@ -103,7 +103,7 @@ class AnalyzeSummary(Summary):
         Summary.add(self, row, patches, earlier)
         assert isinstance(row, StatsRow)
         self._rows_of_input += 1
-        has_choice = row.status == OK and row.format not in PAGED  # those give all their pages
+        has_choice = row.status == OK and not has_pages(row.format)  # those give all their pages
         self._frames_of_input = row.frames or 0 if has_choice else 0
         if self._rows_of_input == 1 and row.page is not None and row.file_bytes is not None:
             self.bytes_in += row.file_bytes

@@ -68,9 +68,8 @@ class QuestionRequests:
         return OrderedTasks(self.executor, self._plan, stop).run(inputs)
 
     def _plan(self, question: Question) -> SingleCall[Question, PreparedRequest]:
-        question = question.as_seen()
         call = Call(prepare_variants, (question.image, self.fit, self.variants))
-        return SingleCall(question, call, self._prepared)
+        return SingleCall(question, call, self._prepared, _with_state)
 
     def _prepared(
         self, question: Question, images: PreparedVariants | ImageError
@@ -94,6 +93,10 @@ class QuestionRequests:
     def close(self) -> None:
         """Stop the workers."""
         self.executor.close()
+
+
+def _with_state(question: Question, images: PreparedVariants) -> Question:
+    return question.with_state(images.state)
 
 
 def eval_config(

@@ -48,7 +48,7 @@ class FilePlan:
     def __init__(
         self, ref: ImageRef, options: AnalysisOptions, on_page: OnPage | None = None
     ) -> None:
-        self.ref = ref.as_seen()
+        self.ref = ref
         self._options = options
         self._on_page = on_page
         self._count: FileCount | None = None
@@ -75,6 +75,8 @@ class FilePlan:
             self._count = result
             return self._lost_first_page()
         assert isinstance(call, _PageCall)
+        if call.first == 1:
+            self.ref = self.ref.with_state(result.state)
         if call.first == 1 or result.is_end:
             self._count = result.count or self._count
         last = call.first + len(result.pages) - 1

@@ -1,6 +1,5 @@
 """Turns pages of one image file into rows: decode, fit, prune, compress. Runs in workers."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +24,7 @@ from ppcli.errors import (
     as_image_error,
     bounded,
 )
+from ppcli.files import FileState
 from ppcli.imaging import direct
 from ppcli.imaging.decode import UnreachableFrameError
 from ppcli.imaging.fit import FittedRaster, fit_image
@@ -33,7 +33,7 @@ from ppcli.imaging.page_source import PageSource
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import KERNELS as RESAMPLING
 from ppcli.inputs.refs import ImageRef
-from ppcli.inputs.sniff import sniff_pages
+from ppcli.inputs.sniff import sniffed_format
 from ppcli.jit.kernel import Variant
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.store.rows import PatchRow, StatsRow, as_error_row
@@ -88,11 +88,13 @@ class PagesResult:
         pages: in order.
         count: size of the whole file; None if it could not be opened.
         is_end: whether later pages cannot be read, although the file declares them.
+        state: of the file when it was opened; None if it could not be opened.
     """
 
     pages: list[PageResult]
     count: FileCount | None
     is_end: bool = False
+    state: FileState | None = None
 
     @property
     def nbytes(self) -> int:
@@ -121,8 +123,9 @@ def analyze_pages(
     started = time.perf_counter()
     row = _blank_row(ref, options)
     try:
-        with page_source(ref.path, options.reading) as loan:
+        with page_source(ref.file, options.reading) as loan:
             source = loan.source
+            row = replace(row, file_bytes=loan.state.size)
             count = _count(source, options.reading)
             if rows not in (None, count.rows):
                 raise ImageError(ErrorCode.UNREADABLE, "the file changed while it was being read")
@@ -131,8 +134,10 @@ def analyze_pages(
             make = on_page or _analyze_page
             result = _pages_of(source, count, row, ref, options, part, started, make)
             loan.more_to_come = first + len(result.pages) <= count.rows and not result.is_end
-            return result
+            return replace(result, state=loan.state)
     except Exception as error:
+        if row.file_bytes is None:
+            row = _with_current_size(row, ref)
         if first > 1:  # the file vanished after its first page
             row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
         return PagesResult(
@@ -197,7 +202,7 @@ def kernels_of(options: AnalysisOptions) -> list[Variant]:
 def count_rows(ref: ImageRef, options: AnalysisOptions) -> FileCount | None:
     """Return the size of a file without decoding it; None if it cannot be opened."""
     try:
-        with page_source(ref.path, options.reading) as loan:
+        with page_source(ref.file, options.reading) as loan:
             return _count(loan.source, options.reading)
     except ImageError:
         return None
@@ -219,8 +224,8 @@ def lost_page(
         counted: size of the file; None if unknown.
         error: why the task did not finish.
     """
-    row = _blank_row(ref, options)
-    kind, frames = sniff_pages(ref.path), 1
+    row = _with_current_size(_blank_row(ref, options), ref)
+    kind, frames = sniffed_format(ref.file), 1
     if counted is not None:
         kind, frames = counted.format, counted.frames
         row = replace(row, format=kind, frames=frames)
@@ -239,7 +244,6 @@ def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
     return StatsRow(
         image_id=ref.image_id,
         path=ref.shown_path,
-        file_bytes=_size_of(ref.path),
         tile=options.fit.tile,
         fit=options.fit.fit.value,
         method=options.coder.method.value,
@@ -249,11 +253,10 @@ def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
     )
 
 
-def _size_of(path: str) -> int | None:
-    try:
-        return os.path.getsize(path)
-    except (OSError, ValueError):
-        return None
+def _with_current_size(row: StatsRow, ref: ImageRef) -> StatsRow:
+    """Return the row with the size of a file that could not be opened or identified."""
+    state = ref.file.state()
+    return replace(row, file_bytes=None if state is None else state.size)
 
 
 def _analyze_page(

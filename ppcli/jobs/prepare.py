@@ -12,7 +12,6 @@ from ppcli.engine.stopping import Stop
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.inputs.refs import Input
 from ppcli.inputs.requests import Request
-from ppcli.inputs.spare import spare_folder
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import PageResult
@@ -130,10 +129,8 @@ class FileRequests:
         return OrderedTasks(self.executor, self._plan, stop).run(inputs)
 
     def _plan(self, request: Request) -> SingleCall[Request, PreparedRequest]:
-        request = request.as_seen()
-        folder = spare_folder() if any(image.content for image in request.images) else ""
-        call = Call(prepare_images, (request, self.options, folder))
-        return SingleCall(request, call, self._prepared)
+        call = Call(prepare_images, (request, self.options))
+        return SingleCall(request, call, self._prepared, _with_states)
 
     def _prepared(
         self, request: Request, images: PreparedImages | ImageError
@@ -171,6 +168,10 @@ class FileRequests:
     def close(self) -> None:
         """Stop the workers."""
         self.executor.close()
+
+
+def _with_states(request: Request, images: PreparedImages) -> Request:
+    return request.with_states(images.states)
 
 
 def _with_images(row: AnswerRow, prepared: PreparedImages) -> AnswerRow:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import FileState
 from ppcli.imaging.image_choices import Frames
 from ppcli.imaging.page_cache import close_kept_source
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.requests import Request
-from ppcli.inputs.spare import on_disk
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.jobs.pages import PageResult, analyze_pages
+from ppcli.jobs.pages import PageResult, PagesResult, analyze_pages
 from ppcli.store.rows import PatchRow, error_of
 
 _PAGES_PER_CALL = 16
@@ -22,6 +22,7 @@ class PreparedImages:
 
     Attributes:
         images: the patch set of every page that is fed, in order.
+        states: of each image file when it was opened.
         counts: how many pages each image gave.
         tokens: tiles of all pages; None without an image.
         kept: kept tiles of all pages; None without an image.
@@ -30,6 +31,7 @@ class PreparedImages:
     """
 
     images: list[PatchRow] = field(default_factory=list)
+    states: list[FileState | None] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     tokens: int | None = None
     kept: int | None = None
@@ -59,27 +61,28 @@ class PreparedImages:
             self.warnings.append(f"{row.image_id}: {row.warning}")
 
 
-def prepare_images(request: Request, options: AnalysisOptions, folder: str = "") -> PreparedImages:
+def prepare_images(request: Request, options: AnalysisOptions) -> PreparedImages:
     """Decode and prune the images of a request, all selected pages of each; runs in a worker.
 
     Args:
         request: names the images.
         options: how they are decoded and pruned.
-        folder: for temporary files of images whose bytes are part of the request.
 
     Raises:
         ImageError: the error of the first page that fails.
     """
     prepared = PreparedImages()
     for image in request.images:
-        before = len(prepared.images)
-        with on_disk(image, folder) as ref:
-            try:
-                for page in selected_pages(ref, options):
+        before, state = len(prepared.images), None
+        try:
+            for part in _selected_parts(image, options):
+                state = part.state
+                for page in part.pages:
                     prepared.add(page)
-            finally:
-                if image.content is not None:  # the temporary file is deleted now
-                    close_kept_source()
+        finally:
+            if image.file.local_path is None:  # no other request has these bytes
+                close_kept_source()
+        prepared.states.append(state)
         prepared.counts.append(len(prepared.images) - before)
     return prepared
 
@@ -90,17 +93,22 @@ def selected_pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResu
     Raises:
         ImageError: `no_such_page` if the reference names a page that the file does not have.
     """
+    for part in _selected_parts(ref, options):
+        yield from part.pages
+
+
+def _selected_parts(ref: ImageRef, options: AnalysisOptions) -> Iterator[PagesResult]:
     if ref.page is not None:
         yield _single_page(ref, ref.page, options)
         return
     first, rows = 1, 1
     while first <= rows:
         result = analyze_pages(ref, options, first, _PAGES_PER_CALL)
-        yield from result.pages
+        yield result
         first, rows = first + len(result.pages), result.count.rows if result.count else 0
 
 
-def _single_page(ref: ImageRef, page: int, options: AnalysisOptions) -> PageResult:
+def _single_page(ref: ImageRef, page: int, options: AnalysisOptions) -> PagesResult:
     """Decode and prune one page or frame, whichever pages the options select."""
     reading = replace(options.reading, frames=Frames.ALL, pages=None)
     result = analyze_pages(ref, replace(options, reading=reading), page, 1)
@@ -109,4 +117,4 @@ def _single_page(ref: ImageRef, page: int, options: AnalysisOptions) -> PageResu
         raise ImageError(
             ErrorCode.NO_SUCH_PAGE, f"{ref.image_id}: there is no page {page:,} (pages: {pages:,})"
         )
-    return result.pages[0]
+    return result

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ppcli.coding.coder_options import CoderOptions, Method
 from ppcli.coding.patchset import KeptTiles, cut_tiles
 from ppcli.coding.selection import select_tiles
+from ppcli.files import FileState
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
@@ -79,11 +80,13 @@ class PreparedVariants:
         images: patch set of each variant.
         tokens: tiles of the full image.
         select_ms: milliseconds that pruning took, of each variant.
+        state: of the image file when it was opened.
     """
 
     images: list[PatchRow]
     tokens: int
     select_ms: list[float]
+    state: FileState
 
     @property
     def nbytes(self) -> int:
@@ -113,8 +116,9 @@ def prepare_variants(
         ImageError: if the image cannot be decoded.
     """
     reading = ReadingOptions()
-    with page_source(ref.path, reading) as loan:
+    with page_source(ref.file, reading) as loan:
         pixels = np.array(loan.source.page(1, reading.background))
+        state = loan.state
     raster = fit_image(pixels, fit).raster
     images, times = [], []
     for variant in wanted:
@@ -123,7 +127,7 @@ def prepare_variants(
         times.append((time.perf_counter() - started) * 1000)
         images.append(to_patch_row(ref.image_id, (1, 1), (1, 1), Fit.RESIZE, kept, ""))
     tokens = raster.shape[0] * raster.shape[1] // fit.tile**2
-    return PreparedVariants(images, tokens, times)
+    return PreparedVariants(images, tokens, times, state)
 
 
 def _kept(

@@ -202,7 +202,7 @@ def _check_one(
     ref, *others = arrivals.peek(2)
     if others:
         raise UsageError("-o is one picture, but there are several input files; name a folder")
-    if is_same_file(ref.path, path):
+    if ref.file.local_path is not None and is_same_file(ref.file.local_path, path):
         raise UsageError(f"-o {path} is the image itself; use another name")
     try:
         counted: FileCount | None = executor.submit(count_rows, ref, options).result()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from ppcli.errors import PixelpruneError
 from ppcli.imaging.image_choices import Frames
-from ppcli.imaging.reading_options import PAGED, PageRanges, ReadingOptions
+from ppcli.imaging.page_formats import has_pages
+from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 from ppcli.store.formats import Config
 from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow
 
@@ -49,11 +50,11 @@ class PageCheck:
             return ""
         kind, frames = file
         number, wanted = self._wanted(kind, frames, len(pages), last.page)
-        if kind not in PAGED and last.status == ERROR:
+        if not has_pages(kind) and last.status == ERROR:
             number = min(number, len(pages))
         if number == len(pages) and pages == wanted[:number]:
             return ""
-        return _words(pages, number, wanted, "page" if kind in PAGED else "frame", frames)
+        return _words(pages, number, wanted, "page" if has_pages(kind) else "frame", frames)
 
     def _wanted(self, kind: str, frames: int, rows: int, last: int) -> tuple[int, list[int]]:
         """How many pages become rows, and the first of them, one more than there are rows.
@@ -61,7 +62,7 @@ class PageCheck:
         A list of them all could be of any length: what a row says of its file may be wrong.
         """
         ranges = self._reading.pages
-        if ranges is None or kind not in PAGED:
+        if ranges is None or not has_pages(kind):
             several = self._reading.gives_several(kind, frames)
             number = max(0, frames) if several else 1
             return number, list(range(1, min(number, rows + 1) + 1))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from ppcli.errors import DamagedError
+from ppcli.files import FileState, LocalFile
 from ppcli.inputs.refs import ImageRef, Input
 from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Config
@@ -125,7 +126,8 @@ def difference_to(shard: Shard, inputs: list[PreviousInput]) -> str:
 def _as_named_before(one: PreviousInput) -> Input:
     if names := renamed(one):
         assert isinstance(one.ref, ImageRef)
-        return replace(one.ref.as_seen(), path=names[1])
+        state = one.ref.file.state() or FileState(-1, -1)
+        return replace(one.ref, file=LocalFile(names[1]), state=state)
     return one.ref
 
 

@@ -16,6 +16,7 @@ from ppcli.engine.executors.executor import Executor
 from ppcli.engine.executors.processes import ProcessExecutor
 from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.engine.stopping import StopRequest
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit, Frames
@@ -47,7 +48,7 @@ def batch(folder: Path, files: dict[str, bytes]) -> list[ImageRef]:
     """Write files, and return references in the same order."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    return [ImageRef(str(folder / name), name) for name in files]
+    return [ImageRef(LocalFile(str(folder / name)), name) for name in files]
 
 
 def odd_files() -> dict[str, bytes]:

@@ -185,7 +185,7 @@ def test_a_large_image_is_too_much_for_a_small_limit(tmp_path: Path) -> None:
         tmp_path,
         {"a.png": batches.encoded("PNG", 0), "b.png": b"", "c.jpg": batches.encoded("JPEG", 1)},
     )
-    Image.new("1", (12_000, 12_000)).save(refs[1].path)
+    Image.new("1", (12_000, 12_000)).save(refs[1].file.path)
     results = batches.run(batches.workers(memory_limit=500 << 20), refs)
     codes = dict(batches.outcome(results))
     assert codes.pop("b.png") in {ErrorCode.OUT_OF_MEMORY, ErrorCode.WORKER_DIED}

@@ -10,6 +10,7 @@ from ppcli.engine.arrivals import READ_AHEAD, Arrivals
 from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.engine.stopping import StopRequest
 from ppcli.errors import ErrorCode, ExitCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import PageResult, analyze_pages
@@ -129,7 +130,7 @@ class FileStore:
         path = self._paths.setdefault(content, self._folder / str(len(self._paths)))
         if not path.exists():
             path.write_bytes(content)
-        return ImageRef(str(path), image_id)
+        return ImageRef(LocalFile(str(path)), image_id)
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +310,7 @@ def test_a_file_that_vanishes_after_its_first_page_keeps_its_identity(files, tmp
     path = tmp_path / "a.tif"
     path.write_bytes(batches.encoded("TIFF", 0, 1, 2))
     found = []
-    refs = Arrivals(iter([ImageRef(str(path), "a")]))
+    refs = Arrivals(iter([ImageRef(LocalFile(str(path)), "a")]))
     for _, rows in AnalyzeWork(batches.ALL, SerialExecutor()).results(refs, StopRequest()):
         for row in rows:
             found.append((row.row.image_id, row.row.page, row.row.error_code))

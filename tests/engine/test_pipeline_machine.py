@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ppcli.engine.run import FailurePolicy, Run, RunObserver
 from ppcli.engine.stopping import StopRequest
 from ppcli.errors import ExitCode, StoppedError
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import pillow_limits
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs import pages as analysis
@@ -112,7 +113,7 @@ class RunMachine(RuleBasedStateMachine):
         for number, (pages, known) in enumerate(files):
             path = self.folder / f"{number}.bin"
             path.write_bytes(hostile(*pages, known=known))
-            self.refs.append(ImageRef(str(path), str(number)))
+            self.refs.append(ImageRef(LocalFile(str(path)), str(number)))
             self.right.append(twin(str(number), pages))
 
     @rule(

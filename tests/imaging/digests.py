@@ -9,6 +9,7 @@ import PIL
 import xxhash
 
 from ppcli.errors import ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.reading_options import ReadingOptions
@@ -31,7 +32,7 @@ def digests(folders: list[Path]) -> dict[str, list[str]]:
 
 def _pages(path: Path, reading: ReadingOptions) -> list[str]:
     try:
-        source = open_source(str(path), reading)
+        source = open_source(LocalFile(str(path)), reading)
     except ImageError as error:
         return [error.code]
     with closing(source):

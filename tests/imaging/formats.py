@@ -18,6 +18,7 @@ import simplejpeg
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import ImageSource, pillow_limits
 from tests.imaging.encoders import bmp, bmp_rows, by_pillow, gif, png
 
@@ -303,7 +304,7 @@ def outcome(case: Case, path: Path) -> str:
     """Return `right`, `refused`, or a description of what is wrong."""
     path.write_bytes(case.data)
     try:
-        with pillow_limits(LIMIT), ImageSource(str(path), LIMIT) as source:
+        with pillow_limits(LIMIT), ImageSource(LocalFile(str(path)).open(), LIMIT) as source:
             pixels = source.page(1, BACKGROUND)
     except ImageError as error:
         return "refused" if error.code in REFUSALS else f"wrong: {error.code}: {error.message}"

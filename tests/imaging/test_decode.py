@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import ImageSource, UnreachableFrameError, pillow_limits
 from ppcli.imaging.image_choices import WHITE, Frames
 from ppcli.imaging.reading_options import ReadingOptions
@@ -31,7 +32,7 @@ def save(path: Path, name: str = "PNG", **options) -> Path:
 
 
 def decode(path: Path | str, limit: int = LIMIT) -> list[np.ndarray]:
-    with ImageSource(str(path), limit) as source:
+    with ImageSource(LocalFile(str(path)).open(), limit) as source:
         return [np.asarray(source.page(n, WHITE)) for n in range(1, source.frames + 1)]
 
 
@@ -45,7 +46,7 @@ def code_of(path: Path | str, limit: int = LIMIT) -> ErrorCode:
 def test_format_comes_from_content_not_from_the_name(tmp_path, name: str) -> None:
     options = {"lossless": True} if name == "WEBP" else {}
     path = save(tmp_path / "wrong.jpg", name, **options)
-    with ImageSource(str(path), LIMIT) as source:
+    with ImageSource(LocalFile(str(path)).open(), LIMIT) as source:
         assert source.format == name
         assert source.frames == 1
     assert np.array_equal(decode(path)[0], blocks())
@@ -58,7 +59,7 @@ def test_frames_of_an_animation(tmp_path, name: str) -> None:
     frames[0].save(tmp_path / "a", name, save_all=True, append_images=frames[1:], **options)
     decoded = decode(tmp_path / "a")
     assert all(np.array_equal(*pair) for pair in zip(decoded, frames, strict=True))
-    with ImageSource(str(tmp_path / "a"), LIMIT) as source:
+    with ImageSource(LocalFile(str(tmp_path / "a")).open(), LIMIT) as source:
         assert ReadingOptions().numbers(source.format, source.frames) == range(1, 2)
         assert ReadingOptions(Frames.ALL).numbers(source.format, source.frames) == range(1, 5)
 
@@ -70,7 +71,9 @@ def test_both_pictures_of_an_mpo(tmp_path) -> None:
 
 
 def test_layers_of_a_psd_are_one_picture(corpus) -> None:
-    with ImageSource(str(corpus / "hostile" / "pillow__images_hopper.psd"), LIMIT) as source:
+    with ImageSource(
+        LocalFile(str(corpus / "hostile" / "pillow__images_hopper.psd")).open(), LIMIT
+    ) as source:
         assert source.frames == 1
 
 
@@ -83,7 +86,7 @@ def test_an_animation_that_declares_too_many_frames_ends(tmp_path) -> None:
     raw[at + 4 : at + 8] = (1 << 30).to_bytes(4, "big")
     raw[at + 12 : at + 16] = zlib.crc32(raw[at : at + 12]).to_bytes(4, "big")
     (tmp_path / "a.png").write_bytes(raw)
-    with ImageSource(str(tmp_path / "a.png"), LIMIT) as source:
+    with ImageSource(LocalFile(str(tmp_path / "a.png")).open(), LIMIT) as source:
         assert source.frames == 1 << 30
         for number in (1, 2, 3):
             source.page(number, WHITE)
@@ -168,12 +171,14 @@ def test_a_bomb_is_refused_without_memory(tmp_path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + idat)
     script = (
         "import resource, sys\n"
+        "from ppcli.files import LocalFile\n"
         "from ppcli.imaging.decode import *\n"
         "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
         "for limit in (1 << 28, 1 << 33):\n"
         "    with pillow_limits(limit):\n"
         "        try:\n"
-        "            with ImageSource(sys.argv[1], limit) as source: source.page(1, (0, 0, 0))\n"
+        "            file = LocalFile(sys.argv[1]).open()\n"
+        "            with ImageSource(file, limit) as source: source.page(1, (0, 0, 0))\n"
         "        except ImageError as error: print(error.code)\n"
     )
     done = subprocess.run(

@@ -12,6 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging import decode, direct
 from ppcli.imaging.decode import ImageSource, pillow_limits
 from tests.conftest import blocks
@@ -37,7 +38,7 @@ def direct_pixels(monkeypatch) -> list[np.ndarray | None]:
 def outcome(path: Path) -> np.ndarray | ErrorCode:
     with pillow_limits(LIMIT):
         try:
-            with ImageSource(str(path), LIMIT) as source:
+            with ImageSource(LocalFile(str(path)).open(), LIMIT) as source:
                 return source.page(1, BACKGROUND)
         except ImageError as error:
             return error.code

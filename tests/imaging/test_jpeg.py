@@ -8,6 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import ImageSource, pillow_limits
 from tests.imaging.decoding import LIMIT, frames_of, outcome_of
 from tests.imaging.encoders import by_pillow
@@ -125,7 +126,7 @@ def reason(path, data: bytes) -> tuple[ErrorCode, str]:
     with (
         pytest.raises(ImageError) as caught,
         pillow_limits(LIMIT),
-        ImageSource(str(path), LIMIT) as source,
+        ImageSource(LocalFile(str(path)).open(), LIMIT) as source,
     ):
         source.page(1, (0, 0, 0))
     return caught.value.code, caught.value.message

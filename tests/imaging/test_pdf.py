@@ -10,6 +10,7 @@ from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.image_choices import WHITE, PdfImages
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.reading_options import ReadingOptions
@@ -23,7 +24,7 @@ HIDDEN_TEXT = "BT 3 Tr /F 8 Tf 5 5 Td (as it was read) Tj ET"
 
 
 def pages(path: Path, reading: ReadingOptions = ReadingOptions()) -> list[np.ndarray]:  # noqa: B008
-    source = open_source(str(path), reading)
+    source = open_source(LocalFile(str(path)), reading)
     try:
         return [source.page(number, WHITE) for number in range(1, source.frames + 1)]
     finally:
@@ -80,7 +81,7 @@ def test_what_is_filled_into_a_form_shows(tmp_path: Path) -> None:
 
 
 def test_the_background_shows_where_nothing_is_drawn(written) -> None:
-    source = open_source(str(written(Page())), ReadingOptions(dpi=72))
+    source = open_source(LocalFile(str(written(Page()))), ReadingOptions(dpi=72))
     raster = source.page(1, (10, 20, 30))
     source.close()
     assert raster.shape == (36, 72, 3)
@@ -125,7 +126,7 @@ def test_good_pages_of_a_broken_file(tmp_path: Path) -> None:
     raw = pdf([Page()] * 4)
     path = tmp_path / "some.pdf"
     path.write_bytes(raw.replace(b"6 0 obj\n<</Type/Page/", b"6 0 obj\n<</Type/Sage/"))
-    source = open_source(str(path), ReadingOptions())
+    source = open_source(LocalFile(str(path)), ReadingOptions())
     assert source.frames == 4
     good = [source.page(number, WHITE) for number in (1, 3, 4)]
     with pytest.raises(ImageError, match="page 2") as caught:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
@@ -126,7 +127,7 @@ def image(entries: str, data: bytes) -> bytes:
 def outcome(path: Path, document: bytes) -> tuple[ErrorCode | None, str | None]:
     """Return the error code of the first page, and its warning."""
     path.write_bytes(document)
-    source = open_source(str(path), ReadingOptions(dpi=72))
+    source = open_source(LocalFile(str(path)), ReadingOptions(dpi=72))
     try:
         source.page(1, WHITE)
     except ImageError as error:
@@ -301,7 +302,7 @@ def test_other_pages_of_the_file_are_sound(tmp_path: Path) -> None:
     whole = image(f"{RGB}/Filter/FlateDecode", zlib.compress(PICTURE.tobytes()))
     pages = [Page(DRAWN, image_object=one) for one in (whole, BAD_IMAGE, whole)]
     (tmp_path / "three.pdf").write_bytes(pdf(pages))
-    source = open_source(str(tmp_path / "three.pdf"), ReadingOptions())
+    source = open_source(LocalFile(str(tmp_path / "three.pdf")), ReadingOptions())
     first = source.page(1, WHITE)
     with pytest.raises(ImageError, match="/Im"):
         source.page(2, WHITE)
@@ -316,14 +317,16 @@ def test_what_qpdf_cannot_open_is_drawn_without_a_look(tmp_path: Path, monkeypat
         raise pikepdf.PdfError
 
     monkeypatch.setattr(pikepdf, "open", refuse)
-    source = open_source(str(tmp_path / "some.pdf"), ReadingOptions(dpi=72))
+    source = open_source(LocalFile(str(tmp_path / "some.pdf")), ReadingOptions(dpi=72))
     assert source.page(1, WHITE)[10, 20].tolist() == [0, 0, 255]
     source.close()
 
 
 @pytest.mark.parametrize("name", ["contents_lost.pdf", "jpx_broken.pdf"])
 def test_given_files_whose_pages_cannot_be_drawn(corpus: Path, name: str) -> None:
-    source = open_source(str(corpus.parent / "cases" / "inputs" / name), ReadingOptions())
+    source = open_source(
+        LocalFile(str(corpus.parent / "cases" / "inputs" / name)), ReadingOptions()
+    )
     with pytest.raises(ImageError) as caught:
         source.page(1, WHITE)
     assert caught.value.code is ErrorCode.CORRUPT

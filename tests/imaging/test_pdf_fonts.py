@@ -8,6 +8,7 @@ import numpy as np
 import pypdfium2
 import pytest
 
+from ppcli.files import LocalFile
 from ppcli.imaging import pdf_fonts
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.page_source import open_source
@@ -265,7 +266,7 @@ def test_a_warning_is_that_of_the_last_page() -> None:
 @pytest.mark.parametrize("name", ["cyrillic_arial.pdf", "cjk_jp.pdf"])
 def test_given_files_show_their_text(corpus: Path, name: str, monkeypatch) -> None:
     path = str(corpus.parent / "cases" / "inputs" / name)
-    source = open_source(path, ReadingOptions())
+    source = open_source(LocalFile(path), ReadingOptions())
     assert ink(source.page(1, WHITE)) > 2000
     assert source.warning is None
     monkeypatch.setattr(pdf_fonts, "_font", lambda *_: b"")
@@ -276,7 +277,7 @@ def test_given_files_show_their_text(corpus: Path, name: str, monkeypatch) -> No
 
 def test_no_page_of_the_corpus_lacks_a_glyph(corpus: Path) -> None:
     for path in (*corpus.glob("images/pdf/*.pdf"), *corpus.glob("hostile/*.pdf")):
-        source = open_source(str(path), ReadingOptions(dpi=10))
+        source = open_source(LocalFile(str(path)), ReadingOptions(dpi=10))
         for number in range(1, source.frames + 1):
             source.page(number, WHITE)
             assert source.warning is None, (path, number)

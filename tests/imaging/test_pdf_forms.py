@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.reading_options import ReadingOptions
@@ -49,7 +50,10 @@ def nested(path: Path, levels: int, times: int, last: bytes = BLACK) -> str:
 
 def page_of(path: str) -> np.ndarray | ErrorCode:
     try:
-        with pillow_limits(1 << 28), closing(open_source(path, ReadingOptions())) as source:
+        with (
+            pillow_limits(1 << 28),
+            closing(open_source(LocalFile(path), ReadingOptions())) as source,
+        ):
             return source.page(1, (255, 255, 255))
     except ImageError as error:
         return error.code

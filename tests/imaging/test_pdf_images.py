@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ppcli.files import LocalFile
 from ppcli.imaging.image_choices import WHITE, PdfImages
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
@@ -121,7 +122,7 @@ def test_a_masked_line_of_a_given_file(corpus: Path) -> None:
     rasters = []
     for images in PdfImages:
         path = corpus.parent / "cases" / "inputs" / "smask_line20.pdf"
-        source = open_source(str(path), ReadingOptions(dpi=75, pdf_images=images))
+        source = open_source(LocalFile(str(path)), ReadingOptions(dpi=75, pdf_images=images))
         rasters.append(source.page(1, WHITE))
         source.close()
     assert np.array_equal(*rasters)
@@ -130,6 +131,6 @@ def test_a_masked_line_of_a_given_file(corpus: Path) -> None:
 @pytest.mark.parametrize("name", ["nemotron_multipage", "sample_with_rotation_mismatch"])
 def test_real_scans_stay_native(corpus: Path, name: str) -> None:
     path = corpus / "images" / "pdf" / f"docling__sources_{name}.pdf"
-    source = open_source(str(path), ReadingOptions(dpi=20, pdf_images=PdfImages.NATIVE))
+    source = open_source(LocalFile(str(path)), ReadingOptions(dpi=20, pdf_images=PdfImages.NATIVE))
     assert min(source.page(1, WHITE).shape[:2]) > 2000
     source.close()

@@ -9,6 +9,7 @@ import pikepdf
 import pytest
 
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import LocalFile
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.pdf import PdfSource
@@ -118,7 +119,7 @@ def test_files_with_an_empty_password_are_looked_at(method: dict) -> None:
 
 def test_two_thousand_pages_of_a_given_file(corpus: Path) -> None:
     path = corpus.parent / "cases" / "inputs" / "min2000.pdf"
-    source = open_source(str(path), ReadingOptions(dpi=10))
+    source = open_source(LocalFile(str(path)), ReadingOptions(dpi=10))
     assert source.frames == 2000
     assert source.page(2000, WHITE).shape == (110, 85, 3)
     source.close()
@@ -126,7 +127,7 @@ def test_two_thousand_pages_of_a_given_file(corpus: Path) -> None:
 
 def test_a_given_file_after_a_byte_order_mark(corpus: Path) -> None:
     path = corpus.parent / "cases" / "inputs" / "bom_noext.bin"
-    source = open_source(str(path), ReadingOptions(dpi=150))
+    source = open_source(LocalFile(str(path)), ReadingOptions(dpi=150))
     assert (source.format, source.page(1, WHITE).shape) == ("PDF", (1650, 1275, 3))
     source.close()
 
@@ -135,5 +136,5 @@ def test_a_file_with_more_pages_than_it_says_is_not_read_in_part(tmp_path: Path)
     """PDFium would return only the first one."""
     (tmp_path / "a.pdf").write_bytes(pdf([Page()] * 3).replace(b"/Count 3", b"/Count 1"))
     with pytest.raises(ImageError, match="1 pages, and holds 3") as caught:
-        open_source(str(tmp_path / "a.pdf"), ReadingOptions())
+        open_source(LocalFile(str(tmp_path / "a.pdf")), ReadingOptions())
     assert caught.value.code is ErrorCode.CORRUPT

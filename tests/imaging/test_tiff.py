@@ -12,7 +12,8 @@ import tifffile
 from PIL import Image
 
 from ppcli.errors import ErrorCode, ImageError
-from ppcli.imaging.decode import ImageSource, open_regular, pillow_limits
+from ppcli.files import LocalFile
+from ppcli.imaging.decode import ImageSource, pillow_limits
 from ppcli.imaging.image_choices import WHITE
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.reading_options import ReadingOptions
@@ -311,8 +312,8 @@ def test_other_readers_do_not_take_tiff(tmp_path) -> None:
     """There is one unambiguous conversion."""
     (tmp_path / "a.tif").write_bytes(several(Image.fromarray(blocks())))
     with pytest.raises(ImageError):
-        ImageSource(str(tmp_path / "a.tif"), LIMIT)
-    source = open_source(str(tmp_path / "a.tif"), ReadingOptions())
+        ImageSource(LocalFile(str(tmp_path / "a.tif")).open(), LIMIT)
+    source = open_source(LocalFile(str(tmp_path / "a.tif")), ReadingOptions())
     assert isinstance(source, TiffSource)
     source.close()
 
@@ -331,7 +332,7 @@ def test_files_of_others(corpus: Path) -> None:
         "mixed_L-P-P.tif": [(48, 64, 3)] * 3,
     }
     for name, wanted in right.items():
-        source = TiffSource(open_regular(str(corpus.parent / "cases" / "inputs" / name)), LIMIT)
+        source = TiffSource(LocalFile(str(corpus.parent / "cases" / "inputs" / name)).open(), LIMIT)
         assert source.frames == len(wanted)
         for number, one in enumerate(wanted, 1):
             if isinstance(one, str) and one != "ramp":

@@ -35,7 +35,7 @@ def test_a_conversation() -> None:
         {"role": "assistant", "content": "A square."},
         {"role": "user", "content": [{"type": "text", "text": "And?"}, {"type": "image"}]},
     ]
-    assert [image.path for image in request.images] == ["in/a.png"] * 3
+    assert [image.file.name for image in request.images] == ["in/a.png"] * 3
     assert request.settings == {"max_new_tokens": 16, "temperature": 0.0, "seed": 3}
     assert request.prompt == "And?"
 

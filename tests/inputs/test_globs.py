@@ -51,7 +51,7 @@ WALKED = [
 def test_all_below_a_folder_is_as_in_a_walk(tree: Path, pattern: str) -> None:
     assert ids("in") == WALKED
     assert [os.path.normpath(one) for one in ids(pattern)] == [f"in/{name}" for name in WALKED]
-    assert ids(pattern) == [ref.path for ref in listing(pattern)]
+    assert ids(pattern) == [ref.file.name for ref in listing(pattern)]
     assert ids(str(tree.parent / pattern)) == [
         os.path.join(str(tree.parent), one) for one in ids(pattern)
     ]
@@ -158,6 +158,6 @@ def test_the_files_are_those_of_glob(paths: set[str], pattern: list[str]) -> Non
             expected |= {os.path.normpath(one) for one in below if one.endswith(".png")}
         expected = {one for one in expected if os.path.isfile(one)}
         made = Listing((given_,))
-        found = [ref.path for ref in made]
+        found = [ref.file.name for ref in made]
         assert sorted(found) == sorted(expected)
         assert len(set(found)) == len(found)

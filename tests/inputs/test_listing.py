@@ -129,7 +129,7 @@ def test_odd_names_survive(tree) -> None:
         "with space.png",
         "x.jpg",
     ]
-    assert all(os.path.isfile(ref.path) for ref in refs)
+    assert all(os.path.isfile(ref.file.name) for ref in refs)
 
 
 def test_escaped_names_can_be_read_back() -> None:
@@ -240,7 +240,7 @@ def test_a_file_that_is_named_twice_has_two_names(tree) -> None:
         *("in/a/10.png", "in/a/2.png", "in/a/10.png~2", "in/a/2.png~2", "in/a/2.png~3"),
         "in/b.png",
     ]
-    assert {os.path.realpath(ref.path) for ref in listing} == {
+    assert {os.path.realpath(ref.file.name) for ref in listing} == {
         os.path.realpath(tree / name) for name in ("a/10.png", "a/2.png", "b.png")
     }
     assert listing.repeated == "in/a/10.png~2"
@@ -268,7 +268,8 @@ def test_an_image_on_standard_input(tree, stream, begin: bytes) -> None:
     content = begin + bytes(range(256)) * 400
     [ref] = Listing(("-",), stdin=stream(content))
     assert (ref.image_id, ref.shown_path) == ("-", "-")
-    assert Path(ref.path).read_bytes() == content
+    with ref.file.open() as file:
+        assert file.read() == content
     before = ref.fingerprint(failed=False)
     [ref] = Listing(("-",), stdin=stream(content[:-1]))
     assert ref.fingerprint(failed=False) != before
@@ -282,7 +283,7 @@ def test_an_image_on_standard_input(tree, stream, begin: bytes) -> None:
 def test_a_list_whose_first_name_is_like_an_image(tree, stream, end: bytes, name: str) -> None:
     (tree.parent / name).write_bytes(PNG)
     listed = name.encode() + (end + b"in/b.png" if end else b"")
-    found = [ref.path for ref in Listing(("-",), stdin=stream(listed))]
+    found = [ref.file.name for ref in Listing(("-",), stdin=stream(listed))]
     assert found == [name, "in/b.png"][: 2 if end else 1]
 
 
@@ -291,7 +292,7 @@ def test_a_list_is_not_waited_for_longer_than_its_first_name(tree) -> None:
     with open(reading, "rb", buffering=0) as stdin, open(writing, "wb", buffering=0) as pipe:
         pipe.write(b"in/b.png\n")
         names = iter(Listing(("-",), stdin=stdin))
-        assert next(names).path == "in/b.png", "though nothing else has come"
+        assert next(names).file.name == "in/b.png", "though nothing else has come"
 
 
 def test_an_image_is_no_list_of_files(tree) -> None:

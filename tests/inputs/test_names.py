@@ -51,7 +51,7 @@ def tree(tmp_path: Path, monkeypatch) -> Path:
 def paths(*inputs: str, **options: object) -> list[str]:
     listing = Listing(inputs, **options)  # type: ignore[arg-type]
     listing.check()
-    return [ref.path for ref in listing]
+    return [ref.file.name for ref in listing]
 
 
 WALKED = ["data/a.png", "data/sub/b.png", "data/sub/deep/c.png", "data/thumbs/d.png"]
@@ -237,15 +237,15 @@ def test_urls_wherever_files_are_named(tree: Path) -> None:
     for separator, inputs in ((b"\n", ("-",)), (b"\0", ())):
         stdin = io.BytesIO(url.encode() + separator)
         files0_from = None if inputs else "-"
-        assert [ref.path for ref in Listing(inputs, files0_from, stdin=stdin)] == [path]
+        assert [ref.file.name for ref in Listing(inputs, files0_from, stdin=stdin)] == [path]
     line = f'{{"prompt": "?", "image": "{url}"}}'.encode()
     [image] = parse_request(line, 1, ImageFolder("elsewhere")).images
-    assert (image.path, image.image_id) == (path, path)
+    assert (image.file.name, image.image_id) == (path, path)
     fault = parse_request(line.replace(b"file://", b"file://server"), 1, ImageFolder("")).fault
     assert "another machine" in fault
     (tree / "q.jsonl").write_text(f'{{"image": "{url}", "question": "?", "answers": "!"}}')
-    [question] = QuestionFile(str(tree / "q.jsonl"), str(tree))
-    assert question.image.path == path
+    [question] = QuestionFile(str(tree / "q.jsonl"))
+    assert question.image.file.name == path
 
 
 def test_no_two_files_have_one_identity(tree: Path) -> None:

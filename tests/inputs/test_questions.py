@@ -16,9 +16,7 @@ from ppcli.inputs.questions import Question, QuestionFile
 
 
 def read(path: Path, limit: int | None = None) -> list[Question]:
-    spare = path.parent / "spare"
-    spare.mkdir(exist_ok=True)
-    file = QuestionFile(str(path), str(spare), limit)
+    file = QuestionFile(str(path), limit)
     file.check()
     return list(file)
 
@@ -45,7 +43,7 @@ def test_lines(tmp_path: Path) -> None:
     found = read(path)
     first, second, *broken = found
     assert (first.custom_id, first.answers, first.kind) == ("line-1", ("12", "12.0"), "value")
-    assert (first.image.path, first.image.image_id) == (str(tmp_path / "in/a.png"), "in/a.png")
+    assert (first.image.file.name, first.image.image_id) == (str(tmp_path / "in/a.png"), "in/a.png")
     assert (second.custom_id, second.answers, second.kind) == ("x", ("so",), None)
     zero = broken.pop(3)
     assert (zero.custom_id, zero.answers, zero.fault) == ("0", ("12",), None)
@@ -90,8 +88,9 @@ def test_parquet_as_data_sets_have_it(tmp_path: Path, with_path: bool) -> None:
     assert [one.answers for one in found] == [("x",), ("y", "z"), ("w",)]
     names = [one.image.image_id for one in found]
     assert (names[0] == names[2] != names[1]) and (names[0] == "1.png") == with_path
-    assert Path(found[1].image.path).read_bytes() == png(2)
-    assert len(list((tmp_path / "spare").iterdir())) == 2
+    with found[1].image.file.open() as file:
+        assert file.read() == png(2)
+    assert found[0].image.file == found[2].image.file != found[1].image.file
 
 
 def test_parquet_with_plain_bytes_or_paths(tmp_path: Path) -> None:
@@ -139,24 +138,24 @@ def test_names_that_come_more_than_once(tmp_path: Path) -> None:
 
 
 def test_images_within_data_urls_and_bytes_are_known_again(tmp_path: Path) -> None:
-    """Where the bytes were put on the disk, and when, does not count."""
+    """The same bytes have the same fingerprint whenever they are read."""
     url = f"data:image/png;base64,{base64.b64encode(png(1)).decode()}"
     (tmp_path / "q.jsonl").write_text(json.dumps(LINE | {"image": url}) + "\n")
     table = {"image": [{"bytes": png(1), "path": "a.png"}], "question": ["?"], "answers": ["x"]}
     pq.write_table(pa.table(table), tmp_path / "q.parquet")
     for name in ("q.jsonl", "q.parquet"):
         prints = set()
-        for spare in ("one", "two"):
-            (tmp_path / spare).mkdir(exist_ok=True)
-            [question] = QuestionFile(str(tmp_path / name), str(tmp_path / spare))
-            assert Path(question.image.path).read_bytes() == png(1)
+        for _ in range(2):
+            [question] = QuestionFile(str(tmp_path / name))
+            with question.image.file.open() as file:
+                assert file.read() == png(1)
             assert len(question.image.image_id) < 80
-            prints.add(question.as_seen().fingerprint(failed=False))
+            prints.add(question.fingerprint(failed=False))
         assert len(prints) == 1
     table["image"][0]["bytes"] = png(2)
     pq.write_table(pa.table(table), tmp_path / "q.parquet")
-    [other] = QuestionFile(str(tmp_path / "q.parquet"), str(tmp_path / "one"))
-    assert other.as_seen().fingerprint(failed=False) not in prints
+    [other] = QuestionFile(str(tmp_path / "q.parquet"))
+    assert other.fingerprint(failed=False) not in prints
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -172,13 +171,13 @@ def test_images_are_held_to_the_root(tmp_path: Path, kind: str) -> None:
         path.write_text("".join(json.dumps(one) + "\n" for one in rows))
     else:
         pq.write_table(pa.Table.from_pylist(rows), path)
-    file = QuestionFile(str(path), str(tmp_path), root=str(root))
+    file = QuestionFile(str(path), root=str(root))
     file.check()
     faults = [one.fault for one in file]
     assert faults[0] is None
     assert all("lies outside --root" in fault for fault in faults[1:])
     with pytest.raises(UsageError, match="no such folder"):
-        QuestionFile(str(path), str(tmp_path), root=str(tmp_path / "x")).check()
+        QuestionFile(str(path), root=str(tmp_path / "x")).check()
 
 
 def test_a_megabyte_in_any_field_makes_no_long_message(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def test_names_that_come_more_than_once(tmp_path: Path) -> None:
 )
 def test_data_urls(url: str) -> None:
     [image] = asked(image=url).images
-    assert image.content == PNG
+    with image.file.open() as file:
+        assert file.read() == PNG
     assert image.image_id.endswith(f",…{xxhash.xxh3_128_hexdigest(PNG)}")
     assert image.image_id.startswith("data:image/png")
     [other] = asked(image=url.replace(url[-9:-4], url[-4:] + "A")).images or [None]
@@ -140,9 +141,9 @@ def test_data_urls(url: str) -> None:
 
 def test_a_data_url_is_known_again_when_the_run_is_resumed() -> None:
     url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-    one, same = (asked(image=url).as_seen().fingerprint(failed=False) for _ in range(2))
+    one, same = (asked(image=url).fingerprint(failed=False) for _ in range(2))
     other = f"data:image/png;base64,{base64.b64encode(PNG + b'.').decode()}"
-    assert one == same != asked(image=other).as_seen().fingerprint(failed=False)
+    assert one == same != asked(image=other).fingerprint(failed=False)
 
 
 def test_pages() -> None:
@@ -176,7 +177,7 @@ def test_paths_are_held_to_the_root(tmp_path: Path) -> None:
     assert {name: outcome(name) for name in within} == dict.fromkeys(within, True)
     assert {name: outcome(name) for name in outside} == dict.fromkeys(outside, False)
     [image] = parsed({"prompt": "?", "image": "in.png"}, str(folder), str(root)).images
-    assert os.path.samefile(image.path, root / "a.png") and image.image_id == "in.png"
+    assert os.path.samefile(image.file.name, root / "a.png") and image.image_id == "in.png"
     assert asked(image="data:,x").fault is None
     with pytest.raises(UsageError, match="no such folder"):
         written(tmp_path, [], root=str(tmp_path / "nothing"))

@@ -1,16 +1,24 @@
 import io
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image, features
 
+from ppcli.files import LocalFile
 from ppcli.inputs.sniff import (
     SIGNATURE_BYTES,
     has_image_extension,
     has_image_signature,
     sniff,
-    sniff_pages,
+    sniffed_format,
 )
+
+
+def signature_in(path: Path) -> bool:
+    with LocalFile(str(path)).open() as file:
+        return has_image_signature(file)
+
 
 WRITABLE = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "ICO", "QOI", "DDS", "SGI"]
 
@@ -58,7 +66,7 @@ def test_programs_that_draw_are_not_taken_from_folders(tmp_path) -> None:
     paper = tmp_path / "paper"
     paper.write_bytes(b"%!PS-Adobe-3.0\n")
     assert sniff(paper.read_bytes()) == "EPS"
-    assert not has_image_signature(str(paper))
+    assert not signature_in(paper)
 
 
 def test_a_pdf_is_known_by_its_name_where_its_signature_comes_late(tmp_path) -> None:
@@ -66,7 +74,7 @@ def test_a_pdf_is_known_by_its_name_where_its_signature_comes_late(tmp_path) -> 
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     Image.new("RGB", (2, 2)).save(tmp_path / "e.pdf", "PNG")
-    found = {path.name: sniff_pages(str(path)) for path in tmp_path.iterdir()}
+    found = {path.name: sniffed_format(LocalFile(str(path))) for path in tmp_path.iterdir()}
     assert found == {"a.pdf": "PDF", "b.PDF": "PDF", "c": "PDF", "d": None, "e.pdf": "PNG"}
 
 
@@ -85,8 +93,8 @@ BODY = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n" + b"\x93" * 3000 + b"\nstartxref\n12
 def test_a_pdf_is_known_by_its_content(tmp_path, junk: str, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(JUNK[junk] + BODY + b"</html>" * 20)
-    assert sniff_pages(str(path)) == "PDF"
-    assert has_image_signature(str(path))
+    assert sniffed_format(LocalFile(str(path))) == "PDF"
+    assert signature_in(path)
 
 
 TEXTS = {
@@ -102,21 +110,21 @@ TEXTS = {
 def test_texts_that_mention_the_signature_are_no_pdf(tmp_path, text: str) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(TEXTS[text].replace(b"%PDF-1.7", b" %PDF-1.7"))
-    assert sniff_pages(str(path)) is None
-    assert not has_image_signature(str(path))
+    assert sniffed_format(LocalFile(str(path))) is None
+    assert not signature_in(path)
 
 
 def test_other_signatures_come_first(tmp_path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.gif", comment=b"%PDF-1.7")
     with (tmp_path / "a.gif").open("ab") as file:
         file.write(BODY)
-    assert sniff_pages(str(tmp_path / "a.gif")) == "GIF"
+    assert sniffed_format(LocalFile(str(tmp_path / "a.gif"))) == "GIF"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_pipes_are_not_waited_for(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert sniff_pages(str(tmp_path / "pipe")) is None
+    assert sniffed_format(LocalFile(str(tmp_path / "pipe"))) is None
 
 
 def test_extensions_of_either_case() -> None:

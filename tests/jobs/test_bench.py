@@ -11,6 +11,7 @@ from ppcli.coding.coder_options import CoderOptions, Method
 from ppcli.coding.patchset import KeptTiles, cut_tiles, encode
 from ppcli.coding.prune import keep_mask
 from ppcli.errors import ErrorCode, ImageError, NothingToDoError, UsageError
+from ppcli.files import LocalFile
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
@@ -54,7 +55,8 @@ def refs(tmp_path: Path) -> list[ImageRef]:
         Image.fromarray(raster(name)).save(tmp_path / name)
     (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:90])
     return [
-        ImageRef(str(tmp_path / name), name) for name in ("a.png", "broken.png", "b.png", "c.png")
+        ImageRef(LocalFile(str(tmp_path / name)), name)
+        for name in ("a.png", "broken.png", "b.png", "c.png")
     ]
 
 
@@ -116,7 +118,7 @@ def test_memory_where_the_largest_page_is_not_the_one_that_keeps_most(
     Image.new("RGB", (640, 640)).save(tmp_path / "blank.png")
     noise = np.random.default_rng(0).integers(0, 256, (512, 544, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    refs = [ImageRef(str(tmp_path / name), name) for name in ("blank.png", "noise.png")]
+    refs = [ImageRef(LocalFile(str(tmp_path / name)), name) for name in ("blank.png", "noise.png")]
     result = measured(model, refs, 2)
     assert [tuple(size.tiles for size in page.sizes) for page in result.pages] == [
         (400, 1),

@@ -6,6 +6,7 @@ from ppcli import keep_mask, prune
 from ppcli.coding import distinct_kernels, kernels
 from ppcli.coding.coder_options import CoderOptions, Method, Mode
 from ppcli.errors import ErrorCode, UsageError
+from ppcli.files import LocalFile
 from ppcli.imaging import direct, resample
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import fit_image
@@ -26,7 +27,7 @@ PAD = FitOptions(Fit.PAD, 16, 2, 1, 1 << 24)
 def rows(path, **changes) -> list[PageResult]:
     options = AnalysisOptions(**({"coder": CoderOptions(), "fit": PAD} | changes))
     with pillow_limits(options.reading.max_image_pixels):
-        ref = ImageRef(str(path), path.name)
+        ref = ImageRef(LocalFile(str(path)), path.name)
         found: list[PageResult] = []
         while True:
             part = analyze_pages(ref, options, first=len(found) + 1, most=2)
@@ -159,7 +160,9 @@ def test_slow_pages_come_one_by_one(tmp_path, monkeypatch) -> None:
     together = rows(tmp_path / "a.tif")
     monkeypatch.setattr("ppcli.jobs.pages._MAX_SECONDS", 0)
     options = AnalysisOptions(CoderOptions(), PAD)
-    part = analyze_pages(ImageRef(str(tmp_path / "a.tif"), "a.tif"), options, first=2, most=2)
+    part = analyze_pages(
+        ImageRef(LocalFile(str(tmp_path / "a.tif")), "a.tif"), options, first=2, most=2
+    )
     assert (len(part.pages), part.count.rows) == (1, 3)
     apart = rows(tmp_path / "a.tif")
     assert [one.row.image_id for one in apart] == [one.row.image_id for one in together]
@@ -168,7 +171,7 @@ def test_slow_pages_come_one_by_one(tmp_path, monkeypatch) -> None:
 def test_a_file_that_has_gone_keeps_its_numbers(tmp_path) -> None:
     """Its later pages were already under way."""
     options = AnalysisOptions(CoderOptions(), PAD, ReadingOptions(pages=PageRanges.parse("3-")))
-    ref = ImageRef(str(tmp_path / "a.pdf"), "a.pdf")
+    ref = ImageRef(LocalFile(str(tmp_path / "a.pdf")), "a.pdf")
     [lost] = analyze_pages(ref, options, first=2, most=16).pages
     assert (lost.row.image_id, lost.row.page) == ("a.pdf#4", 4)
     [lost] = analyze_pages(ref, options).pages
@@ -198,7 +201,7 @@ def test_the_kernels_of_an_analysis_are_known_before(tmp_path, method, threshold
         for one in every:
             one.loaded.clear()
         for file in tmp_path.iterdir():
-            [page] = analyze_pages(ImageRef(str(file), file.name), options).pages
+            [page] = analyze_pages(ImageRef(LocalFile(str(file)), file.name), options).pages
             assert page.row.error_message is None
         loaded = {(one, constants) for one in every for constants in one.loaded}
         assert loaded <= known

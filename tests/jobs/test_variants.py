@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ppcli.coding.prune import keep_mask
+from ppcli.files import LocalFile
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.refs import ImageRef
@@ -21,7 +22,9 @@ FIT = FitOptions(Fit.RESIZE, 16, 2, 4096, 1 << 24)
 def prepared(tmp_path: Path, pixels: np.ndarray, *thresholds: float) -> dict[str, np.ndarray]:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     ways = variants_at(thresholds or (0.0,), seed=1)
-    made: PreparedVariants = prepare_variants(ImageRef(str(tmp_path / "a.png"), "a.png"), FIT, ways)
+    made: PreparedVariants = prepare_variants(
+        ImageRef(LocalFile(str(tmp_path / "a.png")), "a.png"), FIT, ways
+    )
     assert made.tokens == pixels.shape[0] * pixels.shape[1] // 1024
     assert len(made.select_ms) == len(ways)
     tiles = map(kept_tiles, made.images)

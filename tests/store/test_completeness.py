@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import DamagedError, PixelpruneError
+from ppcli.files import LocalFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.file_plan import FilePlan
 from ppcli.jobs.stored_images import StoredImages
@@ -116,7 +117,7 @@ def test_a_run_that_loses_pages_ends_with_an_error(tmp_path, losing) -> None:
 @pytest.mark.parametrize("row_format", [Format.CSV, Format.PARQUET])
 def test_single_files_are_not_put_in_place_without_all_pages(tmp_path, row_format) -> None:
     target = tmp_path / "rows"
-    one = ImageRef("a", "a")
+    one = ImageRef(LocalFile("a"), "a")
     with (
         pytest.raises(PixelpruneError, match="2 rows missing"),
         file_output(str(target), RowFileType(row_format), CONFIG) as sink,

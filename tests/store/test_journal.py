@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ppcli.errors import DamagedError, OutputError
+from ppcli.files import FileState, LocalFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.store.dataset import dataset_output
 from ppcli.store.journal import Journal, canonical_json
@@ -29,11 +30,11 @@ COUNTS = {"tokens": 4, "kept": 1, "unique": 1, "grid_h": 2, "grid_w": 2}
 def write_shards(out: Path, count: int, ends: bool = True) -> list[ImageRef]:
     """A dataset without patch sets that has one row a shard; not ended, it looks killed."""
     config = small_run.OPTIONS.as_config() | {"patches": False}
-    refs = [ImageRef(f"in/{n}.png", f"{n}.png", (100, n)) for n in range(count)]
+    refs = [ImageRef(LocalFile(f"in/{n}.png"), f"{n}.png", FileState(100, n)) for n in range(count)]
     try:
         with dataset_output(str(out), config, rows_per_shard=1) as sink:
             for ref in refs:
-                row = StatsRow(image_id=ref.image_id, path=ref.path, threshold=0.0, **ROWS)
+                row = StatsRow(image_id=ref.image_id, path=ref.file.path, threshold=0.0, **ROWS)
                 for name, value in (COUNTS | {"keep_ratio": 0.25, "unique_ratio": 0.25}).items():
                     setattr(row, name, value)
                 sink.add(row, None)

@@ -12,6 +12,7 @@ import xxhash
 from PIL import Image
 
 from ppcli.errors import OutputError
+from ppcli.files import LocalFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.requests import RequestFile
 from ppcli.store.dataset import dataset_output
@@ -154,7 +155,9 @@ def test_a_finished_run_goes_on_with_files_that_come_after(here: Path) -> None:
 def test_while_it_goes_on_it_is_unfinished(here: Path) -> None:
     config = small_run.OPTIONS.as_config()
     refs = [
-        ImageRef(str(path), path.name) for path in sorted((here / "in").iterdir()) if path.is_file()
+        ImageRef(LocalFile(str(path)), path.name)
+        for path in sorted((here / "in").iterdir())
+        if path.is_file()
     ]
     row = next(read_rows(str(here / "out/stats/part-00000.parquet"), "stats"))
     with pytest.raises(RuntimeError), dataset_output(str(here / "out"), config) as sink:

@@ -16,6 +16,7 @@ import pytest
 from ppcli import prune, read_patch_sets
 from ppcli.coding.patchset import raster_digest
 from ppcli.errors import DamagedError, ExitCode, OutputError, UsageError
+from ppcli.files import LocalFile
 from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.refs import ImageRef
 from ppcli.store import row_sinks, table_writers
@@ -94,7 +95,7 @@ def test_an_empty_arrow_stream_is_one() -> None:
 
 
 def ref(name: str) -> ImageRef:
-    return ImageRef(f"in/{name}", name)
+    return ImageRef(LocalFile(f"in/{name}"), name)
 
 
 def write_dataset(root, names, config=None, **options) -> None:

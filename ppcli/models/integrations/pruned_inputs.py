@@ -13,6 +13,7 @@ from ppcli.coding.coder_options import CoderOptions, coder_for_models
 from ppcli.coding.patchset import KeptTiles, cut_tiles
 from ppcli.coding.selection import check_array, select_tiles
 from ppcli.errors import UsageError
+from ppcli.files import LocalFile
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
@@ -152,7 +153,7 @@ def _pages(image: Image) -> Iterator[NDArray[np.uint8]]:
     reading = ReadingOptions()
     with (
         pillow_limits(reading.max_image_pixels),
-        closing(open_source(os.fspath(image), reading)) as source,
+        closing(open_source(LocalFile(os.fspath(image)), reading)) as source,
     ):
         for number in reading.numbers(source.format, source.frames):
             yield source.page(number, reading.background)

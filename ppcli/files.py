@@ -1,0 +1,338 @@
+"""The one place where input files are found, opened and measured.
+
+An input is a handle (`InputFile`), not a path. Everything that reads images takes the handle and
+calls `open()` once; what it needs to know about the file (its size, whether it has changed) comes
+from the open file. Local files and bytes in memory have handles today. An object of a store, a
+member of an archive or a cell of a table needs a handle here, and nothing that decodes images
+changes. Folders are listed here too.
+"""
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import BinaryIO, NamedTuple, Protocol
+
+from ppcli.errors import ErrorCode, ImageError
+
+# Without O_NONBLOCK, opening a named pipe waits for a writer; regular files ignore the flag.
+_O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_OPEN_FLAGS = os.O_RDONLY | _O_NONBLOCK
+for _name in ("O_CLOEXEC", "O_NOCTTY", "O_BINARY", "O_NOINHERIT"):
+    _OPEN_FLAGS |= getattr(os, _name, 0)
+# A decoder that reads a header field asks for exactly its bytes; larger reads ask for a block.
+_MAX_FIELD_BYTES = 4096
+
+
+class FileState(NamedTuple):
+    """Tells whether a file has changed, without reading it.
+
+    Attributes:
+        size: in bytes.
+        version: the modification time of a local file, in nanoseconds; of other files any
+            number that changes with the content.
+        inode: of a local file, where a file may have been replaced by another; 0 elsewhere.
+    """
+
+    size: int
+    version: int
+    inode: int = 0
+
+
+class OpenFile(io.BufferedReader):
+    """An open input file: binary, buffered, seekable.
+
+    Attributes:
+        state: taken from the open file itself, so that it belongs to the bytes that are read.
+        past_end: set when a read asks for more bytes than are left, as in a truncated file.
+    """
+
+    def __init__(self, raw: BinaryIO | io.RawIOBase, state: FileState) -> None:
+        super().__init__(raw)  # type: ignore[arg-type]  # any object with readinto() works
+        self.state = state
+        self.past_end = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes, or all that are left."""
+        data = super().read(size)
+        wanted = 1 if size is None or size < 0 or size > _MAX_FIELD_BYTES else size
+        if len(data) < wanted:
+            self.past_end = True
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move the position; an offset before the start of the file raises `OSError`."""
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            self.past_end = self.past_end or whence == os.SEEK_END
+            raise
+
+
+class InputFile(Protocol):
+    """Where the bytes of one input are.
+
+    A handle is small and picklable, and holds nothing open. Two handles are equal when they
+    name the same bytes.
+    """
+
+    @property
+    def name(self) -> str:
+        """The path or URL that users know it by; bytes that are not UTF-8 are surrogates."""
+
+    @property
+    def local_path(self) -> str | None:
+        """The path of a local file; None where the input is not one."""
+
+    def open(self) -> OpenFile:
+        """Open the file for reading.
+
+        Raises:
+            ImageError: `not_found` or `unreadable`.
+        """
+
+    def state(self) -> FileState | None:
+        """The current state of the file, without opening it; None where it cannot be found out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file on this machine.
+
+    Attributes:
+        path: as `os.fsdecode` gives it.
+        is_special: whether it is known to be a pipe, a socket or a device. It is not opened then:
+            that alone can wake or end the process at its other end.
+    """
+
+    path: str
+    is_special: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return self.path
+
+    @property
+    def local_path(self) -> str | None:
+        """The path."""
+        return self.path
+
+    def open(self) -> OpenFile:
+        """Open the file if it is a regular one; never waits for the writer of a named pipe.
+
+        Raises:
+            ImageError: `not_found` or `unreadable`.
+        """
+        if self.is_special:
+            raise _not_regular()
+        try:
+            descriptor = _open_descriptor(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ImageError(ErrorCode.NOT_FOUND, "there is no such file") from None
+        except OSError as error:
+            raise _open_error(self.path, error) from None
+        except ValueError:  # it contains NUL, or characters that no path can have
+            raise ImageError(ErrorCode.NOT_FOUND, "this is not a path") from None
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise _is_folder()
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_regular()
+            raw = io.FileIO(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return OpenFile(raw, _state_of(status))
+
+    def state(self) -> FileState | None:
+        """Size and time of whatever has this path now; None where nothing has."""
+        try:
+            return _state_of(os.stat(self.path))
+        except (OSError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFile:
+    """Bytes that came with a request or a table, and are in no file.
+
+    Attributes:
+        name: what stands for a path.
+        content: the bytes.
+        version: changes with the content, unless the name does.
+    """
+
+    name: str
+    content: bytes = field(compare=False, repr=False)
+    version: int = 0
+    local_path: None = field(default=None, init=False)
+
+    def open(self) -> OpenFile:
+        """Open the bytes for reading; they are not copied."""
+        return OpenFile(io.BytesIO(self.content), self.state())
+
+    def state(self) -> FileState:
+        """Their number and version."""
+        return FileState(len(self.content), self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedFile:
+    """A temporary local copy of a stream.
+
+    Attributes:
+        name: of the stream.
+        copy: the local file.
+        content: the state of the stream, which is that of its content; the time of the copy
+            says nothing.
+    """
+
+    name: str
+    copy: LocalFile
+    content: FileState
+    local_path: None = field(default=None, init=False)
+
+    def open(self) -> OpenFile:
+        """Open the copy.
+
+        Raises:
+            ImageError: `not_found` or `unreadable`.
+        """
+        opened = self.copy.open()
+        opened.state = self.content
+        return opened
+
+    def state(self) -> FileState:
+        """The state of the stream."""
+        return self.content
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFile:
+    """A name in a list that stands for no file that can be read here.
+
+    Attributes:
+        name: as it is listed.
+        reason: why it cannot be read.
+    """
+
+    name: str
+    reason: str
+    local_path: None = field(default=None, init=False)
+
+    def open(self) -> OpenFile:
+        """Raise the reason.
+
+        Raises:
+            ImageError: always; `not_found`.
+        """
+        raise ImageError(ErrorCode.NOT_FOUND, self.reason)
+
+    def state(self) -> None:
+        """It has none."""
+
+
+class PathKind(Enum):
+    """What a path leads to. Symbolic links are followed."""
+
+    MISSING = auto()
+    BROKEN_LINK = auto()
+    FOLDER = auto()
+    FILE = auto()
+    SPECIAL = auto()  # a pipe, a socket or a device
+
+
+class FolderEntry(NamedTuple):
+    """An entry of a folder."""
+
+    name: str
+    kind: PathKind
+
+
+def kind_of(path: str) -> PathKind:
+    """What a path leads to; one `stat` unless nothing is there."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return PathKind.BROKEN_LINK if os.path.lexists(path) else PathKind.MISSING
+    if stat.S_ISDIR(mode):
+        return PathKind.FOLDER
+    return PathKind.FILE if stat.S_ISREG(mode) else PathKind.SPECIAL
+
+
+def exists(path: str) -> bool:
+    """Whether a path has an entry in its folder; a link that leads nowhere has one."""
+    return os.path.lexists(path)
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path leads to a folder."""
+    return os.path.isdir(path)
+
+
+def list_folder(path: str) -> Iterator[FolderEntry]:
+    """The entries of a folder, in no order; symbolic links to folders are left out.
+
+    Only symbolic links need a `stat`. The empty path is the current folder.
+
+    Raises:
+        OSError: when the folder cannot be listed.
+    """
+    with os.scandir(path or os.curdir) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield FolderEntry(entry.name, PathKind.FOLDER)
+            elif entry.is_symlink():
+                kind = kind_of(entry.path)
+                if kind is not PathKind.FOLDER:
+                    yield FolderEntry(entry.name, kind)
+            else:
+                regular = entry.is_file(follow_symlinks=False)
+                yield FolderEntry(entry.name, PathKind.FILE if regular else PathKind.SPECIAL)
+
+
+def open_stream(path: str) -> BinaryIO:
+    """Open a file that is read once from start to end, such as a list; pipes are welcome.
+
+    Raises:
+        OSError: when it cannot be opened.
+    """
+    return open(path, "rb")
+
+
+def _open_descriptor(path: str) -> int:
+    try:
+        return os.open(path, _OPEN_FLAGS)
+    except BlockingIOError:  # another program holds a lease on the file, and would give it up
+        if kind_of(path) is not PathKind.FILE:
+            raise
+        return os.open(path, _OPEN_FLAGS & ~_O_NONBLOCK)
+
+
+def _open_error(path: str, error: OSError) -> ImageError:
+    """Why a path that exists could not be opened: sockets and some devices refuse that."""
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()
+            return _is_folder()  # Windows opens no folder
+        if not stat.S_ISREG(mode):
+            return _not_regular()
+    return ImageError(ErrorCode.UNREADABLE, error.strerror or str(error))
+
+
+def _is_folder() -> ImageError:
+    return ImageError(ErrorCode.UNREADABLE, "it is a folder")
+
+
+def _not_regular() -> ImageError:
+    return ImageError(ErrorCode.UNREADABLE, "it is not a regular file")
+
+
+def _state_of(status: os.stat_result) -> FileState:
+    return FileState(status.st_size, status.st_mtime_ns, status.st_ino)

@@ -1,0 +1,64 @@
+"""The formats whose files have pages. Each page becomes a row, unless `--pages` leaves it out.
+
+Frames of animations are no pages: whether they become rows depends on `--frames`. A new format
+needs a signature in `ppcli.inputs.sniff`, an entry here, and a class that reads it.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ppcli.files import OpenFile
+from ppcli.inputs.sniff import has_image_extension
+
+if TYPE_CHECKING:
+    from ppcli.imaging.page_source import PageSource
+    from ppcli.imaging.reading_options import ReadingOptions
+
+PDF, TIFF = "PDF", "TIFF"
+
+
+def _open_pdf(file: OpenFile, reading: "ReadingOptions") -> "PageSource":
+    from ppcli.imaging.pdf import PdfSource  # PDFium takes a while to load
+
+    return PdfSource(file, reading)
+
+
+def _open_tiff(file: OpenFile, reading: "ReadingOptions") -> "PageSource":
+    from ppcli.imaging.tiff import TiffSource
+
+    return TiffSource(file, reading.max_image_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class PageFormat:
+    """A format whose files have pages.
+
+    Attributes:
+        extensions: of its files, lower case.
+        numbers_single_page: whether the row of a file of one page has the page in its `image_id`.
+        open: makes the `PageSource` of an open file. It takes the file over, which it closes.
+    """
+
+    extensions: tuple[str, ...]
+    numbers_single_page: bool
+    open: Callable[[OpenFile, "ReadingOptions"], "PageSource"]
+
+
+PAGE_FORMATS = {
+    PDF: PageFormat((".pdf",), True, _open_pdf),
+    TIFF: PageFormat((".tif", ".tiff"), False, _open_tiff),
+}
+
+
+def has_pages(image_format: str | None) -> bool:
+    """Whether files of a format have pages."""
+    return image_format in PAGE_FORMATS
+
+
+def may_have_pages(name: str) -> bool:
+    """Whether the name of a file leaves it possible that it has several pages."""
+    extension = os.path.splitext(name)[1].lower()
+    paged = any(extension in known.extensions for known in PAGE_FORMATS.values())
+    return paged or not has_image_extension(name)
