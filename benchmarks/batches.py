@@ -13,11 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ppcli.models.families.qwen3_vl.positions import token_places
-from ppcli.models.model_choices import Device, Dtype, ModelSize, Weights
+from ppcli.models.families.prompt_layout import layout_mrope
+from ppcli.models.model_choices import Device, Dtype, Weights
 from ppcli.models.onnx.directory import ModelDirectory
-from ppcli.models.onnx.random_weights import random_model
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.execution_device import ExecutionDevice
+from ppcli.models.onnx.random_model import random_model
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 
 SIZES = (1, 2, 4, 8)
@@ -41,13 +42,13 @@ def seconds_a_step(runner: Runner, slots: int, length: int) -> float:
 def seconds_of_prefill(runner: Runner, length: int) -> float:
     """The shortest of a few prefills of one prompt of text."""
     ids = np.random.default_rng(0).integers(10, 300, length).tolist()
-    prompt = token_places(ids, 5, [])
+    prompt = layout_mrope(ids, 5, [])
     runner.reserve(length)
     none = runner.embed([])
     rounds = []
     for _ in range(REPEATS):
         started = time.perf_counter()
-        runner.prefill(prompt, *none)
+        runner.prefill(prompt, none)
         rounds.append(time.perf_counter() - started)
     return min(rounds)
 
@@ -59,10 +60,9 @@ def main(
     """Print tokens a second, and how many times those of one request alone."""
     table = Table("weights", f"prefill of {length}: ms", *(f"batch {n}: tokens/s" for n in SIZES))
     for weights in Weights:
-        size = ModelSize.QWEN3_VL_2B
-        with random_model(size, layers, Dtype.FLOAT32, weights) as folder:
+        with random_model("qwen3-vl-2b", layers, Dtype.FLOAT32, weights) as folder:
             model = ModelDirectory.open(folder)
-            runner = Runner(model, open_sessions(model, Place(Device.CPU)))
+            runner = Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
             prefill = seconds_of_prefill(runner, length) * 1000
             rates = [n / seconds_a_step(runner, n, length) for n in SIZES]
         cells = [f"{rate:,.1f} ({rate / rates[0]:.2f} ×)" for rate in rates]

@@ -76,7 +76,7 @@ def page_tokens(page: str) -> tuple[Any, Any, Any]:
     from ppcli.imaging.fit import fit_image
     from ppcli.imaging.fit_options import FitOptions
     from ppcli.imaging.image_choices import WHITE
-    from ppcli.imaging.presets import PRESETS
+    from ppcli.models.families.family_registry import PRESETS
 
     with pillow_limits(1 << 28), ImageSource(LocalFile(page).open(), 1 << 28) as source:
         pixels = source.page(1, WHITE)
@@ -89,29 +89,30 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     """Times of the exported graphs, in milliseconds."""
     from ppcli.coding.patchset import cut_tiles
     from ppcli.imaging.pixels import pixel_values
-    from ppcli.models.families.qwen3_vl.positions import patch_places, token_places
+    from ppcli.models.families.prompt_layout import layout_mrope
     from ppcli.models.model_choices import Device
     from ppcli.models.onnx.directory import ModelDirectory
-    from ppcli.models.onnx.sessions import Place, open_sessions
+    from ppcli.models.onnx.execution_device import ExecutionDevice
+    from ppcli.models.onnx.sessions import open_sessions
     from ppcli.models.serving.image_patches import ImagePatches
     from ppcli.models.serving.runner import Runner
 
     model = ModelDirectory.open(str(folder))
-    runner = Runner(model, open_sessions(model, Place(Device.CUDA if cuda else Device.CPU)))
+    device = ExecutionDevice(Device.CUDA if cuda else Device.CPU)
+    runner = Runner(model, open_sessions(model, device))
     raster, *keeps = page_tokens(page)
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):
-        side = model.config.vision.positions_per_side
         values = pixel_values(cut_tiles(raster, keep, 32), model.preset)
-        image = ImagePatches(values, patch_places(keep, 2, side))
-        prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])
+        image = ImagePatches(values, model.config.vision_inputs(keep))
+        prompt = layout_mrope(PROMPT, IMAGE_TOKEN, [keep])
         runner.reserve(prompt.length + STEPS)
 
         def run() -> Times:
             started = time.perf_counter()
-            embeds = runner.embed([image])  # noqa: B023
+            features = runner.embed([image])  # noqa: B023
             seen = time.perf_counter()
-            token = int(runner.prefill(prompt, *embeds).argmax())  # noqa: B023
+            token = int(runner.prefill(prompt, features).argmax())  # noqa: B023
             first = time.perf_counter()
             for count in range(STEPS):
                 position = prompt.next_position + count  # noqa: B023
@@ -130,8 +131,8 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
 
     from ppcli.coding.patchset import cut_tiles
     from ppcli.imaging.pixels import pixel_values
-    from ppcli.imaging.presets import PRESETS
-    from ppcli.models.families.qwen3_vl.positions import token_places
+    from ppcli.models.families.family_registry import PRESETS
+    from ppcli.models.families.prompt_layout import layout_mrope
 
     device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
     model = Qwen3VLForConditionalGeneration.from_pretrained(
@@ -142,7 +143,7 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
     pixels = pixel_values(cut_tiles(raster, keep, 32), PRESETS["qwen3-vl"])
     values = torch.tensor(pixels, device=device, dtype=dtype)
     grid = torch.tensor([[1, 2 * keep.shape[0], 2 * keep.shape[1]]], device=device)
-    prompt = token_places(PROMPT, IMAGE_TOKEN, [keep])
+    prompt = layout_mrope(PROMPT, IMAGE_TOKEN, [keep])
     ids = torch.tensor(prompt.ids, device=device)[None]
     places = torch.tensor(prompt.positions, device=device)[:, None]
 
@@ -253,19 +254,18 @@ def _ratios(full: Times, pruned: Times) -> list[str]:
 
 def _ideal(exported: Path, page: str) -> list[str]:
     """How many times fewer operations the kept tiles take."""
-    from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-    from ppcli.models.families.qwen3_vl.operations import decoder_operations, vision_operations
+    from ppcli.models.families.family_registry import read_config
 
-    config = ModelConfig.read(str(exported))
+    config = read_config(str(exported))
     _, *keeps = page_tokens(page)
     counts = []
     for keep in keeps:
         tokens = len(PROMPT) - 1 + int(keep.sum())
         counts.append(
             {
-                "vision": float(vision_operations(config.vision, 4 * int(keep.sum()))),
-                "prefill": float(decoder_operations(config, tokens)),
-                "decode a token": float(decoder_operations(config, 1, past=tokens)),
+                "vision": float(config.vision_operations(4 * int(keep.sum()))),
+                "prefill": float(config.decoder_operations(tokens)),
+                "decode a token": float(config.decoder_operations(1, past=tokens)),
             }
         )
     return _ratios(*counts)

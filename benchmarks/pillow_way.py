@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ppcli.imaging.fit import smart_resize
-from ppcli.imaging.presets import PRESETS
+from ppcli.models.families.family_registry import PRESETS
 
 PRESET = PRESETS["qwen3-vl"]
 

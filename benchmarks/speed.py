@@ -41,7 +41,6 @@ from ppcli.imaging.decode import ImageSource, pillow_limits
 from ppcli.imaging.fit import fit_image, smart_resize
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import WHITE, Fit
-from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import resample
 from ppcli.inputs.listing import Listing
@@ -50,6 +49,7 @@ from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
 from ppcli.jobs.image_worker import image_worker
 from ppcli.jobs.pages import analyze_pages
+from ppcli.models.families.family_registry import PRESETS
 from ppcli.store.dataset import dataset_output
 from ppcli.store.patch_codec import to_patch_row
 

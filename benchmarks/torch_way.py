@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from ppcli.imaging.presets import PRESETS
+from ppcli.models.families.family_registry import PRESETS
 
 PRESET = PRESETS["qwen3-vl"]
 

@@ -26,13 +26,11 @@ from rich.table import Table
 from transformers import Qwen2VLImageProcessorPil, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from ppcli import PrunedCollator
-from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.operations import vision_operations
-from ppcli.models.model_choices import ModelSize
-from ppcli.models.onnx.random_weights import config_json
+from ppcli.models.families.family_registry import DEFAULT_PRESET, PRESETS, family_of_size
+from ppcli.models.families.qwen3_vl.model_config import Qwen3VLConfig as OurConfig
 
 QUESTION, ANSWER = 24, 40  # tokens
+IMAGE_TOKEN = 151_655
 REPEATS = 3
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -74,21 +72,22 @@ def example_of(path: Path, images: Any, image_token: int) -> dict[str, Any]:  # 
     }
 
 
-def operations(config: ModelConfig, batch: dict[str, Any]) -> int:
+def operations(config: OurConfig, batch: dict[str, Any]) -> int:
     """Of a step: the backward pass counts twice; logits of all tokens."""
     text, tokens = config.text, batch["input_ids"].shape[1]
     heads, hidden = text.num_heads * text.head_size, text.hidden_size
     projections = hidden * (2 * heads + 2 * text.num_kv_heads * text.head_size)
     layer = tokens * (projections + 3 * hidden * text.intermediate_size) + heads * tokens**2
     language = 2 * (text.num_layers * layer + tokens * hidden * text.vocab_size)
-    return 3 * (vision_operations(config.vision, len(batch["pixel_values"])) + language)
+    return 3 * (config.vision_operations(len(batch["pixel_values"])) + language)
 
 
 def prepared(
-    path: Path, size: ModelSize, layers: int, cuda: bool
-) -> tuple[Any, ModelConfig, dict[str, dict[str, Any]]]:
+    path: Path, size: str, layers: int, cuda: bool
+) -> tuple[Any, OurConfig, dict[str, dict[str, Any]]]:
     """The model and the same example twice, whole and pruned, on the device."""
-    given = config_json(size, layers)
+    family = family_of_size(size)
+    given = family.published_config(size, layers, IMAGE_TOKEN)
     theirs = Qwen3VLConfig(**given)
     device = torch.device("cuda" if cuda else "cpu")
     with device:
@@ -105,10 +104,10 @@ def prepared(
         name: {key: value.to(device) for key, value in batch.items()}
         for name, batch in batches.items()
     }
-    return model, ModelConfig.from_json(given), on_device
+    return model, family.parse_config(given), on_device
 
 
-def timed(path: Path, size: ModelSize, layers: int, cuda: bool) -> dict[str, Cost]:
+def timed(path: Path, size: str, layers: int, cuda: bool) -> dict[str, Cost]:
     """Steps with every patch and pruned, in turn, after a first one of each."""
     model, config, batches = prepared(path, size, layers, cuda)
     times: dict[str, list[float]] = {name: [] for name in batches}
@@ -150,7 +149,7 @@ def _forget(model: Any) -> None:  # noqa: ANN401
         weight.grad.zero_()
 
 
-def peak_bytes(path: Path, size: ModelSize, layers: int, cuda: bool, name: str) -> int:
+def peak_bytes(path: Path, size: str, layers: int, cuda: bool, name: str) -> int:
     """What the first step takes beside the model, its gradients included; on Linux, and on CUDA."""
     model, _, batches = prepared(path, size, layers, cuda)
     if cuda:
@@ -173,7 +172,7 @@ def _resident(name: str) -> int:
 
 def main(
     images: Annotated[list[Path], typer.Argument(help="Pages.")],
-    size: ModelSize = ModelSize.QWEN3_VL_2B,
+    size: str = "qwen3-vl-2b",
     layers: int = 2,
     cuda: Annotated[bool, typer.Option("--cuda", help="On a GPU, in bfloat16.")] = False,
 ) -> None:

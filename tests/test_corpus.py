@@ -14,9 +14,9 @@ from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.imaging.page_source import open_source
-from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.listing import Listing
+from ppcli.models.families.family_registry import PRESETS
 
 TILE = 32
 TAU = 0.03

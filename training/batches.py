@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ppcli import keep_mask
-from ppcli.models.onnx.byte_tokens import byte_tokenizer
+from ppcli.models.checkpoints.byte_tokenizer import byte_tokenizer
 from training.facts import Fact
 from training.network import CHARACTERS_OF_TILE, END_TOKEN, Texts
 from training.samples import (

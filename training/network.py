@@ -13,8 +13,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from ppcli.models.families.qwen3_vl.positions import patch_places, token_places
-from ppcli.models.onnx.byte_tokens import SPECIAL_TOKENS, byte_tokenizer
+from ppcli.models.checkpoints.byte_tokenizer import SPECIAL_TOKENS, byte_tokenizer
+from ppcli.models.families.prompt_layout import layout_mrope
+from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
 from training.samples import IMAGE_MEAN, IMAGE_STD
 
 PATCH, MERGE, CHANNELS = 16, 2, 3
@@ -107,12 +108,12 @@ class Grid:
         """Make the grid of an image size with all tiles kept."""
         vision, text = config.vision_config, config.text_config
         keep = np.ones((rows, columns), dtype=np.bool_)
-        places = patch_places(keep, MERGE, int(vision.num_position_embeddings**0.5))
+        places = patch_positions(keep, MERGE, int(vision.num_position_embeddings**0.5))
         quarter = vision.hidden_size // vision.num_heads // 4
         turning = _THETA_OF_VISION ** (-np.arange(quarter) / quarter)
         angles = (places.pos_hw[:, :, None] * turning).reshape(len(places.pos_hw), -1)
         both = torch.from_numpy(np.tile(angles, 2)).float()
-        tokens = token_places([IMAGE_START, IMAGE_TOKEN], IMAGE_TOKEN, [keep])
+        tokens = layout_mrope([IMAGE_START, IMAGE_TOKEN], IMAGE_TOKEN, [keep])
         half = text.head_dim // 2
         axes = np.zeros(half, dtype=np.int64)
         for axis in (1, 2):

@@ -30,8 +30,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Qwen3VLForConditionalGeneration
 
-from ppcli.imaging.presets import PRESETS, Preset
-from ppcli.models.onnx.byte_tokens import write_settings
+from ppcli.imaging.presets import Preset
+from ppcli.models.checkpoints.byte_tokenizer import write_settings
+from ppcli.models.families.family_registry import PRESETS
 from training.batches import Batch, Batches, Stage, batch_of
 from training.network import (
     CELLS_OF_PATCH,

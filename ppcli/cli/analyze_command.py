@@ -52,8 +52,7 @@ from ppcli.imaging.image_choices import (
     Frames,
     PdfImages,
 )
-from ppcli.imaging.presets import DEFAULT_PRESET
-from ppcli.models.model_choices import ModelSize
+from ppcli.models.families.family_registry import DEFAULT_PRESET, PUBLISHED_SIZES
 from ppcli.store.formats import ROWS_PER_SHARD, Format, StatsFormat
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def analyze(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help=f"What a model saves: {', '.join(ModelSize)}, or its folder.",
+            help=f"What a model saves: {', '.join(PUBLISHED_SIZES)}, or its folder.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

@@ -32,7 +32,8 @@ from ppcli.cli.options import (
 )
 from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, parse_threshold
 from ppcli.errors import ExitCode, UsageError
-from ppcli.models.model_choices import Device, Dtype, ModelSize, Weights
+from ppcli.models.families.family_registry import PUBLISHED_SIZES
+from ppcli.models.model_choices import Device, Dtype, Weights
 
 
 def bench(
@@ -48,9 +49,10 @@ def bench(
     ] = 16,
     model: ModelOption = None,
     random_weights: Annotated[
-        ModelSize | None,
+        str | None,
         typer.Option(
-            help="Instead of a model: one of this size, with random weights.",
+            metavar="SIZE",
+            help=f"A model of this size with random weights: {', '.join(PUBLISHED_SIZES)}.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -168,8 +170,8 @@ def bench(
             return ExitCode.INPUTS_FAILED
         with subject.opened() as directory, steps(terminal, "runs") as on_run:
             check_request(directory, options.request)
-            place, whole = subject.place, subject.whole
-            result = bench_model(directory, place, pages, options, whole, on_run)
+            runs_on, whole = subject.device, subject.whole
+            result = bench_model(directory, runs_on, pages, options, whole, on_run)
         show_failures(result.failures)
         result.failures[:0] = failures
         show_result(result, terminal)

@@ -236,7 +236,7 @@ def _sentences(result: BenchResult) -> list[str]:
         f"({setting['providers'][0]}), {setting['new_tokens']} tokens an answer"
     )
     if result.whole is not None and result.extrapolated is not None:
-        vision, text = result.whole.vision.depth, result.whole.text.num_layers
+        vision, text = result.whole.vision_layers, result.whole.text_layers
         said.append(
             f"*: all {vision} + {text} layers, each phase in proportion to its operations; "
             "not measured"

@@ -105,7 +105,7 @@ def evaluate(
         raise UsageError("--format openai is for answers, and these are scores")
     check_output(output, row_format, data)
     from ppcli.cli.eval_output import show_scores
-    from ppcli.cli.infer_output import open_model, tell_fallback
+    from ppcli.cli.infer_output import open_model, report_cpu_fallback
     from ppcli.cli.model_defaults import as_the_model_says
     from ppcli.cli.running import carry_out
     from ppcli.cli.target import Target
@@ -118,7 +118,8 @@ def evaluate(
     from ppcli.jobs.evaluate import EvalSummary, EvalWork, QuestionRequests, eval_config
     from ppcli.jobs.infer import InferWork
     from ppcli.jobs.variants import load_variant_kernels, variants_at
-    from ppcli.models.onnx.sessions import choose_place, open_sessions
+    from ppcli.models.onnx.execution_device import choose_device
+    from ppcli.models.onnx.sessions import open_sessions
     from ppcli.models.serving.answering_model import AnsweringModel
     from ppcli.models.serving.generation_request import GenerationRequest
 
@@ -129,8 +130,8 @@ def evaluate(
         directory.generation,
         GenerationRequest("", max_new_tokens=max_new_tokens, think=Think.SPLIT),
     )
-    place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
-    tell_fallback(place)
+    runs_on = choose_device(directory.folder, directory.manifest.dtype, device, device_id)
+    report_cpu_fallback(runs_on)
     fit = FitOptions.of_preset(directory.preset)
     variants = variants_at(taus, seed, controls)
     if len({variant.name for variant in variants}) < len(variants):
@@ -147,12 +148,12 @@ def evaluate(
     asking = InferWork(
         QuestionRequests(fit, variants, executor, ask),
         lambda: AnsweringModel(
-            directory, open_sessions(directory, place, threads), batch_size=slots
+            directory, open_sessions(directory, runs_on, threads), batch_size=slots
         ),
         summary,
     )
     target = Target(output, row_format, overwrite, resume, ROWS_PER_SHARD)
-    config = eval_config(fit, variants, ask, directory, place.device)
+    config = eval_config(fit, variants, ask, directory, runs_on.kind)
     questions = QuestionFile(data, limit, root)
     questions.check()
     return carry_out(

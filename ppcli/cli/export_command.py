@@ -46,8 +46,8 @@ def export(
     """Make ONNX graphs of a Qwen3-VL checkpoint that take only the kept patches."""
     from ppcli.cli.progress import steps
     from ppcli.cli.terminal import Terminal
+    from ppcli.models.checkpoints.hub import checkpoint_folder
     from ppcli.models.onnx.export import Export
-    from ppcli.models.onnx.hub import checkpoint_folder
     from ppcli.store.output_paths import check_path
 
     check_path(out_dir, "OUT_DIR")

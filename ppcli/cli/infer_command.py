@@ -168,7 +168,7 @@ def infer(
     from ppcli.inputs.requests import RequestFile
     from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
     from ppcli.jobs.infer import InferSummary
-    from ppcli.models.onnx.sessions import choose_place
+    from ppcli.models.onnx.execution_device import choose_device
     from ppcli.models.serving.active_request import check_request
     from ppcli.models.serving.generation_request import GenerationRequest
 
@@ -197,7 +197,7 @@ def infer(
     directory = open_model(model)
     ask = as_the_model_says(directory.generation, ask, given, requests is not None)
     check_request(directory, ask)
-    place = choose_place(directory.folder, directory.manifest.dtype, device, device_id)
+    runs_on = choose_device(directory.folder, directory.manifest.dtype, device, device_id)
     options = AnalysisOptions(
         coder,
         FitOptions.of_preset(directory.preset),
@@ -218,7 +218,7 @@ def infer(
         ask,
         options,
         executor,
-        place,
+        runs_on,
         threads,
         not no_prune,
         parse_batch_size(batch_size),

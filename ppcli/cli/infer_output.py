@@ -1,5 +1,6 @@
 """From the options of `infer` to its run, and what is shown of the answers."""
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ from ppcli.jobs.infer import PHASES, InferSummary, InferWork
 from ppcli.jobs.prepare import FileRequests, ImageRequests, RequestSource
 from ppcli.jobs.stored_images import StoredImages, StoredRequests, is_dataset
 from ppcli.models.onnx.directory import SMALL_MODEL, ModelDirectory
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.execution_device import ExecutionDevice
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.formats import Config
@@ -50,7 +52,7 @@ class Asking:
         ask: what is asked, where a request says nothing else.
         options: how images are coded.
         executor: where images are worked on.
-        place: where the model runs.
+        runs_on: where the model runs.
         threads: of the CPU.
         prune: whether pruned tiles are left out.
         batch_size: how many requests at once; None chooses.
@@ -61,7 +63,7 @@ class Asking:
     ask: GenerationRequest
     options: AnalysisOptions
     executor: Executor
-    place: Place
+    runs_on: ExecutionDevice
     threads: int
     prune: bool
     batch_size: int | None
@@ -120,14 +122,14 @@ class Asking:
     def _job(self, source: RequestSource, inputs: RunInputs, coding: Config) -> Job:
         config = coding | self.ask.as_config()
         config |= {"rows": ANSWERS, "patches": False, "prune": self.prune}
-        config |= {"model": self.model.identity, "device": self.place.device.value}
+        config |= {"model": self.model.identity, "device": self.runs_on.kind.value}
         config |= {"of": source.item}
         work = InferWork(source, self._engine, self.summary)
         return Job(work, inputs, lambda target: target.open(config))
 
     def _engine(self) -> AnsweringModel:
-        tell_fallback(self.place)
-        sessions = open_sessions(self.model, self.place, self.threads)
+        report_cpu_fallback(self.runs_on)
+        sessions = open_sessions(self.model, self.runs_on, self.threads)
         return AnsweringModel(self.model, sessions, self.prune, self.batch_size)
 
 
@@ -142,10 +144,12 @@ def open_model(folder: str | None) -> ModelDirectory:
     return ModelDirectory.open(SMALL_MODEL if folder is None else folder)
 
 
-def tell_fallback(place: Place) -> None:
-    """Say why a model runs on the CPU although CUDA was welcome."""
-    if place.fallback:
-        logger.warning("the model runs on the CPU; CUDA is not used: %s", place.fallback)
+def report_cpu_fallback(device: ExecutionDevice) -> None:
+    """Log why a model runs on the CPU: a warning if a GPU stays idle, else only with -v."""
+    problem = device.cuda_problem
+    if problem is not None:
+        level = logging.WARNING if problem.gpu_present else logging.DEBUG
+        logger.log(level, "the model runs on the CPU; CUDA is not used: %s", problem.reason)
 
 
 _SMALL_MODEL_ANSWERS = (

@@ -9,7 +9,7 @@ import typer
 from ppcli.coding.coder_options import Method, Metric, Mode
 from ppcli.errors import UsageError
 from ppcli.imaging.image_choices import Fit, Frames, PdfImages
-from ppcli.imaging.presets import PRESETS
+from ppcli.models.families.family_registry import PRESETS
 from ppcli.models.model_choices import Device
 from ppcli.store.formats import Format
 from ppcli.store.output_paths import is_same_file, row_file_type

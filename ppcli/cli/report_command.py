@@ -15,7 +15,7 @@ from ppcli.cli.options import (
 )
 from ppcli.errors import ExitCode, OutputError, UsageError
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
-from ppcli.models.model_choices import ModelSize
+from ppcli.models.families.family_registry import PUBLISHED_SIZES
 
 
 def report(
@@ -28,7 +28,8 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="MODEL",
-            help=f"Whose savings: {', '.join(ModelSize)}, or a folder. Default: those that fit.",
+            help=f"Whose savings: {', '.join(PUBLISHED_SIZES)}, or a folder. "
+            "Default: those that fit.",
         ),
     ] = None,
     max_image_pixels: StoredPixelsOption = DEFAULT_MAX_IMAGE_PIXELS,

@@ -4,15 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from ppcli.cli.infer_output import open_model, tell_fallback
+from ppcli.cli.infer_output import open_model, report_cpu_fallback
 from ppcli.cli.progress import steps
 from ppcli.cli.terminal import Terminal
-from ppcli.imaging.presets import DEFAULT_PRESET, PRESETS, Preset
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.model_choices import Device, Dtype, ModelSize, Weights
+from ppcli.imaging.presets import Preset
+from ppcli.models.families.base import ModelConfig
+from ppcli.models.families.family_registry import family_of_size, published_config
+from ppcli.models.model_choices import Device, Dtype, Weights
 from ppcli.models.onnx.directory import ModelDirectory
-from ppcli.models.onnx.random_weights import config_of, random_model
-from ppcli.models.onnx.sessions import Place, choose_place, cuda_problem, on_cpu
+from ppcli.models.onnx.execution_device import (
+    ExecutionDevice,
+    choose_device,
+    find_cuda_problem,
+)
+from ppcli.models.onnx.random_model import random_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +25,13 @@ class Subject:
     """A model to be measured, not made or loaded before its images are there.
 
     Attributes:
-        place: where it runs.
+        device: where it runs.
         preset: of its images.
         opened: the model directory, for as long as the context lasts.
         whole: what it stands for, where layers may be left out.
     """
 
-    place: Place
+    device: ExecutionDevice
     preset: Preset
     opened: Callable[[], AbstractContextManager[ModelDirectory]]
     whole: ModelConfig | None = None
@@ -39,13 +44,13 @@ def of_directory(folder: str | None, device: Device, device_id: int) -> Subject:
         ModelError, MissingDependencyError: when it cannot be used, or not there.
     """
     model = open_model(folder)
-    place = choose_place(model.folder, model.manifest.dtype, device, device_id)
-    tell_fallback(place)
-    return Subject(place, model.preset, lambda: nullcontext(model))
+    runs_on = choose_device(model.folder, model.manifest.dtype, device, device_id)
+    report_cpu_fallback(runs_on)
+    return Subject(runs_on, model.preset, lambda: nullcontext(model))
 
 
 def of_random_weights(
-    size: ModelSize,
+    size: str,
     layers: int | None,
     dtype: Dtype | None,
     weights: Weights,
@@ -57,13 +62,15 @@ def of_random_weights(
 
     Raises:
         ModelError, MissingDependencyError: when it would not run there.
+        UsageError: for an unknown size.
     """
+    family = family_of_size(size)
     kind = dtype or (Dtype.FLOAT32 if device is Device.CPU else Dtype.BFLOAT16)
-    problem = cuda_problem(device_id) if dtype is None and device is Device.AUTO else None
+    problem = find_cuda_problem(device_id) if dtype is None and device is Device.AUTO else None
     if problem is None:
-        place = choose_place(size.value, kind.value, device, device_id)
+        runs_on = choose_device(size, kind.value, device, device_id)
     else:
-        kind, place = Dtype.FLOAT32, on_cpu(problem)
+        kind, runs_on = Dtype.FLOAT32, ExecutionDevice(Device.CPU, cuda_problem=problem)
 
     @contextmanager
     def opened() -> Iterator[ModelDirectory]:
@@ -73,5 +80,5 @@ def of_random_weights(
         ):
             yield ModelDirectory.open(folder)
 
-    tell_fallback(place)
-    return Subject(place, PRESETS[DEFAULT_PRESET], opened, config_of(size))
+    report_cpu_fallback(runs_on)
+    return Subject(runs_on, family.preset, opened, published_config(size))

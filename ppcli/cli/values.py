@@ -8,9 +8,9 @@ from ppcli.engine.worker_options import WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import WHITE, Colour, Fit, Frames, PdfImages
-from ppcli.imaging.presets import get_preset
 from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 from ppcli.jobs.image_worker import image_executor
+from ppcli.models.families.family_registry import get_preset
 
 
 def executor_for(

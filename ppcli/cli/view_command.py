@@ -50,7 +50,7 @@ from ppcli.imaging.image_choices import (
     Frames,
     PdfImages,
 )
-from ppcli.imaging.presets import DEFAULT_PRESET
+from ppcli.models.families.family_registry import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from ppcli.cli.terminal import Terminal

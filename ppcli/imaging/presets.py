@@ -1,8 +1,6 @@
-"""Image processor settings of each model family."""
+"""Image processor settings of a model."""
 
 from dataclasses import dataclass
-
-from ppcli.errors import UsageError, did_you_mean
 
 Triple = tuple[float, float, float]
 
@@ -30,30 +28,3 @@ class Preset:
     mean: Triple
     std: Triple
     rescale_factor: float = 1 / 255
-
-
-PRESETS = {
-    "qwen3-vl": Preset(16, 2, 2, 65_536, 16_777_216, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "qwen2.5-vl": Preset(
-        14,
-        2,
-        2,
-        3_136,
-        12_845_056,
-        (0.48145466, 0.4578275, 0.40821073),
-        (0.26862954, 0.26130258, 0.27577711),
-    ),
-}
-DEFAULT_PRESET = "qwen3-vl"
-
-
-def get_preset(name: str) -> Preset:
-    """Return the preset with a name.
-
-    Raises:
-        UsageError: there is none; the message lists the known names.
-    """
-    if name not in PRESETS:
-        near = did_you_mean(name, PRESETS)
-        raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}{near}")
-    return PRESETS[name]

@@ -27,10 +27,11 @@ from ppcli.jobs.bench_measures import (
 )
 from ppcli.jobs.peak_memory import peak_bytes
 from ppcli.jobs.request_images import selected_pages
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+from ppcli.models.families.base import ModelConfig
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
-from ppcli.models.onnx.sessions import Place, Sessions, open_sessions
+from ppcli.models.onnx.execution_device import ExecutionDevice
+from ppcli.models.onnx.sessions import Sessions, open_sessions
 from ppcli.models.serving.active_request import ActiveRequest, start_request
 from ppcli.models.serving.answering_model import rebuild_all_tiles
 from ppcli.models.serving.batch import Batch, Generated
@@ -118,7 +119,7 @@ def bench_pages(
 
 def bench_model(
     model: ModelDirectory,
-    place: Place,
+    device: ExecutionDevice,
     pages: Sequence[BenchPage],
     options: BenchOptions,
     whole_config: ModelConfig | None = None,
@@ -128,7 +129,7 @@ def bench_model(
 
     Args:
         model: the model directory.
-        place: the device that the model runs on.
+        device: where the model runs.
         pages: to ask about.
         options: what is measured.
         whole_config: of the complete model, if layers were left out.
@@ -138,8 +139,8 @@ def bench_model(
         ModelError, MissingDependencyError: when the model cannot be loaded there.
     """
     result = BenchResult(model.config, whole_config if whole_config != model.config else None)
-    sizes = sorted(options.batch_sizes or _BATCH_SIZES[place.device])
-    sessions = open_sessions(model, place, options.threads)
+    sizes = sorted(options.batch_sizes or _BATCH_SIZES[device.kind])
+    sessions = open_sessions(model, device, options.threads)
     result.setting = _setting(model, sessions, options, result.whole)
     total = 2 * (1 + options.repeats) * (len(pages) + len(sizes))
     steps = iter(range(1, total + 1))
@@ -151,7 +152,7 @@ def bench_model(
     if result.batches:
         result.peak_batch_size = result.batches[-1].batch_size
         try:
-            result.peak_bytes = _peaks(model, place, options, measured, result.peak_batch_size)
+            result.peak_bytes = _peaks(model, device, options, measured, result.peak_batch_size)
         except ImageError as error:
             result.add(Failure("peak memory", error.code.value, error.message))
     return result
@@ -159,7 +160,7 @@ def bench_model(
 
 def _peaks(
     model: ModelDirectory,
-    place: Place,
+    device: ExecutionDevice,
     options: BenchOptions,
     pages: Sequence[BenchPage],
     size: int,
@@ -170,7 +171,7 @@ def _peaks(
     def peak(tiles_of_run: Sequence[KeptTiles]) -> int:
         largest = sorted(tiles_of_run, key=lambda kept: -kept.kept)
         chosen = list(islice(cycle(largest), size))
-        return peak_bytes(model.folder, place, options.threads, options.request, chosen)
+        return peak_bytes(model.folder, device, options.threads, options.request, chosen)
 
     return tiles.map(peak)
 
@@ -185,10 +186,10 @@ def _setting(
         "model": model.manifest.source,
         "dtype": model.manifest.dtype,
         "weights": model.manifest.matrices,
-        "vision_layers": model.config.vision.depth,
-        "text_layers": model.config.text.num_layers,
-        "layers_extrapolated_to": whole and [whole.vision.depth, whole.text.num_layers],
-        "device": sessions.place.device.value,
+        "vision_layers": model.config.vision_layers,
+        "text_layers": model.config.text_layers,
+        "layers_extrapolated_to": whole and [whole.vision_layers, whole.text_layers],
+        "device": sessions.device.kind.value,
         "providers": sessions.decoder.get_providers(),
         "cores": os.cpu_count(),
         "threads": options.threads,
@@ -212,7 +213,9 @@ class _Answered:
         times = PhaseTimes(
             active.row.select_ms or 0.0, made.vision_ms, made.prefill_ms, made.decode_ms
         )
-        return cls(RequestSize(tiles, active.job.prompt.length, steps), times, made.tokens)
+        return cls(
+            RequestSize(tiles, active.batch_request.prompt.length, steps), times, made.tokens
+        )
 
 
 class _Bench:
@@ -311,9 +314,9 @@ class _Bench:
                     held = next(((n, self._activate(page, pruned)) for n, page in waiting), None)
                 preparation += time.perf_counter() - preparing
                 has_ended = held is None
-                if held is None or not batch.takes(held[1].job):
+                if held is None or not batch.can_start(held[1].batch_request):
                     break
-                batch.begin(held, held[1].job)
+                batch.start(held, held[1].batch_request)
                 held = None
             for (number, active), answer in batch.step():
                 if isinstance(answer, ImageError):

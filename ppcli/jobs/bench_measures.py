@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.operations import decoder_operations, vision_operations
+from ppcli.models.families.base import ModelConfig
 
 _Of = TypeVar("_Of")
 _To = TypeVar("_To")
@@ -105,12 +104,12 @@ class RequestSize:
 
     def operations(self, config: ModelConfig) -> PhaseTimes:
         """Count the operations of each phase; `select_ms` stays 0."""
-        patches = self.tiles * config.vision.merge_size**2
+        patches = self.tiles * config.merge_size**2
         middle = self.prompt_tokens + self.steps // 2
         return PhaseTimes(
-            vision_ms=float(vision_operations(config.vision, patches)),
-            prefill_ms=float(decoder_operations(config, self.prompt_tokens)),
-            decode_ms=float(self.steps * decoder_operations(config, 1, past=middle)),
+            vision_ms=float(config.vision_operations(patches)),
+            prefill_ms=float(config.decoder_operations(self.prompt_tokens)),
+            decode_ms=float(self.steps * config.decoder_operations(1, past=middle)),
         )
 
 

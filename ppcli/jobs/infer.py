@@ -207,11 +207,11 @@ class _OrderedAnswers:
             if pending is None:
                 continue
             assert pending.active is not None
-            if not self._batch.takes(pending.active.job):
+            if not self._batch.can_start(pending.active.batch_request):
                 return
             self._held = None
             try:
-                self._batch.begin(pending, pending.active.job)
+                self._batch.start(pending, pending.active.batch_request)
             except ImageError as error:
                 self._finish(pending, error)
 

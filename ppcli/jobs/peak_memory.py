@@ -13,20 +13,25 @@ from ppcli.coding.patchset import KeptTiles
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.execution_device import ExecutionDevice
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.rows import AnswerRow
 
 
 def peak_bytes(
-    model: str, place: Place, threads: int, request: GenerationRequest, images: Sequence[KeptTiles]
+    model: str,
+    device: ExecutionDevice,
+    threads: int,
+    request: GenerationRequest,
+    images: Sequence[KeptTiles],
 ) -> int:
     """Measure the peak memory of answering requests together, the model included, in bytes.
 
     Args:
         model: the model directory.
-        place: the device that the model runs on.
+        device: the device that the model runs on.
         threads: of the CPU.
         request: prompt and settings of all requests.
         images: one a request, the largest first.
@@ -36,7 +41,7 @@ def peak_bytes(
     """
     spawning = multiprocessing.get_context("spawn")  # a forked process would start with our memory
     receiver, sender = spawning.Pipe(duplex=False)
-    given = (sender, model, place, threads, request, images)
+    given = (sender, model, device, threads, request, images)
     process = spawning.Process(target=_send_peak, args=given, daemon=True)
     process.start()
     sender.close()
@@ -55,37 +60,41 @@ def peak_bytes(
 def _send_peak(
     pipe: Connection,
     model: str,
-    place: Place,
+    device: ExecutionDevice,
     threads: int,
     request: GenerationRequest,
     images: Sequence[KeptTiles],
 ) -> None:
     """Send the number of bytes, or the reason why there is none."""
     try:
-        pipe.send(_measure(model, place, threads, request, images))
+        pipe.send(_measure(model, device, threads, request, images))
     except Exception as error:  # the measurements so far must not be lost
         pipe.send(f"{type(error).__name__}: {error}")
 
 
 def _measure(
-    model: str, place: Place, threads: int, request: GenerationRequest, images: Sequence[KeptTiles]
+    model: str,
+    device: ExecutionDevice,
+    threads: int,
+    request: GenerationRequest,
+    images: Sequence[KeptTiles],
 ) -> int:
-    before = _gpu_memory_used(place.device_id) if place.device is Device.CUDA else 0
+    before = _gpu_memory_used(device.index) if device.kind is Device.CUDA else 0
     directory = ModelDirectory.open(model)
     answering = AnsweringModel(
-        directory, open_sessions(directory, place, threads), batch_size=len(images)
+        directory, open_sessions(directory, device, threads), batch_size=len(images)
     )
     for image in images:
         active = answering.start(
             AnswerRow(image_id=None, page=1, prompt=request.prompt), request, [image]
         )
-        answering.batch.begin(active, active.job)
+        answering.batch.start(active, active.batch_request)
     while answering.batch.active:
         for _, generated in answering.batch.step():
             if isinstance(generated, ImageError):
                 raise generated
-    if place.device is Device.CUDA:
-        return _gpu_memory_used(place.device_id) - before  # onnxruntime never returns memory
+    if device.kind is Device.CUDA:
+        return _gpu_memory_used(device.index) - before  # onnxruntime never returns memory
     return _peak_resident()
 
 

@@ -15,7 +15,7 @@ from ppcli.errors import DamagedError, ImageError, NothingToDoError, UsageError,
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.models.costs import NamedModel
-from ppcli.models.model_choices import ModelSize
+from ppcli.models.families.family_registry import PUBLISHED_SIZES
 from ppcli.show.overlay import overlay
 from ppcli.show.report_data import (
     FailureGroup,
@@ -124,7 +124,7 @@ def _fitting(models: Sequence[NamedModel] | None, manifest: Manifest) -> Sequenc
     sizes = (config[name] for name in ("patch_size", "merge_size", "min_pixels", "max_pixels"))
     fit = FitOptions(Fit(config["fit"]), *sizes)
     if models is None:
-        published = (NamedModel.of(name) for name in ModelSize)
+        published = (NamedModel.of(name) for name in PUBLISHED_SIZES)
         return [one for one in published if one.tile == fit.tile]
     for one in models:
         one.check_fit(fit.tile, fit.limits)

@@ -1,4 +1,4 @@
-"""What `generation_config.json` says of the answers of a model."""
+"""Reads `generation_config.json`: which tokens end an answer, and how tokens are chosen."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ppcli.errors import ModelError
-from ppcli.models.families.qwen3_vl.configuration import ids
+from ppcli.models.config_section import token_ids
 from ppcli.models.model_files import read_json
 
 GENERATION = "generation_config.json"
 READ = frozenset({"eos_token_id"})
-# They count where tokens are drawn; transformers passes over them where the best one is taken.
+# Settings of sampling, with neutral values; transformers ignores them in greedy search.
 SAMPLING: Mapping[str, Any] = MappingProxyType(
     {
         "temperature": 1.0,
@@ -25,7 +25,7 @@ SAMPLING: Mapping[str, Any] = MappingProxyType(
         "eta_cutoff": 0.0,
     }
 )
-# Settings that change answers, with the values at which they do not; null is one of them.
+# Settings that change answers, with the values at which they do not; null never does.
 CHANGING: Mapping[str, Any] = MappingProxyType(
     {
         "do_sample": False,
@@ -57,8 +57,8 @@ CHANGING: Mapping[str, Any] = MappingProxyType(
         "watermarking_config": None,
     }
 )
-# Lengths are those of --max-new-tokens; the rest is of searches with several beams, of speed, of
-# memory, of what a call gives back, or of other kinds of models.
+# Lengths, which --max-new-tokens replaces, and settings of beam search, of speed, of memory, of
+# return values, or of other kinds of models.
 HARMLESS = frozenset(
     """
     max_length max_new_tokens early_stopping length_penalty diversity_penalty num_beam_groups
@@ -76,16 +76,15 @@ HARMLESS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The settings of a model's answers.
+    """The generation settings of a model.
 
     Attributes:
-        end_tokens: ids that end an answer.
-        settings: those that change answers and are set so that they do, by the names they have in
-            transformers; `temperature` and its like only where `do_sample` is true. The values are
-            as they were written: whoever applies one sees whether it makes sense.
-        unknown: names of settings that are neither read nor known to be harmless.
-        borrowed_ends: whether there are settings, but the ends are those of `config.json`, where
-            transformers does not look then.
+        end_tokens: ids of the tokens that end an answer.
+        settings: settings that change answers, by their names in transformers; those of sampling
+            only if `do_sample` is true. Values are not checked.
+        unknown: names of settings that are not known to be harmless.
+        borrowed_ends: whether the file exists without end tokens, so that those of `config.json`
+            are used. transformers would not use them.
     """
 
     end_tokens: frozenset[int]
@@ -94,28 +93,28 @@ class Generation:
     borrowed_ends: bool = False
 
     def not_applied(self, applied: Collection[str]) -> list[str]:
-        """Names of settings that are set, or not known, and not among those that are applied."""
+        """Names of settings that change answers, or may do so, and are not in `applied`."""
         return sorted({*self.settings, *self.unknown} - set(applied))
 
 
-def generation_of(folder: str, of_config: tuple[int, ...] = ()) -> Generation:
-    """What a checkpoint or a model directory says of its answers.
+def generation_of(folder: str, config_end_tokens: tuple[int, ...] = ()) -> Generation:
+    """Read the generation settings of a checkpoint or of a model directory.
 
     Args:
         folder: with or without a `generation_config.json`.
-        of_config: ids that end an answer by `config.json`; they count where that file has none.
+        config_end_tokens: end tokens according to `config.json`, used if that file has none.
 
     Raises:
-        ModelError: when the file cannot be read, or ids of tokens are no ids.
+        ModelError: if the file cannot be read, or its `eos_token_id` is invalid.
     """
     path = os.path.join(folder, GENERATION)
     found = read_json(path)
     text = found or {}
     try:
-        ends = ids(text.get("eos_token_id"))
+        ends = token_ids(text.get("eos_token_id"))
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
-    settings = {name: value for name, value in text.items() if _changes(name, value)}
+    settings = {name: value for name, value in text.items() if _changes_answers(name, value)}
     if text.get("do_sample") is True:
         settings |= {
             name: text[name]
@@ -124,9 +123,11 @@ def generation_of(folder: str, of_config: tuple[int, ...] = ()) -> Generation:
         }
     known = READ | SAMPLING.keys() | CHANGING.keys() | HARMLESS
     unknown = tuple(sorted(name for name in text if name not in known and text[name] is not None))
-    borrowed = found is not None and not ends and bool(of_config)
-    return Generation(frozenset(ends or of_config), MappingProxyType(settings), unknown, borrowed)
+    borrowed = found is not None and not ends and bool(config_end_tokens)
+    return Generation(
+        frozenset(ends or config_end_tokens), MappingProxyType(settings), unknown, borrowed
+    )
 
 
-def _changes(name: str, value: Any) -> bool:  # noqa: ANN401
+def _changes_answers(name: str, value: Any) -> bool:  # noqa: ANN401
     return name in CHANGING and value is not None and value != CHANGING[name]

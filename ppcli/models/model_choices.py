@@ -1,4 +1,4 @@
-"""The choices of this stop, apart from the code that needs onnxruntime: `--help` shows them."""
+"""Choices of model options. `--help` lists them, so this module does not import onnxruntime."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ DEFAULT_MAX_NEW_TOKENS = 256
 
 
 class Device(StrEnum):
-    """Where the model runs."""
+    """Where a model runs; `auto` uses CUDA if it works."""
 
     AUTO = "auto"
     CUDA = "cuda"
@@ -14,7 +14,7 @@ class Device(StrEnum):
 
 
 class Weights(StrEnum):
-    """How the matrices of the language model are kept."""
+    """How the matrices of the language model are stored."""
 
     FLOAT = "float"
     INT8 = "int8"
@@ -22,30 +22,22 @@ class Weights(StrEnum):
 
 
 class Head(StrEnum):
-    """Where logits come from, if a checkpoint contradicts itself."""
+    """Which matrix gives the logits, if a checkpoint contradicts itself."""
 
     TIED = "tied"
     OWN = "own"
 
 
 class Dtype(StrEnum):
-    """The type of a model's weights and activations."""
+    """Type of weights and activations."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
 
 
-class ModelSize(StrEnum):
-    """A published size of model."""
-
-    QWEN3_VL_2B = "qwen3-vl-2b"
-    QWEN3_VL_4B = "qwen3-vl-4b"
-    QWEN3_VL_8B = "qwen3-vl-8b"
-
-
 class Think(StrEnum):
-    """What becomes of the thinking in an answer."""
+    """What to do with the thinking in an answer."""
 
     KEEP = "keep"
     SPLIT = "split"

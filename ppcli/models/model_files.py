@@ -1,7 +1,7 @@
-"""Files of checkpoints and model directories, which may come from strangers.
+"""Opens files of checkpoints and model directories, which may come from strangers.
 
-Only regular files are opened, since a pipe would be waited for without end, and JSON is read up
-to a size only.
+Only regular files are opened, because reading from a pipe could block forever. The size of JSON
+files is limited.
 """
 
 import json
@@ -12,19 +12,23 @@ from typing import Any
 
 from ppcli.errors import ModelError
 
-MOST_JSON_BYTES = 16 << 20
-MOST_SETTINGS_BYTES = 128 << 20
+CONFIG = "config.json"
+MAX_JSON_BYTES = 16 << 20
+MAX_SETTINGS_BYTES = 128 << 20
 
 
-def check_regular(path: str, most: int | None = None) -> bool:
-    """Whether there is something at a path; if so, it is a regular file of a fair size.
+def check_regular(path: str, max_bytes: int | None = None) -> bool:
+    """Check that a path, if it exists, is a regular file of an acceptable size.
 
     Args:
-        path: of the file; a link is followed.
-        most: bytes that it may have; None for any number.
+        path: of the file; links are followed.
+        max_bytes: largest size; None for no limit.
+
+    Returns:
+        Whether the file exists.
 
     Raises:
-        ModelError: for a folder, a pipe, a device, or a file that is larger.
+        ModelError: for a folder, a pipe, a device, or a larger file.
     """
     try:
         status = os.stat(path)
@@ -34,48 +38,55 @@ def check_regular(path: str, most: int | None = None) -> bool:
         raise ModelError(f"{path} cannot be read: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise ModelError(f"{path} is not a regular file")
-    if most is not None and status.st_size > most:
+    if max_bytes is not None and status.st_size > max_bytes:
         raise ModelError(
-            f"{path} has {status.st_size:,} bytes, more than the {most:,} that such a file may have"
+            f"{path} has {status.st_size:,} bytes; the limit for such a file is {max_bytes:,}"
         )
     return True
 
 
 def check_settings(folder: str, names: Iterable[str]) -> None:
-    """See that files of settings, where they are there, can be opened without harm.
+    """Check those settings files of a folder that exist.
 
     Raises:
-        ModelError: naming the first that cannot.
+        ModelError: for the first that is not a regular file, or too large.
     """
     for name in names:
-        check_regular(os.path.join(folder, name), MOST_SETTINGS_BYTES)
+        check_regular(os.path.join(folder, name), MAX_SETTINGS_BYTES)
 
 
-def check_plain(name: str, source: str) -> None:
-    """See that a name that a file gives is that of a file in the same folder.
+def check_plain_name(name: str, source: str) -> None:
+    """Check that a file name, read from another file, stays within the same folder.
+
+    Args:
+        name: the file name.
+        source: the file that it was read from, for the message.
 
     Raises:
-        ModelError: when it leads elsewhere.
+        ModelError: if it has a separator, or is not a name.
     """
     if name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
-        raise ModelError(f"{source} names {name!r}, which is no file beside it")
+        raise ModelError(f"{source} names {name!r}, which is not a file in the same folder")
 
 
 def read_json(path: str) -> dict[str, Any] | None:
-    """A JSON object from a file, None when there is no file.
+    """Read a JSON object from a file.
+
+    Returns:
+        The object; None if there is no such file.
 
     Raises:
-        ModelError: when there is something else, or it holds more than `MOST_JSON_BYTES`.
+        ModelError: if the file has other content, or more than `MAX_JSON_BYTES`.
     """
-    if not check_regular(path, MOST_JSON_BYTES):
+    if not check_regular(path, MAX_JSON_BYTES):
         return None
     try:
         with open(path, encoding="utf-8") as file:
-            text = json.loads(file.read(MOST_JSON_BYTES))
+            content = json.loads(file.read(MAX_JSON_BYTES))
     except RecursionError:
         raise ModelError(f"{path} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(text, dict):
-        raise ModelError(f"{path} does not hold a JSON object")
-    return text
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} is not a JSON object")
+    return content

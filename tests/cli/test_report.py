@@ -298,7 +298,7 @@ def test_models_with_other_tiles(tmp_path: Path) -> None:
     assert "What a model saves" not in report(tmp_path / "out", tmp_path / "r.html")
     done = pixelprune("report", tmp_path / "out", "-o", "s.html", "--model", "qwen3-vl-2b")
     assert done.returncode == 2
-    assert b"has tiles of 32 pixels, and the images are cut into 28" in done.stderr
+    assert b"has tiles of 32 pixels, but the images are cut into tiles of 28" in done.stderr
 
 
 def test_ten_thousand_images_are_a_small_file(dataset: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ppcli import keep_mask
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
-from ppcli.imaging.presets import PRESETS
+from ppcli.models.families.family_registry import PRESETS
 from ppcli.show.overlay import overlay
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks

@@ -8,8 +8,8 @@ from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.imaging.fit import fit_image, smart_resize
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
-from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.resample import resample
+from ppcli.models.families.family_registry import PRESETS
 from tests.imaging.pillow_resampling import resampled
 
 SHAPES = {  # (width, height) before → after

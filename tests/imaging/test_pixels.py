@@ -13,7 +13,8 @@ from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.imaging.pixels import invert_pixel_values, pixel_values
-from ppcli.imaging.presets import PRESETS, Preset
+from ppcli.imaging.presets import Preset
+from ppcli.models.families.family_registry import PRESETS
 from tests.imaging.test_fit import noise
 
 SIZES = [  # width, height

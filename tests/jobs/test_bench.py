@@ -20,8 +20,9 @@ from ppcli.jobs.bench_measures import BenchResult
 from ppcli.jobs.peak_memory import peak_bytes
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.runner import Runner
@@ -31,7 +32,7 @@ from tests.models.answering import answered
 from tests.models.checkpoints import Tiny, write_checkpoint
 
 ASK = GenerationRequest("What is the total?", max_new_tokens=6)
-CPU = Place(Device.CPU)
+CPU = ExecutionDevice(Device.CPU)
 GRIDS = {"a.png": (8, 8), "b.png": (9, 10), "c.png": (12, 7)}
 
 
@@ -165,7 +166,7 @@ def test_a_batch_that_no_memory_holds(
     result = measured(model, refs, 1, 1_000_000_000)
     (failure,) = result.failures
     assert failure.error_code == "out_of_memory"
-    assert "the largest that fits is" in failure.error_message
+    assert "the largest batch that fits is" in failure.error_message
     assert [one.batch_size for one in result.batches] == [1]
 
 

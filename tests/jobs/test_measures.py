@@ -12,10 +12,8 @@ from ppcli.jobs.bench_measures import (
     RequestSize,
     combined,
 )
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.operations import decoder_operations, vision_operations
-from ppcli.models.model_choices import ModelSize
-from ppcli.models.onnx.random_weights import config_of
+from ppcli.models.families.base import ModelConfig
+from ppcli.models.families.family_registry import published_config
 
 FULL, PRUNED = PhaseTimes(1.0, 60.0, 30.0, 9.0), PhaseTimes(2.0, 20.0, 10.0, 9.0)
 SIZES = Paired(RequestSize(100, 120, 10), RequestSize(40, 60, 10))
@@ -23,7 +21,7 @@ SIZES = Paired(RequestSize(100, 120, 10), RequestSize(40, 60, 10))
 
 @pytest.fixture
 def config() -> ModelConfig:
-    return config_of(ModelSize.QWEN3_VL_2B, layers=12)
+    return published_config("qwen3-vl-2b", layers=12)
 
 
 def page(answers: tuple[list[int], list[int]]) -> PageMeasure:
@@ -43,9 +41,9 @@ def test_times_faster() -> None:
 
 def test_the_ideal_is_that_of_the_operations(config: ModelConfig) -> None:
     ideal = Comparison.of(Paired(FULL, PRUNED), [SIZES], config).ideal
-    vision = vision_operations(config.vision, 400) / vision_operations(config.vision, 160)
-    prefill = decoder_operations(config, 120) / decoder_operations(config, 60)
-    decode = decoder_operations(config, 1, past=125) / decoder_operations(config, 1, past=65)
+    vision = config.vision_operations(400) / config.vision_operations(160)
+    prefill = config.decoder_operations(120) / config.decoder_operations(60)
+    decode = config.decoder_operations(1, past=125) / config.decoder_operations(1, past=65)
     assert ideal["vision_ms"] == pytest.approx(vision)
     assert ideal["prefill_ms"] == pytest.approx(prefill)
     assert ideal["decode_ms"] == pytest.approx(decode)
@@ -60,14 +58,14 @@ def test_sides_alike_are_no_faster(config: ModelConfig) -> None:
 
 
 def test_layers_that_were_left_out_are_counted_in(config: ModelConfig) -> None:
-    whole = config_of(ModelSize.QWEN3_VL_2B)
+    whole = published_config("qwen3-vl-2b")
     result = BenchResult(config, whole, pages=[page(([1], [1])), page(([1], [1]))])
     assert result.extrapolated is not None
     full = result.extrapolated.times.full
-    ratio = vision_operations(whole.vision, 400) / vision_operations(config.vision, 400)
+    ratio = whole.vision_operations(400) / config.vision_operations(400)
     assert 1.7 < ratio < 2  # twice the layers, the same mergers
     assert full.vision_ms == pytest.approx(2 * 60.0 * ratio)
-    text = decoder_operations(whole, 120) / decoder_operations(config, 120)
+    text = whole.decoder_operations(120) / config.decoder_operations(120)
     assert full.prefill_ms == pytest.approx(2 * 30.0 * text)
     assert full.select_ms == 2.0
     assert BenchResult(config, None, pages=result.pages).extrapolated is None

@@ -12,12 +12,12 @@ from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit, Frames
-from ppcli.imaging.presets import PRESETS
 from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jit.kernel import Kernel
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.pages import PageResult, analyze_pages, kernels_of
+from ppcli.models.families.family_registry import PRESETS
 from ppcli.store.patch_codec import from_patch_row
 from tests.conftest import blocks
 

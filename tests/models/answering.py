@@ -19,7 +19,7 @@ def answered(
     """The row with the answer, or with the error of the request."""
     try:
         begun = engine.start(row, ask, images, on_text)
-        engine.batch.begin(begun, begun.job)
+        engine.batch.start(begun, begun.batch_request)
     except ImageError as error:
         return as_error_row(row, error)
     done: list = []

@@ -6,7 +6,7 @@ import pytest
 from transformers import GenerationConfig
 
 from ppcli.errors import ModelError
-from ppcli.models.families.qwen3_vl.configuration import ids
+from ppcli.models.config_section import token_ids
 from ppcli.models.generation_config import CHANGING, HARMLESS, READ, SAMPLING, generation_of
 from tests.models.checkpoints import write_json
 
@@ -106,4 +106,4 @@ def test_end_tokens_that_are_none(tmp_path: Path, wrong: object) -> None:
     with pytest.raises(ModelError, match=r"generation_config\.json: eos_token_id is .* the id of"):
         generation_of(written(tmp_path, {"eos_token_id": wrong}))
     with pytest.raises(ValueError, match="eos_token_id"):
-        ids(wrong)
+        token_ids(wrong)

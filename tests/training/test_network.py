@@ -8,7 +8,8 @@ from transformers import Qwen2VLImageProcessorPil, Qwen3VLForConditionalGenerati
 from ppcli import PrunedCollator, keep_mask
 from ppcli.coding.patchset import cut_tiles
 from ppcli.imaging.pixels import pixel_values
-from ppcli.imaging.presets import PRESETS, Preset
+from ppcli.imaging.presets import Preset
+from ppcli.models.families.family_registry import PRESETS
 from training.batches import Batch, batch_of
 from training.network import (
     IMAGE_END,

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from ppcli.models.onnx.byte_tokens import byte_tokenizer
+from ppcli.models.checkpoints.byte_tokenizer import byte_tokenizer
 from training.batches import TEXT_LENGTH, batch_of, read_aloud, texts_of
 from training.faces import PILLOW
 from training.facts import KINDS, Fact

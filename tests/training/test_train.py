@@ -8,10 +8,8 @@ import pytest
 import torch
 from transformers import Qwen3VLForConditionalGeneration
 
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.decoder_graph import decoder_shapes
-from ppcli.models.families.qwen3_vl.vision_graph import vision_shapes
-from ppcli.models.onnx.checkpoint import Checkpoint
+from ppcli.models.checkpoints.checkpoint_weights import CheckpointWeights
+from ppcli.models.families.family_registry import read_config
 from ppcli.models.onnx.export import Export
 from training.average import main as average
 from training.batches import Batch, Stage, batch_of
@@ -90,8 +88,9 @@ def test_it_goes_on_where_it_stopped(learnt, tmp_path: Path) -> None:
 def test_the_checkpoint_is_one_that_export_takes(learnt, tmp_path: Path) -> None:
     learning, _, _ = learnt
     write_checkpoint(learning.model, tmp_path)
-    config = ModelConfig.read(str(tmp_path))
-    Checkpoint(str(tmp_path)).check(vision_shapes(config.vision) | decoder_shapes(config))
+    config = read_config(str(tmp_path))
+    weights = CheckpointWeights(str(tmp_path), config.family.canonical_tensor_name)
+    weights.check(config.tensor_shapes())
     export = Export(str(tmp_path), "float16", "a test")
     assert export.config.image_token == config.image_token
     size = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))

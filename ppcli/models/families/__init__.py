@@ -1,1 +1,1 @@
-"""Families of models. Each is one folder."""
+"""Model families: one folder each behind the interface of `base`, listed in `family_registry`."""

@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 from ppcli.arguments import as_bool, as_int, describe_value
 from ppcli.coding.coder_options import coder_for_models
 from ppcli.coding.selection import select_tiles
-from ppcli.errors import UsageError, bounded
+from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.imaging.pixels import invert_pixel_values
 from ppcli.imaging.presets import Preset
-from ppcli.models.families.qwen3_vl.image_processor import NORMALISATION, normalisation
-from ppcli.models.families.qwen3_vl.positions import PatchPlaces, patch_places, token_places
-from ppcli.models.integrations.transformers_check import check_transformers
+from ppcli.models.checkpoints.preprocessor_config import NORMALIZATION, normalization
+from ppcli.models.families.base import Family
+from ppcli.models.families.family_registry import FAMILIES, family_of_type
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _NO_LABEL = -100
-_MODEL = "qwen3_vl"
 Mask = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
@@ -35,14 +34,14 @@ class _Pruned:
         labels: likewise; None where none are given.
         positions: int64 (3, S).
         patches: of each image float32 (N, values).
-        places: of each image.
+        inputs: of each image, the other arguments of transformers for its patches.
     """
 
     ids: Integers
     labels: Integers | None
     positions: Integers
     patches: list[NDArray[np.float32]]
-    places: list[PatchPlaces]
+    inputs: list[dict[str, NDArray[Any]]]
 
 
 class PrunedCollator:
@@ -91,28 +90,22 @@ class PrunedCollator:
         """
         coder = coder_for_models(method, metric, threshold, mode)
         self._coder = coder if as_bool(prune, "prune") else None
-        check_transformers()
-        kind = getattr(config, "model_type", None)
-        if kind != _MODEL:
-            raise UsageError(
-                f"only {_MODEL} is trained on pruned patches, not {bounded(str(kind))}: config is "
-                "the model.config of one"
-            )
+        family = _trainable_family(getattr(config, "model_type", None))
+        family.check_transformers()
         self._preset = _preset(getattr(processor, "image_processor", processor))
-        vision = config.vision_config
+        self._layout = family.training_layout(config)
         cut = (
             self._preset.patch_size,
             self._preset.merge_size,
             self._preset.temporal_patch_size,
         )
-        taken = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+        taken = self._layout.patch_sizes
         if cut != taken:
             raise UsageError(
                 f"the processor cuts patches of {cut} (pixels, patches of a tile's side, frames), "
                 f"the model takes {taken}"
             )
-        self._image_token = int(config.image_token_id)
-        self._side = int(vision.num_position_embeddings**0.5)
+        self._image_token = self._layout.image_token
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> "dict[str, Tensor]":
         """One batch, texts padded on the right.
@@ -157,7 +150,7 @@ class PrunedCollator:
     def _images(self, pruned: Sequence[_Pruned]) -> dict[str, NDArray[Any]]:
         """What the vision transformer takes; nothing where there is no image."""
         patches = [array for one in pruned for array in one.patches]
-        places = [place for one in pruned for place in one.places]
+        inputs = [one_image for one in pruned for one_image in one.inputs]
         if not patches:
             return {}
         m = self._preset.merge_size
@@ -166,9 +159,7 @@ class PrunedCollator:
         return {
             "pixel_values": np.concatenate(patches),
             "image_grid_thw": np.array(grids, dtype=np.int64),
-            "image_position_ids": np.concatenate([one.pos_hw for one in places]),
-            "image_interp_indices": np.concatenate([one.interp_idx for one in places]),
-            "image_interp_weights": np.concatenate([one.interp_w for one in places]),
+            **{name: np.concatenate([one[name] for one in inputs]) for name in inputs[0]},
         }
 
     def _pruned(self, example: Mapping[str, Any]) -> _Pruned:
@@ -193,11 +184,11 @@ class PrunedCollator:
         firsts = np.cumsum([0, *(keep.size for keep in keeps)])[:-1]
         one_each = np.ones(ids.size, dtype=np.bool_)
         one_each[visual] = np.isin(np.arange(flat.size), firsts)
-        tokens = token_places(ids[one_each].tolist(), self._image_token, keeps)
+        tokens = self._layout.layout_prompt(ids[one_each].tolist(), keeps)
         if labels is not None:
             labels = np.where(np.append(True, stays[:-1]), labels, _NO_LABEL)[stays]
-        places = [patch_places(keep, self._preset.merge_size, self._side) for keep in keeps]
-        return _Pruned(ids[stays], labels, tokens.positions, patches, places)
+        inputs = [self._layout.patch_inputs(keep) for keep in keeps]
+        return _Pruned(ids[stays], labels, tokens.positions, patches, inputs)
 
     def _kept(self, example: Mapping[str, Any]) -> tuple[list[NDArray[np.float32]], list[Mask]]:
         """The kept patches of each image, and which tiles they are."""
@@ -220,6 +211,26 @@ class PrunedCollator:
         return patches, keeps
 
 
+def _trainable_family(model_type: object) -> Family:
+    """The family of a model.
+
+    Raises:
+        UsageError: if models of this type cannot be trained on pruned patches.
+    """
+    family: Family | None
+    try:
+        family = family_of_type(model_type)
+    except ModelError:
+        family = None
+    if family is None or not family.trainable:
+        types = (name for one in FAMILIES if one.trainable for name in one.model_types)
+        raise UsageError(
+            f"config has the model type {bounded(str(model_type))}; supported for training: "
+            f"{', '.join(types)}"
+        )
+    return family
+
+
 def _preset(images: Any) -> Preset:  # noqa: ANN401
     """How an image processor cuts and scales.
 
@@ -231,9 +242,9 @@ def _preset(images: Any) -> Preset:  # noqa: ANN401
         for name in ("patch_size", "merge_size", "temporal_patch_size")
     )
     try:
-        there = [name for name in NORMALISATION if hasattr(images, name)]
+        there = [name for name in NORMALIZATION if hasattr(images, name)]
         named = {name: getattr(images, name) for name in there}
-        mean, std, factor = normalisation(named)
+        mean, std, factor = normalization(named)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the processor's {error}") from error
     return Preset(patch_size, merge_size, temporal, 1, 1, mean, std, factor)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,8 @@ from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.presets import Preset
 from ppcli.imaging.reading_options import ReadingOptions
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.image_processor import image_preset
-from ppcli.models.families.qwen3_vl.positions import token_places
+from ppcli.models.checkpoints.preprocessor_config import image_preset
+from ppcli.models.families.family_registry import read_config
 from ppcli.models.serving.image_patches import image_patches
 from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 
@@ -41,9 +41,8 @@ class PrunedInputs:
         pixel_values: float32 (N, 3·temporal·P·P).
         image_grid_thw: int64 (images, 3), the patches of the whole images.
         cu_seqlens: int32 (images + 1), where the patches of each image begin and end.
-        pos_hw: int64 (N, 2), row and column of each patch in its whole image.
-        interp_idx: int64 (N, 4), rows of the learned position embeddings.
-        interp_w: float32 (N, 4), their shares.
+        vision_inputs: what the vision transformer takes beside the pixels, by name, N rows each;
+            for Qwen3-VL `pos_hw`, `interp_idx` and `interp_w`.
         input_ids: int64 (1, S).
         position_ids: int64 (3, 1, S), of M-RoPE, as in the whole prompt.
         visual: bool (1, S), the tokens that stand for tiles.
@@ -54,13 +53,26 @@ class PrunedInputs:
     pixel_values: NDArray[np.float32]
     image_grid_thw: NDArray[np.int64]
     cu_seqlens: NDArray[np.int32]
-    pos_hw: NDArray[np.int64]
-    interp_idx: NDArray[np.int64]
-    interp_w: NDArray[np.float32]
+    vision_inputs: dict[str, NDArray[Any]]
     input_ids: NDArray[np.int64]
     position_ids: NDArray[np.int64]
     visual: NDArray[np.bool_]
     next_position: int
+
+    @property
+    def pos_hw(self) -> NDArray[np.int64]:
+        """Row and column of each patch in its whole image, int64 (N, 2)."""
+        return self.vision_inputs["pos_hw"]
+
+    @property
+    def interp_idx(self) -> NDArray[np.int64]:
+        """Rows of the learned position embeddings, int64 (N, 4)."""
+        return self.vision_inputs["interp_idx"]
+
+    @property
+    def interp_w(self) -> NDArray[np.float32]:
+        """Weights of these rows, float32 (N, 4)."""
+        return self.vision_inputs["interp_w"]
 
 
 def pruned_inputs(
@@ -96,14 +108,13 @@ def pruned_inputs(
     images = _listed(images)
     prompt, folder = as_utf8_text(prompt, "the prompt"), as_path(model, "the model")
     system = None if system is None else as_utf8_text(system, "the system text")
-    config = ModelConfig.read(folder)
-    preset = image_preset(folder, config.vision)
+    config = read_config(folder)
+    preset = image_preset(folder, config)
     options = coder_for_models(method, metric, threshold, mode)
     kept = [_kept(page, preset, options) for image in images for page in _pages(image)]
-    side = config.vision.positions_per_side
-    patches = [image_patches(one, preset, side) for one in kept]
+    patches = [image_patches(one, preset, config) for one in kept]
     ids = ChatTokenizer(folder).encode_messages(chat_messages(prompt, len(kept), system))
-    tokens = token_places(ids, config.image_token, [one.keep for one in kept])
+    tokens = config.layout_prompt(ids, [one.keep for one in kept])
     visual = np.zeros(tokens.length, dtype=np.bool_)
     visual[tokens.visual] = True
     grids = [(1, *(side * preset.merge_size for side in one.keep.shape)) for one in kept]
@@ -113,9 +124,10 @@ def pruned_inputs(
         pixel_values=np.concatenate([one.pixel_values for one in patches]),
         image_grid_thw=np.array(grids, dtype=np.int64),
         cu_seqlens=np.cumsum([0, *counts], dtype=np.int32),
-        pos_hw=np.concatenate([one.places.pos_hw for one in patches]),
-        interp_idx=np.concatenate([one.places.interp_idx for one in patches]),
-        interp_w=np.concatenate([one.places.interp_w for one in patches]),
+        vision_inputs={
+            name: np.concatenate([one.inputs[name] for one in patches])
+            for name in patches[0].inputs
+        },
         input_ids=tokens.ids[None],
         position_ids=tokens.positions[:, None],
         visual=visual[None],

@@ -1,1 +1,1 @@
-"""From a checkpoint to ONNX graphs, and the sessions that run them."""
+"""Model directories: exported from a checkpoint, opened, checked, and loaded into onnxruntime."""

@@ -1,4 +1,4 @@
-"""A model directory: what `export` wrote, and `infer` runs."""
+"""Model directories: what `export` writes and `infer` runs."""
 
 import json
 import os
@@ -7,10 +7,17 @@ from typing import Any
 
 from ppcli.errors import ModelError
 from ppcli.imaging.presets import Preset
-from ppcli.models.families.qwen3_vl.configuration import CONFIG, ModelConfig
-from ppcli.models.families.qwen3_vl.image_processor import PREPROCESSOR, PROCESSOR, image_preset
+from ppcli.models.checkpoints.preprocessor_config import PREPROCESSOR, PROCESSOR, image_preset
+from ppcli.models.families.base import ModelConfig
+from ppcli.models.families.family_registry import read_config
 from ppcli.models.generation_config import GENERATION, Generation, generation_of
-from ppcli.models.model_files import check_plain, check_regular, check_settings, read_json
+from ppcli.models.model_files import (
+    CONFIG,
+    check_plain_name,
+    check_regular,
+    check_settings,
+    read_json,
+)
 from ppcli.models.text.chat_tokenizer import TEMPLATE, TEMPLATE_JSON, ChatTokenizer
 from ppcli.models.text.tokenizer import TOKENIZER_FILES
 from ppcli.store.atomic import atomic_file, file_digest
@@ -22,7 +29,7 @@ DATA_SUFFIX = ".data"
 SMALL_MODEL = os.path.normpath(
     os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "small_model")
 )
-SETTINGS = (  # of a checkpoint; a model directory has copies of them
+SETTINGS = (  # files of a checkpoint that a model directory has copies of
     CONFIG,
     GENERATION,
     *TOKENIZER_FILES,
@@ -32,21 +39,21 @@ SETTINGS = (  # of a checkpoint; a model directory has copies of them
     PROCESSOR,
 )
 _KIND = "pixelprune model"
-_VERSION_OF_GRAPHS = 1
+_GRAPH_VERSION = 1
 
 
 @dataclass(slots=True)
 class ModelManifest:
-    """What was made of what.
+    """Describes a model directory.
 
     Attributes:
-        source: the checkpoint: a name on the hub with its revision, or a folder.
+        source: the checkpoint: a name on the Hub with its revision, or the name of a folder.
         dtype: of weights and activations.
         matrices: of the language model: float, int8 or int4.
-        weights: files of the checkpoint that hold weights, with their sizes.
-        files: of the model directory, with their sizes and XXH3-128 digests.
-        version: of the program that wrote it.
-        graphs: the version of the graphs' inputs and outputs.
+        weights: weight files of the checkpoint, with their sizes.
+        files: files of the model directory, with their sizes and XXH3-128 digests.
+        version: of pixelprune that wrote it.
+        graphs: version of the graphs' inputs and outputs.
     """
 
     source: str
@@ -55,10 +62,10 @@ class ModelManifest:
     weights: dict[str, int] = field(default_factory=dict)
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     version: str = __version__
-    graphs: int = _VERSION_OF_GRAPHS
+    graphs: int = _GRAPH_VERSION
 
     def write(self, folder: str) -> None:
-        """Put the manifest in place: from now on the directory is whole."""
+        """Write the manifest, the last file of a model directory."""
         with atomic_file(os.path.join(folder, MANIFEST)) as file:
             file.write(json.dumps({"kind": _KIND, **asdict(self)}, indent=1).encode() + b"\n")
 
@@ -67,49 +74,52 @@ class ModelManifest:
         """Read the manifest of a model directory.
 
         Raises:
-            ModelError: when there is none, or one of a later version.
+            ModelError: if it is missing, invalid, or of another version.
         """
-        text = read_json(os.path.join(folder, MANIFEST))
-        if text is None:
-            raise ModelError(_not_exported(folder))
-        if text.pop("kind", None) != _KIND or text.get("graphs") != _VERSION_OF_GRAPHS:
-            raise ModelError(
-                f"{folder} was exported by pixelprune {text.get('version', 'of another kind')}, "
-                "which does not suit this one; export it again"
-            )
         path = os.path.join(folder, MANIFEST)
+        content = read_json(path)
+        if content is None:
+            raise ModelError(_why_not_a_model(folder))
+        if content.pop("kind", None) != _KIND or content.get("graphs") != _GRAPH_VERSION:
+            raise ModelError(
+                f"{folder} was exported by pixelprune {content.get('version', '(unknown)')}, "
+                "which this version cannot read; export it again"
+            )
         try:
-            manifest = cls(**text)
+            manifest = cls(**content)
         except TypeError as error:
             raise ModelError(f"{path}: {error}") from error
         manifest.check(path)
         return manifest
 
     def check(self, path: str) -> None:
-        """See that what was read from a file is of the right types, and names files beside it.
+        """Check the types of what was read from a file, and that it names files beside it.
 
         Raises:
-            ModelError: naming what is not.
+            ModelError: for the first that is wrong.
         """
         texts = (self.source, self.dtype, self.matrices, self.version)
         if not all(isinstance(text, str) for text in texts):
-            raise ModelError(f"{path}: source, dtype, matrices and version are to be texts")
-        if not isinstance(self.files, dict) or not all(map(_is_state, self.files.values())):
-            raise ModelError(f"{path} does not say the size and the digest of each file")
+            raise ModelError(f"{path}: source, dtype, matrices and version must be strings")
+        if not isinstance(self.files, dict) or not all(map(_is_file_entry, self.files.values())):
+            raise ModelError(f"{path}: files must map names to a size and a digest")
         for name in self.files:
-            check_plain(name, path)
+            check_plain_name(name, path)
 
 
 def is_model_directory(path: str) -> bool:
-    """Whether a folder is one that `export` wrote."""
+    """Whether `export` wrote this folder."""
     return os.path.isfile(os.path.join(path, MANIFEST))
 
 
 def changed_files(folder: str) -> list[str]:
-    """A sentence for each file of a model directory that is not as it was written.
+    """Compare the files of a model directory with their digests.
+
+    Returns:
+        A sentence for each file that differs or cannot be read.
 
     Raises:
-        ModelError: when the manifest cannot be read.
+        ModelError: if the manifest cannot be read.
     """
     found = []
     for name, (size, digest) in ModelManifest.read(folder).files.items():
@@ -117,7 +127,7 @@ def changed_files(folder: str) -> list[str]:
         try:
             check_regular(path)
             if file_digest(path) != (size, digest):
-                found.append(f"{path} is not as it was written")
+                found.append(f"{path} has changed since it was exported")
         except OSError as error:
             found.append(f"{path} cannot be read: {error.strerror}")
         except ModelError as error:
@@ -125,34 +135,33 @@ def changed_files(folder: str) -> list[str]:
     return found
 
 
-def _is_state(value: Any) -> bool:  # noqa: ANN401
-    """Whether a value is a size and a digest."""
+def _is_file_entry(value: Any) -> bool:  # noqa: ANN401
     match value:
         case [int(), str()]:
             return True
     return False
 
 
-def _not_exported(folder: str) -> str:
+def _why_not_a_model(folder: str) -> str:
     if not os.path.isdir(folder):
-        return f"{folder} is not a folder; --model names what pixelprune export wrote"
+        return f"{folder} is not a folder; --model takes the output of pixelprune export"
     if read_json(os.path.join(folder, CONFIG)) is not None:
-        return f"{folder} is a checkpoint; make a model of it: pixelprune export {folder} OUT_DIR"
+        return f"{folder} is a checkpoint; convert it first: pixelprune export {folder} OUT_DIR"
     return f"{folder} is not a model directory: it has no {MANIFEST}"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDirectory:
-    """A model directory that was opened and found whole.
+    """A model directory that was opened and found complete.
 
     Attributes:
         folder: its path.
-        manifest: what it was made of.
+        manifest: its manifest.
         config: of the model.
-        preset: of its images.
+        preset: how its images are prepared.
         chat_tokenizer: its tokenizer and chat template.
-        generation: what it says of its answers.
-        end_tokens: ids that end an answer.
+        generation: its generation settings.
+        end_tokens: ids of the tokens that end an answer.
     """
 
     folder: str
@@ -168,19 +177,19 @@ class ModelDirectory:
         """Open a model directory.
 
         Raises:
-            ModelError: when it is none, or a part of it is missing, cut short or not readable.
+            ModelError: if it is not one, or a file is missing, truncated or unreadable.
         """
         manifest = ModelManifest.read(folder)
         check_settings(folder, SETTINGS)
         for name, (size, _) in manifest.files.items():
             _check_size(os.path.join(folder, name), size)
-        config = ModelConfig.read(folder)
+        config = read_config(folder)
         generation = generation_of(folder, config.end_tokens)
         return cls(
             folder,
             manifest,
             config,
-            image_preset(folder, config.vision),
+            image_preset(folder, config),
             ChatTokenizer(folder),
             generation,
             generation.end_tokens,
@@ -188,7 +197,7 @@ class ModelDirectory:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What answers depend on: the digests of its files; and what it was made of."""
+        """What answers depend on: the source, the type, and the digests of all files."""
         digests = {name: digest for name, (_, digest) in sorted(self.manifest.files.items())}
         source, dtype = self.manifest.source, self.manifest.dtype
         return {"source": source, "dtype": dtype, "files": digests}
@@ -200,5 +209,5 @@ def _check_size(path: str, size: int) -> None:
     found = os.path.getsize(path)
     if found != size:
         raise ModelError(
-            f"{path} has {found:,} bytes where {size:,} were written; export the model again"
+            f"{path} has {found:,} bytes, but {size:,} were written; export the model again"
         )

@@ -1,9 +1,9 @@
-"""From a checkpoint to a model directory: two ONNX graphs, written operator by operator."""
+"""Exports a checkpoint to a model directory with two ONNX graphs."""
 
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, Protocol
 
@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from ppcli.errors import ModelError, OutputError, bounded
-from ppcli.models.families.qwen3_vl.configuration import CONFIG, ModelConfig, ties
-from ppcli.models.families.qwen3_vl.configuration_keys import check_keys
-from ppcli.models.families.qwen3_vl.decoder_graph import HEAD, decoder_model, decoder_shapes
-from ppcli.models.families.qwen3_vl.image_processor import image_preset, processor_warnings
-from ppcli.models.families.qwen3_vl.vision_graph import vision_model, vision_shapes
+from ppcli.models.checkpoints.checkpoint_weights import CheckpointWeights
+from ppcli.models.checkpoints.lm_head import is_head_tied
+from ppcli.models.checkpoints.preprocessor_config import image_preset, processor_warnings
+from ppcli.models.checkpoints.quantized_checkpoints import (
+    refuse_quantized_config,
+    refuse_quantized_tensors,
+)
+from ppcli.models.config_section import tied_flags
+from ppcli.models.families.base import ModelConfig
+from ppcli.models.families.family_registry import read_config
 from ppcli.models.generation_config import generation_of
+from ppcli.models.graphs.graph_builder import GraphBuilder, WeightFile
 from ppcli.models.model_choices import Head, Weights
-from ppcli.models.model_files import check_settings, read_json
-from ppcli.models.onnx.checkpoint import Checkpoint
+from ppcli.models.model_files import CONFIG, check_settings, read_json
 from ppcli.models.onnx.directory import (
     DATA_SUFFIX,
     DECODER,
@@ -28,50 +33,47 @@ from ppcli.models.onnx.directory import (
     VISION,
     ModelManifest,
 )
-from ppcli.models.onnx.graph import GraphBuilder, WeightFile
-from ppcli.models.onnx.logits_head import head_is_tied
-from ppcli.models.onnx.prequantized import refuse_quantised_config, refuse_quantised_tensors
-from ppcli.models.onnx.prompt_trial import try_prompts
+from ppcli.models.onnx.prompt_check import check_prompts
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, as_output_error
 
 _BITS = {Weights.FLOAT: None, Weights.INT8: 8, Weights.INT4: 4}
 _GRAPHS = (VISION, DECODER, VISION + DATA_SUFFIX, DECODER + DATA_SUFFIX)
 _UNFINISHED = ".pixelprune-export"
-_OURS = frozenset({MANIFEST, _UNFINISHED, *_GRAPHS, *SETTINGS})
+_OUR_FILES = frozenset({MANIFEST, _UNFINISHED, *_GRAPHS, *SETTINGS})
 
 
 class Tensors(Protocol):
-    """Where weights come from."""
+    """A source of weights."""
 
     @property
     def files(self) -> Sequence[str]:
-        """The files they lie in."""
+        """Paths of the files with weights."""
 
     def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """See that all these tensors are there, in these shapes."""
+        """Check that all these tensors exist, with these shapes."""
 
     def tensor(self, name: str) -> NDArray[Any]:
-        """One tensor."""
+        """Read a tensor."""
 
 
 @dataclass(slots=True)
 class Export:
-    """One checkpoint on its way to a model directory.
+    """A checkpoint that was checked and can be written as a model directory.
 
     Attributes:
         checkpoint: folder with config, weights, tokenizer and settings of the image processor.
-        dtype: float32, float16 or bfloat16, of weights and activations.
+        dtype: of weights and activations: float32, float16 or bfloat16.
         source: what the manifest calls the checkpoint.
-        matrices: of the language model: float, or rounded to int8 or int4.
-        on_tensor: told of each tensor: how many are done, and how many there are.
-        tensors: where the weights come from; None for those of the checkpoint.
-        head: which matrix gives the logits, should the checkpoint contradict itself.
+        matrices: whether those of the language model are quantized.
+        on_tensor: called after each tensor with the number done and the total.
+        tensors: source of the weights; None for those of the checkpoint.
+        head: which matrix gives the logits, if the checkpoint contradicts itself.
         config: of the model.
-        warnings: a sentence for each thing that a user should know of the checkpoint.
+        warnings: sentences about the checkpoint for the user.
 
     Raises:
-        ModelError: when the checkpoint is not supported, or not whole.
+        ModelError: if the checkpoint is not supported, or not complete.
     """
 
     checkpoint: str
@@ -83,77 +85,71 @@ class Export:
     head: Head | None = None
     config: ModelConfig = field(init=False)
     warnings: tuple[str, ...] = field(init=False)
-    _text: dict[str, Any] = field(init=False)
+    _config_json: dict[str, Any] = field(init=False)
     _weights: Tensors = field(init=False)
-    _tensors: int = field(init=False)
+    _total: int = field(init=False)
     _done: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         check_settings(self.checkpoint, SETTINGS)
-        told = self._read_config()
-        image_preset(self.checkpoint, self.config.vision)
+        warnings = self._read_config()
+        image_preset(self.checkpoint, self.config)
         generation = generation_of(self.checkpoint, self.config.end_tokens)
         chat_tokenizer = ChatTokenizer(self.checkpoint)
-        told += try_prompts(self.checkpoint, chat_tokenizer, self.config, generation)
-        told += processor_warnings(self.checkpoint)
-        told += chat_tokenizer.warnings
-        self._weights = self.tensors or self._checkpoint(told)
-        shapes = self._shapes()
+        warnings += check_prompts(self.checkpoint, chat_tokenizer, self.config, generation)
+        warnings += processor_warnings(self.checkpoint)
+        warnings += chat_tokenizer.warnings
+        self._weights = self.tensors or self._checkpoint_weights(warnings)
+        shapes = self.config.tensor_shapes()
         self._weights.check(shapes)
-        self._tensors = len(shapes)
-        self.warnings = tuple(told)
+        self._total = len(shapes)
+        self.warnings = tuple(warnings)
 
     def _read_config(self) -> list[str]:
-        """Read `config.json`; gives what is to be told of it."""
+        """Read `config.json`; return warnings about it."""
         path = os.path.join(self.checkpoint, CONFIG)
-        self._text = read_json(path) or {}
-        refuse_quantised_config(self.checkpoint, self._text)
-        self.config = ModelConfig.read(self.checkpoint)
+        self._config_json = read_json(path) or {}
+        refuse_quantized_config(self.checkpoint, self._config_json)
+        self.config = read_config(self.checkpoint)
         try:
-            passed_over = check_keys(self._text)
+            unread = self.config.family.config_keys().check(self._config_json)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
-        names = bounded(", ".join(passed_over))
-        return [f"{CONFIG} sets what is not applied: {names}"] if passed_over else []
+        names = bounded(", ".join(unread))
+        return [f"{CONFIG} sets what is not applied: {names}"] if unread else []
 
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return vision_shapes(self.config.vision) | decoder_shapes(self.config)
-
-    def _checkpoint(self, told: list[str]) -> Checkpoint:
-        """The weights of the checkpoint; what is to be told of them is added."""
-        weights = Checkpoint(self.checkpoint)
-        refuse_quantised_tensors(self.checkpoint, weights.types())
-        tied = head_is_tied(weights, ties(self._text), self.head)
-        self.config = replace(self.config, text=replace(self.config.text, tied=tied))
-        told += weights.warnings
-        unused = weights.unused({*self._shapes(), HEAD})
+    def _checkpoint_weights(self, warnings: list[str]) -> CheckpointWeights:
+        """Open the weights of the checkpoint; append warnings about them."""
+        family = self.config.family
+        weights = CheckpointWeights(self.checkpoint, family.canonical_tensor_name)
+        refuse_quantized_tensors(self.checkpoint, weights.types())
+        flags = tied_flags(self._config_json)
+        self.config = self.config.with_tied_head(is_head_tied(weights, family, flags, self.head))
+        warnings += weights.warnings
+        used = {*self.config.tensor_shapes(), family.head_tensor}
+        unused = weights.unused(used, family.is_computed_tensor)
         if unused:
-            told.append(f"tensors that the model of {CONFIG} does not use: {unused}")
+            warnings.append(f"tensors that the model of {CONFIG} does not use: {unused}")
         return weights
 
     def write(self, out: str, overwrite: bool = False) -> None:
-        """Write the model directory; it is whole once its manifest is there.
+        """Write the model directory. Its manifest is written last.
 
         Args:
             out: the folder.
-            overwrite: whether an earlier model in it is replaced.
+            overwrite: whether to replace an earlier model in it.
 
         Raises:
-            ModelError: when a weight cannot be read.
-            OutputError: when the folder holds something else, or cannot be written.
+            ModelError: if a weight cannot be read.
+            OutputError: if the folder has other content, or cannot be written.
         """
         _claim(out, overwrite)
         manifest = ModelManifest(self.source, self.dtype, self.matrices.value)
         for path in self._weights.files:
             manifest.weights[os.path.basename(path)] = os.path.getsize(path)
-        vision, config = self.config.vision, self.config
-        self._write_graph(
-            out, VISION, lambda graph: vision_model(vision, graph, self._tensor), manifest
-        )
+        self._write_graph(out, VISION, self.config.vision_graph, manifest)
         bits = _BITS[self.matrices]
-        self._write_graph(
-            out, DECODER, lambda graph: decoder_model(config, graph, self._tensor), manifest, bits
-        )
+        self._write_graph(out, DECODER, self.config.decoder_graph, manifest, bits)
         for name in SETTINGS:
             path = os.path.join(self.checkpoint, name)
             if os.path.exists(path):
@@ -165,14 +161,14 @@ class Export:
 
     def _tensor(self, name: str) -> NDArray[Any]:
         self._done += 1
-        self.on_tensor(self._done, self._tensors)
+        self.on_tensor(self._done, self._total)
         return self._weights.tensor(name)
 
     def _write_graph(
         self,
         out: str,
         name: str,
-        build: Callable[[GraphBuilder], ModelProto],
+        build: Callable[[GraphBuilder, Callable[[str], NDArray[Any]]], ModelProto],
         manifest: ModelManifest,
         bits: int | None = None,
     ) -> None:
@@ -182,7 +178,7 @@ class Export:
         def write_weights(file: BinaryIO) -> None:
             weights = WeightFile(file, data)
             graph = GraphBuilder(name.removesuffix(".onnx"), self.dtype, weights, bits)
-            models.append(build(graph))
+            models.append(build(graph, self._tensor))
 
         _write(out, data, manifest, write_weights)
         _write(out, name, manifest, lambda file: file.write(models[0].SerializeToString()))
@@ -191,7 +187,7 @@ class Export:
 def _write(
     out: str, name: str, manifest: ModelManifest, content: Callable[[BinaryIO], object]
 ) -> None:
-    """Put one file in place, whole, and record it."""
+    """Write one file atomically, and record it in the manifest."""
     pending = PendingFile(os.path.join(out, name))
     try:
         content(pending.file)
@@ -203,9 +199,9 @@ def _write(
 
 
 def _claim(out: str, overwrite: bool) -> None:
-    """Make the folder, or empty it of an earlier model or of what a killed export has left.
+    """Create the folder, or remove an earlier model or the remains of a killed export from it.
 
-    Until its manifest is there, a file of its own marks the folder as ours.
+    A marker file identifies the folder as ours until its manifest is written.
     """
     try:
         found = os.listdir(out)
@@ -213,11 +209,11 @@ def _claim(out: str, overwrite: bool) -> None:
         found = []
     except OSError as error:
         raise OutputError(f"{out} cannot be used as a folder: {error.strerror}") from error
-    foreign = any(name not in _OURS and not name.endswith(TEMPORARY_SUFFIX) for name in found)
+    foreign = any(name not in _OUR_FILES and not name.endswith(TEMPORARY_SUFFIX) for name in found)
     if foreign or (found and MANIFEST not in found and _UNFINISHED not in found):
-        raise OutputError(f"{out} holds other things than a model; use another folder")
+        raise OutputError(f"{out} has other files than a model; use another folder")
     if MANIFEST in found and not overwrite:
-        raise OutputError(f"{out} holds a model; use --overwrite or another folder")
+        raise OutputError(f"{out} has a model already; use --overwrite or another folder")
     with as_output_error(out):
         os.makedirs(out, exist_ok=True)
         if _UNFINISHED not in found:

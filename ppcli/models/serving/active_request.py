@@ -9,9 +9,8 @@ import numpy as np
 
 from ppcli.coding.patchset import KeptTiles
 from ppcli.errors import ErrorCode, ImageError, UsageError
-from ppcli.models.families.qwen3_vl.positions import token_places
 from ppcli.models.onnx.directory import ModelDirectory
-from ppcli.models.serving.batch import Job
+from ppcli.models.serving.batch import BatchRequest
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.image_patches import image_patches
 from ppcli.models.text.answer_reader import AnswerReader
@@ -47,13 +46,13 @@ class ActiveRequest:
 
     Attributes:
         row: its columns so far.
-        job: what the batch feeds to the model.
+        batch_request: what the batch feeds to the model.
         reader: turns the generated tokens into text.
         streamed: passes the text on as it grows.
     """
 
     row: AnswerRow
-    job: Job
+    batch_request: BatchRequest
     reader: AnswerReader
     streamed: StreamedText
 
@@ -85,18 +84,17 @@ def start_request(
         text = chat_tokenizer.render(messages)
         reader = request.reader(chat_tokenizer, text)
         ids = chat_tokenizer.encode(text)
-        prompt = token_places(ids, config.image_token, keeps)
+        prompt = config.layout_prompt(ids, keeps)
     except UsageError as error:
         raise ImageError(ErrorCode.BAD_REQUEST, str(error)) from error
     used = max(prompt.next_position, prompt.length)  # an image uses as many as its longer side
-    room = config.text.max_positions - used
+    room = config.max_positions - used
     if room < 1:
         raise ImageError(
             ErrorCode.CONTEXT_TOO_LONG,
-            f"the prompt takes {used:,} positions; the model has {config.text.max_positions:,}",
+            f"the prompt takes {used:,} positions; the model has {config.max_positions:,}",
         )
-    side = config.vision.positions_per_side
-    patches = [image_patches(one, model.preset, side) for one in images]
+    patches = [image_patches(one, model.preset, config) for one in images]
     row = replace(
         row,
         kept=sum(int(np.count_nonzero(keep)) for keep in keeps) if images else None,
@@ -107,8 +105,9 @@ def start_request(
     streamed = StreamedText(on_text)
     watch = partial(reader.watch, None if on_text is None else streamed)
     sampler = partial(request.sampler, identity, ids)
-    job = Job(patches, prompt, min(request.max_new_tokens, room), sampler, watch)
-    return ActiveRequest(row, job, reader, streamed)
+    length = min(request.max_new_tokens, room)
+    batch_request = BatchRequest(patches, prompt, length, sampler, watch)
+    return ActiveRequest(row, batch_request, reader, streamed)
 
 
 def check_request(model: ModelDirectory, request: GenerationRequest) -> None:

@@ -1,6 +1,7 @@
-"""From the kept tiles of an image to what the vision graph takes."""
+"""The kept tiles of an image as inputs of the vision graph."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from ppcli.coding.patchset import KeptTiles
 from ppcli.imaging.pixels import pixel_values
 from ppcli.imaging.presets import Preset
-from ppcli.models.families.qwen3_vl.positions import PatchPlaces, patch_places
+from ppcli.models.families.base import ModelConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,20 +18,19 @@ class ImagePatches:
 
     Attributes:
         pixel_values: float32 (N, values), in merge-block order.
-        places: where they lie.
+        inputs: the other inputs of the vision graph by name, such as positions.
     """
 
     pixel_values: NDArray[np.float32]
-    places: PatchPlaces
+    inputs: dict[str, NDArray[Any]]
 
 
-def image_patches(kept: KeptTiles, preset: Preset, positions_per_side: int) -> ImagePatches:
-    """The patches of kept tiles.
+def image_patches(kept: KeptTiles, preset: Preset, config: ModelConfig) -> ImagePatches:
+    """Cut kept tiles into patches.
 
     Args:
-        kept: mask and tiles.
-        preset: of the model.
-        positions_per_side: of its square of learned position embeddings.
+        kept: mask and tiles of an image.
+        preset: how the model prepares images.
+        config: of the model.
     """
-    places = patch_places(kept.keep, preset.merge_size, positions_per_side)
-    return ImagePatches(pixel_values(kept.tiles, preset), places)
+    return ImagePatches(pixel_values(kept.tiles, preset), config.vision_inputs(kept.keep))

@@ -13,7 +13,8 @@ from transformers.models.qwen3_vl.configuration_qwen3_vl import (
 )
 
 from ppcli.errors import ModelError
-from ppcli.models.families.qwen3_vl.configuration_keys import HARMLESS, NEUTRAL, READ, check_keys
+from ppcli.models.families.config_keys import HARMLESS, NEUTRAL
+from ppcli.models.families.qwen3_vl.configuration import CONFIG_KEYS
 from ppcli.models.onnx.directory import SMALL_MODEL
 from ppcli.models.onnx.export import Export
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json
@@ -31,22 +32,21 @@ def test_every_key_of_transformers_is_sorted(section: str) -> None:
     kind = CLASSES[section]
     keys = {field.name for field in fields(kind)} | set(kind().to_dict()) | set(kind.attribute_map)
     keys |= OLDER
-    known = READ[section] | HARMLESS | NEUTRAL.keys()
-    if section == "vision_config":
-        known |= {"tie_word_embeddings"}
+    known = CONFIG_KEYS.read[section] | HARMLESS | NEUTRAL.keys()
+    known |= CONFIG_KEYS.harmless.get(section, set())
     assert keys - known == set()
 
 
 def test_no_key_is_sorted_twice() -> None:
-    for read in READ.values():
+    for read in CONFIG_KEYS.read.values():
         assert not read & NEUTRAL.keys()
     assert not HARMLESS & NEUTRAL.keys()
 
 
 def test_defaults_are_never_told() -> None:
-    assert check_keys(Qwen3VLConfig().to_dict()) == []
-    assert check_keys(GenerationConfig._get_default_generation_params()) == []
-    assert check_keys(json.loads((Path(SMALL_MODEL) / "config.json").read_text())) == []
+    assert CONFIG_KEYS.check(Qwen3VLConfig().to_dict()) == []
+    assert CONFIG_KEYS.check(GenerationConfig._get_default_generation_params()) == []
+    assert CONFIG_KEYS.check(json.loads((Path(SMALL_MODEL) / "config.json").read_text())) == []
 
 
 def test_the_file_that_qwen_publishes() -> None:
@@ -63,7 +63,7 @@ def test_the_file_that_qwen_publishes() -> None:
         "use_cache": True,
     }
     top = {"architectures": ["x"], "video_token_id": 1, "vision_end_token_id": 2}
-    told = check_keys(top | {"text_config": text, "transformers_version": "4.57.0.dev0"})
+    told = CONFIG_KEYS.check(top | {"text_config": text, "transformers_version": "4.57.0.dev0"})
     assert told == []
 
 
@@ -83,9 +83,9 @@ def test_what_makes_another_model_is_refused(section: str, key: str, value: obje
     config: dict = {"text_config": {}, "vision_config": {}}
     (config[section] if section else config)[key] = value
     with pytest.raises(ModelError, match=f"{key} is .*, which is not supported"):
-        check_keys(config)
+        CONFIG_KEYS.check(config)
     (config[section] if section else config)[key] = None
-    assert check_keys(config) == []
+    assert CONFIG_KEYS.check(config) == []
 
 
 def test_other_keys_are_told_by_name_once(tmp_path: Path) -> None:

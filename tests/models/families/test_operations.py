@@ -7,8 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.operations import decoder_operations, vision_operations
+from ppcli.models.families.family_registry import parse_config, read_config
 from ppcli.models.onnx.export import Export
 from tests.models.checkpoints import Tiny, write_checkpoint
 
@@ -66,20 +65,20 @@ def _input(one, sizes):
 def test_as_many_as_in_the_graphs(tiny: Tiny, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint", tiny)
     Export(str(checkpoint), "float32", "a test").write(str(tmp_path / "model"))
-    config = ModelConfig.read(str(checkpoint))
+    config = read_config(str(checkpoint))
     for patches in (4, 40):
         found = counted(tmp_path / "model" / "vision.onnx", {"N": patches})
-        assert vision_operations(config.vision, patches) == found
+        assert config.vision_operations(patches) == found
     for tokens in (1, 33):
         sizes = {"B": 1, "S": tokens, "V": 1, "length": 64}
         found = counted(tmp_path / "model" / "decoder.onnx", sizes)
-        assert decoder_operations(config, tokens) == found
+        assert config.decoder_operations(tokens) == found
 
 
 def test_past_tokens_are_attended_to() -> None:
-    config = ModelConfig.from_json(Tiny().config().to_dict())
-    whole = decoder_operations(config, 20)
-    parts = decoder_operations(config, 12) + decoder_operations(config, 8, past=12)
+    config = parse_config(Tiny().config().to_dict())
+    whole = config.decoder_operations(20)
+    parts = config.decoder_operations(12) + config.decoder_operations(8, past=12)
     text = config.text
     head = 2 * text.hidden_size * text.vocab_size
     after = 2 * (text.num_heads * text.head_size + 3 * text.intermediate_size) * text.hidden_size

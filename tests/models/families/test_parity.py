@@ -1,20 +1,22 @@
 """The exported graphs against transformers: logits at every step, and all tokens."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ppcli.models.families.qwen3_vl.positions import TokenPlaces, patch_places, token_places
+from ppcli.models.families.prompt_layout import PromptLayout, layout_mrope
+from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.image_patches import ImagePatches
-from ppcli.models.serving.runner import Runner
+from ppcli.models.serving.runner import Features, Runner
 from tests.models.checkpoints import Tiny, write_checkpoint
 from tests.models.reference import (
     IMAGE_TOKEN,
@@ -67,7 +69,7 @@ def runner_of(tmp_path_factory: pytest.TempPathFactory):
 def opened(checkpoint: Path, out: Path) -> Runner:
     Export(str(checkpoint), "float32", "a test").write(str(out))
     model = ModelDirectory.open(str(out))
-    return Runner(model, open_sessions(model, Place(Device.CPU)))
+    return Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
 
 
 @cache
@@ -75,33 +77,31 @@ def reference(tiny: Tiny):
     return tiny.model()
 
 
-def laid_out(ids: Sequence[int], images: Sequence[Image]) -> TokenPlaces:
-    return token_places(ids, IMAGE_TOKEN, [one.keep for one in images])
+def laid_out(ids: Sequence[int], images: Sequence[Image]) -> PromptLayout:
+    return layout_mrope(ids, IMAGE_TOKEN, [one.keep for one in images])
+
+
+def vision_inputs(keep: np.ndarray, side: int) -> dict[str, np.ndarray]:
+    return asdict(patch_positions(keep, 2, side))
 
 
 def patches(images: Sequence[Image], side: int) -> list[ImagePatches]:
     return [
-        ImagePatches(one.pixel_values[one.patches_kept], patch_places(one.keep, 2, side))
+        ImagePatches(one.pixel_values[one.patches_kept], vision_inputs(one.keep, side))
         for one in images
     ]
 
 
 def our_answer(
-    runner: Runner, prompt: TokenPlaces, images: Sequence[ImagePatches], steps: int = STEPS
+    runner: Runner, prompt: PromptLayout, images: Sequence[ImagePatches], steps: int = STEPS
 ) -> Answer:
-    return fed(runner, prompt, *runner.embed(images), steps)
+    return fed(runner, prompt, runner.embed(images), steps)
 
 
-def fed(
-    runner: Runner,
-    prompt: TokenPlaces,
-    embeds: np.ndarray,
-    deepstack: np.ndarray,
-    steps: int = STEPS,
-) -> Answer:
-    """Greedy, whatever the tokens are."""
+def fed(runner: Runner, prompt: PromptLayout, features: Features, steps: int = STEPS) -> Answer:
+    """Greedy; no token ends the answer."""
     runner.reserve(prompt.length + steps)
-    logits = [runner.prefill(prompt, embeds, deepstack)]
+    logits = [runner.prefill(prompt, features)]
     tokens = [int(logits[0].argmax())]
     for count in range(steps - 1):
         position = prompt.next_position + count
@@ -181,8 +181,9 @@ class TestWhatWouldShow:
 
     def test_deepstack_left_out(self, runner_of) -> None:
         runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
-        embeds, deepstack = runner.embed(patches(self.images, self.tiny.side))
-        ours = fed(runner, prompt, embeds, np.zeros_like(deepstack))
+        features = runner.embed(patches(self.images, self.tiny.side))
+        features["deepstack"] = np.zeros_like(features["deepstack"])
+        ours = fed(runner, prompt, features)
         assert difference(ours, self.theirs()) > 100 * TOLERANCE
 
     def test_positions_in_sequence(self, runner_of) -> None:
@@ -196,14 +197,10 @@ class TestWhatWouldShow:
         """As if the kept tiles were an image of their own."""
         runner, prompt = runner_of(self.tiny), laid_out(ONE, self.images)
         (image,) = patches(self.images, self.tiny.side)
-        count = len(image.places.pos_hw)
-        whole = patch_places(np.ones((4, 5), dtype=bool), 2, self.tiny.side)
-        places = replace(
-            image.places,
-            interp_idx=whole.interp_idx[:count],
-            interp_w=whole.interp_w[:count],
-        )
-        ours = our_answer(runner, prompt, [replace(image, places=places)])
+        count = len(image.inputs["pos_hw"])
+        whole = vision_inputs(np.ones((4, 5), dtype=bool), self.tiny.side)
+        wrong = {name: whole[name][:count] for name in ("interp_idx", "interp_w")}
+        ours = our_answer(runner, prompt, [replace(image, inputs=image.inputs | wrong)])
         assert difference(ours, self.theirs()) > 100 * TOLERANCE
 
     def test_one_place_too_far(self, runner_of) -> None:

@@ -13,7 +13,8 @@ from transformers.vision_utils import (
 )
 
 from ppcli.errors import UsageError
-from ppcli.models.families.qwen3_vl.positions import patch_places, token_places
+from ppcli.models.families.prompt_layout import layout_mrope
+from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
 
 IMAGE = 5
 grids = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -27,7 +28,7 @@ def test_patches_keep_the_places_of_the_whole_image(keep, merge: int, side: int)
     indices, shares = get_vision_interpolation_indices_and_weights(
         grid, side, mode="bilinear", align_corners=True, spatial_merge_size=merge
     )
-    ours = patch_places(keep, merge, side)
+    ours = patch_positions(keep, merge, side)
     assert np.array_equal(ours.pos_hw, get_vision_position_ids(grid, merge).numpy()[fed])
     assert np.array_equal(ours.interp_idx, indices.numpy()[fed])
     assert np.array_equal(ours.interp_w, shares.numpy()[fed])
@@ -62,7 +63,7 @@ def test_tokens_keep_the_places_of_the_whole_prompt(images, texts: list[int]) ->
         mm_token_type_ids=(tokens == IMAGE).int(),
         image_grid_thw=torch.tensor(grid) if images else None,
     )
-    ours = token_places(ids, IMAGE, images)
+    ours = layout_mrope(ids, IMAGE, images)
     assert np.array_equal(ours.ids, np.array(full)[fed])
     assert np.array_equal(ours.positions, positions[:, 0].numpy()[:, fed])
     assert ours.next_position == len(full) + int(delta)
@@ -70,8 +71,8 @@ def test_tokens_keep_the_places_of_the_whole_prompt(images, texts: list[int]) ->
 
 
 @pytest.mark.parametrize(
-    ("images", "advice"), [(0, "leave them out of the text"), (2, "try them one by one")]
+    ("images", "advice"), [(0, "remove them from the text"), (2, "ask about the images one by one")]
 )
 def test_a_prompt_that_speaks_of_other_images_is_refused(images: int, advice: str) -> None:
     with pytest.raises(UsageError, match=f"1 image tokens for {images} images.*{advice}"):
-        token_places([1, IMAGE, 2], IMAGE, [np.ones((1, 1), bool)] * images)
+        layout_mrope([1, IMAGE, 2], IMAGE, [np.ones((1, 1), bool)] * images)

@@ -17,13 +17,14 @@ from ppcli.coding.patchset import cut_tiles
 from ppcli.errors import ModelError
 from ppcli.imaging.fit import FitOptions, fit_image
 from ppcli.imaging.pixels import invert_pixel_values, pixel_values
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig, VisionConfig
-from ppcli.models.families.qwen3_vl.image_processor import (
+from ppcli.models.checkpoints.preprocessor_config import (
     HARMLESS,
     READ,
     image_preset,
     processor_warnings,
 )
+from ppcli.models.families.base import ModelConfig
+from ppcli.models.families.family_registry import parse_config
 from tests.command import pixelprune
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json, write_settings
 
@@ -39,8 +40,8 @@ USUAL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def vision() -> VisionConfig:
-    return ModelConfig.from_json(Tiny().config().to_dict()).vision
+def config() -> ModelConfig:
+    return parse_config(Tiny().config().to_dict())
 
 
 def written(folder: Path, settings: dict[str, Any]) -> str:
@@ -69,9 +70,9 @@ def written(folder: Path, settings: dict[str, Any]) -> str:
         {"min_pixels": 2048, "size": {"min_pixels": 4096, "max_pixels": 8192}, "max_pixels": 9216},
     ],
 )
-def test_pixels_as_transformers(tmp_path: Path, vision, change: dict[str, Any]) -> None:
+def test_pixels_as_transformers(tmp_path: Path, config, change: dict[str, Any]) -> None:
     written(tmp_path, USUAL | change)
-    preset = image_preset(str(tmp_path), vision)
+    preset = image_preset(str(tmp_path), config)
     image = np.random.default_rng(0).integers(0, 256, (150, 210, 3), dtype=np.uint8)
     theirs = Qwen2VLImageProcessorPil.from_pretrained(tmp_path)(
         Image.fromarray(image), return_tensors="np"
@@ -83,10 +84,10 @@ def test_pixels_as_transformers(tmp_path: Path, vision, change: dict[str, Any]) 
     assert np.array_equal(invert_pixel_values(ours, keep.shape, preset), raster)
 
 
-def test_a_setting_that_is_passed_over_would_show(tmp_path: Path, vision) -> None:
-    usual = image_preset(written(tmp_path, USUAL), vision)
+def test_a_setting_that_is_passed_over_would_show(tmp_path: Path, config) -> None:
+    usual = image_preset(written(tmp_path, USUAL), config)
     for change in ({"do_normalize": False}, {"do_rescale": False}, {"rescale_factor": 0.01}):
-        changed = image_preset(written(tmp_path, USUAL | change), vision)
+        changed = image_preset(written(tmp_path, USUAL | change), config)
         tiles = np.full((1, 32, 32, 3), 9, dtype=np.uint8)
         assert np.abs(pixel_values(tiles, changed) - pixel_values(tiles, usual)).max() > 0.01
 
@@ -114,7 +115,7 @@ def test_a_setting_that_is_passed_over_would_show(tmp_path: Path, vision) -> Non
         ({"image_processor_type": "CLIPImageProcessor"}, "image_processor_type is 'CLIPImage"),
         ({"size": 448}, "size is 448; it must have shortest_edge and longest_edge"),
         ({"size": {"height": 448, "width": 448}}, "'min_pixels' is missing"),
-        ({"min_pixels": 10**9}, "min_pixels is 1,000,000,000, and max_pixels is 262,144"),
+        ({"min_pixels": 10**9}, "min_pixels is 1,000,000,000, above max_pixels, 262,144"),
         ({"max_pixels": -1}, "max_pixels is -1; it must be a whole number above 0"),
         ({"patch_size": 16.5}, "patch_size is 16.5"),
         ({"patch_size": True}, "patch_size is True"),
@@ -122,9 +123,9 @@ def test_a_setting_that_is_passed_over_would_show(tmp_path: Path, vision) -> Non
         ({"resample": "x" * 10**6}, "characters left out"),
     ],
 )
-def test_what_is_refused_by_name(tmp_path: Path, vision, change: dict, words: str) -> None:
+def test_what_is_refused_by_name(tmp_path: Path, config, change: dict, words: str) -> None:
     with pytest.raises(ModelError, match=words) as caught:
-        image_preset(written(tmp_path, USUAL | change), vision)
+        image_preset(written(tmp_path, USUAL | change), config)
     assert len(str(caught.value)) < 1000
 
 
@@ -162,24 +163,24 @@ def test_what_is_harmless_changes_nothing_in_transformers(tmp_path: Path, settin
 def test_settings_that_nobody_knows_are_told(tmp_path: Path) -> None:
     written(tmp_path, USUAL | {"sharpen": 3, "blur": None})
     [told] = processor_warnings(str(tmp_path))
-    assert told.endswith("does not know, and passes over: sharpen")
+    assert told.endswith("unknown settings of the processor are ignored: sharpen")
     write_json(tmp_path / "processor_config.json", {"image_token": "<i>", "processor_class": "x"})
     [told] = processor_warnings(str(tmp_path))
     assert told.endswith(": image_token, sharpen")
 
 
-def test_the_two_files_of_settings(tmp_path: Path, vision) -> None:
+def test_the_two_files_of_settings(tmp_path: Path, config) -> None:
     """The one within the processor's counts, as in transformers, and what differs is told."""
     folder = written(tmp_path, USUAL | {"do_normalize": False})
     write_json(tmp_path / "processor_config.json", {"image_processor": USUAL})
     theirs = Qwen2VLImageProcessorPil.from_pretrained(tmp_path)
     assert theirs.do_normalize
-    assert image_preset(folder, vision).mean == (0.5, 0.4, 0.3)
+    assert image_preset(folder, config).mean == (0.5, 0.4, 0.3)
     [told] = processor_warnings(folder)
-    assert "differ in do_normalize; the first counts" in told
+    assert "differ in do_normalize; the first is used" in told
     write_json(tmp_path / "processor_config.json", {"image_processor": ["x"]})
-    with pytest.raises(ModelError, match="holds no settings"):
-        image_preset(folder, vision)
+    with pytest.raises(ModelError, match="is not an object"):
+        image_preset(folder, config)
 
 
 def test_export_refuses_and_tells(tmp_path: Path) -> None:
@@ -193,4 +194,4 @@ def test_export_refuses_and_tells(tmp_path: Path) -> None:
     written(checkpoint, settings | {"sharpen": 3})
     done = pixelprune("export", checkpoint, tmp_path / "model")
     assert done.returncode == 0
-    assert b"pixelprune does not know, and passes over: sharpen" in done.stderr
+    assert b"checkpoint: unknown settings of the processor are ignored: sharpen" in done.stderr

@@ -11,12 +11,13 @@ from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRotaryEmbedding
 
 from ppcli.errors import ModelError
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.rotary import speeds
+from ppcli.models.families.family_registry import family_of_size, parse_config
+from ppcli.models.families.rope_parameters import inverse_frequencies
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json
 from tests.models.families.test_parity import (
@@ -84,7 +85,7 @@ def written(folder: Path, rope: dict[str, Any]) -> Path:
 def our_runner(checkpoint: Path, out: Path) -> Runner:
     Export(str(checkpoint), "float32", "a test").write(str(out))
     model = ModelDirectory.open(str(out))
-    return Runner(model, open_sessions(model, Place(Device.CPU)))
+    return Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
 
 
 def answers(checkpoint: Path, out: Path) -> tuple[Answer, Answer]:
@@ -137,25 +138,23 @@ def test_the_numbers_of_the_real_models() -> None:
     theirs = Qwen3VLTextRotaryEmbedding(config.text_config)
     ours = our_text(text)
     assert ours.yarn is not None
-    found = speeds(ours.rope_theta, 128, ours.yarn)
+    found = inverse_frequencies(ours.rope_theta, 128, ours.yarn)
     np.testing.assert_allclose(found, theirs.inv_freq.numpy(), rtol=5e-7)
     assert ours.yarn.attention_factor == theirs.attention_scaling
-    assert not np.allclose(found, speeds(ours.rope_theta, 128), rtol=0.1)
+    assert not np.allclose(found, inverse_frequencies(ours.rope_theta, 128), rtol=0.1)
     assert ours.max_positions == 1_000_000
 
 
 def real(**text: Any) -> dict[str, Any]:
     """A `config.json` of a published shape, with other settings in its text_config."""
-    from ppcli.models.model_choices import ModelSize
-    from ppcli.models.onnx.random_weights import config_json
-
-    config = config_json(ModelSize.QWEN3_VL_2B, None)
+    size = "qwen3-vl-2b"
+    config = family_of_size(size).published_config(size, None, image_token=3)
     config["text_config"] = {**config["text_config"], "rope_parameters": None} | text
     return config
 
 
 def our_text(text: dict[str, Any]):
-    return ModelConfig.from_json(real(**text)).text
+    return parse_config(real(**text)).text
 
 
 DEFAULT = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20]}
@@ -171,7 +170,7 @@ LONG = {"rope_type": "yarn", "factor": 3.0, "mrope_section": [24, 20, 20]}
         ({"rope_scaling": LONG | {"rope_type": "longrope"}}, "type longrope are not supported"),
         ({"rope_scaling": LONG | {"rope_type": "axial"}}, "type axial are not supported"),
         ({"rope_scaling": LONG | {"type": "default"}}, "rope_type yarn and type default; remove"),
-        ({"rope_scaling": LONG | {"rope_type": 7}}, "rope_type is to be a text"),
+        ({"rope_scaling": LONG | {"rope_type": 7}}, "rope_type must be a string"),
         ({"rope_scaling": LONG | {"short_factor": [1]}}, r"rope_scaling\.short_factor is not supp"),
         ({"rope_scaling": LONG | {"full_attention": {}}}, r"full_attention is not supported"),
         (
@@ -182,16 +181,19 @@ LONG = {"rope_type": "yarn", "factor": 3.0, "mrope_section": [24, 20, 20]}
         ({"rope_parameters": DEFAULT | {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ({"rope_parameters": DEFAULT, "partial_rotary_factor": 0.5}, "partial_rotary_factor"),
         ({"rope_parameters": DEFAULT | {"mrope_interleaved": False}}, "not interleaved"),
-        ({"rope_parameters": DEFAULT | {"mrope_interleaved": "no"}}, "to be true or false"),
+        ({"rope_parameters": DEFAULT | {"mrope_interleaved": "no"}}, "must be true or false"),
         ({"rope_parameters": DEFAULT | {"mrope_section": "abc"}}, "a list of whole numbers"),
-        ({"rope_parameters": DEFAULT | {"mrope_section": [32, 32]}}, "to be three numbers"),
-        ({"rope_parameters": DEFAULT, "rope_theta": 1e4}, "several rope_theta, 5e.06 and 10000"),
+        ({"rope_parameters": DEFAULT | {"mrope_section": [32, 32]}}, "must be three numbers"),
+        (
+            {"rope_parameters": DEFAULT, "rope_theta": 1e4},
+            "several values of rope_theta, among them 5e.06 and 10000",
+        ),
         ({"rope_parameters": DEFAULT, "rope_scaling": LONG}, "rope_theta is missing"),
         ({"rope_scaling": LONG}, "rope_theta is missing"),
-        ({"rope_scaling": [1], "rope_theta": 5e6}, "rope_scaling is no object"),
+        ({"rope_scaling": [1], "rope_theta": 5e6}, "rope_scaling is not an object"),
         ({"rope_scaling": LONG | {"factor": None}, "rope_theta": 5e6}, "factor is missing"),
-        ({"rope_scaling": LONG | {"factor": 0.5}, "rope_theta": 5e6}, "to be 1 or more"),
-        ({"rope_scaling": LONG | {"factor": "3"}, "rope_theta": 5e6}, "to be a number"),
+        ({"rope_scaling": LONG | {"factor": 0.5}, "rope_theta": 5e6}, "must be at least 1"),
+        ({"rope_scaling": LONG | {"factor": "3"}, "rope_theta": 5e6}, "must be a number"),
         ({"rope_scaling": LONG | {"factor": float("nan")}, "rope_theta": 5e6}, "above 0"),
         ({"rope_scaling": LONG | {"beta_fast": 0.5}, "rope_theta": 5e6}, "above beta_slow"),
         ({"rope_scaling": LONG | {"attention_factor": 0.0}, "rope_theta": 5e6}, "above 0"),
@@ -202,7 +204,7 @@ LONG = {"rope_type": "yarn", "factor": 3.0, "mrope_section": [24, 20, 20]}
                 "original_max_position_embeddings": 8,
                 "rope_theta": 5e6,
             },
-            "two original_max_position_embeddings, 9 and 8",
+            "two values of original_max_position_embeddings, 9 and 8",
         ),
     ],
 )
@@ -217,15 +219,15 @@ def test_what_is_not_understood_is_refused(text: dict[str, Any], words: str) -> 
 def test_what_stands_at_the_top_is_refused(top: dict[str, Any]) -> None:
     """transformers does not look there: whoever wrote it there thinks that it counts."""
     config = real(rope_parameters=DEFAULT)
-    assert ModelConfig.from_json(config).text.yarn is None
+    assert parse_config(config).text.yarn is None
     with pytest.raises(ModelError, match="at the top level is not read"):
-        ModelConfig.from_json(config | top)
+        parse_config(config | top)
 
 
 def test_what_is_repeated_at_the_top_is_harmless() -> None:
     config = real(rope_parameters=DEFAULT, rope_theta=5e6)
     repeated = config | {"rope_theta": 5e6, "rope_parameters": DEFAULT, "rope_scaling": None}
-    assert ModelConfig.from_json(repeated) == ModelConfig.from_json(config)
+    assert parse_config(repeated) == parse_config(config)
 
 
 def test_the_case_of_the_reports() -> None:
@@ -252,4 +254,4 @@ def test_the_vision_transformer(rope: dict[str, Any], words: str, key: str) -> N
     config = real(rope_parameters=DEFAULT)
     config["vision_config"] = {**config["vision_config"], key: rope}
     with pytest.raises(ModelError, match=words):
-        ModelConfig.from_json(config)
+        parse_config(config)

@@ -297,7 +297,7 @@ def test_what_is_not_an_example(model, processor, examples) -> None:
         collator([one, one | {"labels": None}])
     with pytest.raises(UsageError, match="random"):
         PrunedCollator(processor, model.config, method="random")
-    with pytest.raises(UsageError, match="not qwen2_5_vl"):
+    with pytest.raises(UsageError, match="model type qwen2_5_vl; supported for training: qwen3_vl"):
         PrunedCollator(processor, Qwen2_5_VLConfig())
     with pytest.raises(UsageError, match=r"cuts patches of \(14, 2, 2\).*takes \(16, 2, 2\)"):
         PrunedCollator(Qwen2VLImageProcessorPil(patch_size=14), model.config)
@@ -319,14 +319,14 @@ def test_a_transformers_that_ignores_places_is_refused(
         return stock(*given, **more)
 
     monkeypatch.setattr(name, ignoring)
-    with pytest.raises(MissingDependencyError, match="cannot be told where patches are"):
+    with pytest.raises(MissingDependencyError, match="does not take the positions of patches"):
         PrunedCollator(processor, model.config)
 
 
 def test_a_transformers_that_hands_no_places_on_is_refused(model, processor, monkeypatch) -> None:
     undecorated = Qwen3VLModel.get_image_features.__wrapped__
     monkeypatch.setattr(Qwen3VLModel, "get_image_features", undecorated)
-    with pytest.raises(MissingDependencyError, match="cannot be told where patches are"):
+    with pytest.raises(MissingDependencyError, match="does not take the positions of patches"):
         PrunedCollator(processor, model.config)
 
 

@@ -12,13 +12,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ppcli.errors import ModelError, OutputError
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.image_processor import image_preset
-from ppcli.models.families.qwen3_vl.positions import token_places
+from ppcli.models.checkpoints.preprocessor_config import image_preset
+from ppcli.models.families.family_registry import read_config
+from ppcli.models.families.prompt_layout import layout_mrope
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import MANIFEST, ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.command import pixelprune
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json
@@ -48,10 +49,10 @@ def logits(out: Path) -> np.ndarray:
     """What a model directory gives after a prompt with one image."""
     image = random_image((2, 3), 0, 0.6)
     model = ModelDirectory.open(str(out))
-    runner = Runner(model, open_sessions(model, Place(Device.CPU)))
-    prompt = token_places(ONE, IMAGE_TOKEN, [image.keep])
+    runner = Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
+    prompt = layout_mrope(ONE, IMAGE_TOKEN, [image.keep])
     runner.reserve(prompt.length)
-    return runner.prefill(prompt, *runner.embed(patches([image], TINY.side)))
+    return runner.prefill(prompt, runner.embed(patches([image], TINY.side)))
 
 
 def edit(path: Path, change: Callable[[dict], None]) -> None:
@@ -111,9 +112,9 @@ def test_older_and_newer_spellings_are_the_same(checkpoint: Path, copy: Path) ->
 
     edit(copy / "config.json", older)
     edit(copy / "preprocessor_config.json", limits)
-    ours, theirs = ModelConfig.read(str(copy)), ModelConfig.read(str(checkpoint))
+    ours, theirs = read_config(str(copy)), read_config(str(checkpoint))
     assert ours == theirs
-    assert image_preset(str(copy), ours.vision) == image_preset(str(checkpoint), theirs.vision)
+    assert image_preset(str(copy), ours) == image_preset(str(checkpoint), theirs)
 
 
 @pytest.mark.parametrize(
@@ -123,21 +124,21 @@ def test_older_and_newer_spellings_are_the_same(checkpoint: Path, copy: Path) ->
 )
 def test_the_architecture_or_the_type_of_the_model_is_enough(checkpoint, copy, change) -> None:
     edit(copy / "config.json", lambda config: config.update(change))
-    assert ModelConfig.read(str(copy)) == ModelConfig.read(str(checkpoint))
+    assert read_config(str(copy)) == read_config(str(checkpoint))
     for key, value in change.items():
         if value is None:
             edit(copy / "config.json", lambda config, key=key: config.pop(key))
-    assert ModelConfig.read(str(copy)) == ModelConfig.read(str(checkpoint))
+    assert read_config(str(copy)) == read_config(str(checkpoint))
 
 
 def test_settings_inside_those_of_the_processor(checkpoint: Path, copy: Path) -> None:
     settings = json.loads((copy / "preprocessor_config.json").read_text())
     (copy / "preprocessor_config.json").unlink()
     write_json(copy / "processor_config.json", {"image_processor": settings})
-    vision = ModelConfig.read(str(copy)).vision
-    assert image_preset(str(copy), vision) == image_preset(str(checkpoint), vision)
+    config = read_config(str(copy))
+    assert image_preset(str(copy), config) == image_preset(str(checkpoint), config)
     write_json(copy / "preprocessor_config.json", settings | {"min_pixels": 9})
-    assert image_preset(str(copy), vision).min_pixels == 4096  # as transformers has it
+    assert image_preset(str(copy), config).min_pixels == 4096  # as transformers has it
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -229,7 +230,7 @@ def unknown_image_token(config: dict) -> None:
     ("change", "words"),
     [
         (architecture, r"LlamaForCausalLM is not supported; supported: Qwen3VLFor"),
-        (architecture_as_text, "architectures is to be a list"),
+        (architecture_as_text, "architectures must be a list"),
         (other_type, "the model type qwen3_vl_moe is not supported; supported: qwen3_vl"),
         (nothing_named, "the model type None is not supported"),
         (rope, "rotary embeddings of type llama3 are not supported"),
@@ -238,7 +239,7 @@ def unknown_image_token(config: dict) -> None:
         (section, "mrope_section"),
         (rope_as_text, "config.json: "),
         (untied, r"has no tensor lm_head\.weight"),
-        (wider, r"layers\.0\.mlp\.gate_proj\.weight \(it is 96×64, and 97×64 is expected\)"),
+        (wider, r"layers\.0\.mlp\.gate_proj\.weight \(it is 96×64, expected 97×64\)"),
         (other_patches, r"\(16, 2, 2\) in the image processor and \(14, 2, 2\) in the model"),
         (unknown_image_token, "no token 9999"),
     ],
@@ -254,7 +255,7 @@ def test_checkpoints_that_are_not_whole(copy: Path, tmp_path: Path) -> None:
     (weights,) = copy.glob("*.safetensors")
     content = weights.read_bytes()
     weights.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ModelError, match=r"model\.safetensors is cut short"):
+    with pytest.raises(ModelError, match=r"model\.safetensors is truncated"):
         export(copy, tmp_path / "model")
     weights.unlink()
     with pytest.raises(ModelError, match=r"no \.safetensors"):
@@ -266,7 +267,7 @@ def test_checkpoints_that_are_not_whole(copy: Path, tmp_path: Path) -> None:
 
 def test_an_index_that_says_nothing(copy: Path, tmp_path: Path) -> None:
     write_json(copy / "model.safetensors.index.json", {})
-    with pytest.raises(ModelError, match="does not say where the weights are"):
+    with pytest.raises(ModelError, match="has no valid weight_map"):
         export(copy, tmp_path / "model")
 
 
@@ -302,13 +303,13 @@ def test_the_folder_of_the_model(checkpoint: Path, tmp_path: Path) -> None:
     export(checkpoint, out, overwrite=True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     (out / MANIFEST).unlink()
-    with pytest.raises(OutputError, match="other things"):  # whose config.json is this?
+    with pytest.raises(OutputError, match="other files"):  # whose config.json is this?
         export(checkpoint, out)
     (out / ".pixelprune-export").touch()  # as a run that was killed leaves it
     export(checkpoint, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     (out / "letter.txt").write_text("mine")
-    with pytest.raises(OutputError, match="other things"):
+    with pytest.raises(OutputError, match="other files"):
         export(checkpoint, out, overwrite=True)
     assert (out / "letter.txt").exists()
     with pytest.raises(OutputError, match="as a folder"):
@@ -326,12 +327,12 @@ def test_a_model_that_was_changed_is_found_out(checkpoint: Path, tmp_path: Path)
     (out / "tokenizer.json").unlink()
     done = pixelprune("verify", out)
     assert done.returncode == 6
-    assert b"decoder.onnx.data is not as it was written" in done.stderr
+    assert b"decoder.onnx.data has changed since it was exported" in done.stderr
     assert b"tokenizer.json cannot be read" in done.stderr
 
 
 def test_folders_that_are_no_model(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is a checkpoint; make a model of it: pixelprune export"):
+    with pytest.raises(ModelError, match="is a checkpoint; convert it first: pixelprune export"):
         ModelDirectory.open(str(checkpoint))
     with pytest.raises(ModelError, match="not a model directory"):
         ModelDirectory.open(str(tmp_path))
@@ -339,7 +340,7 @@ def test_folders_that_are_no_model(checkpoint: Path, tmp_path: Path) -> None:
         ModelDirectory.open(str(tmp_path / "nothing"))
     out = export(checkpoint, tmp_path / "model")
     os.truncate(out / "vision.onnx.data", 1000)
-    with pytest.raises(ModelError, match=r"vision\.onnx\.data has 1,000 bytes where"):
+    with pytest.raises(ModelError, match=r"vision\.onnx\.data has 1,000 bytes, but"):
         ModelDirectory.open(str(out))
     (out / "vision.onnx.data").unlink()
     with pytest.raises(ModelError, match=r"vision\.onnx\.data is missing"):

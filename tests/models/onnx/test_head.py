@@ -13,8 +13,9 @@ from transformers import Qwen3VLForConditionalGeneration
 from ppcli.errors import ModelError
 from ppcli.models.model_choices import Device, Head
 from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.command import pixelprune
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json
@@ -52,7 +53,7 @@ def change(checkpoint: Path, **tensors: np.ndarray | None) -> None:
 def ours(checkpoint: Path, out: Path, head: Head | None = None) -> Answer:
     Export(str(checkpoint), "float32", "a test", head=head).write(str(out))
     model = ModelDirectory.open(str(out))
-    runner = Runner(model, open_sessions(model, Place(Device.CPU)))
+    runner = Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
     return our_answer(runner, laid_out(NONE, []), [], STEPS)
 
 
@@ -86,7 +87,7 @@ def test_the_same_head_in_the_file(checkpoint, tmp_path, top, text) -> None:
 
 
 def test_rows_far_down_are_compared(tmp_path: Path, checkpoint: Path, monkeypatch) -> None:
-    monkeypatch.setattr("ppcli.models.onnx.checkpoint._ROWS_AT_ONCE", 100)
+    monkeypatch.setattr("ppcli.models.checkpoints.checkpoint_weights._ROWS_PER_READ", 100)
     embedding = load_file(checkpoint / "model.safetensors")[EMBEDDING]
     flagged(checkpoint, True, None)
     change(checkpoint, lm_head__weight=embedding)
@@ -113,7 +114,7 @@ def test_halves_are_compared_too(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_a_head_that_is_nowhere(checkpoint: Path, tmp_path: Path) -> None:
     change(checkpoint, lm_head__weight=None)
-    with pytest.raises(ModelError, match=r"has no tensor lm_head\.weight; with --head tied"):
+    with pytest.raises(ModelError, match=r"has no tensor lm_head\.weight; --head tied"):
         ours(checkpoint, tmp_path / "out")
     tied = ours(checkpoint, tmp_path / "tied", Head.TIED)
     flagged(checkpoint, True, None)
@@ -124,7 +125,7 @@ def test_a_head_that_is_nowhere(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_a_flag_that_is_no_flag(checkpoint: Path, tmp_path: Path) -> None:
     flagged(checkpoint, "false", None)
-    with pytest.raises(ModelError, match="tie_word_embeddings is to be true or false"):
+    with pytest.raises(ModelError, match="tie_word_embeddings must be true or false"):
         ours(checkpoint, tmp_path / "out")
 
 

@@ -13,7 +13,7 @@ from ppcli.errors import ModelError
 from ppcli.models.onnx.export import Export
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json
 
-INSTEAD = "take the checkpoint that this one was made of, and --weights int8 or int4"
+INSTEAD = "use the checkpoint that this one was made from, and --weights int8 or int4"
 LAYER = "model.language_model.layers.0.mlp.up_proj"
 
 
@@ -58,7 +58,7 @@ def test_by_the_configuration(checkpoint: Path, settings, words, place) -> None:
 )
 def test_by_a_file_beside_it(checkpoint: Path, name: str) -> None:
     write_json(checkpoint / name, {"bits": 4})
-    assert f"is quantised ({name})" in refusal(checkpoint)
+    assert f"is quantized ({name})" in refusal(checkpoint)
 
 
 @pytest.mark.parametrize(

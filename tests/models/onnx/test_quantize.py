@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
-from ppcli.models.families.qwen3_vl.positions import token_places
+from ppcli.models.families.prompt_layout import layout_mrope
+from ppcli.models.graphs.block_quantization import BLOCK, quantize
 from ppcli.models.model_choices import Device, Weights
 from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.quantize import BLOCK, quantized
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.models.checkpoints import Tiny, write_checkpoint
 from tests.models.families.test_parity import ONE, patches
@@ -29,7 +30,7 @@ matrices = st.tuples(st.integers(1, 4), st.integers(1, 70)).flatmap(
 
 def restored(weight: np.ndarray, bits: int) -> np.ndarray:
     """What the rounded matrix stands for."""
-    levels, scales = quantized(weight, bits)
+    levels, scales = quantize(weight, bits)
     if bits == 4:
         pairs = np.stack([levels & 15, levels >> 4], axis=-1)
         levels = pairs.reshape(*levels.shape[:2], BLOCK)
@@ -39,7 +40,7 @@ def restored(weight: np.ndarray, bits: int) -> np.ndarray:
 
 @given(matrices, st.sampled_from([4, 8]))
 def test_nothing_moves_by_more_than_a_step(weight, bits: int) -> None:
-    _, scales = quantized(weight, bits)
+    _, scales = quantize(weight, bits)
     steps = np.abs(scales).repeat(BLOCK, axis=1)[:, : weight.shape[1]]
     assert (np.abs(restored(weight, bits) - weight) <= steps * 1.001 + 1e-30).all()
 
@@ -52,7 +53,7 @@ def test_rounding_twice_changes_nothing(weight, bits: int) -> None:
 
 def product(x: np.ndarray, weight: np.ndarray, bits: int, accuracy_level: int) -> np.ndarray:
     """x·Wᵀ by the operator."""
-    levels, scales = quantized(weight, bits)
+    levels, scales = quantize(weight, bits)
     outputs, inputs = weight.shape
     node = helper.make_node(
         "MatMulNBits",
@@ -102,10 +103,10 @@ def test_a_model_is_that_of_the_rounded_weights(tmp_path: Path, weights: Weights
     model = ModelDirectory.open(str(tmp_path / "model"))
     assert model.manifest.matrices == weights.value
     images = [random_image((3, 4), 1, 0.6)]
-    prompt = token_places(ONE, IMAGE_TOKEN, [one.keep for one in images])
-    runner = Runner(model, open_sessions(model, Place(Device.CPU)))
+    prompt = layout_mrope(ONE, IMAGE_TOKEN, [one.keep for one in images])
+    runner = Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
     runner.reserve(prompt.length)
-    ours = runner.prefill(prompt, *runner.embed(patches(images, tiny.side)))
+    ours = runner.prefill(prompt, runner.embed(patches(images, tiny.side)))
     reference = tiny.model()
     bits = 8 if weights is Weights.INT8 else 4
     with torch.no_grad():

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ppcli.errors import ModelError
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
+from ppcli.models.families.family_registry import read_config
 from ppcli.models.generation_config import generation_of
-from ppcli.models.onnx.prompt_trial import try_prompts
+from ppcli.models.onnx.prompt_check import check_prompts
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from tests.command import pixelprune
 from tests.models.checkpoints import TEMPLATE, Tiny, write_checkpoint, write_json, write_settings
@@ -19,9 +19,9 @@ def tried(folder: Path, template: str = TEMPLATE, **config: object) -> list[str]
     write_settings(folder)
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     write_json(folder / "config.json", Tiny().config().to_dict() | config)
-    read = ModelConfig.read(str(folder))
+    read = read_config(str(folder))
     generation = generation_of(str(folder), read.end_tokens)
-    return try_prompts(str(folder), ChatTokenizer(str(folder)), read, generation)
+    return check_prompts(str(folder), ChatTokenizer(str(folder)), read, generation)
 
 
 def test_a_sound_checkpoint(tmp_path: Path) -> None:
@@ -31,23 +31,23 @@ def test_a_sound_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "config", "words"),
     [
-        ("{{ messages[0].role }}", {}, "0 image tokens where there are to be 1"),
+        ("{{ messages[0].role }}", {}, "0 image tokens for a message with 1"),
         (
             TEMPLATE.replace("<|image_pad|>", "<image>"),
             {},
-            "0 image tokens where there are to be 1",
+            "0 image tokens for a message with 1",
         ),
         (TEMPLATE, {"image_token_id": 60}, r"image_token_id in config\.json is 60 \(.+\)"),
         (
             TEMPLATE.replace("<|image_pad|>", "<|image_pad|>" * 2),
             {},
-            "2 image tokens where there are to be 1",
+            "2 image tokens for a message with 1",
         ),
-        ("<|image_pad|>", {}, "1 image tokens where there are to be 0"),
+        ("<|image_pad|>", {}, "1 image tokens for a message with 0"),
         (TEMPLATE, {"image_token_id": 9999}, "no token 9999"),
         ("{{ raise_exception('no images') }}", {}, "rejects the messages: no images"),
         ("{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3, {}, "takes more than"),
-        (TEMPLATE, {"eos_token_id": 99_999}, "no answer would end: .* 99999"),
+        (TEMPLATE, {"eos_token_id": 99_999}, "no answer would end, because .* names token 99999"),
         (TEMPLATE, {"eos_token_id": "<|im_end|>"}, "eos_token_id is '<|im_end|>'; it must be"),
     ],
 )
@@ -76,9 +76,9 @@ def test_tokens_that_the_model_does_not_have(tmp_path: Path) -> None:
                 "{%- for part in message.content %}", "{%- for part in message.content[-2:] %}"
             ),
             {},
-            "several images will fail: .* 1 image tokens where there are to be 2",
+            "several images will fail: .* 1 image tokens for a message with 2",
         ),
-        (TEMPLATE, {"eos_token_id": None}, "has an eos_token_id: every answer goes on"),
+        (TEMPLATE, {"eos_token_id": None}, "has an eos_token_id: every answer runs to"),
         (TEMPLATE, {"eos_token_id": [2, 99_999]}, "token 99999, which the model does not have"),
     ],
 )
@@ -92,7 +92,7 @@ def test_ends_that_transformers_would_not_look_for(tmp_path: Path) -> None:
     for text in ({}, {"eos_token_id": None}, {"eos_token_id": []}):
         write_json(tmp_path / "generation_config.json", text)
         [told] = tried(tmp_path)
-        assert re.search("answers end at token 2, that of config.json; in transf", told)
+        assert re.search("answers end at token 2 from config.json; transf", told)
     write_json(tmp_path / "generation_config.json", {"eos_token_id": 2})
     assert tried(tmp_path) == []
 

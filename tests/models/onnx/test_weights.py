@@ -107,7 +107,7 @@ def test_transformers_takes_the_same_file_where_an_index_names_others(checkpoint
 def test_an_index_that_leads_elsewhere(checkpoint, tmp_path, name) -> None:
     (checkpoint / SINGLE).unlink()
     write_index(checkpoint, {"x": name})
-    with pytest.raises(ModelError, match="which is no file beside it"):
+    with pytest.raises(ModelError, match="which is not a file in the same folder"):
         graphs(checkpoint, tmp_path / "out")
 
 
@@ -164,20 +164,20 @@ def test_tensors_that_nothing_uses_are_told(checkpoint, tmp_path) -> None:
 
 def test_an_adapter_is_no_model(checkpoint: Path, tmp_path: Path) -> None:
     write_json(checkpoint / "adapter_config.json", {"base_model_name_or_path": "x"})
-    with pytest.raises(ModelError, match=r"holds an adapter \(adapter_config\.json\); merge it"):
+    with pytest.raises(ModelError, match=r"has an adapter \(adapter_config\.json\); merge it"):
         graphs(checkpoint, tmp_path / "out")
 
 
 def test_a_file_that_git_has_not_fetched(checkpoint: Path, tmp_path: Path) -> None:
     note = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4255140312\n"
     (checkpoint / SINGLE).write_text(note)
-    with pytest.raises(ModelError, match="only points to the weights; fetch them: git lfs pull"):
+    with pytest.raises(ModelError, match="is a Git LFS pointer; fetch the weights: git lfs pull"):
         graphs(checkpoint, tmp_path / "out")
 
 
 def test_weights_of_the_older_kind(checkpoint: Path, tmp_path: Path) -> None:
     (checkpoint / SINGLE).rename(checkpoint / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"no \.safetensors files; save pytorch_model\.bin anew"):
+    with pytest.raises(ModelError, match=r"no \.safetensors files; convert pytorch_model\.bin to"):
         graphs(checkpoint, tmp_path / "out")
 
 

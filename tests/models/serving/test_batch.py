@@ -16,8 +16,9 @@ from ppcli.coding.patchset import KeptTiles, encode
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import Place, Sessions, open_sessions
+from ppcli.models.onnx.sessions import Sessions, open_sessions
 from ppcli.models.serving import batch as batches
 from ppcli.models.serving import runner
 from ppcli.models.serving.active_request import ActiveRequest
@@ -40,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
 
 @pytest.fixture(scope="module")
 def sessions(model: ModelDirectory) -> Sessions:
-    return open_sessions(model, Place(Device.CPU))
+    return open_sessions(model, ExecutionDevice(Device.CPU))
 
 
 def image(seed: int, grid: tuple[int, int]) -> KeptTiles:
@@ -92,9 +93,13 @@ def answers(engine: AnsweringModel, order: list[int]) -> dict[int, dict[str, Any
     found: dict[int, dict[str, Any]] = {}
     most = 0
     while waiting or engine.batch.active:
-        while waiting and not engine.batch.full and engine.batch.takes(waiting[0][1].job):
+        while (
+            waiting
+            and not engine.batch.full
+            and engine.batch.can_start(waiting[0][1].batch_request)
+        ):
             one = waiting.pop(0)
-            engine.batch.begin(one, one[1].job)
+            engine.batch.start(one, one[1].batch_request)
         most = max(most, engine.batch.active)
         for (number, request), made in engine.batch.step():
             row = dataclasses.asdict(engine.finish(request, made))
@@ -152,7 +157,7 @@ def test_the_same_prompt_over_very_different_images(model, sessions) -> None:
         while waiting and not engine.batch.full:
             number, (ask, images) = waiting.pop(0)
             request = engine.start(AnswerRow(image_id="x"), ask, images)
-            engine.batch.begin((number, request), request.job)
+            engine.batch.start((number, request), request.batch_request)
         for (number, request), made in engine.batch.step():
             found[number] = engine.finish(request, made).answer
     assert [found[number] for number in range(12)] == [row.answer for row in single]
@@ -166,15 +171,15 @@ def test_a_long_prefill_does_not_stall_the_others(model, sessions, monkeypatch) 
     quick = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=30), [])
     noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
     slow = engine.start(AnswerRow(), GenerationRequest("x"), [encode(noise, 32, CoderOptions())])
-    engine.batch.begin("slow", slow.job)
+    engine.batch.start("slow", slow.batch_request)
     engine.batch.step()
-    engine.batch.begin("quick", quick.job)
+    engine.batch.start("quick", quick.batch_request)
     done: list[str] = []
     came: list[int] = []
     for step in itertools.count():
         done += [key for key, _ in engine.batch.step()]
         slots = engine.batch._slots
-        came.append(len(slots[1].made.tokens) if slots[1] else -1)
+        came.append(len(slots[1].generated.tokens) if slots[1] else -1)
         if "quick" in done or step > 100:
             break
     assert "slow" not in done
@@ -236,8 +241,8 @@ def test_the_largest_batch_is_found_where_free_memory_is_not_known(
 
     monkeypatch.setattr(runner.Runner, "free_bytes", None)
     monkeypatch.setattr(runner.Runner, "reserve", reserve)
-    with pytest.raises(UsageError, match="the largest that fits is 21"):
-        engine.batch.begin(0, request.job)
+    with pytest.raises(UsageError, match="the largest batch that fits is 21"):
+        engine.batch.start(0, request.batch_request)
 
 
 def test_a_batch_that_does_not_fit_names_the_largest_that_does(
@@ -245,13 +250,13 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(
 ) -> None:
     engine = AnsweringModel(model, sessions, batch_size=64)
     request = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=200), [])
-    token = engine.batch._runner.bytes_of_token
+    token = engine.batch._runner.cache_bytes(1, 1)
     room = SimpleNamespace(available=int(256 * token * 5.5 / 0.9))
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: room)
-    with pytest.raises(UsageError, match=r"64 × 256 tokens .* the largest that fits is 5"):
-        engine.batch.begin("x", request.job)
+    with pytest.raises(UsageError, match=r"64 × 256 tokens .* the largest batch that fits is 5"):
+        engine.batch.start("x", request.batch_request)
     chosen = AnsweringModel(model, sessions, batch_size=None)
-    chosen.batch.begin("x", request.job)
+    chosen.batch.start("x", request.batch_request)
     assert len(chosen.batch._slots) == 2  # of half of what is free
 
 
@@ -259,20 +264,20 @@ def test_the_memory_is_told_before_it_is_taken(model, sessions, caplog) -> None:
     engine = AnsweringModel(model, sessions, batch_size=3)
     request = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=200), [])
     with caplog.at_level("INFO", logger="pixelprune"):
-        engine.batch.begin("x", request.job)
-    assert "keys and values of 3 × 256 tokens take" in caplog.text
+        engine.batch.start("x", request.batch_request)
+    assert "caches for 3 × 256 tokens: " in caplog.text
 
 
 def test_longer_requests_wait_for_room(model, sessions, alone) -> None:
     engine = AnsweringModel(model, sessions, batch_size=3)
     short = engine.start(AnswerRow(), *REQUESTS[1])
     long = engine.start(AnswerRow(), GenerationRequest("word " * 200, max_new_tokens=300), [])
-    engine.batch.begin("short", short.job)
+    engine.batch.start("short", short.batch_request)
     assert not engine.batch.full
-    assert not engine.batch.takes(long.job)
+    assert not engine.batch.can_start(long.batch_request)
     while engine.batch.active:
         engine.batch.step()
-    assert engine.batch.takes(long.job)
+    assert engine.batch.can_start(long.batch_request)
 
 
 def test_an_empty_batch_does_nothing(model, sessions) -> None:

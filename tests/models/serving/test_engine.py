@@ -15,8 +15,9 @@ from ppcli.coding.patchset import KeptTiles, encode
 from ppcli.errors import ModelError, UsageError
 from ppcli.models.model_choices import Device, Think
 from ppcli.models.onnx.directory import ModelDirectory
+from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import Place, open_sessions
+from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving import runner
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
@@ -42,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
 
 @pytest.fixture(scope="module")
 def engine(model: ModelDirectory) -> AnsweringModel:
-    return AnsweringModel(model, open_sessions(model, Place(Device.CPU)))
+    return AnsweringModel(model, open_sessions(model, ExecutionDevice(Device.CPU)))
 
 
 def image(seed: int = 0, grid: tuple[int, int] = (4, 5), **options: float) -> KeptTiles:
@@ -75,7 +76,7 @@ def test_answers_do_not_depend_on_what_was_asked_before(model, engine) -> None:
     asks = [([image(n, (1 + n, 6 - n))], ASK) for n in range(5)] + [([], ASK)]
     alone = []
     for images, ask in asks:
-        fresh = AnsweringModel(model, open_sessions(model, Place(Device.CPU)))
+        fresh = AnsweringModel(model, open_sessions(model, ExecutionDevice(Device.CPU)))
         alone.append(without_times(answered(fresh, row(), ask, images)))
     for order in (range(6), reversed(range(6))):
         for n in order:
@@ -99,7 +100,7 @@ def test_every_patch_without_pruning(model, engine) -> None:
     assert kept.kept < kept.keep.size
     whole = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
     expected = answered(engine, row(), ASK, [whole])
-    unpruned = AnsweringModel(model, open_sessions(model, Place(Device.CPU)), prune=False)
+    unpruned = AnsweringModel(model, open_sessions(model, ExecutionDevice(Device.CPU)), prune=False)
     answer = answered(unpruned, row(), ASK, [kept])
     assert without_times(answer) == without_times(expected)
     assert answer.kept == kept.keep.size
@@ -116,7 +117,10 @@ def test_the_token_that_ends_an_answer(model, engine) -> None:
     every = frozenset(range(512))
     ending = dataclasses.replace(model, end_tokens=every)
     answer = answered(
-        AnsweringModel(ending, open_sessions(model, Place(Device.CPU))), row(), ASK, [image()]
+        AnsweringModel(ending, open_sessions(model, ExecutionDevice(Device.CPU))),
+        row(),
+        ASK,
+        [image()],
     )
     assert (answer.answer, answer.finish_reason, answer.answer_tokens) == ("", "stop", 0)
 
@@ -144,7 +148,7 @@ def test_an_answer_ends_with_the_context(engine) -> None:
 
 
 def test_keys_and_values_that_memory_cannot_hold(model, monkeypatch) -> None:
-    engine = AnsweringModel(model, open_sessions(model, Place(Device.CPU)))
+    engine = AnsweringModel(model, open_sessions(model, ExecutionDevice(Device.CPU)))
     with monkeypatch.context() as patch:
         patch.setattr(runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
         answer = answered(engine, row(), GenerationRequest("x", max_new_tokens=350), [])
@@ -187,7 +191,7 @@ def test_penalties_as_transformers_generates(model, engine) -> None:
     every = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
     chat_tokenizer, config = model.chat_tokenizer, model.config
     ids = chat_tokenizer.encode_messages(chat_messages("What is the total?", 1))
-    patches = image_patches(every, model.preset, config.vision.positions_per_side)
+    patches = image_patches(every, model.preset, config)
     whole = reference.Image(patches.pixel_values, every.keep)
     said = set()
     for penalty in (1.0, 1.1, 1.3, 2.0, 0.8):
@@ -204,8 +208,10 @@ def test_the_repetition_penalty_is_the_same_for_pruned_prompts(model, engine) ->
     """It goes by which tokens a prompt has, and each image has a tile that is fed."""
     ask = GenerationRequest("x", max_new_tokens=1, repetition_penalty=1.5)
     kept = image()
-    unpruned = AnsweringModel(model, open_sessions(model, Place(Device.CPU)), prune=False)
-    seen = [one.start(row(), ask, [kept]).job.sampler()._seen for one in (engine, unpruned)]
+    unpruned = AnsweringModel(model, open_sessions(model, ExecutionDevice(Device.CPU)), prune=False)
+    seen = [
+        one.start(row(), ask, [kept]).batch_request.sampler()._seen for one in (engine, unpruned)
+    ]
     assert seen[0] == seen[1] >= {model.config.image_token}
 
 
@@ -224,7 +230,7 @@ def test_thinking_that_does_not_end_is_a_warning(tmp_path, model) -> None:
     template = (thinking / "chat_template.jinja").read_text(encoding="utf-8")
     (thinking / "chat_template.jinja").write_text(template + "<think>\n", encoding="utf-8")
     opened = dataclasses.replace(model, chat_tokenizer=ChatTokenizer(str(thinking)))
-    engine = AnsweringModel(opened, open_sessions(model, Place(Device.CPU)))
+    engine = AnsweringModel(opened, open_sessions(model, ExecutionDevice(Device.CPU)))
     kept = answered(engine, row(), ASK, [])
     assert kept.answer and kept.thinking is None and kept.warning is None
     split = answered(engine, row(), dataclasses.replace(ASK, think=Think.SPLIT), [])
@@ -269,10 +275,10 @@ def test_numbers_that_are_not_finite_are_no_answer(tmp_path: Path, kind: str, ad
     save_file(tensors, weights)
     Export(str(checkpoint), kind, "a test").write(str(tmp_path / "model"))
     broken = ModelDirectory.open(str(tmp_path / "model"))
-    engine = AnsweringModel(broken, open_sessions(broken, Place(Device.CPU)))
+    engine = AnsweringModel(broken, open_sessions(broken, ExecutionDevice(Device.CPU)))
     answer = answered(engine, row(), ASK, [image()])
     assert answer.error_code == "internal"
-    assert f"which is in {kind}, gave numbers that are not finite" in answer.error_message
+    assert f"which is in {kind}, produced logits that are not finite" in answer.error_message
     assert advice in answer.error_message
     assert ("float16" in answer.error_message) == (kind == "float16")
 
@@ -285,5 +291,5 @@ def test_weights_that_float16_cannot_hold_are_refused(tmp_path: Path) -> None:
     save_file(tensors, weights)
     for kind in ("float32", "bfloat16"):
         Export(str(checkpoint), kind, "a test").write(str(tmp_path / kind))
-    with pytest.raises(ModelError, match=rf"{name} holds numbers that are too large for float16"):
+    with pytest.raises(ModelError, match=rf"{name} has values too large for float16"):
         Export(str(checkpoint), "float16", "a test").write(str(tmp_path / "float16"))

@@ -1,1 +1,1 @@
-"""Qwen3-VL."""
+"""Qwen3-VL: a vision transformer with DeepStack features, and a Qwen3 decoder with M-RoPE."""

@@ -1,21 +1,23 @@
-"""The language model of Qwen3-VL as an ONNX graph, for prefill, chunks of it, and single steps.
+"""Builds the ONNX graph of the language model, for prefill, chunks of it, and single steps.
 
-Keys and values lie in buffers of a fixed length that go in and come out in place, so that
-nothing is copied as an answer grows. Positions are given, not counted: a kept token keeps the
-place that it has among all of them.
+Keys and values are read from and written to the same buffers of fixed length, so that nothing is
+copied as an answer grows. Positions are an input: a kept token has its position in the unpruned
+prompt.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto
 
-from ppcli.models.families.qwen3_vl.configuration import ModelConfig
-from ppcli.models.families.qwen3_vl.rotary import speeds
-from ppcli.models.onnx.graph import CONTRIB, GraphBuilder
+from ppcli.models.families.base import Shapes, TensorReader
+from ppcli.models.families.qwen3_vl.sizes import TextConfig
+from ppcli.models.families.rope_parameters import inverse_frequencies
+from ppcli.models.graphs.graph_builder import CONTRIB, GraphBuilder
+
+if TYPE_CHECKING:
+    from ppcli.models.families.qwen3_vl.model_config import Qwen3VLConfig
 
 PREFIX = "model.language_model."
 HEAD = "lm_head.weight"
@@ -23,11 +25,10 @@ _EMBEDDING = "embed_tokens.weight"
 EMBEDDING = PREFIX + _EMBEDDING
 
 
-def decoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors that the graph is made of."""
-    text = config.text
+def decoder_shapes(text: TextConfig) -> Shapes:
+    """Names and shapes of the checkpoint tensors that the graph needs."""
     hidden, head = text.hidden_size, text.head_size
-    shapes: dict[str, tuple[int, ...]] = {
+    shapes: Shapes = {
         EMBEDDING: (text.vocab_size, hidden),
         PREFIX + "norm.weight": (hidden,),
     }
@@ -55,27 +56,21 @@ def decoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def decoder_model(
-    config: ModelConfig, graph: GraphBuilder, tensor: Callable[[str], NDArray[Any]]
+    config: "Qwen3VLConfig", graph: GraphBuilder, tensor: TensorReader
 ) -> onnx.ModelProto:
     """Build the graph.
 
-    Inputs: `input_ids` int64 (B, S); `position_ids` int64 (3, B, S); `visual_idx` int64 (V), places
-    of the visual tokens among the B·S; `image_embeds` float32 (V, H); `deepstack` float32
-    (layers, V, H), if the model has it; `seqlens_k` int32 (B), the length with the new tokens less
-    one; `total_seq_len` int32 (), the longest with the new tokens; for each layer `past_i.key`
-    and `past_i.value` (B, KV, length, head).
-    Outputs: `logits` float32 (B, vocabulary) after the last token; `present_i.key` and
-    `present_i.value`, to be bound to the same memory as the past ones.
+    Inputs and outputs are those of `ModelConfig.decoder_graph`, with `image_embeds`, float32
+    (V, H), and with DeepStack `deepstack`, float32 (layers, V, H), as features.
     """
     return _DecoderBuilder(config, graph, tensor).build()
 
 
 class _DecoderBuilder:
-    def __init__(
-        self, config: ModelConfig, graph: GraphBuilder, tensor: Callable[[str], NDArray[Any]]
-    ) -> None:
+    def __init__(self, config: "Qwen3VLConfig", graph: GraphBuilder, tensor: TensorReader) -> None:
         self._text, self._graph, self._tensor = config.text, graph, tensor
-        self._deep_layers = len(config.vision.deepstack)
+        self._caches = config.caches
+        self._deepstack_layers = len(config.vision.deepstack)
 
     def build(self) -> onnx.ModelProto:
         text, g = self._text, self._graph
@@ -94,44 +89,47 @@ class _DecoderBuilder:
 
         table = self._weight(_EMBEDDING)
         embedded = g.op("Gather", table, g.reshape(self._ids, -1))
-        hidden = g.op("ScatterND", embedded, self._rows, g.to_own_type(embeds))
+        hidden = g.op("ScatterND", embedded, self._rows, g.to_graph_type(embeds))
         normed = self._rms(hidden, self._weight("layers.0.input_layernorm.weight"))
         for layer in range(text.num_layers):
-            last = layer + 1 == text.num_layers
-            attended = self._attention(layer, normed)
-            if last and layer >= len(deepstack):  # of the last layer only this is asked for
-                attended, hidden = self._last_tokens(attended), self._last_tokens(hidden)
-            attended = self._linear_of(attended, f"layers.{layer}.self_attn.o_proj")
-            hidden, normed = self._added(
-                hidden, attended, f"layers.{layer}.post_attention_layernorm.weight"
-            )
-            grown = self._mlp(f"layers.{layer}.mlp", normed)
-            following = "norm.weight" if last else f"layers.{layer + 1}.input_layernorm.weight"
-            if layer < len(deepstack):
-                hidden = self._deepened(g.op("Add", hidden, grown), deepstack[layer])
-                hidden = self._last_tokens(hidden) if last else hidden
-                normed = self._rms(hidden, self._weight(following))
-            else:
-                hidden, normed = self._added(hidden, grown, following)
+            hidden, normed = self._layer(layer, hidden, normed, deepstack)
         logits = g.to_float(self._head(normed, table))
         g.output(logits, "logits", TensorProto.FLOAT, ["B", text.vocab_size])
         return g.model()
+
+    def _layer(self, layer: int, hidden: str, normed: str, deepstack: list[str]) -> tuple[str, str]:
+        """The residual stream after a layer, and normed for the next layer or the head."""
+        g, last = self._graph, layer + 1 == self._text.num_layers
+        attended = self._attention(layer, normed)
+        if last and layer >= len(deepstack):  # logits need only the last token
+            attended, hidden = self._last_tokens(attended), self._last_tokens(hidden)
+        attended = self._linear(attended, f"layers.{layer}.self_attn.o_proj")
+        hidden, normed = self._added(
+            hidden, attended, f"layers.{layer}.post_attention_layernorm.weight"
+        )
+        change = self._mlp(f"layers.{layer}.mlp", normed)
+        following = "norm.weight" if last else f"layers.{layer + 1}.input_layernorm.weight"
+        if layer >= len(deepstack):
+            return self._added(hidden, change, following)
+        hidden = self._with_deepstack(g.op("Add", hidden, change), deepstack[layer])
+        hidden = self._last_tokens(hidden) if last else hidden
+        return hidden, self._rms(hidden, self._weight(following))
 
     def _head(self, normed: str, table: str) -> str:
         g, tied = self._graph, self._text.tied
         if tied and g.bits is None:
             return g.linear(normed, table)
         name = EMBEDDING if tied else HEAD
-        return g.linear_of(normed, HEAD, self._tensor(name))
+        return g.quantizable_linear(normed, HEAD, self._tensor(name))
 
     def _weight(self, name: str) -> str:
         return self._graph.weight(PREFIX + name, self._tensor(PREFIX + name))
 
-    def _linear_of(self, value: str, name: str) -> str:
+    def _linear(self, value: str, name: str) -> str:
         biased = self._text.attention_bias and ".self_attn." in name
         bias = self._weight(f"{name}.bias") if biased else None
         weight = f"{PREFIX}{name}.weight"
-        return self._graph.linear_of(value, weight, self._tensor(weight), bias)
+        return self._graph.quantizable_linear(value, weight, self._tensor(weight), bias)
 
     def _rms(self, value: str, weight: str) -> str:
         return self._graph.op(
@@ -157,62 +155,59 @@ class _DecoderBuilder:
         return total, normed
 
     def _rotations(self) -> tuple[str, str]:
-        """Cosines and sines, (B·S, head/2), of the angles of M-RoPE.
+        """Cosines and sines of the angles of M-RoPE, (B·S, head/2).
 
-        Most frequencies turn with the first position; of each three in turn the second turns with
-        the row and the third with the column, as far as their sections reach.
+        The axes alternate: of each three pairs of channels one follows the time, one the row and
+        one the column, as far as the sections of row and column reach. Other pairs follow the time.
         """
         g, half = self._graph, self._text.head_size // 2
         axis_of = np.zeros(half, dtype=np.int64)
         for axis in (1, 2):
             axis_of[axis : self._text.mrope_section[axis] * 3 : 3] = axis
-        turns = speeds(self._text.rope_theta, 2 * half, self._text.yarn)
-        places = g.input("position_ids", TensorProto.INT64, [3, "B", "S"])
-        by_token = g.op("Transpose", g.cast(places, TensorProto.FLOAT), perm=[1, 2, 0])
+        frequencies = inverse_frequencies(self._text.rope_theta, 2 * half, self._text.yarn)
+        positions = g.input("position_ids", TensorProto.INT64, [3, "B", "S"])
+        by_token = g.op("Transpose", g.cast(positions, TensorProto.FLOAT), perm=[1, 2, 0])
         chosen = g.reshape(g.op("Gather", by_token, g.constant(axis_of), axis=2), -1, half)
-        angles = g.op("Mul", chosen, g.constant(turns))
-        return self._turned("Cos", angles), self._turned("Sin", angles)
+        angles = g.op("Mul", chosen, g.constant(frequencies))
+        return self._scaled("Cos", angles), self._scaled("Sin", angles)
 
-    def _turned(self, kind: str, angles: str) -> str:
-        """Cosines or sines, which YaRN makes larger."""
+    def _scaled(self, kind: str, angles: str) -> str:
+        """Cosines or sines, multiplied by the attention factor of YaRN."""
         g, yarn = self._graph, self._text.yarn
         value = g.op(kind, angles)
         if yarn is not None:
             factor = np.array(yarn.attention_factor, dtype=np.float32)
             value = g.op("Mul", value, g.constant(factor))
-        return g.to_own_type(value)
+        return g.to_graph_type(value)
 
     def _deepstack(self) -> list[str]:
-        """What is added to the visual tokens after each of the first layers."""
-        g, count = self._graph, min(self._deep_layers, self._text.num_layers)
-        if not self._deep_layers:
+        """The features that are added to the visual tokens after each of the first layers."""
+        g, count = self._graph, min(self._deepstack_layers, self._text.num_layers)
+        if not self._deepstack_layers:
             return []
-        shape: list[int | str] = [self._deep_layers, "V", self._text.hidden_size]
-        stacked = g.to_own_type(g.input("deepstack", TensorProto.FLOAT, shape))
+        shape: list[int | str] = [self._deepstack_layers, "V", self._text.hidden_size]
+        stacked = g.to_graph_type(g.input("deepstack", TensorProto.FLOAT, shape))
         layers = [g.op("Gather", stacked, g.integers(number), axis=0) for number in range(count)]
         return [g.op("Squeeze", layer, g.integers(0)) for layer in layers]
 
-    def _deepened(self, hidden: str, change: str) -> str:
+    def _with_deepstack(self, hidden: str, change: str) -> str:
         g = self._graph
         rows = g.op("Add", g.op("Gather", hidden, self._visual), change)
         return g.op("ScatterND", hidden, self._rows, rows)
 
     def _last_tokens(self, value: str) -> str:
-        """(B·S, n) → (B, n): the rows of the last token of each sequence."""
+        """The rows of the last token of each sequence: (B·S, n) → (B, n)."""
         g = self._graph
         rows = g.op("Gather", self._order, g.constant(np.array(-1, dtype=np.int64)), axis=1)
         return g.op("Gather", value, rows)
 
     def _attention(self, layer: int, normed: str) -> str:
-        """(B·S, heads·head), before the output projection."""
+        """Attention before the output projection, (B·S, heads·head)."""
         g, text, name = self._graph, self._text, f"layers.{layer}.self_attn"
         query = self._heads(normed, name, "q", text.num_heads)
         key = self._heads(normed, name, "k", text.num_kv_heads)
-        value = self._sequences(self._linear_of(normed, f"{name}.v_proj"), text.num_kv_heads)
-        shape: list[int | str] = ["B", text.num_kv_heads, "length", text.head_size]
-        kinds = ("key", "value")
-        past = [g.input(f"past_{layer}.{kind}", g.type, shape) for kind in kinds]
-        present = [g.named_output(f"present_{layer}.{kind}", g.type, shape) for kind in kinds]
+        value = self._by_sequence(self._linear(normed, f"{name}.v_proj"), text.num_kv_heads)
+        past, present = zip(*map(g.cache, self._caches[layer].tensors), strict=True)
         attended, *_ = g.add(
             "GroupQueryAttention",
             query,
@@ -229,13 +224,13 @@ class _DecoderBuilder:
         return g.reshape(attended, -1, text.num_heads * text.head_size)
 
     def _heads(self, normed: str, name: str, which: str, heads: int) -> str:
-        """Queries or keys, each head normed and turned by its position: (B, S, heads·head)."""
+        """Queries or keys, each head normed and rotated by its position: (B, S, heads·head)."""
         g, head = self._graph, self._text.head_size
-        projected = g.reshape(self._linear_of(normed, f"{name}.{which}_proj"), -1, head)
+        projected = g.reshape(self._linear(normed, f"{name}.{which}_proj"), -1, head)
         projected = self._rms(projected, self._weight(f"{name}.{which}_norm.weight"))
         return g.op(
             "RotaryEmbedding",
-            self._sequences(projected, heads),
+            self._by_sequence(projected, heads),
             self._order,
             self._cos,
             self._sin,
@@ -243,15 +238,15 @@ class _DecoderBuilder:
             num_heads=heads,
         )
 
-    def _sequences(self, value: str, heads: int) -> str:
-        """Any rows of heads as (B, S, heads·head)."""
+    def _by_sequence(self, value: str, heads: int) -> str:
+        """Heads in any shape as (B, S, heads·head)."""
         g = self._graph
         shape = g.op("Concat", self._batch, g.integers(heads * self._text.head_size), axis=0)
         return g.op("Reshape", value, shape)
 
     def _mlp(self, name: str, normed: str) -> str:
         g = self._graph
-        gate = self._linear_of(normed, f"{name}.gate_proj")
-        open_gate = g.op("QuickGelu", gate, domain=CONTRIB, alpha=1.0)  # with 1 it is SiLU
-        grown = g.op("Mul", open_gate, self._linear_of(normed, f"{name}.up_proj"))
-        return self._linear_of(grown, f"{name}.down_proj")
+        gate = self._linear(normed, f"{name}.gate_proj")
+        activated = g.op("QuickGelu", gate, domain=CONTRIB, alpha=1.0)  # SiLU
+        wide = g.op("Mul", activated, self._linear(normed, f"{name}.up_proj"))
+        return self._linear(wide, f"{name}.down_proj")

@@ -1,31 +1,32 @@
-"""The vision transformer of Qwen3-VL as an ONNX graph that takes any set of patches.
+"""Builds the ONNX graph of the vision transformer, which takes any set of patches.
 
-Every patch comes with its row and column and with its share of the learned position embeddings,
-so that the kept patches of an image are computed as they would be among all of them, attention
-apart: they see each other only.
+Each patch comes with its row and column and with its taps of the learned position embeddings.
+Pruning therefore changes only which patches attend to each other.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto
 
-from ppcli.models.families.qwen3_vl.configuration import VisionConfig
-from ppcli.models.families.qwen3_vl.rotary import speeds
-from ppcli.models.onnx.graph import CONTRIB, GraphBuilder
+from ppcli.models.families.base import Shapes, TensorReader
+from ppcli.models.families.qwen3_vl.sizes import VisionConfig
+from ppcli.models.families.rope_parameters import inverse_frequencies
+from ppcli.models.graphs.graph_builder import CONTRIB, GraphBuilder
+
+if TYPE_CHECKING:
+    from ppcli.models.families.qwen3_vl.model_config import Qwen3VLConfig
 
 PREFIX = "model.visual."
 _NORM_EPSILON = 1e-6
 _INTERPOLATION_TAPS = 4
 
 
-def vision_shapes(config: VisionConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors that the graph is made of."""
+def vision_shapes(config: VisionConfig) -> Shapes:
+    """Names and shapes of the checkpoint tensors that the graph needs."""
     hidden, merged = config.hidden_size, config.hidden_size * config.merge_size**2
     patch = (config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size)
-    shapes: dict[str, tuple[int, ...]] = {
+    shapes: Shapes = {
         "patch_embed.proj.weight": (hidden, *patch),
         "patch_embed.proj.bias": (hidden,),
         "pos_embed.weight": (config.num_position_embeddings, hidden),
@@ -53,35 +54,33 @@ def vision_shapes(config: VisionConfig) -> dict[str, tuple[int, ...]]:
 
 
 def vision_model(
-    config: VisionConfig, graph: GraphBuilder, tensor: Callable[[str], NDArray[Any]]
+    config: "Qwen3VLConfig", graph: GraphBuilder, tensor: TensorReader
 ) -> onnx.ModelProto:
     """Build the graph.
 
-    Inputs: `pixel_values` float32 (N, C·Tp·P·P), `pos_hw` int64 (N, 2), `interp_idx` int64 (N, 4),
-    `interp_w` float32 (N, 4); N a multiple of M², the patches of a tile next to each other.
-    Outputs: `image_embeds` (N/M², D) and, if the model has it, `deepstack`
-    (layers, N/M², D), both float32.
+    Inputs: `pixel_values`, float32 (N, C·Tp·P·P); `pos_hw`, int64 (N, 2); `interp_idx`, int64
+    (N, 4); `interp_w`, float32 (N, 4). N is a multiple of M²; the patches of a tile are adjacent.
+    Outputs: `image_embeds`, float32 (N/M², D); and, with DeepStack, `deepstack`, float32
+    (layers, N/M², D).
     """
-    return _VisionBuilder(config, graph, tensor).build()
+    return _VisionBuilder(config.vision, graph, tensor).build()
 
 
 class _VisionBuilder:
-    def __init__(
-        self, config: VisionConfig, graph: GraphBuilder, tensor: Callable[[str], NDArray[Any]]
-    ) -> None:
+    def __init__(self, config: VisionConfig, graph: GraphBuilder, tensor: TensorReader) -> None:
         self._config, self._graph, self._tensor = config, graph, tensor
 
     def build(self) -> onnx.ModelProto:
         config, g = self._config, self._graph
         pixels = g.input("pixel_values", TensorProto.FLOAT, ["N", config.patch_values])
-        places = g.input("pos_hw", TensorProto.INT64, ["N", 2])
-        hidden = self._linear_of(
-            g.to_own_type(pixels),
+        positions = g.input("pos_hw", TensorProto.INT64, ["N", 2])
+        hidden = self._linear(
+            g.to_graph_type(pixels),
             "patch_embed.proj",
             reshaped=(config.hidden_size, config.patch_values),
         )
         hidden = g.op("Add", hidden, self._position_embeddings())
-        cos, sin = self._rotations(places)
+        cos, sin = self._rotations(positions)
         deepstack = []
         for layer in range(config.depth):
             hidden = self._block(f"blocks.{layer}", hidden, cos, sin)
@@ -101,7 +100,7 @@ class _VisionBuilder:
         array = self._tensor(PREFIX + name)
         return self._graph.weight(name, array if reshaped is None else array.reshape(reshaped))
 
-    def _linear_of(self, value: str, name: str, reshaped: tuple[int, ...] | None = None) -> str:
+    def _linear(self, value: str, name: str, reshaped: tuple[int, ...] | None = None) -> str:
         weight = self._weight(f"{name}.weight", reshaped)
         return self._graph.linear(value, weight, self._weight(f"{name}.bias"))
 
@@ -112,32 +111,32 @@ class _VisionBuilder:
         )
 
     def _position_embeddings(self) -> str:
-        """The learned square of embeddings, interpolated where each patch lies."""
+        """The square of learned embeddings, interpolated at the position of each patch."""
         g = self._graph
         indices = g.input("interp_idx", TensorProto.INT64, ["N", _INTERPOLATION_TAPS])
         weights = g.input("interp_w", TensorProto.FLOAT, ["N", _INTERPOLATION_TAPS])
         table = self._weight("pos_embed.weight")
         total = ""
         for tap in range(_INTERPOLATION_TAPS):
-            place = g.op("Gather", indices, g.integers(tap), axis=1)
-            share = g.op("Gather", weights, g.integers(tap), axis=1)
-            rows = g.op("Gather", table, g.op("Squeeze", place, g.integers(1)), axis=0)
-            term = g.op("Mul", g.to_float(rows), share)
+            index = g.op("Gather", indices, g.integers(tap), axis=1)
+            weight = g.op("Gather", weights, g.integers(tap), axis=1)
+            rows = g.op("Gather", table, g.op("Squeeze", index, g.integers(1)), axis=0)
+            term = g.op("Mul", g.to_float(rows), weight)
             total = g.op("Add", total, term) if total else term
-        return g.to_own_type(total)
+        return g.to_graph_type(total)
 
-    def _rotations(self, places: str) -> tuple[str, str]:
+    def _rotations(self, positions: str) -> tuple[str, str]:
         """Cosines and sines, float32 (N, head/2): of the row, then of the column."""
         g, half = self._graph, self._config.head_size // 2
-        turns = speeds(self._config.rope_theta, half)
-        turned = g.op("Unsqueeze", g.cast(places, TensorProto.FLOAT), g.integers(2))
-        angles = g.reshape(g.op("Mul", turned, g.constant(turns)), 0, half)
+        frequencies = inverse_frequencies(self._config.rope_theta, half)
+        as_float = g.op("Unsqueeze", g.cast(positions, TensorProto.FLOAT), g.integers(2))
+        angles = g.reshape(g.op("Mul", as_float, g.constant(frequencies)), 0, half)
         return g.op("Cos", angles), g.op("Sin", angles)
 
     def _block(self, name: str, hidden: str, cos: str, sin: str) -> str:
         g, config = self._graph, self._config
         normed = self._normed(hidden, f"{name}.norm1")
-        packed = g.op("Unsqueeze", self._linear_of(normed, f"{name}.attn.qkv"), g.integers(0))
+        packed = g.op("Unsqueeze", self._linear(normed, f"{name}.attn.qkv"), g.integers(0))
         query, key, value = g.add("Split", packed, outputs=3, axis=2, num_outputs=3)
         attended = g.op(
             "MultiHeadAttention",
@@ -148,20 +147,20 @@ class _VisionBuilder:
             num_heads=config.num_heads,
         )
         attended = g.op("Squeeze", attended, g.integers(0))
-        hidden = g.op("Add", hidden, self._linear_of(attended, f"{name}.attn.proj"))
+        hidden = g.op("Add", hidden, self._linear(attended, f"{name}.attn.proj"))
         normed = self._normed(hidden, f"{name}.norm2")
-        grown = g.op(
-            "Gelu", self._linear_of(normed, f"{name}.mlp.linear_fc1"), approximate=self._gelu()
+        wide = g.op(
+            "Gelu", self._linear(normed, f"{name}.mlp.linear_fc1"), approximate=self._gelu()
         )
-        return g.op("Add", hidden, self._linear_of(grown, f"{name}.mlp.linear_fc2"))
+        return g.op("Add", hidden, self._linear(wide, f"{name}.mlp.linear_fc2"))
 
     def _gelu(self) -> str:
         return "tanh" if self._config.activation == "gelu_pytorch_tanh" else "none"
 
     def _rotated(self, value: str, cos: str, sin: str) -> str:
-        """Queries or keys turned by their places, in float32 as the original does it."""
+        """Queries or keys rotated by their positions, in float32 as in transformers."""
         g = self._graph
-        turned = g.op(
+        rotated = g.op(
             "RotaryEmbedding",
             g.to_float(value),
             g.integers(0),
@@ -170,14 +169,14 @@ class _VisionBuilder:
             domain=CONTRIB,
             num_heads=self._config.num_heads,
         )
-        return g.to_own_type(turned)
+        return g.to_graph_type(rotated)
 
     def _merged(self, name: str, hidden: str, norm_first: bool) -> str:
-        """The M² patches of each tile, as one token."""
+        """The M² patches of each tile as one token."""
         g, wide = self._graph, self._config.hidden_size * self._config.merge_size**2
         if norm_first:
             tiles = g.reshape(self._normed(hidden, f"{name}.norm"), -1, wide)
         else:
             tiles = self._normed(g.reshape(hidden, -1, wide), f"{name}.norm")
-        grown = g.op("Gelu", self._linear_of(tiles, f"{name}.linear_fc1"))
-        return self._linear_of(grown, f"{name}.linear_fc2")
+        activated = g.op("Gelu", self._linear(tiles, f"{name}.linear_fc1"))
+        return self._linear(activated, f"{name}.linear_fc2")

@@ -1,4 +1,7 @@
-"""Checkpoints of our own, whose tokens of text are bytes: all of them but the weights."""
+"""A tokenizer with one token for each byte, and a checkpoint's settings that use it.
+
+The small model of the package and models with random weights have it.
+"""
 
 import json
 import os
@@ -8,8 +11,8 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from ppcli.imaging.presets import Preset
-from ppcli.models.families.qwen3_vl.configuration import CONFIG
-from ppcli.models.families.qwen3_vl.image_processor import PREPROCESSOR
+from ppcli.models.checkpoints.preprocessor_config import PREPROCESSOR
+from ppcli.models.model_files import CONFIG
 from ppcli.models.text.chat_tokenizer import TEMPLATE
 from ppcli.models.text.tokenizer import TOKENIZER
 
@@ -20,23 +23,24 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|vision_end|>",
 )
+IMAGE_TOKEN = SPECIAL_TOKENS.index("<|image_pad|>")
 
 
 def write_settings(folder: str, config: dict[str, Any], template: str, preset: Preset) -> None:
-    """All of a checkpoint but its weights; a token of text is a byte.
+    """Write the settings files of a checkpoint with the byte tokenizer.
 
     Args:
         folder: of the checkpoint.
         config: its `config.json`.
-        template: of the chat.
-        preset: of its images.
+        template: its chat template.
+        preset: settings of its image processor.
     """
     numbers = {
         f"image_{name}" if name in ("mean", "std") else name: value
         for name, value in asdict(preset).items()
     }
     if preset.rescale_factor == 1 / 255:
-        del numbers["rescale_factor"]  # it is so without a word
+        del numbers["rescale_factor"]  # the default
     texts = {
         CONFIG: json.dumps(config),
         PREPROCESSOR: json.dumps(numbers),
@@ -49,7 +53,7 @@ def write_settings(folder: str, config: dict[str, Any], template: str, preset: P
 
 
 def byte_tokenizer() -> Tokenizer:
-    """One token for each byte; before them those of messages and images."""
+    """The tokenizer: special tokens first, then one token for each byte."""
     tokens = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     ids = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))

@@ -1,4 +1,4 @@
-"""Weights in 4 or 8 bits, block by block, as the operator MatMulNBits reads them."""
+"""Quantizes weights to 4 or 8 bits in blocks, as the operator MatMulNBits reads them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,21 +6,21 @@ from numpy.typing import NDArray
 BLOCK = 32
 
 
-def quantized(
+def quantize(
     weight: NDArray[np.float32], bits: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Round a matrix to a few bits, symmetrically in blocks along its inputs.
+    """Quantize a matrix symmetrically, in blocks along its inputs.
 
-    A block is scaled so that its largest magnitude is −2^(bits−1) or the number below that; a
-    value v stands for (v − 2^(bits−1)) · scale.
+    A block is scaled so that its value of largest magnitude becomes −2^(bits−1). A level v stands
+    for (v − 2^(bits−1)) · scale.
 
     Args:
-        weight: float32 (outputs, inputs); inputs beyond whole blocks are filled with zeros.
+        weight: float32 (outputs, inputs); the last block is padded with zeros.
         bits: 4 or 8.
 
     Returns:
-        uint8 (outputs, blocks, BLOCK·bits/8), of 4 bits the first in the low half of a byte; and
-        the scales, float32 (outputs, blocks).
+        The levels, uint8 (outputs, blocks, BLOCK·bits/8), with the first of two 4-bit levels in
+        the low half of a byte; and the scales, float32 (outputs, blocks).
     """
     outputs, inputs = weight.shape
     padded = np.pad(weight, ((0, 0), (0, -inputs % BLOCK)))

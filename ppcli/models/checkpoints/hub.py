@@ -1,4 +1,4 @@
-"""A checkpoint by its name on the Hugging Face hub."""
+"""Finds a checkpoint by its name on the Hugging Face Hub."""
 
 import os
 
@@ -20,24 +20,24 @@ _FILES = ["*.json", "*.safetensors", "*.jinja", "merges.txt"]
 def checkpoint_folder(
     model: str, revision: str | None = None, progress: bool = False
 ) -> tuple[str, str]:
-    """The folder of a checkpoint: itself, or downloaded into the cache of the hub.
+    """Return the folder of a checkpoint; one on the Hub is downloaded to the cache.
 
-    A download that was cut goes on where it was; with HF_HUB_OFFLINE=1 only the cache is used.
+    An interrupted download is resumed. With HF_HUB_OFFLINE=1 only the cache is used.
 
     Args:
-        model: a folder, or a name on the hub such as `Qwen/Qwen3-VL-2B-Instruct`.
-        revision: a branch, tag or commit of a name on the hub.
-        progress: whether bars are drawn on standard error.
+        model: a folder, or a name on the Hub such as `Qwen/Qwen3-VL-2B-Instruct`.
+        revision: branch, tag or commit of a name on the Hub.
+        progress: whether to draw progress bars on standard error.
 
     Returns:
-        The folder, and the words for its source.
+        The folder, and the name that the manifest gives the checkpoint.
 
     Raises:
-        ModelError: when there is no such folder or name, or it cannot be had.
+        ModelError: if there is no such folder or name, or the download fails.
     """
     if os.path.isdir(model):
         if revision is not None:
-            raise ModelError(f"{model} is a folder, which has no revisions")
+            raise ModelError(f"{model} is a folder; --revision is for names on the Hub")
         return model, os.path.basename(os.path.abspath(model))
     try:
         (enable_progress_bars if progress else disable_progress_bars)()
@@ -51,17 +51,18 @@ def checkpoint_folder(
 
 def _reason(model: str, revision: str | None, error: Exception) -> str:
     if isinstance(error, HFValidationError):
-        return f"{model}: there is no such folder, and this is no name on the Hugging Face hub"
+        return f"{model}: there is no such folder, and this is not a name on the Hugging Face Hub"
     if isinstance(error, GatedRepoError):
-        return f"{model} is gated: ask for access on its page, then log in with hf auth login"
+        return f"{model} is gated: request access on its page, then log in with hf auth login"
     if isinstance(error, RepositoryNotFoundError):
-        return f"{model}: there is no such folder, and no such model on the Hugging Face hub"
+        return f"{model}: there is no such folder, and no such model on the Hugging Face Hub"
     if isinstance(error, RevisionNotFoundError):
         return f"{model} has no revision {revision}"
     if isinstance(error, LocalEntryNotFoundError):
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        offline = constants.HF_HUB_OFFLINE
+        why = "HF_HUB_OFFLINE is set" if offline else "the Hub cannot be reached"
         return (
-            f"{model}: there is no such folder, {why}, and the model is not in the cache of "
-            "the hub; download it where there is a network, or name a folder"
+            f"{model}: there is no such folder, {why}, and the model is not in the local cache; "
+            "download it on a machine with network access, or name a folder"
         )
     return f"{model} cannot be downloaded: {(str(error) or type(error).__name__).splitlines()[0]}"

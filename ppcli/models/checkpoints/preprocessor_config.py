@@ -1,4 +1,4 @@
-"""What a checkpoint or a model directory says of its images."""
+"""Reads the settings of a checkpoint's image processor, from `preprocessor_config.json`."""
 
 import math
 import os
@@ -7,20 +7,19 @@ from typing import Any
 
 from ppcli.errors import ModelError, bounded
 from ppcli.imaging.presets import Preset, Triple
-from ppcli.models.families.qwen3_vl.configuration import VisionConfig
+from ppcli.models.families.base import ModelConfig
 from ppcli.models.model_files import read_json
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
-NORMALISATION = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
+NORMALIZATION = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
 _SIZES = ("patch_size", "merge_size", "temporal_patch_size")
 _EDGES = ("shortest_edge", "longest_edge")
 _LIMITS = ("min_pixels", "max_pixels", "size")
-# They change pixels, and only what they are in Qwen's processors is what we do to images.
+# They change pixels, and images are prepared with exactly these values.
 _FIXED: Mapping[str, Any] = {"do_resize": True, "do_convert_rgb": True, "resample": 3}
 _TYPE = "image_processor_type"
-_SAME_TYPES = ("Qwen2VLImageProcessor", "Qwen2_5_VLImageProcessor", "Qwen3VLImageProcessor")
-READ = frozenset({*NORMALISATION, *_SIZES, *_LIMITS, *_FIXED, _TYPE})
-# Qwen's processors pass over them, or they say what a call takes and gives back and where it runs.
+READ = frozenset({*NORMALIZATION, *_SIZES, *_LIMITS, *_FIXED, _TYPE})
+# Settings that the supported processors ignore, or that are arguments and results of a call.
 HARMLESS = frozenset(
     """
     default_to_square do_center_crop crop_size do_pad pad_size data_format input_data_format
@@ -33,64 +32,67 @@ _OF_PROCESSOR = frozenset(
 )
 
 
-def image_preset(folder: str, vision: VisionConfig) -> Preset:
-    """The numbers of the image processor, in either of the two spellings that are in use.
+def image_preset(folder: str, config: ModelConfig) -> Preset:
+    """Read how images are prepared for a model, in either of the two spellings in use.
+
+    Args:
+        folder: a checkpoint or a model directory.
+        config: of the model.
 
     Raises:
-        ModelError: when there are none, they do not suit the vision transformer, or the processor
-            does something to pixels that we do not.
+        ModelError: if settings are missing, do not suit the vision transformer, or change pixels
+            in a way that is not supported.
     """
-    text = _settings(folder)[0]
+    settings = _settings(folder)[0]
     try:
-        preset = _preset(text)
+        preset = _preset(settings, config.family.image_processors)
     except KeyError as error:
         raise ModelError(f"{folder}: the image processor's {error} is missing") from error
     except ValueError as error:
         raise ModelError(f"{folder}: the image processor's {error}") from error
-    ours = preset.patch_size, preset.merge_size, preset.temporal_patch_size
-    theirs = vision.patch_size, vision.merge_size, vision.temporal_patch_size
-    if ours != theirs:
+    of_preset = preset.patch_size, preset.merge_size, preset.temporal_patch_size
+    of_model = config.patch_size, config.merge_size, config.temporal_patch_size
+    if of_preset != of_model:
         raise ModelError(
-            f"{folder}: patch, merge and temporal patch size are {ours} in the image processor "
-            f"and {theirs} in the model"
+            f"{folder}: patch, merge and temporal patch size are {of_preset} in the image "
+            f"processor and {of_model} in the model"
         )
     return preset
 
 
 def processor_warnings(folder: str) -> list[str]:
-    """A sentence for what the settings of the processor say and nobody here understands.
+    """Warn of settings that are ignored, and of two files that differ.
 
     Raises:
-        ModelError: when they cannot be read.
+        ModelError: if the settings cannot be read.
     """
     text, outer, other = _settings(folder)
-    told = []
+    warnings = []
     unknown = [name for name in text if name not in READ | HARMLESS and text[name] is not None]
     unknown += [name for name in outer if name not in _OF_PROCESSOR and outer[name] is not None]
     if unknown:
-        told.append(
-            "settings of the processor that pixelprune does not know, and passes over: "
-            + bounded(", ".join(sorted(unknown)))
+        warnings.append(
+            "unknown settings of the processor are ignored: " + bounded(", ".join(sorted(unknown)))
         )
     differing = [name for name in READ if other and other.get(name) != text.get(name)]
     if differing:
-        told.append(
+        warnings.append(
             f"{PROCESSOR} and {PREPROCESSOR} differ in {', '.join(sorted(differing))}; the first "
-            "counts, as in transformers"
+            "is used, as in transformers"
         )
-    return told
+    return warnings
 
 
-def normalisation(settings: Mapping[str, Any]) -> tuple[Triple, Triple, float]:
-    """Mean, standard deviation and factor that settings of an image processor come to.
+def normalization(settings: Mapping[str, Any]) -> tuple[Triple, Triple, float]:
+    """Mean, standard deviation and rescale factor of an image processor.
 
     Args:
-        settings: those of `NORMALISATION`; one that is missing is as usual. Null is refused for
-            what decides: of transformers' own classes some take it for no, some as usual.
+        settings: those of `NORMALIZATION`; a missing one has transformers' default. Null is
+            refused where transformers' own classes disagree about its meaning.
 
     Raises:
-        KeyError: without mean or standard deviation.
-        ValueError: naming the setting that makes no sense.
+        KeyError: if mean or standard deviation is missing.
+        ValueError: for an invalid value.
     """
     factor = 1.0
     mean: tuple[float, ...] = (0.0,) * 3
@@ -106,55 +108,55 @@ def normalisation(settings: Mapping[str, Any]) -> tuple[Triple, Triple, float]:
     return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), factor
 
 
-def _preset(text: dict[str, Any]) -> Preset:
-    _refuse_others(text)
-    size = text.get("size")
+def _preset(settings: dict[str, Any], types: tuple[str, ...]) -> Preset:
+    _refuse_other_pixels(settings, types)
+    size = settings.get("size")
     if size is not None and not isinstance(size, dict):
         raise ValueError(f"size is {bounded(repr(size))}; it must have {_EDGES[0]} and {_EDGES[1]}")
     least, most = (
-        _limit(text, size or {}, *names) for names in zip(_LIMITS[:2], _EDGES, strict=True)
+        _limit(settings, size or {}, *names) for names in zip(_LIMITS[:2], _EDGES, strict=True)
     )
     if least > most:
-        raise ValueError(f"min_pixels is {least:,}, and max_pixels is {most:,}")
-    patch, merge, temporal = (_whole(text[name], name) for name in _SIZES)
-    mean, std, factor = normalisation(text)
+        raise ValueError(f"min_pixels is {least:,}, above max_pixels, {most:,}")
+    patch, merge, temporal = (_whole(settings[name], name) for name in _SIZES)
+    mean, std, factor = normalization(settings)
     return Preset(patch, merge, temporal, least, most, mean, std, factor)
 
 
-def _refuse_others(text: dict[str, Any]) -> None:
-    """Refuse what would make other pixels than ours."""
+def _refuse_other_pixels(settings: dict[str, Any], types: tuple[str, ...]) -> None:
+    """Refuse settings that would make other pixels than ours."""
     for name, usual in _FIXED.items():
-        found = text.get(name)
+        found = settings.get(name)
         if found is not None and (found != usual or isinstance(found, bool) != (usual is True)):
             raise ValueError(
                 f"{name} is {bounded(repr(found))}, which is not supported; supported: {usual}"
             )
-    kind = text.get(_TYPE)
-    same = isinstance(kind, str) and kind.removesuffix("Fast").removesuffix("Pil") in _SAME_TYPES
-    if kind is not None and not same:
+    kind = settings.get(_TYPE)
+    known = isinstance(kind, str) and kind.removesuffix("Fast").removesuffix("Pil") in types
+    if kind is not None and not known:
         raise ValueError(
             f"{_TYPE} is {bounded(repr(kind))}, which is not supported; supported: "
-            f"{', '.join(_SAME_TYPES)}"
+            f"{', '.join(types)}"
         )
 
 
 def _settings(folder: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Of the image processor, of the processor around it, and those that do not count."""
+    """Settings of the image processor, of the processor around it, and those that are ignored."""
     outer = read_json(os.path.join(folder, PROCESSOR)) or {}
     own = read_json(os.path.join(folder, PREPROCESSOR))
     inner = outer.get("image_processor")
     if inner is not None:
         if not isinstance(inner, dict):
-            raise ModelError(f"{folder}: image_processor in {PROCESSOR} holds no settings")
+            raise ModelError(f"{folder}: image_processor in {PROCESSOR} is not an object")
         return inner, outer, own or {}
     if own is None:
         raise ModelError(f"{folder} has neither {PREPROCESSOR} nor {PROCESSOR}")
     return own, outer, {}
 
 
-def _limit(text: dict[str, Any], size: dict[str, Any], name: str, edge: str) -> int:
-    """A limit of pixels in any of its spellings; the first that is there wins."""
-    for found in (text.get(name), size.get(edge), size.get(name)):
+def _limit(settings: dict[str, Any], size: dict[str, Any], name: str, edge: str) -> int:
+    """A limit of pixels; the first of its spellings that is set wins."""
+    for found in (settings.get(name), size.get(edge), size.get(name)):
         if found is not None:
             return _whole(found, name)
     raise KeyError(name)
@@ -168,7 +170,7 @@ def _flag(settings: Mapping[str, Any], name: str) -> bool:
 
 
 def _three(settings: Mapping[str, Any], name: str) -> tuple[float, ...]:
-    """A number for each channel; one number is that of all."""
+    """A number for each channel; a single number is used for all three."""
     found = settings.get(name)
     if found is None:
         raise KeyError(name)

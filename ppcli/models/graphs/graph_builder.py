@@ -1,4 +1,4 @@
-"""Writing ONNX graphs whose weights lie in a file beside them."""
+"""Builds an ONNX graph whose weights are stored in a file beside it."""
 
 from collections.abc import Sequence
 from typing import Any, BinaryIO
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ppcli.errors import ModelError
-from ppcli.models.onnx.quantize import BLOCK, quantized
+from ppcli.models.graphs.block_quantization import BLOCK, quantize
+from ppcli.models.graphs.cache_tensor import CacheTensor
 
 OPSET, IR_VERSION = 20, 10
 CONTRIB = "com.microsoft"
-_INT8_PRODUCTS = 4  # rounds the activations too: without it int8 takes a hundred times as long
-_ALIGNMENT = 4096  # of weights in their file, so that they can be mapped
+_INT8_PRODUCTS = 4  # also rounds the activations; without it int8 is a hundred times slower
+_ALIGNMENT = 4096  # of weights in their file, so that they can be memory-mapped
 TYPES = {
     "float32": (TensorProto.FLOAT, np.dtype(np.float32)),
     "float16": (TensorProto.FLOAT16, np.dtype(np.float16)),
@@ -25,7 +26,12 @@ Shape = Sequence[int | str]
 
 
 class WeightFile:
-    """Appends arrays to a file, aligned; tells where each of them went."""
+    """Appends arrays to a file, each aligned to a page.
+
+    Args of the constructor:
+        file: open for writing.
+        name: of the file, as the graph refers to it.
+    """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.name = name
@@ -33,7 +39,7 @@ class WeightFile:
         self._size = 0
 
     def append(self, array: NDArray[Any]) -> tuple[int, int]:
-        """Write an array; gives its offset and length in bytes."""
+        """Write an array; return its offset and length in bytes."""
         gap = -self._size % _ALIGNMENT
         self._file.write(bytes(gap))
         self._file.write(array.reshape(-1).view(np.uint8).data)
@@ -43,15 +49,15 @@ class WeightFile:
 
 
 class GraphBuilder:
-    """An ONNX graph in the making.
+    """Collects the operators of an ONNX graph in the order of their computation.
 
-    Operators are added in the order they are computed. A tensor is the name of a value.
+    A value is represented by its name.
 
     Args of the constructor:
         name: of the graph.
         dtype: of weights and activations: float32, float16 or bfloat16.
-        weights: where the weights go.
-        bits: of the matrices that `linear_of` multiplies by; None leaves them as they are.
+        weights: file for the weights.
+        bits: 4 or 8 to quantize the matrices of `quantizable_linear`; None to keep them.
     """
 
     def __init__(self, name: str, dtype: str, weights: WeightFile, bits: int | None = None) -> None:
@@ -70,29 +76,37 @@ class GraphBuilder:
         return name
 
     def output(self, value: str, name: str, kind: int, shape: Shape) -> None:
-        """Declare an output that gives a value."""
+        """Declare an output with the given value."""
         self._nodes.append(helper.make_node("Identity", [value], [name], name=name))
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def named_output(self, name: str, kind: int, shape: Shape) -> str:
-        """Declare an output that a node will write to directly."""
-        self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
-        return name
+    def cache(self, tensor: CacheTensor) -> tuple[str, str]:
+        """Declare the input `past_NAME` and the output `present_NAME` of a cache tensor.
+
+        Returns:
+            Both names. A node must write to the output directly, because it is bound to the
+            memory of the input.
+        """
+        kind = self.type if tensor.dtype is None else TYPES[tensor.dtype][0]
+        shape = ["B", *("length" if size is None else size for size in tensor.shape)]
+        names = f"past_{tensor.name}", f"present_{tensor.name}"
+        for name, declared in zip(names, (self._inputs, self._outputs), strict=True):
+            declared.append(helper.make_tensor_value_info(name, kind, shape))
+        return names
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """A weight, converted to the graph's type, in the file of weights.
+        """Store a weight in the weight file, converted to the type of the graph.
 
         Raises:
-            ModelError: when float16 is too narrow for it.
+            ModelError: if it has a value that float16 cannot represent.
         """
         with np.errstate(over="ignore"):
-            own = np.ascontiguousarray(array, dtype=self._numpy_type).reshape(array.shape)
-        if own.dtype == np.float16 and (np.isinf(own) & np.isfinite(array)).any():
+            converted = np.ascontiguousarray(array, dtype=self._numpy_type).reshape(array.shape)
+        if converted.dtype == np.float16 and (np.isinf(converted) & np.isfinite(array)).any():
             raise ModelError(
-                f"{name} holds numbers that are too large for float16; "
-                "export with --dtype bfloat16 or float32"
+                f"{name} has values too large for float16; export with --dtype bfloat16 or float32"
             )
-        return self._external(name, own, self.type)
+        return self._external(name, converted, self.type)
 
     def _external(self, name: str, array: NDArray[Any], kind: int) -> str:
         offset, length = self._weights.append(array)
@@ -105,7 +119,7 @@ class GraphBuilder:
         return name
 
     def constant(self, array: NDArray[Any]) -> str:
-        """A small constant within the graph, of its own type."""
+        """A small constant, stored within the graph in its own type."""
         name = f"constant_{array.dtype}_{array.shape}_{array.tobytes().hex()}"
         if len(name) > 60:
             name = f"constant_{len(self._initializers)}"
@@ -129,7 +143,7 @@ class GraphBuilder:
         Args:
             kind: its ONNX name.
             domain: of the operator.
-            outputs: how many, or their names; one that is empty is not computed.
+            outputs: how many, or their names; an empty name skips an optional output.
 
         Returns:
             The names of its outputs.
@@ -142,26 +156,28 @@ class GraphBuilder:
         return list(outputs)
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:  # noqa: ANN401
-        """Add an operator with one output, and give that."""
+        """Add an operator with one output, and return its name."""
         return self.add(kind, *inputs, domain=domain, **attributes)[0]
 
     def cast(self, value: str, kind: int) -> str:
         """The value in another type."""
         return self.op("Cast", value, to=kind)
 
-    def to_own_type(self, value: str) -> str:
+    def to_graph_type(self, value: str) -> str:
         """A float32 value in the type of the graph."""
         return value if self.type == TensorProto.FLOAT else self.cast(value, self.type)
 
     def to_float(self, value: str) -> str:
-        """A value of the graph's type in float32."""
+        """A value of the type of the graph in float32."""
         return value if self.type == TensorProto.FLOAT else self.cast(value, TensorProto.FLOAT)
 
-    def linear_of(self, value: str, name: str, array: NDArray[Any], bias: str | None = None) -> str:
-        """As `linear`, with a matrix that is rounded to a few bits if the graph is to have that."""
+    def quantizable_linear(
+        self, value: str, name: str, array: NDArray[Any], bias: str | None = None
+    ) -> str:
+        """Multiply like `linear`, by a matrix that is quantized if the graph has `bits`."""
         if self.bits is None:
             return self.linear(value, self.weight(name, array), bias)
-        levels, scales = quantized(array.astype(np.float32), self.bits)
+        levels, scales = quantize(array.astype(np.float32), self.bits)
         inputs = [
             value,
             self._external(f"{name}.levels", levels, TensorProto.UINT8),
@@ -180,16 +196,16 @@ class GraphBuilder:
         )
 
     def linear(self, value: str, weight: str, bias: str | None = None) -> str:
-        """x·Wᵀ + b of a matrix x, with W as checkpoints store it: (outputs, inputs)."""
+        """x·Wᵀ + b for a matrix x, with W as checkpoints store it, (outputs, inputs)."""
         inputs = (value, weight) if bias is None else (value, weight, bias)
         return self.op("Gemm", *inputs, transB=1)
 
     def reshape(self, value: str, *shape: int) -> str:
-        """Another shape; 0 keeps a dimension, −1 is what is left."""
+        """The value in another shape; 0 keeps a dimension, −1 takes the rest."""
         return self.op("Reshape", value, self.integers(*shape))
 
     def model(self) -> onnx.ModelProto:
-        """The finished model; its weights are named by the file that they lie in."""
+        """The finished model; its weights refer to the weight file."""
         graph = helper.make_graph(
             self._nodes, self._name, self._inputs, self._outputs, list(self._initializers.values())
         )

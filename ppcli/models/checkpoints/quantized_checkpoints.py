@@ -1,4 +1,4 @@
-"""Checkpoints whose weights were rounded already: they are told apart, and refused as such."""
+"""Recognises checkpoints with quantized weights, which export refuses."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from ppcli.models.model_files import check_regular
 _KEYS = ("quantization_config", "compression_config")
 _FILES = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
 _METHOD_KEYS = ("quant_method", "quant_algo", "format")
-_ENDS = (
+_SUFFIXES = (
     ".qweight",
     ".qzeros",
     ".g_idx",
@@ -29,47 +29,48 @@ _ENDS = (
 )
 _PARTS = (".quant_state.", ".absmax.")
 _TYPES = ("F8_", "F4", "F6_")
-_INSTEAD = (
-    "export takes weights in float32, float16 or bfloat16: take the checkpoint that this one was "
-    "made of, and --weights int8 or int4 to round it"
+_ADVICE = (
+    "export reads weights in float32, float16 or bfloat16: use the checkpoint that this one was "
+    "made from, and --weights int8 or int4 to quantize it"
 )
 
 
-def refuse_quantised_config(folder: str, text: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that says itself that it is quantised, whatever its tensors are.
+def refuse_quantized_config(folder: str, config: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint whose settings say that it is quantized.
 
     Args:
         folder: of the checkpoint.
-        text: its parsed `config.json`.
+        config: its parsed `config.json`.
 
     Raises:
-        ModelError: with what to take instead.
+        ModelError: with advice.
     """
     for name in ("", "text_config", "vision_config"):
-        section = text.get(name) if name else text
+        section = config.get(name) if name else config
         for key in _KEYS:
             found = section.get(key) if isinstance(section, dict) else None
             if found:
                 where = f"{name}.{key}" if name else key
-                raise _refused(folder, f"{_method(found)}{where} in config.json")
+                raise _refusal(folder, f"{_method(found)}{where} in config.json")
     for name in _FILES:
         if check_regular(os.path.join(folder, name)):
-            raise _refused(folder, name)
+            raise _refusal(folder, name)
 
 
-def refuse_quantised_tensors(folder: str, types: Mapping[str, str]) -> None:
-    """Refuse a checkpoint whose tensors are those of a quantised one.
+def refuse_quantized_tensors(folder: str, types: Mapping[str, str]) -> None:
+    """Refuse a checkpoint with tensors that only a quantized one has.
 
     Args:
         folder: of the checkpoint.
-        types: of each tensor by its name, as safetensors calls them.
+        types: of each tensor by its name, in the terms of safetensors.
 
     Raises:
-        ModelError: with what to take instead.
+        ModelError: with advice.
     """
     for name, kind in types.items():
-        if name.endswith(_ENDS) or any(part in name for part in _PARTS) or kind.startswith(_TYPES):
-            raise _refused(folder, f"its tensor {bounded(name)} of type {kind}")
+        is_part = name.endswith(_SUFFIXES) or any(part in name for part in _PARTS)
+        if is_part or kind.startswith(_TYPES):
+            raise _refusal(folder, f"its tensor {bounded(name)} of type {kind}")
 
 
 def _method(settings: Any) -> str:  # noqa: ANN401
@@ -79,5 +80,5 @@ def _method(settings: Any) -> str:  # noqa: ANN401
     return f"{bounded(method)}, " if method else ""
 
 
-def _refused(folder: str, sign: str) -> ModelError:
-    return ModelError(f"{folder} is quantised ({sign}); {_INSTEAD}")
+def _refusal(folder: str, sign: str) -> ModelError:
+    return ModelError(f"{folder} is quantized ({sign}); {_ADVICE}")

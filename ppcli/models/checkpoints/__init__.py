@@ -1,0 +1,1 @@
+"""Checkpoint folders in the layout of Hugging Face: weights, settings, and what export refuses."""

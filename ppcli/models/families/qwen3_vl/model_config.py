@@ -1,0 +1,136 @@
+"""One Qwen3-VL model, as code outside the family sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from ppcli.models.families.base import (
+    ImageFeature,
+    KeyValueCache,
+    ModelConfig,
+    Shapes,
+    TensorReader,
+)
+from ppcli.models.families.prompt_layout import PromptLayout, layout_mrope
+from ppcli.models.families.qwen3_vl.operation_counts import decoder_operations, vision_operations
+from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
+from ppcli.models.families.qwen3_vl.sizes import TextConfig, VisionConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+
+    from ppcli.models.graphs.graph_builder import GraphBuilder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qwen3VLConfig(ModelConfig):
+    """A Qwen3-VL model.
+
+    Attributes:
+        vision: sizes of the vision transformer.
+        text: sizes of the language model.
+    """
+
+    vision: VisionConfig
+    text: TextConfig
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self.vision.patch_size
+
+    @property
+    def merge_size(self) -> int:
+        """Patches along the side of a tile."""
+        return self.vision.merge_size
+
+    @property
+    def temporal_patch_size(self) -> int:
+        """Frames in a patch."""
+        return self.vision.temporal_patch_size
+
+    @property
+    def vision_layers(self) -> int:
+        """Layers of the vision transformer."""
+        return self.vision.depth
+
+    @property
+    def text_layers(self) -> int:
+        """Layers of the language model."""
+        return self.text.num_layers
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return self.text.vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        """Length of the context in positions."""
+        return self.text.max_positions
+
+    @property
+    def size_signature(self) -> str:
+        """The representation of both sizes, as datasets of all versions have it."""
+        return repr((self.vision, self.text))
+
+    def with_tied_head(self, tied: bool) -> Self:
+        """The same model with logits from the embedding matrix, or from a matrix of its own."""
+        return replace(self, text=replace(self.text, tied=tied))
+
+    def tensor_shapes(self) -> Shapes:
+        """Names and shapes of all tensors of the two graphs."""
+        from ppcli.models.families.qwen3_vl.decoder_graph import decoder_shapes
+        from ppcli.models.families.qwen3_vl.vision_graph import vision_shapes
+
+        return vision_shapes(self.vision) | decoder_shapes(self.text)
+
+    def vision_graph(self, graph: "GraphBuilder", tensor: TensorReader) -> "ModelProto":
+        """Build the vision transformer."""
+        from ppcli.models.families.qwen3_vl.vision_graph import vision_model
+
+        return vision_model(self, graph, tensor)
+
+    def decoder_graph(self, graph: "GraphBuilder", tensor: TensorReader) -> "ModelProto":
+        """Build the language model."""
+        from ppcli.models.families.qwen3_vl.decoder_graph import decoder_model
+
+        return decoder_model(self, graph, tensor)
+
+    @property
+    def caches(self) -> Sequence[KeyValueCache]:
+        """Keys and values of every layer."""
+        heads, size = self.text.num_kv_heads, self.text.head_size
+        return [KeyValueCache(layer, heads, size) for layer in range(self.text.num_layers)]
+
+    @property
+    def image_features(self) -> Sequence[ImageFeature]:
+        """The embeddings, and what DeepStack adds after each of the first decoder layers."""
+        size, layers = self.text.hidden_size, len(self.vision.deepstack)
+        embeds = ImageFeature("image_embeds", (None, size))
+        return [embeds, *([ImageFeature("deepstack", (layers, None, size))] if layers else [])]
+
+    def vision_inputs(self, keep: "NDArray[np.bool_]") -> "dict[str, NDArray[Any]]":
+        """Positions for the rotary embedding, and taps of the learned position embeddings."""
+        positions = patch_positions(keep, self.merge_size, self.vision.positions_per_side)
+        return {
+            "pos_hw": positions.pos_hw,
+            "interp_idx": positions.interp_idx,
+            "interp_w": positions.interp_w,
+        }
+
+    def layout_prompt(
+        self, ids: Sequence[int], keeps: "Sequence[NDArray[np.bool_]]"
+    ) -> PromptLayout:
+        """Expand image tokens to the kept tiles, with the M-RoPE positions of the whole prompt."""
+        return layout_mrope(ids, self.image_token, keeps)
+
+    def vision_operations(self, patches: int) -> int:
+        """Multiplications and additions of the vision transformer over N patches of one image."""
+        return vision_operations(self.vision, patches)
+
+    def decoder_operations(self, tokens: int, past: int = 0) -> int:
+        """Multiplications and additions of the language model over S tokens."""
+        return decoder_operations(self.text, len(self.vision.deepstack), tokens, past)

@@ -1,0 +1,1 @@
+"""Writes ONNX graphs operator by operator, with their weights in a file beside them."""
