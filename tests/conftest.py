@@ -14,6 +14,7 @@ from PIL import Image
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 _MEMORY_FOR_FILES = 4 << 30
+ORACLE_MODULE = "\npytestmark = pytest.mark.oracle\n"
 
 
 def pytest_configure() -> None:
@@ -22,6 +23,13 @@ def pytest_configure() -> None:
     there = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _MEMORY_FOR_FILES
     if there:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import modules that need torch where their tests are left out anyway."""
+    if "not oracle" not in config.option.markexpr or not collection_path.is_file():
+        return None
+    return ORACLE_MODULE in collection_path.read_text(encoding="utf-8") or None
 
 
 @pytest.hookimpl(wrapper=True)

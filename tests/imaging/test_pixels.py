@@ -17,6 +17,8 @@ from ppcli.imaging.presets import Preset
 from ppcli.models.families.family_registry import PRESETS
 from tests.imaging.test_fit import noise
 
+pytestmark = pytest.mark.oracle
+
 SIZES = [  # width, height
     (20, 20),
     (650, 480),

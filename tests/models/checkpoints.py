@@ -1,12 +1,17 @@
-"""Tiny Qwen3-VL checkpoints with random weights and a tokenizer trained on a few sentences."""
+"""Tiny Qwen3-VL checkpoints with random weights and a tokenizer trained on a few sentences.
+
+They are written without torch. tests/models/test_checkpoints.py compares them with what
+transformers writes.
+"""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 SPECIAL = [
     "<|endoftext|>",
@@ -38,11 +43,13 @@ _SENTENCES = [
     "Read line three of the page, please: naïve café, 东京, ελληνικά, emoji 🙂.",
     "system user assistant You answer briefly.",
 ]
+_VOCABULARY, _INNER = 512, 96
+_HEAD_NORMS = ("q_norm", "k_norm")
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """A shape of model."""
+    """The sizes of a tiny model."""
 
     vision_hidden: int = 64
     vision_heads: int = 2
@@ -60,64 +67,157 @@ class Tiny:
     seed: int = 0
     max_positions: int = 32_768
 
-    def config(self) -> Qwen3VLConfig:
-        return Qwen3VLConfig(
-            architectures=["Qwen3VLForConditionalGeneration"],
-            vision_config={
-                "depth": self.depth,
-                "hidden_size": self.vision_hidden,
-                "intermediate_size": 96,
-                "num_heads": self.vision_heads,
-                "out_hidden_size": self.hidden,
-                "num_position_embeddings": self.side**2,
-                "deepstack_visual_indexes": list(self.deepstack),
-                "patch_size": 16,
-            },
-            text_config={
-                "vocab_size": 512,
-                "hidden_size": self.hidden,
-                "intermediate_size": 96,
-                "num_hidden_layers": self.layers,
-                "num_attention_heads": self.heads,
-                "num_key_value_heads": self.kv_heads,
-                "head_dim": self.head_size,
+    def config(self) -> dict[str, Any]:
+        """The content of `config.json`, as transformers writes it."""
+        return {
+            "architectures": ["Qwen3VLForConditionalGeneration"],
+            "dtype": "float32",
+            "eos_token_id": SPECIAL.index("<|im_end|>"),
+            "image_token_id": SPECIAL.index("<|image_pad|>"),
+            "model_type": "qwen3_vl",
+            "text_config": {
                 "attention_bias": self.bias,
+                "attention_dropout": 0.0,
+                "head_dim": self.head_size,
+                "hidden_act": "silu",
+                "hidden_size": self.hidden,
+                "initializer_range": 0.02,
+                "intermediate_size": _INNER,
                 "max_position_embeddings": self.max_positions,
+                "model_type": "qwen3_vl_text",
+                "num_attention_heads": self.heads,
+                "num_hidden_layers": self.layers,
+                "num_key_value_heads": self.kv_heads,
+                "pad_token_id": None,
+                "rms_norm_eps": 1e-06,
                 "rope_parameters": {
-                    "rope_type": "default",
-                    "rope_theta": 5_000_000.0,
-                    "mrope_section": list(self.section),
                     "mrope_interleaved": True,
+                    "mrope_section": list(self.section),
+                    "rope_theta": 5_000_000.0,
+                    "rope_type": "default",
                 },
                 "tie_word_embeddings": self.tied,
+                "use_cache": True,
+                "vocab_size": _VOCABULARY,
             },
-            tie_word_embeddings=self.tied,
-            image_token_id=SPECIAL.index("<|image_pad|>"),
-            video_token_id=SPECIAL.index("<|video_pad|>"),
-            vision_start_token_id=SPECIAL.index("<|vision_start|>"),
-            vision_end_token_id=SPECIAL.index("<|vision_end|>"),
-            eos_token_id=SPECIAL.index("<|im_end|>"),
-        )
+            "tie_word_embeddings": self.tied,
+            "transformers_version": "5.23.0",
+            "video_token_id": SPECIAL.index("<|video_pad|>"),
+            "vision_config": {
+                "deepstack_visual_indexes": list(self.deepstack),
+                "depth": self.depth,
+                "hidden_act": "gelu_pytorch_tanh",
+                "hidden_size": self.vision_hidden,
+                "in_channels": 3,
+                "initializer_range": 0.02,
+                "intermediate_size": _INNER,
+                "model_type": "qwen3_vl_vision",
+                "num_heads": self.vision_heads,
+                "num_position_embeddings": self.side**2,
+                "out_hidden_size": self.hidden,
+                "patch_size": 16,
+                "rope_parameters": {"rope_theta": 10_000.0, "rope_type": "axial"},
+                "spatial_merge_size": 2,
+                "temporal_patch_size": 2,
+            },
+            "vision_end_token_id": SPECIAL.index("<|vision_end|>"),
+            "vision_start_token_id": SPECIAL.index("<|vision_start|>"),
+        }
 
-    def model(self) -> Qwen3VLForConditionalGeneration:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the weights by the names that transformers gives them."""
+        seen, merged = self.vision_hidden, 4 * self.vision_hidden
+        found: dict[str, tuple[int, ...]] = {
+            "visual.patch_embed.proj.weight": (seen, 3, 2, 16, 16),
+            "visual.patch_embed.proj.bias": (seen,),
+            "visual.pos_embed.weight": (self.side**2, seen),
+            "language_model.embed_tokens.weight": (_VOCABULARY, self.hidden),
+            "language_model.norm.weight": (self.hidden,),
+        }
+        mergers = {"visual.merger": seen}
+        mergers |= {f"visual.deepstack_merger_list.{n}": merged for n in range(len(self.deepstack))}
+        for name, norm in mergers.items():
+            found |= _affine(f"{name}.norm", norm)
+            found |= _affine(f"{name}.linear_fc1", merged, merged)
+            found |= _affine(f"{name}.linear_fc2", self.hidden, merged)
+        for n in range(self.depth):
+            block = f"visual.blocks.{n}"
+            found |= _affine(f"{block}.norm1", seen) | _affine(f"{block}.norm2", seen)
+            found |= _affine(f"{block}.attn.qkv", 3 * seen, seen)
+            found |= _affine(f"{block}.attn.proj", seen, seen)
+            found |= _affine(f"{block}.mlp.linear_fc1", _INNER, seen)
+            found |= _affine(f"{block}.mlp.linear_fc2", seen, _INNER)
+        for n in range(self.layers):
+            found |= self._layer_shapes(f"language_model.layers.{n}")
+        found = {f"model.{name}": shape for name, shape in found.items()}
+        return found if self.tied else found | {"lm_head.weight": (_VOCABULARY, self.hidden)}
+
+    def _layer_shapes(self, layer: str) -> dict[str, tuple[int, ...]]:
+        queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
+        found: dict[str, tuple[int, ...]] = {
+            f"{layer}.{name}.weight": (self.hidden,)
+            for name in ("input_layernorm", "post_attention_layernorm")
+        }
+        for name, rows, columns in (
+            ("q_proj", queries, self.hidden),
+            ("k_proj", keys, self.hidden),
+            ("v_proj", keys, self.hidden),
+            ("o_proj", self.hidden, queries),
+        ):
+            made = _affine(f"{layer}.self_attn.{name}", rows, columns)
+            found |= {key: made[key] for key in made if self.bias or key.endswith("weight")}
+        found |= {f"{layer}.self_attn.{name}.weight": (self.head_size,) for name in _HEAD_NORMS}
+        for name, shape in (
+            ("gate_proj", (_INNER, self.hidden)),
+            ("up_proj", (_INNER, self.hidden)),
+            ("down_proj", (self.hidden, _INNER)),
+        ):
+            found[f"{layer}.mlp.{name}.weight"] = shape
+        return found
+
+    def weights(self) -> dict[str, np.ndarray]:
         """Weights that make a difference: with the usual small ones every image looks alike."""
-        torch.manual_seed(self.seed)
-        model = Qwen3VLForConditionalGeneration(self.config()).eval()
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if weight.ndim == 1:
-                    weight.add_(0.2 * torch.randn_like(weight))
-                else:
-                    scale = 1.0 if "embed" in name else 1.5 / weight[0].numel() ** 0.5
-                    weight.copy_(scale * torch.randn_like(weight))
-        return model
+        random = np.random.default_rng(self.seed)
+        made = {}
+        for name, shape in sorted(self.shapes().items()):
+            drawn = random.standard_normal(shape, np.float32)
+            if len(shape) == 1:
+                made[name] = 0.2 * drawn + float("norm" in name and name.endswith("weight"))
+            else:
+                scale = 1.0 if "embed" in name else 1.5 / drawn[0].size ** 0.5
+                made[name] = np.float32(scale) * drawn
+        return made
 
 
-def write_checkpoint(folder: Path, tiny: Tiny, shard_size: str = "50GB") -> Path:
-    """Save a model with all that `export` needs, as transformers writes it."""
-    tiny.model().save_pretrained(folder, max_shard_size=shard_size)
+def _affine(name: str, rows: int, *columns: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (rows, *columns), f"{name}.bias": (rows,)}
+
+
+def write_checkpoint(folder: Path, tiny: Tiny, shards: int = 1) -> Path:
+    """Save a model with all that `export` needs, in the files that transformers would write."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", tiny.config())
+    write_json(folder / "generation_config.json", {"eos_token_id": SPECIAL.index("<|im_end|>")})
+    weights = tiny.weights()
+    if shards == 1:
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    else:
+        _write_shards(folder, weights, shards)
     write_settings(folder)
     return folder
+
+
+def _write_shards(folder: Path, weights: dict[str, np.ndarray], shards: int) -> None:
+    files = {
+        f"model-{n + 1:05}-of-{shards:05}.safetensors": sorted(weights)[n::shards]
+        for n in range(shards)
+    }
+    for file, names in files.items():
+        save_file({name: weights[name] for name in names}, folder / file, {"format": "pt"})
+    size = sum(weight.nbytes for weight in weights.values())
+    places = {name: file for file, names in files.items() for name in names}
+    index = {"metadata": {"total_size": size}, "weight_map": places}
+    write_json(folder / "model.safetensors.index.json", index)
 
 
 def write_settings(folder: Path) -> None:

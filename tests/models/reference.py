@@ -10,43 +10,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache, Qwen3VLForConditionalGeneration
+from transformers import DynamicCache, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 from transformers.vision_utils import (
     get_vision_interpolation_indices_and_weights,
     get_vision_position_ids,
 )
 
-IMAGE_TOKEN = 5
+from tests.models.checkpoints import Tiny
+from tests.models.random_images import IMAGE_TOKEN, Image
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
-    """A whole image: patches, and which tiles are kept."""
-
-    pixel_values: np.ndarray  # float32 (grid_h·grid_w·4, values), merge-block order
-    keep: np.ndarray  # bool (grid_h, grid_w)
-
-    @property
-    def grid(self) -> list[int]:
-        return [1, 2 * self.keep.shape[0], 2 * self.keep.shape[1]]
-
-    @property
-    def patches_kept(self) -> np.ndarray:
-        return np.repeat(self.keep.reshape(-1), 4)
+def transformers_model(tiny: Tiny) -> Qwen3VLForConditionalGeneration:
+    """The model of transformers with the weights of a tiny checkpoint."""
+    model = Qwen3VLForConditionalGeneration(Qwen3VLConfig.from_dict(tiny.config())).eval()
+    weights = {name: torch.from_numpy(weight) for name, weight in tiny.weights().items()}
+    if tiny.tied:
+        weights["lm_head.weight"] = weights["model.language_model.embed_tokens.weight"]
+    model.load_state_dict(weights)
+    return model
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
     tokens: list[int]
     logits: list[np.ndarray]  # before each token
-
-
-def random_image(grid: tuple[int, int], seed: int, keep_ratio: float = 1.0) -> Image:
-    random = np.random.default_rng(seed)
-    values = random.standard_normal((grid[0] * grid[1] * 4, 1536)).astype(np.float32)
-    keep = random.random(grid) < keep_ratio
-    keep[0, 0] = True
-    return Image(values, keep)
 
 
 def expanded(ids: Sequence[int], images: Sequence[Image]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,8 @@ from ppcli.models.config_section import token_ids
 from ppcli.models.generation_config import CHANGING, HARMLESS, READ, SAMPLING, generation_of
 from tests.models.checkpoints import write_json
 
+pytestmark = pytest.mark.oracle
+
 NOT_OF_TRANSFORMERS = {"presence_penalty", "frequency_penalty"}  # vLLM knows them
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
-from torch.optim import _muon
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,12 +11,15 @@ def muon_on_this_processor() -> Iterator[None]:
 
     Its sums are the same, with more digits.
     """
+    import torch
+    from torch.optim import _muon
+
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
         yield
         return
     stock = _muon._zeropower_via_newtonschulz
 
-    def in_float32(*args: object) -> torch.Tensor:
+    def in_float32(*args: object) -> object:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)
             return stock(*args)

@@ -16,6 +16,8 @@ from training.network import small_config
 from training.samples import TRAIN, document
 from training.train import write_checkpoint
 
+pytestmark = pytest.mark.oracle
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -25,6 +25,8 @@ from training.network import (
 )
 from training.samples import IMAGE_MEAN, IMAGE_STD, TRAIN
 
+pytestmark = pytest.mark.oracle
+
 SHAPES = [(8, 4), (3, 6)]
 
 

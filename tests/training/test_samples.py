@@ -22,6 +22,8 @@ from training.samples import (
     document,
 )
 
+pytestmark = pytest.mark.oracle
+
 TEST = Split("test", unseen_words=True, unseen_layouts=True)
 SHAPES = [(8, 4), (6, 9), (12, 8)]
 

@@ -11,6 +11,8 @@ from training.samples import Split, document
 from training.small_checkpoint import small_model
 from training.train import write_checkpoint
 
+pytestmark = pytest.mark.oracle
+
 FRESH = Split("asked by the tests")
 PICTURES = 40
 

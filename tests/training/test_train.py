@@ -16,6 +16,8 @@ from training.batches import Batch, Stage, batch_of
 from training.samples import IMAGE_MEAN, TRAIN
 from training.train import Course, Learning, Twin, train, validation, write_checkpoint
 
+pytestmark = pytest.mark.oracle
+
 CPU = torch.device("cpu")
 
 

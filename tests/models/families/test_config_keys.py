@@ -19,6 +19,8 @@ from ppcli.models.onnx.directory import SMALL_MODEL
 from ppcli.models.onnx.export import Export
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json
 
+pytestmark = pytest.mark.oracle
+
 CLASSES = {
     "": Qwen3VLConfig,
     "text_config": Qwen3VLTextConfig,

@@ -76,7 +76,7 @@ def test_as_many_as_in_the_graphs(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_past_tokens_are_attended_to() -> None:
-    config = parse_config(Tiny().config().to_dict())
+    config = parse_config(Tiny().config())
     whole = config.decoder_operations(20)
     parts = config.decoder_operations(12) + config.decoder_operations(8, past=12)
     text = config.text

@@ -18,14 +18,10 @@ from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.image_patches import ImagePatches
 from ppcli.models.serving.runner import Features, Runner
 from tests.models.checkpoints import Tiny, write_checkpoint
-from tests.models.reference import (
-    IMAGE_TOKEN,
-    Answer,
-    Image,
-    pruned_answer,
-    random_image,
-    stock_answer,
-)
+from tests.models.random_images import IMAGE_TOKEN, Image, random_image
+from tests.models.reference import Answer, pruned_answer, stock_answer, transformers_model
+
+pytestmark = pytest.mark.oracle
 
 STEPS = 32
 TOLERANCE = 1e-4
@@ -74,7 +70,7 @@ def opened(checkpoint: Path, out: Path) -> Runner:
 
 @cache
 def reference(tiny: Tiny):
-    return tiny.model()
+    return transformers_model(tiny)
 
 
 def laid_out(ids: Sequence[int], images: Sequence[Image]) -> PromptLayout:

@@ -16,6 +16,8 @@ from ppcli.errors import UsageError
 from ppcli.models.families.prompt_layout import layout_mrope
 from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
 
+pytestmark = pytest.mark.oracle
+
 IMAGE = 5
 grids = st.tuples(st.integers(1, 6), st.integers(1, 6))
 keeps = grids.flatmap(lambda grid: arrays(bool, grid)).filter(np.any)

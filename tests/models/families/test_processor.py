@@ -28,6 +28,8 @@ from ppcli.models.families.family_registry import parse_config
 from tests.command import pixelprune
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json, write_settings
 
+pytestmark = pytest.mark.oracle
+
 USUAL: dict[str, Any] = {
     "size": {"shortest_edge": 4096, "longest_edge": 262_144},
     "patch_size": 16,
@@ -41,7 +43,7 @@ USUAL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def config() -> ModelConfig:
-    return parse_config(Tiny().config().to_dict())
+    return parse_config(Tiny().config())
 
 
 def written(folder: Path, settings: dict[str, Any]) -> str:

@@ -28,7 +28,10 @@ from tests.models.families.test_parity import (
     our_answer,
     patches,
 )
-from tests.models.reference import Answer, pruned_answer, random_image, stock_answer
+from tests.models.random_images import random_image
+from tests.models.reference import Answer, pruned_answer, stock_answer
+
+pytestmark = pytest.mark.oracle
 
 TINY = Tiny(layers=2, depth=2, deepstack=(0,), section=(6, 5, 5), max_positions=512, seed=11)
 STEPS = 16

@@ -27,14 +27,17 @@ from ppcli import PrunedCollator, keep_mask
 from ppcli.errors import MissingDependencyError, UsageError
 from tests.conftest import blocks
 from tests.models.checkpoints import Tiny
+from tests.models.random_images import IMAGE_TOKEN
+from tests.models.reference import transformers_model
 
-IMAGE_TOKEN = 5
+pytestmark = pytest.mark.oracle
+
 TINY = Tiny(layers=3, depth=3, deepstack=(0, 1))
 
 
 @pytest.fixture(scope="module")
 def model() -> Qwen3VLForConditionalGeneration:
-    return TINY.model()
+    return transformers_model(TINY)
 
 
 @pytest.fixture(scope="module")

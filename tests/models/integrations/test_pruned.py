@@ -14,7 +14,10 @@ from ppcli import pruned_inputs
 from ppcli.errors import ImageError, ModelError, UsageError
 from tests.conftest import blocks
 from tests.models.checkpoints import TEMPLATE, Tiny, write_checkpoint
-from tests.models.reference import IMAGE_TOKEN
+from tests.models.random_images import IMAGE_TOKEN
+from tests.models.reference import transformers_model
+
+pytestmark = pytest.mark.oracle
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def test_what_is_fed_is_a_part_of_what_transformers_feeds(checkpoint, images, co
     assert np.array_equal(ours.input_ids, whole["input_ids"][:, fed])
     assert np.array_equal(ours.visual, ours.input_ids == IMAGE_TOKEN)
     assert ours.cu_seqlens.tolist()[-1] == len(ours.pixel_values)
-    model = Tiny().model()
+    model = transformers_model(Tiny())
     full = torch.tensor(whole["input_ids"])
     positions, delta = model.model.get_rope_index(
         full,

@@ -24,7 +24,7 @@ from ppcli.models.serving.runner import Runner
 from tests.command import pixelprune
 from tests.models.checkpoints import Tiny, write_checkpoint, write_json
 from tests.models.families.test_parity import ONE, patches
-from tests.models.reference import IMAGE_TOKEN, random_image
+from tests.models.random_images import IMAGE_TOKEN, random_image
 
 TINY = Tiny(layers=2, depth=2, deepstack=(0,))
 
@@ -63,7 +63,7 @@ def edit(path: Path, change: Callable[[dict], None]) -> None:
 
 def test_shards_and_symbolic_links_make_no_difference(checkpoint: Path, tmp_path: Path) -> None:
     expected = logits(export(checkpoint, tmp_path / "one"))
-    sharded = write_checkpoint(tmp_path / "sharded", TINY, shard_size="100KB")
+    sharded = write_checkpoint(tmp_path / "sharded", TINY, shards=5)
     assert len(list(sharded.glob("*.safetensors"))) > 3
     assert np.array_equal(logits(export(sharded, tmp_path / "many")), expected)
     linked = tmp_path / "snapshot"
@@ -278,7 +278,7 @@ def test_a_template_that_cannot_work(copy: Path, tmp_path: Path) -> None:
 
 
 def test_a_shard_that_the_index_names_is_missing(tmp_path: Path) -> None:
-    sharded = write_checkpoint(tmp_path / "sharded", TINY, shard_size="100KB")
+    sharded = write_checkpoint(tmp_path / "sharded", TINY, shards=5)
     gone = sorted(sharded.glob("*.safetensors"))[1]
     gone.unlink()
     with pytest.raises(ModelError, match=f"{gone.name} is missing"):

@@ -22,6 +22,8 @@ from tests.models.checkpoints import Tiny, write_checkpoint, write_json
 from tests.models.families.test_parity import NONE, assert_equal, difference, laid_out, our_answer
 from tests.models.reference import Answer, pruned_answer
 
+pytestmark = pytest.mark.oracle
+
 TINY = Tiny(layers=2, depth=1, deepstack=(), tied=False, seed=3)
 EMBEDDING, HEAD = "model.language_model.embed_tokens.weight", "lm_head.weight"
 STEPS = 8

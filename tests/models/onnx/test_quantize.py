@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -21,7 +20,7 @@ from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.models.checkpoints import Tiny, write_checkpoint
 from tests.models.families.test_parity import ONE, patches
-from tests.models.reference import IMAGE_TOKEN, pruned_answer, random_image
+from tests.models.random_images import IMAGE_TOKEN, random_image
 
 matrices = st.tuples(st.integers(1, 4), st.integers(1, 70)).flatmap(
     lambda shape: arrays(np.float32, shape, elements=st.floats(-100, 100, width=32))
@@ -93,10 +92,15 @@ def test_onnxruntime_reads_it_that_way(bits: int) -> None:
     assert 0 < np.abs(near - expected).max() < 0.02 * np.abs(expected).max()
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("weights", [Weights.INT8, Weights.INT4])
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_model_is_that_of_the_rounded_weights(tmp_path: Path, weights: Weights, tied) -> None:
     """Transformers with the same rounded matrices is the judge."""
+    import torch
+
+    from tests.models.reference import pruned_answer, transformers_model
+
     tiny = Tiny(tied=tied, bias=not tied, seed=5)
     checkpoint = write_checkpoint(tmp_path / "checkpoint", tiny)
     Export(str(checkpoint), "float32", "a test", weights).write(str(tmp_path / "model"))
@@ -107,7 +111,7 @@ def test_a_model_is_that_of_the_rounded_weights(tmp_path: Path, weights: Weights
     runner = Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
     runner.reserve(prompt.length)
     ours = runner.prefill(prompt, runner.embed(patches(images, tiny.side)))
-    reference = tiny.model()
+    reference = transformers_model(tiny)
     bits = 8 if weights is Weights.INT8 else 4
     with torch.no_grad():
         if tied:  # the head is rounded, the embeddings are not
@@ -116,7 +120,7 @@ def test_a_model_is_that_of_the_rounded_weights(tmp_path: Path, weights: Weights
             if isinstance(module, torch.nn.Linear) and "visual" not in name:
                 module.weight.copy_(torch.tensor(restored(module.weight.numpy(), bits)))
     rounded = pruned_answer(reference, ONE, images, 1).logits[0]
-    exact = pruned_answer(tiny.model(), ONE, images, 1).logits[0]
+    exact = pruned_answer(transformers_model(tiny), ONE, images, 1).logits[0]
     from_rounded, from_exact = (np.abs(ours - one).max() for one in (rounded, exact))
     assert from_rounded < 0.08 * np.abs(rounded).max()  # the activations are rounded, too
     if weights is Weights.INT4:

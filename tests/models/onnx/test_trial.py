@@ -18,7 +18,7 @@ from tests.models.checkpoints import TEMPLATE, Tiny, write_checkpoint, write_jso
 def tried(folder: Path, template: str = TEMPLATE, **config: object) -> list[str]:
     write_settings(folder)
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-    write_json(folder / "config.json", Tiny().config().to_dict() | config)
+    write_json(folder / "config.json", Tiny().config() | config)
     read = read_config(str(folder))
     generation = generation_of(str(folder), read.end_tokens)
     return check_prompts(str(folder), ChatTokenizer(str(folder)), read, generation)
@@ -57,7 +57,7 @@ def test_what_is_refused(tmp_path: Path, template: str, config: dict, words: str
 
 
 def test_tokens_that_the_model_does_not_have(tmp_path: Path) -> None:
-    text = Tiny().config().to_dict()["text_config"] | {"vocab_size": 5}
+    text = Tiny().config()["text_config"] | {"vocab_size": 5}
     with pytest.raises(ModelError, match=r"writes token \d+ \(.*\), and the model has 5 tokens"):
         tried(tmp_path, text_config=text)
 

@@ -92,6 +92,7 @@ def test_an_index_beside_a_model_that_it_does_not_name(checkpoint, tmp_path) -> 
     assert not told(checkpoint)
 
 
+@pytest.mark.oracle
 def test_transformers_takes_the_same_file_where_an_index_names_others(checkpoint) -> None:
     from transformers import Qwen3VLForConditionalGeneration
 
@@ -116,6 +117,7 @@ def renamed(checkpoint: Path, change: Callable[[str], str]) -> None:
     save_file({change(name): tensor for name, tensor in tensors.items()}, checkpoint / SINGLE)
 
 
+@pytest.mark.oracle
 def test_what_the_inner_model_saves(checkpoint: Path, tmp_path: Path) -> None:
     """As transformers writes it, which loads it into the whole model, too."""
     from transformers import Qwen3VLForConditionalGeneration

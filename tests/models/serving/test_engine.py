@@ -25,9 +25,9 @@ from ppcli.models.serving.image_patches import image_patches
 from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
-from tests.models import reference
 from tests.models.answering import answered
 from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.random_images import Image
 
 ASK = GenerationRequest("What is the total?", max_new_tokens=12)
 POSITIONS = 400
@@ -184,18 +184,21 @@ def test_pieces_add_up_to_the_answer(engine) -> None:
         assert len(pieces) > 1
 
 
+@pytest.mark.oracle
 def test_penalties_as_transformers_generates(model, engine) -> None:
     """On the same tiny checkpoint, prompt and image included; each says another thing."""
-    theirs = Tiny(max_positions=POSITIONS).model()
+    from tests.models.reference import stock_answer, transformers_model
+
+    theirs = transformers_model(Tiny(max_positions=POSITIONS))
     kept = image(3, (3, 3))
     every = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
     chat_tokenizer, config = model.chat_tokenizer, model.config
     ids = chat_tokenizer.encode_messages(chat_messages("What is the total?", 1))
     patches = image_patches(every, model.preset, config)
-    whole = reference.Image(patches.pixel_values, every.keep)
+    whole = Image(patches.pixel_values, every.keep)
     said = set()
     for penalty in (1.0, 1.1, 1.3, 2.0, 0.8):
-        tokens = reference.stock_answer(theirs, ids, [whole], 24, repetition_penalty=penalty).tokens
+        tokens = stock_answer(theirs, ids, [whole], 24, repetition_penalty=penalty).tokens
         ask = GenerationRequest("What is the total?", max_new_tokens=24, repetition_penalty=penalty)
         answer = answered(engine, row(), ask, [every])
         assert answer.answer == chat_tokenizer.decode(tokens[: answer.answer_tokens])

@@ -18,6 +18,8 @@ from transformers import (
 from ppcli.errors import UsageError
 from ppcli.models.serving.sampling import Sampler, Sampling, drawn_from
 
+pytestmark = pytest.mark.oracle
+
 SIZE = 8
 logits_of_eight = arrays(np.float32, SIZE, elements=st.floats(-20, 20, width=32))
 hot = st.builds(

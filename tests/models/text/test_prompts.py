@@ -13,6 +13,8 @@ from ppcli.inputs.requests import parse_request
 from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages, expand_pages, with_system
 from tests.models.checkpoints import TEMPLATE, write_json, write_settings
 
+pytestmark = pytest.mark.oracle
+
 PROMPTS = [
     "What is the total?",
     "  spaces and\n\nlines\t ",

@@ -6,10 +6,10 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from transformers import AutoTokenizer
 
 import ppcli.models.text.template_process as template_process
 from ppcli.errors import ModelError, UsageError
@@ -36,20 +36,28 @@ def settings(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def transformers_tokenizer(settings: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(settings)
+
+
+@pytest.mark.oracle
 @pytest.mark.parametrize("shape", SHAPES)
 def test_as_transformers(settings: Path, shape: str) -> None:
     (settings / "chat_template.jinja").write_text(SHAPES[shape], encoding="utf-8")
-    theirs = AutoTokenizer.from_pretrained(settings)
+    theirs = transformers_tokenizer(settings)
     ours = ChatTokenizer(str(settings))
     for messages in CONVERSATIONS:
         options = {"add_generation_prompt": True, "tokenize": False}
         assert ours.render(messages) == theirs.apply_chat_template(messages, **options)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("shape", REFUSING)
 def test_what_transformers_refuses(settings: Path, shape: str) -> None:
     (settings / "chat_template.jinja").write_text(REFUSING[shape], encoding="utf-8")
-    theirs = AutoTokenizer.from_pretrained(settings)
+    theirs = transformers_tokenizer(settings)
     for messages in CONVERSATIONS:
         with pytest.raises(Exception):  # noqa: B017 of every kind
             theirs.apply_chat_template(messages, tokenize=False)

@@ -13,6 +13,8 @@ from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from ppcli.models.text.tokenizer import ModelTokenizer
 from tests.models.checkpoints import SPECIAL, trained_tokenizer, write_json, write_settings
 
+pytestmark = pytest.mark.oracle
+
 TEXTS = [
     "<|im_start|>user\n<extra> What's <think>12</think> naïve cafe\u0301 123456 <|image_pad|>",
     "<other>  <extra>  \n\n<think><|endoftext|>東京 <|im_end|>",
