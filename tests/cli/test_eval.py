@@ -93,7 +93,7 @@ def test_without_controls_there_are_every_token_and_pruned(
 
 
 def test_verbose_shows_every_answer(data: Path, model: Path) -> None:
-    options = ("--no-controls", "-o", "-", "--limit", "1")
+    options = (*QUICK, "--no-controls", "-o", "-", "--limit", "1")
     done = evaluate("--data", data, "--model", model, *options, "-v")
     for row in lines(done.stdout):
         verdict = "right" if row["exact"] else "wrong, expected one of"

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from tests.command import pixelprune
@@ -31,6 +30,7 @@ def run(code: str) -> dict[str, Any]:
     return scope
 
 
+@pytest.mark.oracle
 def test_the_example_with_transformers_answers_as_infer_does(tmp_path: Path, monkeypatch) -> None:
     checkpoint = write_checkpoint(tmp_path / "Qwen3-VL-2B-Instruct", Tiny(seed=3))
     monkeypatch.chdir(tmp_path)
@@ -45,6 +45,7 @@ def test_the_example_with_transformers_answers_as_infer_does(tmp_path: Path, mon
     assert answer["answer"] == ChatTokenizer(str(checkpoint)).decode(scope["answer"])
 
 
+@pytest.mark.oracle
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument")
 def test_the_example_of_training_learns_on_pruned_patches(tmp_path: Path, monkeypatch) -> None:
     write_checkpoint(tmp_path / "Qwen3-VL-2B-Instruct", Tiny(seed=3))
@@ -57,6 +58,8 @@ def test_the_example_of_training_learns_on_pruned_patches(tmp_path: Path, monkey
     history = scope["trainer"].state.log_history
     assert scope["trainer"].state.global_step == 10
     assert np.isfinite(history[-1]["train_loss"])
+    import torch
+
     with torch.no_grad():
         assert scope["model"](**batch).loss < history[-1]["train_loss"]
 
