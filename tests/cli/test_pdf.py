@@ -186,7 +186,7 @@ def test_resolutions_that_no_page_has(papers: Path) -> None:
 
 def test_answers_about_the_own_pixels_of_scans(tmp_path: Path) -> None:
     """The same as about the files that went into the PDF."""
-    names = ("form.png", "receipt.png")
+    names = ("form-1.png", "receipt-2.png")
     images = [np.asarray(Image.open(SAMPLES / name).convert("RGB")) for name in names]
     scans = [Page("q 72 0 0 36 0 0 cm /Im Do Q", image=image) for image in images]
     (tmp_path / "scans.pdf").write_bytes(pdf(scans))
