@@ -1,12 +1,17 @@
 """Checks of the arguments of public functions. Imports nothing heavy."""
 
+import math
 import os
+import sys
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from numbers import Real
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
-from ppcli.errors import UsageError, bounded
+from ppcli.errors import UsageError, bounded, did_you_mean
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def describe_value(value: object) -> str:
@@ -101,13 +106,42 @@ def as_int(value: Any, name: str, least: int, most: int | None = None) -> int:  
     return number
 
 
-def as_fraction(value: Any, name: str) -> float:  # noqa: ANN401
-    """Return the value as a float, if it is a number of Python or NumPy between 0 and 1.
+def as_float(
+    value: Any,  # noqa: ANN401
+    name: str,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> float:
+    """Return the value as a float, if it is a number of Python or NumPy in a range.
 
     Raises:
         UsageError: it is something else, or out of range.
     """
     number: Any = value
-    if not isinstance(value, bool) and isinstance(value, Real) and 0 <= number <= 1:
+    largest = sys.float_info.max
+    is_number = not isinstance(value, bool) and isinstance(value, Real)  # which NaN is, too
+    if is_number and max(least, -largest) <= number <= min(most, largest):
         return float(number)
-    raise UsageError(f"{name} is {describe_value(value)}; it must be a number between 0 and 1")
+    bounds = "" if least == -math.inf else f", at least {least:g}"
+    if most != math.inf:
+        bounds = f" between {least:g} and {most:g}"
+    raise UsageError(f"{name} is {describe_value(value)}; it must be a number{bounds}")
+
+
+def parse_choice(kind: type[_Choice], name: str, value: str) -> _Choice:
+    """Return the member of `kind` whose value is `value`.
+
+    Args:
+        kind: the choices.
+        name: what is chosen, for the message.
+        value: the argument.
+
+    Raises:
+        UsageError: it is unknown; the message lists the known values.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        shown = repr(value) if isinstance(value, str) else describe_value(value)
+        near = did_you_mean(bounded(str(value)), kind)
+        raise UsageError(f"unknown {name} {shown}; known: {', '.join(kind)}{near}") from None

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum, StrEnum
+from typing import Any
 
 _RESOURCE_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 MAX_MESSAGE_LENGTH = 1_000
@@ -152,11 +153,17 @@ class OutputError(PixelpruneError):
 
 
 class StoppedError(PixelpruneError):
-    """The run was asked to stop. Finished work is kept, and the run can be resumed."""
+    """The run was asked to stop. Finished work is kept, and the run can be resumed.
 
-    def __init__(self, exit_code: ExitCode, message: str) -> None:
+    Attributes:
+        exit_code: why it stopped.
+        result: of the run so far, as the function that was called returns it; None if unknown.
+    """
+
+    def __init__(self, exit_code: ExitCode, message: str, result: Any = None) -> None:  # noqa: ANN401
         super().__init__(message)
         self.exit_code = exit_code
+        self.result = result
 
 
 class DamagedError(PixelpruneError):

@@ -1,29 +1,13 @@
-"""What `bench` found, as tables for people and as JSON."""
-
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any, BinaryIO
+"""The tables of bench."""
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ppcli.cli.options import STDOUT, logger
-from ppcli.cli.terminal import Terminal, data_on_stdout
-from ppcli.errors import OutputError, UsageError, bounded
-from ppcli.jobs.bench_measures import (
-    PHASES,
-    BatchMeasure,
-    BenchResult,
-    Comparison,
-    Failure,
-    PageMeasure,
-)
-from ppcli.store.atomic import PendingFile, as_output_error
-from ppcli.store.output_paths import check_path
+from ppcli.cli.terminal import Terminal, logger
+from ppcli.errors import bounded
+from ppcli.jobs.bench_json import as_json
+from ppcli.jobs.bench_measures import BenchResult, Comparison
 
 _TITLES = {
     "vision_ms": "vision",
@@ -34,108 +18,6 @@ _TITLES = {
 }
 _OF_PAGE = ("vision", "prefill", "total")
 _LEAST_NAME, _OTHER_COLUMNS = 12, 60
-
-
-@contextmanager
-def json_output(output: str | None, overwrite: bool) -> Iterator[Callable[[BenchResult], None]]:
-    """What writes the figures as JSON; a file that cannot be written is noticed at once.
-
-    Args:
-        output: a .json file, standard output, or None for nowhere.
-        overwrite: whether the file may take the place of another.
-
-    Raises:
-        UsageError: for a name that is not of JSON.
-        OutputError: when it cannot be written, or may not be replaced.
-    """
-    if output is None:
-        yield lambda result: None
-    elif output == STDOUT:
-        with data_on_stdout() as stream:
-            yield lambda result: _to_stdout(result, stream)
-    elif not output.lower().endswith(".json"):
-        raise UsageError(f"-o is {output!r}; name a .json file, or - for standard output")
-    elif os.path.isdir(output) or (os.path.lexists(output) and not overwrite):
-        raise OutputError(f"{output} exists; use --overwrite or another name")
-    else:
-        check_path(output, "-o")
-        with as_output_error(output):
-            os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
-        pending = PendingFile(output)
-        try:
-            yield lambda result: _to_file(result, pending, overwrite)
-        finally:
-            pending.discard()
-
-
-def _to_stdout(result: BenchResult, stream: BinaryIO) -> None:
-    try:
-        stream.write(_json_bytes(result))
-        stream.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
-
-
-def _to_file(result: BenchResult, pending: PendingFile, overwrite: bool) -> None:
-    pending.file.write(_json_bytes(result))
-    pending.finish()
-    pending.put_in_place(replace=overwrite)
-
-
-def _json_bytes(result: BenchResult) -> bytes:
-    return json.dumps(as_json(result), indent=1).encode() + b"\n"
-
-
-def as_json(result: BenchResult) -> dict[str, Any]:
-    """All figures, with their units in their names; those of several requests are sums."""
-    extrapolated = result.extrapolated
-    return {
-        "setting": result.setting,
-        "images": [_page_json(result, page) for page in result.pages],
-        "together": _compared(result.of_all) if result.pages else None,
-        "extrapolated": None if extrapolated is None else _compared(extrapolated),
-        "batches": [_batch_json(result, batch) for batch in result.batches],
-        "peak_bytes": result.peak_bytes and asdict(result.peak_bytes),
-        "peak_batch_size": result.peak_batch_size or None,
-        "failures": [asdict(failure) for failure in result.failures],
-    }
-
-
-def _compared(comparison: Comparison) -> dict[str, Any]:
-    names = ("select_ms", *PHASES)
-    times = comparison.times.map(lambda side: {name: getattr(side, name) for name in names})
-    return {**asdict(times), "faster": comparison.faster, "ideal": comparison.ideal}
-
-
-def _page_json(result: BenchResult, page: PageMeasure) -> dict[str, Any]:
-    return {
-        "image_id": page.image_id,
-        "keep_ratio": page.keep_ratio,
-        **{f"{side}_size": size for side, size in asdict(page.sizes).items()},
-        **_compared(result.of_page(page)),
-        "same_answer": page.same_answer,
-        "same_tokens": page.same_tokens,
-    }
-
-
-def _batch_json(result: BenchResult, batch: BatchMeasure) -> dict[str, Any]:
-    return {
-        "batch_size": batch.batch_size,
-        "requests": batch.requests,
-        "seconds": asdict(batch.seconds),
-        "requests_a_minute": asdict(batch.a_minute),
-        "answers_unlike_alone": asdict(batch.differing),
-        **_compared(result.of_batch(batch)),
-    }
-
-
-def show_failures(failures: Iterable[Failure]) -> None:
-    """A line for each of what could not be measured."""
-    for failure in failures:
-        message = failure.error_message.removeprefix(f"{failure.name}: ")
-        logger.warning("%s: %s: %s", failure.error_code, failure.name, message)
 
 
 def show_result(result: BenchResult, terminal: Terminal) -> None:

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import JustifyMethod
 from rich.table import Table
 
-from ppcli.cli.terminal import Terminal, tell_result
+from ppcli.cli.terminal import Terminal
 from ppcli.coding.coder_options import Method
 from ppcli.jobs.evaluate import MEASURES, Estimate, EvalSummary, Tally
 from ppcli.store.rows import FULL
@@ -21,7 +21,7 @@ def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
     They are what is asked for, so that they come also where all else is quiet.
     """
     if terminal.as_json:
-        tell_result(_numbers(summary))
+        terminal.say_json(_numbers(summary))
         return
     for code, number in sorted(summary.failures.items()):
         terminal.say(f"failed: {code}: {number:,} question{'s' * (number != 1)}")

@@ -7,19 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ppcli.cli.analyze_command import analyze
-from ppcli.cli.bench_command import bench
+from ppcli.cli.commands.analyze_command import analyze
+from ppcli.cli.commands.bench_command import bench
+from ppcli.cli.commands.eval_command import evaluate
+from ppcli.cli.commands.export_command import export
+from ppcli.cli.commands.infer_command import infer
+from ppcli.cli.commands.reconstruct_command import reconstruct
+from ppcli.cli.commands.report_command import report
+from ppcli.cli.commands.verify_command import verify
+from ppcli.cli.commands.view_command import view
 from ppcli.cli.completion import OPTION, mend_installed
-from ppcli.cli.contract import under_contract
-from ppcli.cli.eval_command import evaluate
-from ppcli.cli.export_command import export
-from ppcli.cli.infer_command import infer
-from ppcli.cli.reconstruct_command import reconstruct
-from ppcli.cli.report_command import report
-from ppcli.cli.streams import hold_standard_streams, use_utf8
-from ppcli.cli.usage import run_or_explain
-from ppcli.cli.verify_command import verify
-from ppcli.cli.view_command import view
+from ppcli.cli.error_handler import with_exit_code
+from ppcli.cli.parameters import with_options
+from ppcli.cli.parser_errors import run_app
+from ppcli.cli.standard_streams import secure_standard_streams, use_utf8
 from ppcli.version import __version__
 
 app = typer.Typer(
@@ -42,7 +43,7 @@ class _InPanels(TyperCommand):
 
 for _command in (analyze, infer, export, bench, evaluate, view, report, reconstruct, verify):
     _name = "eval" if _command is evaluate else _command.__name__
-    app.command(_name, cls=_InPanels)(under_contract(_command))
+    app.command(_name, cls=_InPanels)(with_exit_code(with_options(_command)))
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,11 +71,11 @@ def _root(
 def main() -> None:
     """Entry point of the command."""
     use_utf8()
-    hold_standard_streams()
+    secure_standard_streams()
     # of the linear algebra that comes with NumPy; each of its threads is one less for a worker
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        sys.exit(run_or_explain(app))
+        sys.exit(run_app(app))
     finally:
         if OPTION in sys.argv[1:]:
             mend_installed()

@@ -7,8 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ppcli.cli.options import logger
-from ppcli.cli.terminal import Terminal
+from ppcli.cli.terminal import Terminal, logger
 from ppcli.engine.summary import Summary
 from ppcli.jobs.analyze import AnalyzeSummary
 from ppcli.show.report_data import format_saving

@@ -1,36 +1,77 @@
-"""Standard error for people and log readers, standard output for data."""
+"""Messages on standard error, for people or as lines of JSON."""
 
 import json
 import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.text import Text
-
-from ppcli.cli.options import LogFormat, logger
-from ppcli.cli.usage import wants_json
+from ppcli.cli.log_options import LogFormat, LogOptions
 from ppcli.errors import bounded
 
-_LONGEST_LINE = 2_000
-_LONGEST_FIELD = 10_000
+if TYPE_CHECKING:  # Rich takes a while to load, and workers start first
+    from rich.console import Console
+
+_MAX_LINE = 2_000
+_MAX_FIELD = 10_000
+
+logger = logging.getLogger("pixelprune")
 
 
-class _ConsoleHandler(logging.Handler):
-    """Log lines through the console that also draws the progress, so that neither tears."""
+class Terminal:
+    """Standard error of one command. Sets up the logger `pixelprune` to write to it.
 
-    def __init__(self, console: Console, as_json: bool) -> None:
+    Args of the constructor:
+        log: what is written, and how.
+    """
+
+    def __init__(self, log: LogOptions) -> None:
+        self.quiet = log.quiet
+        self.as_json = log.log_format is LogFormat.JSON
+        level = logging.DEBUG if log.verbose else logging.INFO
+        logger.handlers = [_TerminalHandler(self)]
+        logger.propagate = False
+        logger.setLevel(logging.ERROR if log.quiet else level)
+
+    @cached_property
+    def console(self) -> "Console":
+        """The console that draws tables and progress bars."""
+        return _console()
+
+    @property
+    def draws(self) -> bool:
+        """Whether progress bars are drawn."""
+        return not self.quiet and not self.as_json and self.console.is_terminal
+
+    def say(self, sentence: str) -> None:
+        """Write a message, unless quiet."""
+        if self.as_json:
+            logger.info("%s", sentence)
+        elif not self.quiet:
+            self.print_line(bounded(sentence, _MAX_LINE))
+
+    def say_json(self, fields: dict[str, Any]) -> None:
+        """Write the result of a command as a line of JSON, even if quiet."""
+        named = logger.name, logging.INFO, __file__, 0, "finished", (), None, None
+        logger.handle(logger.makeRecord(*named, {"fields": fields}))
+
+    def print_line(self, line: str) -> None:
+        """Print a line as it is, without markup and line breaks."""
+        from rich.text import Text
+
+        self.console.print(Text(line), soft_wrap=True)
+
+
+class _TerminalHandler(logging.Handler):
+    """Prints log lines through the console that also draws the progress bar."""
+
+    def __init__(self, terminal: Terminal) -> None:
         super().__init__()
-        self._console = console
-        self.as_json = as_json
+        self.terminal = terminal
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = bounded(record.getMessage(), _LONGEST_LINE)
-        if self.as_json:
+        message = bounded(record.getMessage(), _MAX_LINE)
+        if self.terminal.as_json:
             line = {
                 "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
                 "level": record.levelname.lower(),
@@ -38,85 +79,41 @@ class _ConsoleHandler(logging.Handler):
                 **{name: _field(one) for name, one in getattr(record, "fields", {}).items()},
             }
             message = json.dumps(line)
-        self._console.print(Text(message), soft_wrap=True)
+        self.terminal.print_line(message)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 def _field(value: Any) -> Any:  # noqa: ANN401
-    """A value of a line of JSON: as it is, so that programs know it again, up to a length."""
-    if not isinstance(value, str) or len(value) <= _LONGEST_FIELD:
+    """Return a value of a line of JSON, cut if it is a very long text."""
+    if not isinstance(value, str) or len(value) <= _MAX_FIELD:
         return value
-    return f"{value[:_LONGEST_FIELD]} … ({len(value) - _LONGEST_FIELD:,} characters left out)"
+    return f"{value[:_MAX_FIELD]} … ({len(value) - _MAX_FIELD:,} characters left out)"
 
 
-class Terminal:
-    """Standard error as one command uses it."""
+def say_error(message: str, trace: str | None = None, as_json: bool = False) -> None:
+    """Write why a command fails, whether or not its terminal was set up.
 
-    def __init__(self, quiet: bool, verbose: bool, log_format: LogFormat) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        self.quiet = quiet
-        self.as_json = log_format is LogFormat.JSON
-        logger.handlers = [_ConsoleHandler(self.console, self.as_json)]
-        logger.propagate = False
-        logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
-
-    @property
-    def draws(self) -> bool:
-        """Whether bars are drawn."""
-        return not self.quiet and not self.as_json and self.console.is_terminal
-
-    def say(self, sentence: str) -> None:
-        """Tell how it went, unless quiet."""
-        if self.as_json:
-            logger.info("%s", sentence)
-        elif not self.quiet:
-            self.console.print(Text(bounded(sentence, _LONGEST_LINE)), soft_wrap=True)
-
-
-def tell_result(fields: dict[str, Any]) -> None:
-    """Give the figures that were asked for as a line of JSON, also where all else is quiet."""
-    named = logger.name, logging.INFO, __file__, 0, "finished", (), None, None
-    logger.handle(logger.makeRecord(*named, {"fields": fields}))
-
-
-def last_word(message: str, trace: str | None = None) -> None:
-    """Say why a command ends the way it does, whether or not its terminal was set up."""
+    Args:
+        message: one sentence.
+        trace: a traceback.
+        as_json: the format to use before there is a terminal.
+    """
     if trace:
-        trace = "\n".join(bounded(line, _LONGEST_LINE) for line in trace.splitlines())
-    handler = next((one for one in logger.handlers if isinstance(one, _ConsoleHandler)), None)
-    if handler is None and wants_json(sys.argv[1:]):
-        Terminal(quiet=False, verbose=False, log_format=LogFormat.JSON)
-    if wants_json(sys.argv[1:]) if handler is None else handler.as_json:
+        trace = "\n".join(bounded(line, _MAX_LINE) for line in trace.splitlines())
+    handlers = [one for one in logger.handlers if isinstance(one, _TerminalHandler)]
+    terminal = handlers[0].terminal if handlers else None
+    if terminal is None and as_json:
+        terminal = Terminal(LogOptions(log_format=LogFormat.JSON))
+    if terminal is not None and terminal.as_json:
         logger.error("%s", message, extra={"fields": {"trace": trace} if trace else {}})
         return
-    console = Console(stderr=True, highlight=False)
-    if trace:
-        console.print(Text(trace), soft_wrap=True)
-    console.print(Text(f"pixelprune: {bounded(message, _LONGEST_LINE)}"), soft_wrap=True)
+    from rich.text import Text
 
-
-def stdout_is_terminal() -> bool:
-    """Whether what is written to standard output is read by a person."""
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-@contextmanager
-def data_on_stdout() -> Iterator[BinaryIO]:
-    """Standard output as a binary stream that carries nothing but what is written to it.
-
-    While it is open, whatever else prints to standard output lands on standard error.
-    """
-    if sys.stdout is None:  # it was closed when the program started
-        with open(os.devnull, "wb") as nowhere:
-            yield nowhere
-        return
-    sys.stdout.flush()
-    original = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    stream = os.fdopen(original, "wb")
-    try:
-        yield stream
-        stream.flush()
-        os.dup2(original, sys.stdout.fileno())
-    finally:
-        with suppress(OSError):  # of what could not be written, which was said already
-            stream.close()
+    console = _console()
+    for line in filter(None, (trace, f"pixelprune: {bounded(message, _MAX_LINE)}")):
+        console.print(Text(line), soft_wrap=True)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import Annotated, ClassVar, cast
 
-from ppcli.arguments import as_bool, as_fraction, as_int, describe_value
+from ppcli.arguments import parse_choice
 from ppcli.coding.methods.interface import METHOD_OPTIONS, PruningMethod
 from ppcli.coding.methods.method_registry import Method
-from ppcli.errors import UsageError, bounded, did_you_mean
+from ppcli.errors import UsageError
+from ppcli.options import Option, Options
 
 __all__ = [
     "CoderOptions",
@@ -19,12 +20,9 @@ __all__ = [
     "Mode",
     "coder_for_models",
     "distance_bound",
-    "parse_choice",
     "parse_threshold",
     "require_decodable",
 ]
-
-_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class Metric(StrEnum):
@@ -43,8 +41,26 @@ class Mode(StrEnum):
     SLIDING = "sliding"
 
 
+def parse_threshold(text: str) -> float:
+    """Parse τ, written as a decimal (`0.03`) or as a fraction (`3/255`).
+
+    Raises:
+        UsageError: it is not a number between 0 and 1.
+    """
+    try:
+        value = float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"the threshold {text!r} is not a number; write it like 0.03 or 3/255")
+    if not 0 <= value <= 1:
+        meant = f"; {text} levels of 255 are {text}/255" if value in range(2, 256) else ""
+        raise UsageError(f"the threshold is {text}; it must be between 0 and 1{meant}")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
-class CoderOptions:
+class CoderOptions(Options):
     """The configuration of the coder.
 
     Attributes:
@@ -61,26 +77,39 @@ class CoderOptions:
             `exact` with a threshold other than 0.
     """
 
-    method: Method = Method.PRED_2D
-    metric: Metric = Metric.MAX
-    mode: Mode = Mode.ANCHORED
-    threshold: float = 0.0
-    skip_ratio: float = 1.0
-    match_count: bool = False
-    seed: int = 0
+    panel: ClassVar = "Coder"
+
+    method: Annotated[Method, Option("How the kept tiles are selected.")] = Method.PRED_2D
+    metric: Annotated[Metric, Option("Distance between two tiles.")] = Metric.MAX
+    mode: Annotated[
+        Mode, Option("Compare tiles with rebuilt neighbours, or with neighbours of the source.")
+    ] = Mode.ANCHORED
+    threshold: Annotated[
+        float,
+        Option(
+            "Maximum distance of similar tiles, from 0 (equal) to 1, such as 0.03 or 3/255.",
+            metavar="TAU",
+            min=0,
+            max=1,
+            parse=parse_threshold,
+            default_text="0",
+        ),
+    ] = 0.0
+    skip_ratio: Annotated[
+        float,
+        Option(
+            "Fraction of each component to prune (conncomp only).", metavar="SHARE", min=0, max=1
+        ),
+    ] = 1.0
+    match_count: Annotated[bool, Option("Keep about as many tiles as pred_2d (conncomp only).")] = (
+        False
+    )
+    seed: Annotated[
+        int, Option("Seed of method random, and of sampling in infer.", metavar="N", min=0)
+    ] = 0
 
     def __post_init__(self) -> None:
-        checked = {
-            "method": parse_choice(Method, "method", self.method),
-            "metric": parse_choice(Metric, "metric", self.metric),
-            "mode": parse_choice(Mode, "mode", self.mode),
-            "threshold": as_fraction(self.threshold, "the threshold"),
-            "skip_ratio": as_fraction(self.skip_ratio, "the skip ratio"),
-            "match_count": as_bool(self.match_count, "match count"),
-            "seed": as_int(self.seed, "the seed", 0),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        Options.__post_init__(self)
         if self.metric is Metric.EXACT and self.threshold != 0:
             raise UsageError(
                 f"metric exact requires threshold 0, and the threshold is {self.threshold:g}; "
@@ -143,25 +172,6 @@ class CoderOptions:
         return f"{self.method} ({self.mode}, {self.metric}, threshold {self.threshold:g})"
 
 
-def parse_choice(kind: type[_Choice], name: str, value: str) -> _Choice:
-    """Return the member of `kind` whose value is `value`.
-
-    Args:
-        kind: the choices.
-        name: what is chosen, for the message.
-        value: the argument.
-
-    Raises:
-        UsageError: it is unknown; the message lists the known values.
-    """
-    try:
-        return kind(value)
-    except ValueError:
-        shown = repr(value) if isinstance(value, str) else describe_value(value)
-        near = did_you_mean(bounded(str(value)), kind)
-        raise UsageError(f"unknown {name} {shown}; known: {', '.join(kind)}{near}") from None
-
-
 def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> CoderOptions:
     """Return the configuration for a Python program that prepares the inputs of a model.
 
@@ -174,24 +184,6 @@ def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> C
             f"method {options.method} is a control for experiments; use it on the command line"
         )
     return options
-
-
-def parse_threshold(text: str) -> float:
-    """Parse τ, written as a decimal (`0.03`) or as a fraction (`3/255`).
-
-    Raises:
-        UsageError: it is not a number between 0 and 1.
-    """
-    try:
-        value = float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"the threshold {text!r} is not a number; write it like 0.03 or 3/255")
-    if not 0 <= value <= 1:
-        meant = f"; {text} levels of 255 are {text}/255" if value in range(2, 256) else ""
-        raise UsageError(f"the threshold is {text}; it must be between 0 and 1{meant}")
-    return value
 
 
 @lru_cache

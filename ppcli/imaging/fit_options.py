@@ -1,4 +1,4 @@
-"""The tile grid that images are fitted to. Imports little, since it is needed at start-up."""
+"""The tile grid that images are fitted to. Imports little, since `--help` needs it."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from ppcli.imaging.presets import Preset
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """The grid and the size limits that images are fitted to.
+    """The grid and the limits that images are fitted to.
 
     Attributes:
         fit: `resize` or `pad`.
-        patch_size: P, side of a patch in pixels.
+        patch_size: P, in pixels.
         merge_size: M; a tile is P·M pixels wide and high.
-        min_pixels: smaller images are enlarged (`resize` only).
-        max_pixels: larger images are reduced.
+        min_pixels: `resize` enlarges images with fewer pixels.
+        max_pixels: images with more pixels are reduced.
 
     Raises:
-        UsageError: the numbers contradict one another.
+        UsageError: no image could meet the numbers.
     """
 
     fit: Fit
@@ -39,12 +39,12 @@ class FitOptions:
 
     @classmethod
     def of_preset(cls, preset: Preset, fit: Fit = Fit.RESIZE) -> "FitOptions":
-        """Return the grid and limits of a model family."""
+        """Return the grid and the limits of a model."""
         return cls(fit, preset.patch_size, preset.merge_size, preset.min_pixels, preset.max_pixels)
 
     @property
     def limits(self) -> tuple[int, int] | None:
-        """Minimum and maximum pixels of a resized image; None for `pad`."""
+        """Minimum and maximum pixels that images are resampled to; None for `pad`."""
         return (self.min_pixels, self.max_pixels) if self.fit is Fit.RESIZE else None
 
     @property

@@ -1,4 +1,4 @@
-"""Choices for reading images. Imports nothing heavy, since `--help` needs them."""
+"""Enumerations and defaults of imaging. Imports nothing heavy, since `--help` needs them."""
 
 from enum import StrEnum
 
@@ -10,21 +10,28 @@ DEFAULT_DPI = 150.0
 
 
 class Fit(StrEnum):
-    """How an image is fitted to the tile grid: resampled as the model does, or padded."""
+    """How an image is brought onto the tile grid.
+
+    `resize` resamples it to whole tiles, as the model's own processor does; `pad` repeats the
+    pixels of its right and bottom edges.
+    """
 
     RESIZE = "resize"
     PAD = "pad"
 
 
 class Frames(StrEnum):
-    """Which frames of an animation become rows. All pages of a TIFF do."""
+    """Which frames of an animation become rows. All pages of a TIFF become rows in any case."""
 
     FIRST = "first"
     ALL = "all"
 
 
 class PdfImages(StrEnum):
-    """How PDF pages become pixels: rendered, or taken from a page's single embedded image."""
+    """How PDF pages that consist of one embedded image are read.
+
+    `render` draws them like other pages; `native` takes the pixels of the image unscaled.
+    """
 
     RENDER = "render"
     NATIVE = "native"

@@ -1,9 +1,11 @@
-"""Options that select the pages of a file, and how they are decoded."""
+"""Which pages of a file become rows, and how they become pixels."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
+from ppcli.arguments import describe_value
 from ppcli.errors import ErrorCode, ImageError, UsageError, pluralize
 from ppcli.imaging.image_choices import (
     DEFAULT_DPI,
@@ -14,17 +16,28 @@ from ppcli.imaging.image_choices import (
     PdfImages,
 )
 from ppcli.imaging.page_formats import PAGE_FORMATS, has_pages
+from ppcli.options import Option, Options
 
 _SPAN = re.compile(r"([1-9]\d*)(-([1-9]\d*)?)?")
 _NO_END = 1 << 62
 
+MaxStoredPixels = Annotated[
+    int,
+    Option(
+        "Refuse to rebuild larger rasters.",
+        flags=("--max-image-pixels",),
+        metavar="N",
+        min=1,
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class PageRanges:
-    """A selection of pages.
+    """Ranges of pages, applied to every file that has pages.
 
     Attributes:
-        spans: first and last page (one-based) of each range, ascending and not adjacent.
+        spans: first and last page (one-based) of each range, in order; no two touch or overlap.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -34,7 +47,7 @@ class PageRanges:
         """Parse ranges such as `1-3,7` or `5-`.
 
         Raises:
-            UsageError: the text is malformed.
+            UsageError: the text is not a list of ranges.
         """
         merged: list[tuple[int, int]] = []
         for first, last in sorted(_span(part.strip(), text) for part in text.split(",")):
@@ -45,15 +58,15 @@ class PageRanges:
         return cls(tuple(merged))
 
     def of(self, pages: int) -> list[int]:
-        """Return the selected pages of a file with `pages` pages."""
+        """Return the chosen pages of a file with `pages` pages."""
         return [page for first, last in self.spans for page in range(first, min(last, pages) + 1)]
 
     def count(self, pages: int) -> int:
-        """Return the number of selected pages of a file with `pages` pages."""
+        """Return the number of chosen pages of a file with `pages` pages."""
         return sum(max(0, min(last, pages) - first + 1) for first, last in self.spans)
 
     def nth(self, number: int) -> int:
-        """Return the `number`-th selected page (one-based), assuming the file has enough pages."""
+        """Return the `number`-th chosen page (one-based) of a file with enough pages."""
         for first, last in self.spans:
             if number <= last - first + 1:
                 return first + number - 1
@@ -70,35 +83,83 @@ class PageRanges:
 def _span(part: str, text: str) -> tuple[int, int]:
     match = _SPAN.fullmatch(part)
     if match is None:
-        raise UsageError(
-            f"--pages is {text!r}; write page ranges such as 1-3,7 or 5-, counting from 1"
-        )
+        raise UsageError(f"--pages is {text!r}; write pages like 1-3,7 or 5-, counted from 1")
     first = int(match[1])
     last = first if match[2] is None else int(match[3] or _NO_END)
     if last < first:
-        raise UsageError(f"--pages is {text!r}; the range {part} ends before it starts")
+        raise UsageError(f"--pages is {text!r}; {part} ends before it begins")
     return first, last
 
 
+def parse_colour(name: str) -> Colour:
+    """Parse a colour as CSS spells it.
+
+    Raises:
+        UsageError: the text is not a colour.
+    """
+    if name == "white":  # the default; Pillow takes a while to load
+        return WHITE
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(name)[:3]
+    except ValueError:
+        raise UsageError(f"{name!r} is not a colour; write it like white or #ffffff") from None
+    return red, green, blue
+
+
 @dataclass(frozen=True, slots=True)
-class ReadingOptions:
-    """Options for selecting and decoding the pages of a file.
+class ReadingOptions(Options):
+    """How files become pages, and pages become pixels.
 
     Attributes:
         frames: which frames of an animation become rows.
-        background: the colour behind transparent pixels.
+        background: colour behind transparent pixels.
         max_image_pixels: larger images produce error rows.
-        dpi: resolution of rendered PDF pages.
-        pages: the selected pages of PDF and TIFF files; None for all.
-        pdf_images: how PDF pages that are a single image are decoded.
+        dpi: resolution of PDF pages.
+        pages: which pages of PDF and TIFF files become rows; None for all.
+        pdf_images: how PDF pages that consist of one image are read.
     """
 
-    frames: Frames = Frames.FIRST
-    background: Colour = WHITE
-    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
-    dpi: float = DEFAULT_DPI
-    pages: PageRanges | None = None
-    pdf_images: PdfImages = PdfImages.RENDER
+    panel: ClassVar = "Reading"
+
+    frames: Annotated[Frames, Option("Frames of an animation that become rows.")] = Frames.FIRST
+    background: Annotated[
+        Colour,
+        Option(
+            "Colour behind transparent pixels.",
+            metavar="COLOUR",
+            parse=parse_colour,
+            default_text="white",
+        ),
+    ] = WHITE
+    max_image_pixels: Annotated[
+        int,
+        Option("Do not decode larger images; they produce error rows.", metavar="N", min=1),
+    ] = DEFAULT_MAX_IMAGE_PIXELS
+    dpi: Annotated[
+        float, Option("Resolution of PDF pages in pixels per inch.", metavar="N", min=1, max=9600)
+    ] = DEFAULT_DPI
+    pages: Annotated[
+        PageRanges | None,
+        Option(
+            "Pages of PDF and TIFF files, such as 1-3,7 or 5-. Default: all.",
+            metavar="PAGES",
+            parse=PageRanges.parse,
+        ),
+    ] = None
+    pdf_images: Annotated[
+        PdfImages,
+        Option("For PDF pages that are one image: draw the page, or take the image unscaled."),
+    ] = PdfImages.RENDER
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        if not _is_colour(self.background):
+            raise UsageError(
+                f"background is {describe_value(self.background)}; it must be three levels from 0 "
+                "to 255"
+            )
 
     def gives_several(self, kind: str | None, frames: int) -> bool:
         """Return whether a file of this format and number of frames can have several rows."""
@@ -111,7 +172,7 @@ class ReadingOptions:
         """Return the pages or frames (one-based) of a file that become rows.
 
         Raises:
-            ImageError: `no_such_page`, if the file has none of the selected pages.
+            ImageError: `no_such_page`, if `pages` contains no page of the file.
         """
         if self.pages is None or not has_pages(kind):
             return range(1, (frames if self.gives_several(kind, frames) else 1) + 1)
@@ -124,14 +185,20 @@ class ReadingOptions:
         return chosen
 
     def number(self, kind: str | None, row: int) -> int:
-        """Return the page or frame (one-based) of a row of a file that cannot be opened.
+        """Return the page or frame (one-based) of a row of a file that can no longer be opened.
 
-        Args:
-            kind: the format; None if it is unknown. Then the rows are taken for pages, unless
-                frames of animations are rows too.
-            row: the number of the row in the file, one-based.
+        A file whose format is unknown, because the file is gone, counts as paged unless frames
+        are rows too.
         """
         paged = has_pages(kind) or (kind is None and row > 1 and self.frames is Frames.FIRST)
         if self.pages is None or not paged:
             return row
         return self.pages.nth(row)
+
+
+def _is_colour(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(isinstance(level, int) and 0 <= level <= 255 for level in value)
+    )

@@ -1,4 +1,4 @@
-"""What rows depend on. Imports little: workers start on it before the rest is there."""
+"""Everything that rows depend on. Imports little: workers start first."""
 
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisOptions:
-    """All that the rows of an input depend on.
+    """Everything that the rows of an input depend on.
 
     Attributes:
-        coder: method, metric, threshold.
+        coder: method, metric and threshold.
         fit: the grid and the limits.
         reading: which pages of a file become rows, and how they become pixels.
-        patches: whether patch sets are made.
-        rebuildable: whether the image can be rebuilt from them; for a model it need not be.
-        estimate: a model whose costs are counted, with every token and with the kept ones.
+        patches: whether to make patch sets.
+        rebuildable: whether patch sets must be decodable; those for a model need not be.
+        estimate: a model whose costs are computed, for all tokens and for the kept ones.
 
     Raises:
-        UsageError: when patch sets are asked of a method that cannot be decoded, or a model is
-            to be counted with whose tiles have another size.
+        UsageError: patch sets of the method cannot be decoded, or the estimated model has tiles
+            of another size.
     """
 
     coder: CoderOptions
@@ -46,7 +46,7 @@ class AnalysisOptions:
             self.estimate.check_fit(self.fit.tile, self.fit.limits)
 
     def as_config(self) -> dict[str, Any]:
-        """Flat and JSON-ready, for the metadata of what is written; only what has an effect."""
+        """Return the options that have an effect, flat and JSON-ready, for stored metadata."""
         nested: dict[str, Any] = asdict(self)
         coder = nested.pop("coder")
         del nested["rebuildable"]
@@ -72,7 +72,7 @@ def may_give_several(ref: ImageRef, options: AnalysisOptions) -> bool:
 
 
 def load_kernels(options: AnalysisOptions) -> None:
-    """Compile, or load from the disk, what images will need, before the first one is timed."""
+    """Compile the kernels that images need, or load them from disk, before the first image."""
     from ppcli.jit.kernel import prepare
     from ppcli.jobs.pages import kernels_of
 

@@ -1,5 +1,6 @@
 """Executors whose processes are prepared for work on images."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,18 +17,19 @@ def image_executor(
     options: WorkerOptions,
     max_image_pixels: int,
     load: Callable[[], None],
-    keep_stderr: bool = False,
 ) -> Executor:
     """Create an executor for tasks that decode images.
+
+    Decoders in worker processes write to standard error only if debug messages are logged.
 
     Args:
         options: where and how tasks run.
         max_image_pixels: of the largest image that is decoded.
         load: called in each process before its first task, to load what all tasks need; must be
             picklable.
-        keep_stderr: whether decoders in worker processes may write to standard error.
     """
     setup = partial(image_worker, max_image_pixels, load)
+    keep_stderr = logging.getLogger("pixelprune").isEnabledFor(logging.DEBUG)
     return create_executor(options, image_memory(max_image_pixels), setup, keep_stderr)
 
 

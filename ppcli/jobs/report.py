@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
@@ -11,11 +12,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.errors import DamagedError, ImageError, NothingToDoError, UsageError, bounded
+from ppcli.errors import (
+    DamagedError,
+    ImageError,
+    NothingToDoError,
+    OutputError,
+    UsageError,
+    bounded,
+)
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.models.costs import NamedModel
 from ppcli.models.families.family_registry import PUBLISHED_SIZES
+from ppcli.show.charts import check_charts
 from ppcli.show.overlay import overlay
 from ppcli.show.report_data import (
     FailureGroup,
@@ -26,8 +35,11 @@ from ppcli.show.report_data import (
     Quartiles,
     ReportData,
 )
+from ppcli.show.report_page import report_page
+from ppcli.store.atomic import atomic_file
 from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.metadata_checks import check_statistics_config
+from ppcli.store.output_paths import check_path
 from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
 from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
@@ -39,6 +51,30 @@ _PICTURES = 12  # of the most redundant images, and of the least redundant
 _LISTED = 1_000  # rows in the table, likewise
 _MESSAGES = 50  # for each kind of failure
 _THUMBNAIL, _QUALITY = 360, 72
+
+
+def write_report(
+    dataset: str,
+    output: str,
+    models: Sequence[NamedModel] | None,
+    answers: str | None,
+    max_image_pixels: int,
+    overwrite: bool,
+) -> None:
+    """Write a report about a dataset; see `ppcli.api.report`."""
+    if not output.lower().endswith((".html", ".htm")):
+        raise UsageError(f"-o is {output!r}; a report is an .html file")
+    check_path(output, "-o")
+    if os.path.isdir(output) or (os.path.lexists(output) and not overwrite):
+        raise OutputError(f"{output} exists; use --overwrite or another name")
+    check_charts()
+    page = report_page(figures_of(dataset, models, answers, max_image_pixels))
+    try:
+        os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
+        with atomic_file(output) as file:
+            file.write(page.encode())
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from error
 
 
 def figures_of(

@@ -1,4 +1,4 @@
-"""The choices of this stop, apart from the code that needs Arrow: `--help` shows them."""
+"""Formats of rows. Imports nothing heavy, since `--help` needs them."""
 
 from enum import StrEnum
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 Config = dict[str, Any]
 
 ROWS_PER_SHARD = 10_000
+ANSWERS_PER_SHARD = 100  # each takes seconds, and an unfinished shard is lost by a crash
+SCORES_PER_SHARD = 1_000
 
 
 class Format(StrEnum):
-    """How rows are written to one file, or to standard output."""
+    """How rows are written to one file or to standard output."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -18,8 +20,8 @@ class Format(StrEnum):
     OPENAI = "openai"
 
 
-class StatsFormat(StrEnum):
-    """Those among them that statistics can be written in."""
+class TableFormat(StrEnum):
+    """The formats that take rows of any kind; `openai` takes answers only."""
 
     JSONL = "jsonl"
     CSV = "csv"

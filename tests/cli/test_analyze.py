@@ -194,7 +194,7 @@ def test_another_configuration_is_refused_untouched(folder: Path, tmp_path: Path
 
 def test_a_rerun_over_failures_names_what_tries_them_again(folder: Path, tmp_path: Path) -> None:
     command = ("analyze", folder, "-o", tmp_path / "out")  # one of them is broken
-    words = "1 failure is of an earlier run; --retry-failed tries it again"
+    words = "1 failure from an earlier run; --retry-failed processes them again"
     assert words not in pixelprune(*command).stderr.decode()
     again = pixelprune(*command)
     assert again.returncode == 3

@@ -76,7 +76,10 @@ def test_random_weights_of_a_true_shape(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--model", "m", "--random-weights", "qwen3-vl-2b"), "one model"),
+        (
+            ("--model", "m", "--random-weights", "qwen3-vl-2b"),
+            "give --model DIR or --random-weights SIZE, not both",
+        ),
         (("--model", "m", "--layers", "2"), "are for --random-weights"),
         (("--model", "m", "--batch-sizes", "1,x"), "write whole numbers"),
         (("--model", "m", "--batch-sizes", "0"), "write whole numbers"),

@@ -169,7 +169,7 @@ def test_failures_are_counted_by_question(data: Path, model: Path, tmp_path: Pat
     assert lines(done.stderr)[-2]["failures"] == {"not_found": 2}
     shown = evaluate(*command, code=3).stderr.decode()
     assert "failed: not_found: 2 questions" in shown
-    assert "2 failures are of an earlier run; --retry-failed tries them again" in shown
+    assert "2 failures from an earlier run; --retry-failed processes them again" in shown
     stopped = pixelprune("eval", *command[:-1], tmp_path / "other", "--max-failures", "2")
     assert "stopped after 2 failures" in stopped.stderr.decode()
     rows = duckdb.sql(f"SELECT * FROM '{tmp_path}/other/scores/*.parquet'").df()
@@ -236,7 +236,10 @@ def test_scores_of_other_images_are_not_kept(data: Path, model: Path, tmp_path: 
         (("--data", "nothing.jsonl", "--model", "MODEL"), "no such file of questions"),
         (("--data", "DATA", "--model", "MODEL", "--thresholds", "0.1,0.10001"), "look the same"),
         (("--data", "DATA", "--model", "MODEL", "--thresholds", "0,x"), "x"),
-        (("--data", "DATA", "--model", "MODEL", "--format", "openai"), "for answers"),
+        (
+            ("--data", "DATA", "--model", "MODEL", "--format", "openai"),
+            "'openai' is not one of 'jsonl'",
+        ),
         ((), "--data"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_folder_of_images(folder: Path, model: Path) -> None:
     assert all(row["answer_tokens"] == 6 and 0 < row["kept"] <= row["tokens"] for row in good)
     assert len({row["answer"] for row in good}) > 1
     text = done.stderr.decode()
-    for words in ("requests", "failed: truncated", "image tokens, full", "prefill", "decode"):
+    for words in ("requests", "failed: truncated", "image tokens fed", "prefill", "decode"):
         assert words in text
 
 
@@ -95,7 +95,11 @@ def test_a_dataset_needs_no_second_decode(folder: Path, model: Path, tmp_path: P
         (["--no-patches"], [], "has no patch sets"),
         (["--min-pixels", "4096", "--fail-fast"], [], "is unfinished"),
         (["--min-pixels", "4096", "--threshold", "0.1"], ["--no-prune"], "threshold 0.1"),
-        (["--min-pixels", "4096"], ["--threshold", "0.1"], "leave the options for that out"),
+        (
+            ["--min-pixels", "4096"],
+            ["--threshold", "0.1"],
+            "leave the options of the coder and of reading out",
+        ),
     ],
 )
 def test_datasets_that_do_not_suit(
@@ -510,11 +514,15 @@ def on_a_terminal(*args: str | Path, code: int = 0) -> str:
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--model", "MODEL"], 2, "ask one thing"),
-        (["--model", "MODEL", "--prompt", "x", "--prompt-file", "y"], 2, "ask one thing"),
+        (["--model", "MODEL"], 2, "give one of --prompt TEXT, --prompt-file FILE"),
+        (
+            ["--model", "MODEL", "--prompt", "x", "--prompt-file", "y"],
+            2,
+            "give one of --prompt TEXT, --prompt-file FILE",
+        ),
         (["--model", "MODEL", "--prompt-file", "gone"], 2, "gone cannot be read"),
         (["--model", ".", "--prompt", "x"], 2, "not a model directory"),
-        (["--model", "MODEL", "--requests", "gone.jsonl"], 2, "leave the others out"),
+        (["--model", "MODEL", "--requests", "gone.jsonl"], 2, "leave the other inputs out"),
         (["--model", "MODEL", "--prompt", "x", "--format", "csv", "-o", "a"], 2, "--format is for"),
         (["--model", "MODEL", "--prompt", "x", "--top-p", "2"], 2, "top-p is 2"),
         (
@@ -526,7 +534,11 @@ def on_a_terminal(*args: str | Path, code: int = 0) -> str:
         (["--model", "MODEL", "--prompt", "x", "--batch-size", "0"], 2, "must be auto or"),
         (["--model", "MODEL", "--prompt", "<|image_pad|>"], 2, "contains image tokens"),
         (["--model", "MODEL", "--prompt", "caf\udce9"], 2, "not valid Unicode"),
-        (["--model", "MODEL", "--requests", "r", "--include", "*"], 2, "leave the others out"),
+        (
+            ["--model", "MODEL", "--requests", "r", "--include", "*"],
+            2,
+            "leave the other inputs out",
+        ),
     ],
 )
 def test_what_cannot_be_meant(folder: Path, model: Path, args, code: int, words: str) -> None:

@@ -111,16 +111,16 @@ def test_the_penalty_of_the_model_is_applied_and_the_rest_told(
     done = ran("infer", page, "--model", own, *ASK)
     assert json.loads(done.stdout)["answer"] == penalised
     said = done.stderr.decode()
-    assert said.count("sets no_repeat_ngram_size, suppress_tokens: not applied") == 1
-    assert said.count("asks for sampling; to follow it: --temperature 0.7 --top-k 20\n") == 1
+    assert said.count("sets no_repeat_ngram_size, suppress_tokens, which is not applied") == 1
+    assert said.count("recommends sampling; to use it: --temperature 0.7 --top-k 20\n") == 1
     done = ran("infer", page, "--model", own, *ASK, "--repetition-penalty", "1")
     assert json.loads(done.stdout)["answer"] == plain
     done = ran("infer", page, "--model", own, *ASK, "--temperature", "0")
-    assert b"asks for sampling" not in done.stderr
+    assert b"recommends sampling" not in done.stderr
     done = ran("infer", page, "--model", own, *ASK, "--temperature", "1")
-    assert b"to follow it: --top-k 20\n" in done.stderr
+    assert b"to use it: --top-k 20\n" in done.stderr
     done = ran("infer", page, "--model", own, *ASK, "--top-p", "0.5")
-    assert b"--top-p: only counts with a --temperature above 0" in done.stderr
+    assert b"--top-p: no effect without a --temperature above 0" in done.stderr
 
 
 def test_a_penalty_that_makes_no_sense(model: Path, page: Path, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_an_interrupt_keeps_what_is_drawn(tmp_path: Path) -> None:
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert b"the pictures that are drawn stay" in said
+    assert b"the finished pictures are kept" in said
     drawn = list(out.glob("[!.]*"))
     assert 0 < len(drawn) < 60
     assert all(pixels(path).shape[1] > 1800 for path in drawn)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ppcli.cli.values import parse_size
 from ppcli.engine.executors.resources import default_worker_memory, total_memory
+from ppcli.engine.worker_options import parse_size
 from ppcli.errors import ErrorCode, ExitCode
 from ppcli.jobs.image_worker import image_memory
 from ppcli.store.verify import verify

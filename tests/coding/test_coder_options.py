@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ppcli.arguments import parse_choice
 from ppcli.coding.coder_options import (
     CoderOptions,
     Method,
     Metric,
     Mode,
     distance_bound,
-    parse_choice,
     parse_threshold,
 )
 from ppcli.errors import ExitCode, PixelpruneError, UsageError

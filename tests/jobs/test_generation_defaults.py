@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 import pytest
 
-from ppcli.cli.model_defaults import as_the_model_says
 from ppcli.errors import ModelError
+from ppcli.jobs.generation_defaults import with_model_defaults
 from ppcli.models.generation_config import Generation
 from ppcli.models.serving.generation_request import GenerationRequest
 
@@ -17,34 +17,36 @@ def generation(*unknown: str, **settings: object) -> Generation:
 
 
 def test_what_a_stranger_wrote_is_bounded(caplog) -> None:
-    as_the_model_says(
+    with_model_defaults(
         generation(LONG, do_sample=True, temperature=LONG), GenerationRequest("x"), {}
     )
     assert len(caplog.messages) == 2
     assert all(len(one) < 1_000 for one in caplog.messages)
     with pytest.raises(ModelError) as caught:
-        as_the_model_says(generation(repetition_penalty=LONG), GenerationRequest("x"), {})
+        with_model_defaults(generation(repetition_penalty=LONG), GenerationRequest("x"), {})
     assert len(str(caught.value)) < 5_000
 
 
 def test_a_model_that_asks_for_nothing_is_silent(caplog) -> None:
-    assert as_the_model_says(generation(), GenerationRequest("x"), {}) == GenerationRequest("x")
+    assert with_model_defaults(generation(), GenerationRequest("x"), {}) == GenerationRequest("x")
     assert not caplog.messages
 
 
 def test_eval_gives_no_advice_that_it_cannot_take(caplog) -> None:
     settings = generation(do_sample=True, top_k=20, repetition_penalty=1.1)
-    assert as_the_model_says(settings, GenerationRequest("x")).repetition_penalty == 1.1
+    assert with_model_defaults(settings, GenerationRequest("x")).repetition_penalty == 1.1
     assert not caplog.messages
 
 
 def test_a_presence_penalty_is_told_with_its_option_until_it_is_chosen(caplog) -> None:
     settings = generation(presence_penalty=1.5)
-    as_the_model_says(settings, GenerationRequest("x"), {})
-    told = ["generation_config.json of the model sets presence_penalty: not applied"]
-    assert caplog.messages == [*told, "to follow it: --presence-penalty 1.5"]
+    with_model_defaults(settings, GenerationRequest("x"), {})
+    told = ["generation_config.json of the model sets presence_penalty, which is not applied"]
+    assert caplog.messages == [*told, "to apply it, use --presence-penalty 1.5"]
     caplog.clear()
-    as_the_model_says(settings, GenerationRequest("x", presence_penalty=1.0), {"presence_penalty"})
+    with_model_defaults(
+        settings, GenerationRequest("x", presence_penalty=1.0), {"presence_penalty"}
+    )
     assert not caplog.messages
-    as_the_model_says(settings, GenerationRequest("x"))  # by eval, which has no such option
+    with_model_defaults(settings, GenerationRequest("x"))  # by eval, which has no such option
     assert caplog.messages == told

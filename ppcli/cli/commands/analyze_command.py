@@ -1,0 +1,58 @@
+"""`pixelprune analyze`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from ppcli.cli.log_options import LogOptions
+from ppcli.cli.parameters import Defaults
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.worker_options import FailureOptions, WorkerOptions
+from ppcli.errors import ExitCode
+from ppcli.imaging.reading_options import ReadingOptions
+from ppcli.inputs.input_options import InputOptions
+from ppcli.jobs.statistics_options import StatisticsOptions
+from ppcli.models.grid_options import GridOptions
+from ppcli.store.output_options import OutputOptions
+
+if TYPE_CHECKING:
+    from ppcli.cli.terminal import Terminal
+    from ppcli.jobs.analyze import AnalyzeSummary
+
+
+def analyze(
+    inputs: InputOptions,
+    coder: CoderOptions,
+    grid: GridOptions,
+    reading: ReadingOptions,
+    output: Annotated[OutputOptions, Defaults(output="pixelprune-out")],
+    statistics: StatisticsOptions,
+    workers: WorkerOptions,
+    failures: FailureOptions,
+    log: LogOptions,
+) -> ExitCode:
+    """Measure the redundancy of images and write patch sets, as Parquet."""
+    from ppcli import api
+    from ppcli.cli.run_command import run_command
+    from ppcli.cli.terminal import Terminal
+
+    return run_command(
+        lambda control: api.analyze(
+            inputs,
+            output=output,
+            coder=coder,
+            grid=grid,
+            reading=reading,
+            statistics=statistics,
+            workers=workers,
+            failures=failures,
+            control=control,
+        ),
+        _show_summary,
+        output,
+        Terminal(log),
+    )
+
+
+def _show_summary(summary: "AnalyzeSummary", terminal: "Terminal") -> None:
+    from ppcli.cli.summary_table import show_summary  # late: workers start first
+
+    show_summary(summary, terminal)

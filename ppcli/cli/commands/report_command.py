@@ -1,0 +1,26 @@
+"""`pixelprune report`."""
+
+from ppcli.cli.log_options import LogOptions
+from ppcli.errors import ExitCode
+from ppcli.jobs.dataset_options import ReportOptions
+
+
+def report(options: ReportOptions, log: LogOptions) -> ExitCode:
+    """Write a report about a dataset, as one HTML page that opens offline."""
+    from pathlib import Path
+
+    from ppcli import api
+    from ppcli.cli.terminal import Terminal
+
+    terminal = Terminal(log)
+    path = api.report(
+        options.dataset,
+        options.output,
+        answers=options.answers,
+        models=options.model or None,
+        max_image_pixels=options.max_image_pixels,
+        overwrite=options.overwrite,
+    )
+    url = Path(path).absolute().as_uri()
+    terminal.say(f"Report written to {path}. Open it in a browser: {url}")
+    return ExitCode.OK

@@ -1,0 +1,135 @@
+"""Options that choose the inputs of a command. Imports little, since `--help` needs them."""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar
+
+from ppcli.options import Option, Options
+
+if TYPE_CHECKING:
+    from ppcli.inputs.listing import Listing
+    from ppcli.inputs.requests import RequestFile
+
+Limit = Annotated[int | None, Option("Stop after N inputs.", metavar="N", min=1)]
+Root = Annotated[
+    str | None,
+    Option(
+        "Refuse images outside this folder, symlinks resolved (for requests and questions).",
+        metavar="DIR",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions(Options):
+    """Which images a command reads.
+
+    Attributes:
+        inputs: files, folders, glob patterns, or `-` for standard input.
+        files0_from: file of NUL-separated paths; `-` for standard input.
+        include: patterns; walked folders give only files whose names match one.
+        exclude: patterns; walked folders give no files and folders whose names match one.
+        limit: maximum number of inputs.
+    """
+
+    panel: ClassVar = "Inputs"
+
+    inputs: Annotated[
+        tuple[str, ...],
+        Option(
+            "Files, folders, glob patterns, or - for standard input (an image, or one path a "
+            "line).",
+            metavar="INPUTS",
+            is_argument=True,
+        ),
+    ] = ()
+    files0_from: Annotated[
+        str | None, Option("File of NUL-separated paths (-: standard input).", metavar="FILE")
+    ] = None
+    include: Annotated[
+        tuple[str, ...],
+        Option("Take only matching names when walking folders; repeatable.", metavar="PATTERN"),
+    ] = ()
+    exclude: Annotated[
+        tuple[str, ...],
+        Option("Skip matching names when walking folders; repeatable.", metavar="PATTERN"),
+    ] = ()
+    limit: Limit = None
+
+    def listing(self, output: str | None = None) -> "Listing":
+        """Return the inputs.
+
+        Args:
+            output: of the run; no walk enters it.
+        """
+        from ppcli.inputs.listing import Listing
+
+        return Listing(
+            self.inputs,
+            self.files0_from,
+            self.include,
+            self.exclude,
+            self.limit,
+            stdin=standard_input(),
+            avoid=output,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions(Options):
+    """A file of requests, instead of one prompt for all inputs.
+
+    Attributes:
+        requests: the file; `-` for standard input.
+        root: a folder that all images must lie in; None for anywhere.
+    """
+
+    panel: ClassVar = "Inputs"
+
+    requests: Annotated[
+        str | None,
+        Option(
+            "File of requests, one JSON object a line: image or images, prompt, custom_id; or "
+            "lines of an OpenAI batch (-: standard input).",
+            metavar="FILE",
+        ),
+    ] = None
+    root: Root = None
+
+    def request_file(self, limit: int | None) -> "RequestFile":
+        """Return the requests, at most `limit`."""
+        from ppcli.inputs.requests import RequestFile
+
+        assert self.requests is not None
+        return RequestFile(self.requests, limit, standard_input(), self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionOptions(Options):
+    """A file of questions.
+
+    Attributes:
+        data: JSON lines or Parquet.
+        root: a folder that all images must lie in; None for anywhere.
+        limit: maximum number of questions.
+    """
+
+    panel: ClassVar = "Inputs"
+
+    data: Annotated[
+        str,
+        Option(
+            "Questions: JSON lines or Parquet with image, question and answers.", metavar="FILE"
+        ),
+    ]
+    root: Root = None
+    limit: Limit = None
+
+
+def standard_input() -> BinaryIO | None:
+    """Return standard input unbuffered, or None if it is closed.
+
+    A thread that waits in a read would keep the lock of a buffer.
+    """
+    buffer = getattr(sys.stdin, "buffer", None)
+    return getattr(buffer, "raw", buffer)

@@ -1,0 +1,98 @@
+"""Runs a job from its inputs to its output: the part that analyze, infer and evaluate share."""
+
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
+
+from ppcli.engine.run import FailurePolicy, Inputs, Run, RunObserver, Work
+from ppcli.engine.stopping import StopRequest, stop_on_signals
+from ppcli.engine.worker_options import FailureOptions
+from ppcli.errors import ExitCode, StoppedError
+from ppcli.imaging.decode import pillow_limits
+from ppcli.jobs.row_log import RowLog
+from ppcli.jobs.run_control import ProgressCounter, RunControl, RunResult, SummaryT
+from ppcli.store.formats import Config
+from ppcli.store.output_options import OutputOptions
+from ppcli.store.row_sinks import RowSink, StreamSink
+from ppcli.store.rows import MainRow
+
+
+def run_job(
+    work: Work,
+    inputs: Inputs,
+    summary: SummaryT,
+    *,
+    config: Config,
+    output: OutputOptions | None,
+    failures: FailureOptions,
+    max_image_pixels: int,
+    control: RunControl,
+    counter: ProgressCounter,
+) -> RunResult[SummaryT]:
+    """Run a job.
+
+    Args:
+        work: what is done with each input; it is closed at the end.
+        inputs: of the run.
+        summary: counts the rows.
+        config: everything that the rows depend on.
+        output: where rows are written; None for the callback, or for the result.
+        failures: when failed inputs stop the run.
+        max_image_pixels: larger images are not decoded.
+        control: callbacks and signals.
+        counter: reports finished inputs.
+
+    Raises:
+        NothingToDoError: there are no inputs.
+        OutputError: the output cannot be written, or belongs to another configuration.
+        StoppedError: a signal came, or too many inputs failed; `result` has what was done so far.
+    """
+    rows: list[MainRow] = []
+    written = None if output is None or output.is_stdout else output.output
+    result = RunResult(summary, written, rows)
+    keep_rows = output is None and control.on_row is None
+    open_sink = partial(_open_sink, output, config, control, rows if keep_rows else None)
+    policy = FailurePolicy(failures.limit, output is not None and output.retry_failed)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals()) if control.handle_signals else StopRequest()
+        stack.enter_context(pillow_limits(max_image_pixels))
+        run = Run(work, summary, RunObserver(_RowCallback(control), counter.advance), stop, policy)
+        try:
+            run.execute(inputs, open_sink)
+        except StoppedError as error:
+            error.result = result
+            raise
+        except KeyboardInterrupt:
+            if not stop():
+                raise
+            stopped = "interrupted, and stopped at once"  # by the second signal
+            raise StoppedError(ExitCode.INTERRUPTED, stopped, result) from None
+    return result
+
+
+class _RowCallback:
+    def __init__(self, control: RunControl) -> None:
+        self._on_row, self._log = control.on_row, RowLog()
+
+    def __call__(self, row: MainRow) -> None:
+        if self._on_row is not None:
+            self._on_row(row)
+        self._log(row)
+
+
+class _RowList:
+    """Keeps rows in memory, or nowhere."""
+
+    def __init__(self, rows: list[MainRow] | None) -> None:
+        self._rows = rows
+
+    def add(self, row: MainRow) -> None:
+        if self._rows is not None:
+            self._rows.append(row)
+
+
+def _open_sink(
+    output: OutputOptions | None, config: Config, control: RunControl, rows: list[MainRow] | None
+) -> AbstractContextManager[RowSink]:
+    if output is not None:
+        return output.open(config, control.stdout)
+    return nullcontext(StreamSink(_RowList(rows), config))

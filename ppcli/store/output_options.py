@@ -1,0 +1,155 @@
+"""Options that say where rows are written. Imports little, since `--help` needs them."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar
+
+from ppcli.errors import OutputError, UsageError
+from ppcli.options import Option, Options
+from ppcli.store.formats import ROWS_PER_SHARD, Format, TableFormat
+from ppcli.store.output_paths import RowFileType, is_same_file, row_file_type
+
+if TYPE_CHECKING:
+    from ppcli.store.formats import Config
+    from ppcli.store.row_sinks import RowSink
+
+STDOUT = "-"
+
+Overwrite = Annotated[bool, Option("Replace an existing output.")]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions(Options):
+    """Where rows are written, and what happens to an output that exists.
+
+    Attributes:
+        output: a folder; a `.parquet`, `.jsonl` or `.csv` file, the last two also with `.gz` or
+            `.zst` behind; or `-` for standard output.
+        row_format: of standard output; None for JSON lines.
+        overwrite: replace an existing output.
+        resume: continue an unfinished dataset.
+        retry_failed: process the failed inputs of an existing dataset again.
+        rows_per_shard: rows in one file of a dataset.
+
+    Raises:
+        UsageError: `output` names nothing that rows can be written to, or has a format of its own.
+    """
+
+    panel: ClassVar = "Output"
+
+    output: Annotated[
+        str,
+        Option(
+            "Folder; .parquet, .jsonl(.gz) or .csv(.gz) file; or - for standard output.",
+            flags=("--output", "-o"),
+            metavar="OUT",
+        ),
+    ]
+    row_format: Annotated[
+        Format | None,
+        Option(
+            "Format of standard output (-o -). Default: jsonl.",
+            flags=("--format",),
+            choices=TableFormat,
+        ),
+    ] = None
+    overwrite: Overwrite = False
+    resume: Annotated[bool, Option("Continue an unfinished dataset.")] = True
+    retry_failed: Annotated[
+        bool, Option("Process the failed inputs of an existing dataset again.")
+    ] = False
+    rows_per_shard: Annotated[
+        int, Option("Rows in each file of a dataset.", metavar="N", min=1)
+    ] = ROWS_PER_SHARD
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        if not self.output:
+            raise UsageError("-o is empty; name a folder, a file, or - for standard output")
+        kind = None if self.is_stdout else row_file_type(self.output)
+        openai_file = self.row_format is Format.OPENAI and kind and kind.format is Format.JSONL
+        if self.row_format is not None and not self.is_stdout and not openai_file:
+            raise UsageError(
+                "--format is for standard output (-o -); a file's name sets its format"
+            )
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether rows go to standard output."""
+        return self.output == STDOUT
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether rows go to a dataset."""
+        return not self.is_stdout and row_file_type(self.output) is None
+
+    def check_not_read(self, *paths: str | None) -> None:
+        """Refuse to replace files that the run reads.
+
+        Raises:
+            UsageError: the output is one of the paths.
+        """
+        for path in paths:
+            if path is not None and is_same_file(path, self.output):
+                raise UsageError(f"-o is {self.output}, which the run reads; use another name")
+
+    @contextmanager
+    def open(self, config: "Config", stream: BinaryIO | None) -> "Iterator[RowSink]":
+        """Open the output for the rows of a run.
+
+        Args:
+            config: everything that the rows depend on.
+            stream: standard output; None if it is closed.
+
+        Raises:
+            OutputError: the output cannot be written, or belongs to another configuration.
+        """
+        with self._sink(config, stream) as sink:
+            yield sink
+
+    def _sink(self, config: "Config", stream: BinaryIO | None) -> "AbstractContextManager[RowSink]":
+        kind, rows = None if self.is_stdout else row_file_type(self.output), self.rows_per_shard
+        if self.is_stdout:
+            from ppcli.store.row_sinks import stream_output
+
+            if stream is None:
+                raise OutputError("-o is -, and standard output is closed")
+            return stream_output(stream, self.row_format or Format.JSONL, config)
+        if kind is None:
+            from ppcli.store.dataset import dataset_output  # which imports Arrow
+
+            return dataset_output(
+                self.output,
+                config,
+                overwrite=self.overwrite,
+                resume=self.resume,
+                rows_per_shard=rows,
+            )
+        from ppcli.store.single_file import file_output
+
+        return file_output(
+            self.output,
+            RowFileType(self.row_format or kind.format, kind.compression),
+            config,
+            overwrite=self.overwrite,
+            resume=self.resume,
+            rows_per_shard=rows,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOutputOptions(OutputOptions):
+    """The same for answers, which have a format more.
+
+    Attributes:
+        row_format: of standard output; `openai` also of `.jsonl` files.
+    """
+
+    row_format: Annotated[
+        Format | None,
+        Option(
+            "Format of standard output (-o -), and openai of .jsonl files. Default: jsonl.",
+            flags=("--format",),
+        ),
+    ] = None
