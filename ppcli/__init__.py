@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING
 from ppcli.version import __version__
 
 if TYPE_CHECKING:
+    from ppcli.api import (
+        analyze,
+        bench,
+        evaluate,
+        export,
+        infer,
+        reconstruct,
+        report,
+        verify,
+        view,
+    )
+    from ppcli.coding.coder_options import CoderOptions
     from ppcli.coding.patchset import PatchSet
     from ppcli.coding.prune import keep_mask, prune
     from ppcli.models.integrations.collator import PrunedCollator
@@ -16,24 +28,44 @@ if TYPE_CHECKING:
     from ppcli.store.reader import read_patch_sets
 
 __all__ = [
+    "CoderOptions",
     "PatchSet",
     "PrunedCollator",
     "PrunedInputs",
     "__version__",
+    "analyze",
+    "bench",
+    "evaluate",
+    "export",
+    "infer",
     "keep_mask",
     "prune",
     "pruned_inputs",
     "read_patch_sets",
+    "reconstruct",
+    "report",
+    "verify",
+    "view",
 ]
 
 _HOMES = {
+    "CoderOptions": "ppcli.coding.coder_options",
     "PatchSet": "ppcli.coding.patchset",
     "PrunedCollator": "ppcli.models.integrations.collator",
     "PrunedInputs": "ppcli.models.integrations.pruned_inputs",
+    "analyze": "ppcli.api",
+    "bench": "ppcli.api",
+    "evaluate": "ppcli.api",
+    "export": "ppcli.api",
+    "infer": "ppcli.api",
     "keep_mask": "ppcli.coding.prune",
     "prune": "ppcli.coding.prune",
     "pruned_inputs": "ppcli.models.integrations.pruned_inputs",
     "read_patch_sets": "ppcli.store.reader",
+    "reconstruct": "ppcli.api",
+    "report": "ppcli.api",
+    "verify": "ppcli.api",
+    "view": "ppcli.api",
 }
 
 

@@ -505,8 +505,8 @@ def export(
         ModelError: the checkpoint does not exist, is incomplete, or is not supported.
         OutputError: the directory cannot be written, or exists.
     """
-    from ppcli.models.onnx.export import Export
     from ppcli.models.checkpoints.hub import checkpoint_folder
+    from ppcli.models.onnx.export import Export
     from ppcli.store.output_paths import check_path
 
     target = os.fspath(out_dir)

@@ -51,14 +51,24 @@ def test_the_package_itself_is_light() -> None:
 
 def test_exported_names() -> None:
     assert ppcli.__all__ == [
+        "CoderOptions",
         "PatchSet",
         "PrunedCollator",
         "PrunedInputs",
         "__version__",
+        "analyze",
+        "bench",
+        "evaluate",
+        "export",
+        "infer",
         "keep_mask",
         "prune",
         "pruned_inputs",
         "read_patch_sets",
+        "reconstruct",
+        "report",
+        "verify",
+        "view",
     ]
     for name in ppcli.__all__:
         assert getattr(ppcli, name) is not None
