@@ -1,4 +1,4 @@
-"""Lines of an OpenAI batch: the body of a chat completion as messages, images and settings."""
+"""Parses lines of an OpenAI batch file: messages, images and settings of a chat completion."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +10,11 @@ URL = "/v1/chat/completions"
 _LINE = frozenset({"custom_id", "method", "url", "body"})
 _OF_TOKENS = ("max_completion_tokens", "max_tokens")
 _SETTINGS = frozenset(SETTINGS) - {"system", "max_new_tokens"}  # those that OpenAI names alike
-# What changes nothing in an answer.
+# Fields that do not affect the answer.
 _WITHOUT_EFFECT = frozenset(
     {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
 )
-# What is understood only where it asks for what is done anyway.
+# Fields that are accepted only with the values that describe the default behaviour.
 _AS_IT_IS: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "stream": (False,),
@@ -35,9 +35,9 @@ class Chat:
     """A conversation.
 
     Attributes:
-        messages: as chat templates take them; each image is a part `{"type": "image"}`.
-        images: what the messages name, in order.
-        settings: that the body sets.
+        messages: in the form that chat templates take; each image is a part `{"type": "image"}`.
+        images: the paths or URLs in the messages, in order.
+        settings: the settings in the body.
     """
 
     messages: list[Object]
@@ -46,7 +46,7 @@ class Chat:
 
     @property
     def asked(self) -> str:
-        """The texts of the last turn of the user."""
+        """The text of the last user turn."""
         turns = [one["content"] for one in self.messages if one["role"] == "user"]
         last = turns[-1] if turns else ""
         if isinstance(last, str):
@@ -55,15 +55,15 @@ class Chat:
 
 
 def is_batch_line(fields: Object) -> bool:
-    """Whether the fields of a line are those of an OpenAI batch."""
+    """Whether a line has the fields of an OpenAI batch."""
     return "body" in fields
 
 
 def chat_of(line: Object) -> Chat:
-    """The conversation of a line.
+    """Parse the conversation of a line.
 
     Raises:
-        ValueError: naming what makes no sense or is not supported.
+        ValueError: naming the field that is invalid or not supported.
     """
     if unknown := sorted(set(line) - _LINE):
         raise ValueError(f"unknown fields beside body: {bounded(', '.join(unknown))}")
@@ -102,7 +102,7 @@ def _settings(body: Object) -> Object:
 
 
 def _message(given: Any, images: list[str]) -> Object:  # noqa: ANN401
-    """A message; the images that it names are put to the others."""
+    """Parse a message and append its images to `images`."""
     if not isinstance(given, dict):
         raise ValueError("it is not a JSON object")
     fields = {name: value for name, value in with_values(given).items() if value != []}
@@ -138,7 +138,7 @@ def _part(given: Any, role: str, images: list[str]) -> Object:  # noqa: ANN401
 
 
 def _url(given: Any) -> str:  # noqa: ANN401
-    """Of an image, which the shape of OpenAI wraps in an object."""
+    """Return the URL of an image, which may be wrapped in an object."""
     if isinstance(given, dict):
         fields = with_values(given)
         if unknown := sorted(set(fields) - {"url", "detail"}):

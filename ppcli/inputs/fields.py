@@ -1,6 +1,6 @@
-"""Objects of JSON as other programs write them, and the fields of requests that set something.
+"""Reads JSON objects that other programs wrote, and the settings in requests.
 
-pandas writes null or NaN where a column has no value, and 8.0 for 8 in a column that lacks some.
+pandas writes null or NaN for a missing value, and 8.0 for 8 if other values are missing.
 """
 
 import json
@@ -17,10 +17,10 @@ _MOST_DIGITS = 1_000
 
 
 def parse_object(line: bytes) -> Object:
-    """The JSON object of a line, without the fields that have no value.
+    """Parse a line as a JSON object and drop the fields without a value.
 
     Raises:
-        ValueError: when it is none, names a field twice, or is beyond measure.
+        ValueError: if it is not an object, repeats a field, or is nested too deeply.
     """
     try:
         parsed = json.loads(line, object_pairs_hook=_object, parse_int=_integer)
@@ -36,12 +36,12 @@ def parse_object(line: bytes) -> Object:
 
 
 def with_values(fields: Object) -> Object:
-    """The fields that have a value: neither null nor NaN."""
+    """Drop the fields whose value is null or NaN."""
     return {name: value for name, value in fields.items() if not is_absent(value)}
 
 
 def is_absent(value: Any) -> bool:  # noqa: ANN401
-    """Whether a value stands for none."""
+    """Whether a value is null or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -61,10 +61,10 @@ def _integer(digits: str) -> int:
 
 
 def text(value: Any) -> str:  # noqa: ANN401
-    """Text that can be written again: JSON can spell halves of characters.
+    """Return text that can be encoded as UTF-8; JSON can contain lone surrogates.
 
     Raises:
-        ValueError: when it is something else.
+        ValueError: if it is of another type.
     """
     if not isinstance(value, str):
         raise ValueError(f"is {_shown(value)}, which is not text")
@@ -76,19 +76,19 @@ def text(value: Any) -> str:  # noqa: ANN401
 
 
 def texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """A text or a list of texts.
+    """Return one or several texts as a tuple.
 
     Raises:
-        ValueError: when it is something else.
+        ValueError: if it is of another type.
     """
     return tuple(map(text, value)) if isinstance(value, list) else (text(value),)
 
 
 def number(value: Any) -> float:  # noqa: ANN401
-    """A number.
+    """Return a number as a float.
 
     Raises:
-        ValueError: when it is none, or none that a float holds.
+        ValueError: if it is not a number, or too large for a float.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"is {_shown(value)}, which is not a number")
@@ -99,10 +99,10 @@ def number(value: Any) -> float:  # noqa: ANN401
 
 
 def whole(value: Any) -> int:  # noqa: ANN401
-    """A whole number, also when it is written like 8.0.
+    """Return an integer, which may be written as 8.0.
 
     Raises:
-        ValueError: when it is something else.
+        ValueError: if it is of another type.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -112,10 +112,10 @@ def whole(value: Any) -> int:  # noqa: ANN401
 
 
 def words(value: Any) -> str:  # noqa: ANN401
-    """A text, or a number as it is written.
+    """Return text, or a number as text.
 
     Raises:
-        ValueError: when it is something else.
+        ValueError: if it is of another type.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("is neither text nor a number")
@@ -123,10 +123,10 @@ def words(value: Any) -> str:  # noqa: ANN401
 
 
 def name(value: Any) -> str:  # noqa: ANN401
-    """A text, or a number that names something: 7.0 is 7.
+    """Return text, or a number used as a name: 7.0 becomes `7`.
 
     Raises:
-        ValueError: when it is something else.
+        ValueError: if it is of another type.
     """
     return words(int(value) if isinstance(value, float) and value.is_integer() else value)
 
@@ -151,19 +151,19 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
 
 
 def settings_of(fields: Object) -> Object:
-    """The settings among the fields of a request.
+    """Return the settings among the fields of a request.
 
     Raises:
-        ValueError: naming the one that makes no sense.
+        ValueError: naming the invalid setting.
     """
     return {key: read(key, fields[key], SETTINGS[key]) for key in SETTINGS if key in fields}
 
 
 def read(key: str, value: Any, reader: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-    """What a reader makes of a field.
+    """Convert the value of a field.
 
     Raises:
-        ValueError: the reader's, naming the field.
+        ValueError: from `reader`, with the name of the field.
     """
     try:
         return reader(value)

@@ -1,4 +1,4 @@
-"""Patterns of paths, as they are meant where names exist that look like patterns."""
+"""Expands path patterns, also where existing names look like patterns."""
 
 import glob
 import os
@@ -9,7 +9,7 @@ from ppcli.inputs.walk import DEEP, Search, walk
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path is to be matched: it does not exist itself, and has `*`, `?` or `[`."""
+    """Whether a path does not exist and contains `*`, `?` or `[`."""
     return glob.has_magic(path) and not exists(path)
 
 
@@ -31,14 +31,14 @@ def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
 
 
 def _leading_folder(pattern: str) -> str:
-    """The longest leading part of a pattern that is the name of a folder."""
+    """Return the longest leading part of a pattern that is an existing folder."""
     parts = pattern.split("/")
     names = ("/".join(parts[:number]) for number in range(len(parts) - 1, 0, -1))
     return next(filter(is_folder, names), "")
 
 
 def _split(pattern: str) -> tuple[str, Search | None]:
-    """The part before the first `**`, and the search from there on."""
+    """Return the part before the first `**`, and the search for the rest."""
     parts = pattern.split("/")
     if DEEP not in parts:
         return pattern, None
@@ -53,7 +53,7 @@ def _split(pattern: str) -> tuple[str, Search | None]:
 
 
 def _has_any(path: str, search: Search | None) -> bool:
-    """Whether something is named, or may be in a folder that cannot be listed."""
+    """Whether anything matches, or may match in a folder that cannot be listed."""
     if search is None:
         return True
     if path and not is_folder(path):

@@ -1,4 +1,4 @@
-"""Images as requests and questions name them: paths, file:// URLs and data: URLs."""
+"""Resolves the images in requests and questions: paths, file:// URLs and data: URLs."""
 
 import base64
 import binascii
@@ -26,21 +26,21 @@ _LONGEST_PATH = 4_096  # that Linux opens; other systems take less, or hardly mo
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """Where the images of a file of requests or questions lie.
+    """The folder of the images that a file of requests or questions names.
 
     Attributes:
-        folder: that paths are relative to.
-        root: a folder that all of them must lie in, links followed; None where any may be read.
+        folder: base of relative paths.
+        root: folder that must contain all images, links resolved; None for no limit.
     """
 
     folder: str
     root: str | None = None
 
     def image(self, given: Any) -> ImageRef:  # noqa: ANN401
-        """The image that a field names: text, or an object with `image` and `page`.
+        """Resolve the image in a field: text, or an object with `image` and `page`.
 
         Raises:
-            ValueError: when it makes no sense, or lies outside the root.
+            ValueError: if the value is invalid or the image is outside the root.
         """
         page = None
         if isinstance(given, dict):
@@ -56,7 +56,7 @@ class ImageFolder:
         return self.named(text(given), page)
 
     def named(self, name: str, page: int | None = None) -> ImageRef:
-        """The image of a name.
+        """Resolve a path or URL.
 
         Raises:
             ValueError: as `image`.
@@ -91,20 +91,20 @@ class ImageFolder:
 
 
 def check_root(root: str) -> None:
-    """See that images can be held to a folder.
+    """Check that the root folder exists.
 
     Raises:
-        UsageError: when there is no such folder.
+        UsageError: if it does not exist.
     """
     if not is_folder(root):
         raise UsageError(f"--root {root}: there is no such folder")
 
 
 def page_of(fields: dict[str, Any]) -> int | None:
-    """The page or frame (one-based) that fields ask for, if they do.
+    """Return the page or frame (one-based) that the fields select, or None.
 
     Raises:
-        ValueError: when it is no number of a page.
+        ValueError: if it is not a valid page number.
     """
     if "page" not in fields:
         return None

@@ -1,4 +1,4 @@
-"""The lines of a file, without reading one that no memory holds."""
+"""Reads the lines of a file with a limit on their length."""
 
 import codecs
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ TOO_LONG = f"it has more than {_MOST_BYTES >> 20} MB"
 
 
 def numbered_lines(file: BinaryIO, most: int = _MOST_BYTES) -> Iterator[tuple[int, bytes | None]]:
-    r"""The lines that are not blank, each with its number (one-based), up to its `\n`.
+    r"""Yield the non-blank lines, with their numbers (one-based) and including `\n`.
 
     Args:
         file: open for reading.
-        most: bytes of a line; a longer one is None.
+        most: maximum bytes of a line; a longer line is returned as None.
 
     Raises:
-        UsageError: when the file is in UTF-16, as some shells write them.
+        UsageError: if the file is UTF-16, which some shells write.
     """
     number = 0
     while line := file.readline(most):

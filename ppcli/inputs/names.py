@@ -1,4 +1,4 @@
-"""Names of files as people hand them over: lists of other systems, URLs."""
+"""Reads file names from lists and file:// URLs."""
 
 import codecs
 import os
@@ -22,10 +22,10 @@ _WINDOWS_DRIVE = re.compile(r"/[A-Za-z]:")
 
 
 def path_of(given: str) -> str:
-    """The path that a name stands for: itself, unless it is a file:// URL and no file's name.
+    """Return the path for a name: the name itself, unless it is a file:// URL.
 
     Raises:
-        UsageError: for a URL of another machine, or without a path.
+        UsageError: for a URL that names another machine or has no path.
     """
     url = _URL.fullmatch(given)
     if url is None or exists(given):
@@ -67,7 +67,7 @@ def names_in(file: BinaryIO, separator: bytes, begin: bytes = b"") -> Iterator[s
 
 
 def _plain(file: BinaryIO, separator: bytes, begin: bytes) -> Iterator[bytes]:
-    """The blocks of a list in UTF-8, without a byte order mark."""
+    """Yield the blocks of a list as UTF-8, without a byte order mark."""
     read = reader(file)
     begin = begin or read()
     while begin and any(mark != begin and mark.startswith(begin) for mark in _MARKS):
@@ -112,7 +112,7 @@ def reader(file: BinaryIO) -> Callable[[], bytes]:
 
 
 def _split(blocks: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
-    """The names between separators; of a very long one what stands for it."""
+    """Yield the names between separators; very long ones are abbreviated."""
     rest, long = b"", None
     for block in blocks:
         first, *others = block.split(separator)

@@ -1,4 +1,4 @@
-"""Questions about images with the answers that are right: lines of JSON, or Parquet."""
+"""Reads questions about images, with correct answers, from JSON lines or Parquet."""
 
 import json
 import os
@@ -33,15 +33,15 @@ _ROWS_AT_A_TIME = 32
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question.
+    """A question about an image.
 
     Attributes:
         custom_id: its name; `line-N` or `row-N` where it has none.
-        image: that it is about.
-        question: None in a broken line.
-        answers: that are right.
-        kind: of question, if that is told.
-        fault: what is wrong with the line; None when nothing is.
+        image: the image in question.
+        question: the text; None in an invalid line.
+        answers: the correct answers.
+        kind: the kind of question; None if unknown.
+        fault: the error in the line; None if it is valid.
     """
 
     custom_id: str

@@ -1,4 +1,4 @@
-"""A file of requests, one JSON object a line."""
+"""Reads a file of requests, one JSON object per line."""
 
 import json
 import os

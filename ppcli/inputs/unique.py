@@ -1,4 +1,4 @@
-"""Names of inputs that come more than once, told apart."""
+"""Makes repeated names of inputs unique."""
 
 from array import array
 from itertools import count
@@ -7,7 +7,7 @@ import xxhash
 
 
 class UniqueNames:
-    """Gives names as they are, and those that came before with `~2`, `~3` and so on behind them.
+    """Returns new names unchanged and adds `~2`, `~3` and so on to repeated ones.
 
     It remembers 64 bits of each name: of 10 million names one gets a number without need in
     three of a million cases, and 160 to 320 MB are taken.
@@ -21,7 +21,7 @@ class UniqueNames:
         self.first = ""
 
     def __call__(self, name: str) -> str:
-        """The name that this input has."""
+        """Return the unique name of an input."""
         if self._hashes.add(_hash(name)):
             return name
         numbered = f"{name}~{self._free_number(name)}"
@@ -51,7 +51,7 @@ def _hash(name: str) -> int:
 
 
 class _Hashes:
-    """A set of numbers of 64 bits, none of them 0, in 16 to 32 bytes each."""
+    """A set of non-zero 64-bit numbers that uses 16 to 32 bytes each."""
 
     def __init__(self) -> None:
         self._slots = array("Q", bytes(8 * 64))
@@ -61,7 +61,7 @@ class _Hashes:
         return self._slots[self._place(number)] == number
 
     def add(self, number: int) -> bool:
-        """Take a number in; whether it was not there yet."""
+        """Add a number; return whether it is new."""
         place = self._place(number)
         if self._slots[place] == number:
             return False
@@ -72,7 +72,7 @@ class _Hashes:
         return True
 
     def _place(self, number: int) -> int:
-        """Where it is, or where it would go."""
+        """Return the slot of a number, or the free slot for it."""
         slots = self._slots
         last = len(slots) - 1  # their number is a power of two
         place = number & last

@@ -1,4 +1,4 @@
-"""Going through folders, and through those parts of them that a pattern with `**` names."""
+"""Walks folders, or the parts of them that a pattern with `**` matches."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -32,13 +32,13 @@ class Search:
         self.names_hidden = any(part.startswith(".") for part in parts)
 
     def takes(self, name: str) -> bool:
-        """Whether a file of this name in the folder is named."""
+        """Whether the search matches a file of this name in the folder."""
         if self.names_folder:
             return not name.startswith(".")
         return len(self._parts) in self._after(name)
 
     def into(self, name: str) -> "Search | None":
-        """The search in a folder of this name; None when nothing there can be named."""
+        """Return the search for a subfolder; None if nothing in it can match."""
         if self.names_folder:
             return None if name.startswith(".") else self
         after = self._after(name)
@@ -60,7 +60,7 @@ EVERYTHING = Search((DEEP,))
 
 
 class Entry(NamedTuple):
-    """What was found in a folder.
+    """An entry that the walk found.
 
     Attributes:
         path: of the entry.
