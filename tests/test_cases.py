@@ -17,6 +17,8 @@ import pytest
 from ppcli import read_patch_sets
 from tests.command import pixelprune
 
+pytestmark = pytest.mark.slow
+
 OK = "ok"
 # By file: width, height and outcome of each page.
 RIGHT: dict[str, list[tuple[int | None, int | None, str]]] = {

@@ -18,6 +18,8 @@ from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.listing import Listing
 from ppcli.models.families.family_registry import PRESETS
 
+pytestmark = pytest.mark.slow
+
 TILE = 32
 TAU = 0.03
 

@@ -84,6 +84,7 @@ def test_one_file(folder: Path, tmp_path: Path, name: str) -> None:
     assert pixelprune("analyze", folder, "-o", target, "-q", "--overwrite").returncode == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row_format", ["jsonl", "csv", "arrow", "parquet"])
 def test_a_reader_that_leaves_early_ends_the_run_quietly(tmp_path: Path, row_format: str) -> None:
     (tmp_path / "in").mkdir()

@@ -59,6 +59,7 @@ def test_json_to_standard_output(folder: Path, model: Path) -> None:
     assert (last["message"], len(last["images"])) == ("finished", 1)
 
 
+@pytest.mark.slow
 def test_random_weights_of_a_true_shape(folder: Path) -> None:
     quick = (*QUICK[:-4], "--batch-sizes", "1", "--new-tokens", "2")
     shape = ("--random-weights", "qwen3-vl-2b", "--layers", "1")

@@ -205,6 +205,7 @@ def test_lines_of_an_openai_batch_are_answered(folder: Path, model: Path, tmp_pa
     assert [one["custom_id"] for one in answered] == list(rows)
 
 
+@pytest.mark.slow
 def test_a_megabyte_in_a_request_makes_no_long_row_and_no_long_line(
     folder: Path, model: Path
 ) -> None:
@@ -412,6 +413,7 @@ def test_lines_as_an_openai_batch_has_them(folder: Path, model: Path, tmp_path: 
         assert body["usage"]["completion_tokens"] == row["answer_tokens"]
 
 
+@pytest.mark.slow
 def test_going_on_after_a_kill(model: Path, tmp_path: Path) -> None:
     images = tmp_path / "in"
     images.mkdir()
@@ -437,6 +439,7 @@ def answers_in(out: Path) -> list[dict]:
     return without_times([row for path in paths for row in pq.read_table(path).to_pylist()])
 
 
+@pytest.mark.slow
 def test_an_interrupt_gives_the_answer_in_hand_up(model: Path, tmp_path: Path) -> None:
     Image.fromarray(blocks(256, 224)).save(tmp_path / "a.png")
     command = ["infer", tmp_path / "a.png", tmp_path / "a.png", "--model", model, *PROMPT[:2]]

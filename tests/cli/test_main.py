@@ -114,6 +114,7 @@ def test_a_fault_in_the_program_exits_with_one(tmp_path: Path) -> None:
     assert b"please report" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize(
     ("number", "code"),

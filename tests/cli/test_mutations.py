@@ -16,6 +16,8 @@ from ppcli.errors import ErrorCode, ExitCode
 from tests.command import pixelprune
 from tests.conftest import blocks
 
+pytestmark = pytest.mark.slow
+
 COUNT = 1000
 HEADER_BYTES = 64
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{5,}| object at |<_?[a-z]+\.")

@@ -108,6 +108,7 @@ def test_patch_sets_give_the_pages_back(papers: Path, tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(Image.open(path)), drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pages", ["1-", "3,7-9,40", "41"])
 @pytest.mark.parametrize("command", ["analyze", "infer"])
 def test_a_dataset_of_pages_is_resumed(

@@ -84,6 +84,7 @@ def column(page: Page, table: str, place: int) -> list[str]:
     return page.locator(table).locator(f"tbody tr > :nth-child({place})").all_text_contents()
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_parquet(opened: Page, dataset: Path) -> None:
     stats = f"'{dataset}/stats/*.parquet'"
     query = """select count(*) filter (status = 'ok'), count(*) filter (status = 'error'),
@@ -111,6 +112,7 @@ def test_numbers_are_those_of_the_parquet(opened: Page, dataset: Path) -> None:
             )
 
 
+@pytest.mark.slow
 def test_histograms_and_rows_are_those_of_the_parquet(opened: Page, dataset: Path) -> None:
     good = f"from '{dataset}/stats/*.parquet' where status = 'ok'"
     for place, name in ((2, "keep_ratio"), (3, "unique_ratio")):
@@ -130,6 +132,7 @@ def test_histograms_and_rows_are_those_of_the_parquet(opened: Page, dataset: Pat
     assert expected_rows == {}
 
 
+@pytest.mark.slow
 def test_printed_nothing_is_closed(opened: Page, tmp_path: Path) -> None:
     opened.pdf(path=tmp_path / "r.pdf")
     document = pypdfium2.PdfDocument(tmp_path / "r.pdf")
@@ -138,6 +141,7 @@ def test_printed_nothing_is_closed(opened: Page, tmp_path: Path) -> None:
     assert "KV cache: 2" in text
 
 
+@pytest.mark.slow
 def test_identifiers_in_charts_are_their_own(opened: Page) -> None:
     own = opened.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
     assert len(set(own)) == len(own) > 100
@@ -149,6 +153,7 @@ def test_identifiers_in_charts_are_their_own(opened: Page) -> None:
     assert {clip.removeprefix("url(#") for clip in clips} < set(own)
 
 
+@pytest.mark.slow
 def test_savings_are_the_sums_of_the_images(opened: Page, dataset: Path) -> None:
     rows = pq.read_table(dataset / "stats", columns=["tokens", "kept", "status"]).to_pylist()
     good = [row for row in rows if row["status"] == "ok"]
@@ -172,6 +177,7 @@ def test_savings_are_the_sums_of_the_images(opened: Page, dataset: Path) -> None
             assert float(times) == pytest.approx(full / pruned, abs=0.006)
 
 
+@pytest.mark.slow
 def test_tables_are_sorted_by_their_heads_and_by_keys(opened: Page) -> None:
     table = opened.locator("table.sortable").last
     kept = table.locator("th", has_text="kept")
@@ -191,12 +197,14 @@ def test_tables_are_sorted_by_their_heads_and_by_keys(opened: Page) -> None:
     assert kept.get_attribute("aria-sort") is None
 
 
+@pytest.mark.slow
 def test_names_of_files_are_text(opened: Page) -> None:
     opened.locator("summary", has_text="not_an_image").click()
     assert opened.get_by_text("<script>alert(1)<script>.png").first.is_visible()
     assert opened.locator("script").count() == 1
 
 
+@pytest.mark.slow
 def test_pictures_and_charts_are_there(opened: Page) -> None:
     loaded = opened.evaluate("[...document.images].map((one) => one.naturalWidth)")
     assert len(loaded) == 22  # all, where there are fewer than 24
@@ -207,6 +215,7 @@ def test_pictures_and_charts_are_there(opened: Page) -> None:
     assert opened.evaluate("[...document.images].every((one) => one.alt)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_the_light_and_in_the_dark(browser, dataset, tmp_path, scheme) -> None:
     """Every text against the ground, by the contrast of WCAG 2; those of charts too."""

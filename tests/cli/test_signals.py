@@ -16,9 +16,12 @@ from tests.engine import hostile_decoder
 from tests.engine.hostile_decoder import hostile
 from tests.processes import alive, descendants, end, eventually
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="needs POSIX signals, and finds processes in /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="needs POSIX signals, and finds processes in /proc"
+    ),
+]
 CODES = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.TERMINATED,

@@ -27,6 +27,7 @@ SIGNALS = {
 }
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ("name", "number"),
@@ -62,6 +63,7 @@ def test_statistics_that_are_stopped_go_on(
     assert not kept.exists()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", SIGNALS)
 def test_lines_of_an_openai_batch_that_are_stopped_go_on(
@@ -90,6 +92,7 @@ def test_lines_of_an_openai_batch_that_are_stopped_go_on(
     assert sorted(os.listdir(tmp_path)) == ["r.jsonl", "whole.jsonl", "x.jsonl"]
 
 
+@pytest.mark.slow
 @posix
 def test_no_room_for_the_file_itself(tmp_path: Path) -> None:
     """Its shards are small enough, and it is not; all rows are there for the next run."""

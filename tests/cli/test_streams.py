@@ -125,6 +125,7 @@ def test_a_terminal_that_has_gone_stops_nothing(images, tmp_path) -> None:
     assert verify(str(tmp_path / "out")).rows == 4
 
 
+@pytest.mark.slow
 def test_a_reader_of_messages_that_is_slow_gets_them_all(images, tmp_path) -> None:
     """Its pipe does not wait: some programs leave it like this to others."""
     args = ["analyze", "-", "-v", "-o", tmp_path / "out.jsonl", "--workers", "0"]
@@ -145,6 +146,7 @@ def test_a_reader_of_messages_that_is_slow_gets_them_all(images, tmp_path) -> No
     assert said.count(b"tokens kept") == 2500
 
 
+@pytest.mark.slow
 def test_names_are_utf8_whatever_the_locale_says(images, tmp_path) -> None:
     (images / "0.png").rename(images / "größe.png")
     (images / "kaputt-é.png").write_bytes(b"")
@@ -220,6 +222,7 @@ def test_verbose_names_every_image(images, tmp_path) -> None:
     assert [line.split()[0] for line in lines] == ["0.png:", "1.png:", "2.png:"]
 
 
+@pytest.mark.slow
 def test_a_disk_too_full_for_compiled_kernels_costs_no_image(images, tmp_path) -> None:
     cache = tmp_path / "cache"
     done = subprocess.run(

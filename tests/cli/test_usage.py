@@ -139,6 +139,7 @@ def with_completion(shell: str, home: dict[str, str]) -> str:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_shells_complete_commands_options_values_and_files(shell: str, home, tmp_path) -> None:
@@ -154,6 +155,7 @@ def test_shells_complete_commands_options_values_and_files(shell: str, home, tmp
             typist.leaves()
 
 
+@pytest.mark.slow
 def test_fish_completes_them(home, tmp_path) -> None:
     (tmp_path / "some-folder").mkdir()
     fish = with_completion("fish", home)

@@ -183,6 +183,7 @@ def test_a_sheet_of_methods_and_errors(folder: Path, tmp_path: Path) -> None:
     assert sheet.shape[0] > 1.8 * single.shape[0]
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_drawn(tmp_path: Path) -> None:
     images = tmp_path / "in"
     images.mkdir()
@@ -204,6 +205,7 @@ def test_an_interrupt_keeps_what_is_drawn(tmp_path: Path) -> None:
     assert all(pixels(path).shape[1] > 1800 for path in drawn)
 
 
+@pytest.mark.slow
 def test_an_interrupt_does_not_wait_for_the_last_page(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (tmp_path / "long.pdf").write_bytes(pdf([Page(size=(900, 900))] * 200))
@@ -219,6 +221,7 @@ def test_an_interrupt_does_not_wait_for_the_last_page(tmp_path: Path) -> None:
     assert 0 < len(list(out.rglob("*.png"))) < 100
 
 
+@pytest.mark.slow
 def test_real_images(corpus: Path, tmp_path: Path) -> None:
     """A window, a page and a photo, and the hostile ones: a picture or a reason for each."""
     for kind in ("gui", "document", "photo"):

@@ -94,6 +94,7 @@ def test_every_hostile_file_gets_its_rows(hostile_files, in_process) -> None:
             assert 0 < row["kept"] <= row["tokens"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers_gives_the_same_rows(hostile_files, in_process, workers: int) -> None:
     done = over_hostile_files(hostile_files, workers)
@@ -128,6 +129,7 @@ def test_binary_data_is_whole_though_a_library_prints(folder: Path) -> None:
     assert pq.read_table(io.BytesIO(done.stdout)).num_rows == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["out", "out.csv"])
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_standard_output_is_empty_though_a_library_prints(folder, workers: str, output) -> None:
@@ -250,6 +252,7 @@ def test_the_least_limit_lets_workers_start(folder: Path) -> None:
     assert len(rows_of(done.stdout)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs memory limits of Linux")
 def test_without_a_limit_a_worker_takes_no_more_than_its_share(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
@@ -272,6 +275,7 @@ def test_the_share_of_a_worker() -> None:
         assert number * default_worker_memory(number, 1 << 50) <= max(0.75 * whole, number * 2**30)
 
 
+@pytest.mark.slow
 @posix
 def test_what_goes_wrong_with_a_worker_is_a_row_and_a_line(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
@@ -342,6 +346,7 @@ def none_is_left(tmp_path: Path) -> bool:
     return bool(pids) and eventually(lambda: not any(map(alive, pids)))
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("end", "how"),
@@ -365,6 +370,7 @@ def test_workers_that_end_before_they_work_are_an_error(folder: Path, end: str, 
     assert pixelprune_process(*args, **surroundings, TAME="1").returncode == ExitCode.INPUTS_FAILED
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("end", ["os._exit(0)", "os._exit(1)"])
 def test_workers_that_cannot_be_replaced_cost_nothing_finished(mixed: Path, end: str) -> None:

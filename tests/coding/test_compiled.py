@@ -17,6 +17,7 @@ import json
 
 import numba
 import numpy as np
+import pytest
 
 from ppcli import keep_mask, prune
 from ppcli.coding import distinct_kernels, kernels
@@ -134,6 +135,7 @@ def run(code: str, cwd: Path, **environment: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_no_kernel_reads_or_writes_out_of_bounds(tmp_path):
     """The cache folder is new, since code compiled without checks must not be loaded."""
     cache = tmp_path / "numba"

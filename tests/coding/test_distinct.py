@@ -15,6 +15,7 @@ from tests.strategies import cases, unhurried
 FIVE_LEVELS = rasters.of_levels([[0] * 8 + [2, 3, 4, 255]], 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", twin.METHODS)
 @unhurried
 @given(case=cases(), lossless=st.booleans(), mode=st.sampled_from(twin.MODES))

@@ -40,6 +40,7 @@ def finished(task: Task) -> Task:
     return task
 
 
+@pytest.mark.slow
 def test_hostile_images_cost_an_error_row_each(tmp_path: Path) -> None:
     """The first and the last image, and several in a row."""
     files = {
@@ -87,6 +88,7 @@ def test_hostile_images_cost_an_error_row_each(tmp_path: Path) -> None:
     assert batches.comparable(done) == batches.comparable(expected)
 
 
+@pytest.mark.slow
 def test_pages_that_kill_their_worker_cost_themselves_only(tmp_path: Path) -> None:
     files = {
         "a.png": hostile("ok", "crash", "ok"),
@@ -124,6 +126,7 @@ def test_pages_that_kill_their_worker_cost_themselves_only(tmp_path: Path) -> No
         assert one.page == int(one.image_id.partition("#")[2] or 1)
 
 
+@pytest.mark.slow
 @posix
 def test_a_decoder_that_lets_no_signal_through_is_ended_too(tmp_path: Path) -> None:
     files = {"a.png": hostile("ok"), "b.png": hostile("hang-in-c"), "c.png": hostile("ok")}
@@ -131,6 +134,7 @@ def test_a_decoder_that_lets_no_signal_through_is_ended_too(tmp_path: Path) -> N
     assert batches.outcome(results) == [("a.png", "ok"), ("b.png", "timeout"), ("c.png", "ok")]
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_without_an_error_is_noticed_by_the_timeout(tmp_path: Path) -> None:
     files = {"a.png": hostile("ok"), "b.png": hostile("exit-0"), "c.png": hostile("ok")}
     results = batches.run(batches.workers(1, timeout=5), batches.batch(tmp_path, files))

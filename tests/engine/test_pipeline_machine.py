@@ -193,5 +193,5 @@ class RunMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestRuns = RunMachine.TestCase
+TestRuns = pytest.mark.slow(RunMachine.TestCase)
 TestRuns.settings = settings(max_examples=25, stateful_step_count=6, deadline=None)

@@ -54,6 +54,7 @@ def use_the_processor() -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0, 3])
 def test_workers_that_end_as_they_start_end_the_run(code: int) -> None:
     """The tasks are larger than a pipe, so some never reach the pool."""
@@ -80,6 +81,7 @@ def test_workers_that_hang_as_they_start_end_the_run(monkeypatch: pytest.MonkeyP
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_to_work_long_is_not_to_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in a task that only waits, nor during a slow start."""
     monkeypatch.setattr(starts, "_STALLED_SECONDS", 2.0)
@@ -89,6 +91,7 @@ def test_to_work_long_is_not_to_stand_still(monkeypatch: pytest.MonkeyPatch) -> 
         assert tasks[1].result() == multiprocessing.active_children()[0].pid
 
 
+@pytest.mark.slow
 def test_a_task_that_was_lost_on_its_way_is_given_again(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(starts, "_STALLED_SECONDS", 2.0)
     with closing(batches.workers(2)) as executor:
@@ -127,6 +130,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
 @pytest.mark.parametrize(("files", "most"), [(200, 12), (20, 11), (2, 0)])
 def test_fewer_workers_start_where_files_run_out(tmp_path: Path, files: int, most: int) -> None:
@@ -150,6 +154,7 @@ def refuse_in_company() -> None:
         os._exit(3)
 
 
+@pytest.mark.slow
 def test_one_worker_is_tried_where_several_end_as_they_start() -> None:
     with closing(batches.workers(4, load=refuse_in_company)) as executor:
         tasks = [executor.submit(abs, -n) for n in range(8)]

@@ -64,6 +64,7 @@ def test_a_step_of_the_clock_does_not_count(tmp_path: Path, monkeypatch) -> None
         assert task.result() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
 def test_a_stopped_program_uses_no_time(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)

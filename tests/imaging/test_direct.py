@@ -208,6 +208,7 @@ def test_damaged_files_end_as_with_pillow(tmp_path, monkeypatch, direct_pixels) 
     assert any(pixels is None for pixels in direct_pixels)
 
 
+@pytest.mark.slow
 def test_real_files(corpus: Path, monkeypatch, direct_pixels) -> None:
     names = [
         *(corpus / "images").rglob("*.png"),

@@ -93,6 +93,7 @@ def test_a_later_run_does_without_numba(whole: Path) -> None:
     assert select(whole) == (False, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
 def test_settings_of_numba_that_others_need(tmp_path: Path, variable: str) -> None:
     """Such settings may change the code, and kernels are compiled and cached all the same."""
@@ -101,6 +102,7 @@ def test_settings_of_numba_that_others_need(tmp_path: Path, variable: str) -> No
     assert select(tmp_path) == (True, ""), "code compiled under other settings is not loaded"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_code_is_set_aside_and_compiled_anew(
     whole: Path, tmp_path: Path, damage: str
@@ -135,6 +137,7 @@ def test_code_that_no_folder_takes_is_no_fault(tmp_path: Path, monkeypatch) -> N
     assert cache.read("one") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_command_says_once_that_it_compiles(tmp_path: Path, workers: int) -> None:
     """Damaged files are reported one by one; a run that finds all kernels logs nothing."""

@@ -178,6 +178,7 @@ def test_a_file_that_has_gone_keeps_its_numbers(tmp_path) -> None:
     assert (lost.row.image_id, lost.row.error_code) == ("a.pdf", "not_found")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", Method)
 @pytest.mark.parametrize("threshold", [0.0, 0.03])
 @pytest.mark.parametrize("tile", [28, 32])

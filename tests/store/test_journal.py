@@ -115,6 +115,7 @@ def test_cut_at_any_byte_it_gives_the_shards_before(tmp_path) -> None:
     assert (report.damage, report.leftovers) == ([], 2)
 
 
+@pytest.mark.slow
 @needs_kill
 def test_cut_anywhere_and_resumed(inputs, whole, killed, tmp_path) -> None:
     raw = (killed / JOURNAL).read_bytes()

@@ -75,6 +75,7 @@ def readable(out: Path) -> int:
     return len(small_run.rows_of(out)[0]) if (out / "manifest.json").exists() else 0
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_and_resumed(inputs, undisturbed, tmp_path) -> None:
     killed = len(kill_at_every(1, inputs, tmp_path / "out")) - 1
     assert killed >= 50
@@ -88,6 +89,7 @@ def test_killed_at_every_step_and_resumed(inputs, undisturbed, tmp_path) -> None
     assert rows_at_the_kill == {0, 2, 4, 6, 8}
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed(inputs, undisturbed, tmp_path) -> None:
     for first in range(5, 125, 40):
         kill_at(range(first, first + 1), inputs, tmp_path / "out")
@@ -100,6 +102,7 @@ def test_killed_twice_and_resumed(inputs, undisturbed, tmp_path) -> None:
             assert small_run.rows_of(again / str(second)) == undisturbed
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_of_another_try_at_failures(tmp_path) -> None:
     inputs = small_run.make_inputs(tmp_path / "in")
     small_run.run(inputs, tmp_path / "made")
@@ -127,6 +130,7 @@ def test_killed_at_every_step_of_another_try_at_failures(tmp_path) -> None:
     assert len(set(states)) == 2
 
 
+@pytest.mark.slow
 def test_killed_while_starting_anew(tmp_path) -> None:
     inputs = small_run.make_inputs(tmp_path / "in")
     small_run.run(inputs, tmp_path / "made")
@@ -193,6 +197,7 @@ class FaultyDisk:
         return guarded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "short"),
     [(errno.ENOSPC, False), (errno.EIO, False), (errno.ENOSPC, True), (errno.EACCES, False)],

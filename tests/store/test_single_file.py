@@ -277,6 +277,7 @@ def inputs(tmp_path_factory) -> Path:
     return small_run.make_inputs(tmp_path_factory.mktemp("inputs") / "in")
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("name", "stride"), [("x.csv", 1), ("x.parquet", 5), ("x.jsonl.gz", 5)])
 def test_killed_at_every_step_and_resumed(
@@ -306,6 +307,7 @@ def test_killed_at_every_step_and_resumed(
     assert kept > 50 / stride
 
 
+@pytest.mark.slow
 @posix
 def test_a_disk_that_fails_at_every_write(inputs: Path, tmp_path: Path) -> None:
     small_run.run(inputs, tmp_path / "undisturbed" / "x.csv")

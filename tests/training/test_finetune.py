@@ -35,6 +35,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["finetune_loop", "finetune_trainer"])
 def test_it_learns(given: Path, tmp_path: Path, module: str) -> None:
     paths = (given / "checkpoint", given / "questions.jsonl", tmp_path / "out")

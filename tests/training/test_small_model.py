@@ -47,6 +47,7 @@ def share_right(folder: Path, requests: str, *options: str) -> tuple[float, list
     return sum(hits) / len(hits), rows, done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_it_answers(asked: Path) -> None:
     """Pruned and whole; and it is the picture that it answers from."""
     pruned, rows, said = share_right(asked, "requests.jsonl")

@@ -145,6 +145,7 @@ def test_a_large_grid(runner_of, keep_ratio: float) -> None:
         assert_equal(ours, stock_answer(reference(tiny), ONE, images, STEPS))
 
 
+@pytest.mark.slow
 def test_a_page_of_4000_tokens_is_prefilled_in_chunks(runner_of) -> None:
     tiny = MODELS["tied"]
     images = [random_image((50, 80), 2)]

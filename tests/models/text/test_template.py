@@ -100,6 +100,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_templates_of_strangers_are_cut_off(attack: str) -> None:
     template, words = ATTACKS[attack]
@@ -112,6 +113,7 @@ def test_templates_of_strangers_are_cut_off(attack: str) -> None:
     assert innocent({"messages": chat_messages("x", 1)}) == "user"
 
 
+@pytest.mark.slow
 def test_work_goes_on_after_a_message_that_was_cut_off() -> None:
     render = SubprocessRenderer("{% if loops %}" + nested(3) + "{% endif %}ok")
     assert render({"loops": False}) == "ok"
@@ -210,6 +212,7 @@ def test_where_there_can_be_no_more_processes() -> None:
     assert said.stdout == "cannot start a process for the chat template: Too many open files\n"
 
 
+@pytest.mark.slow
 def test_a_stop_is_no_slowness() -> None:
     """Time is the processor's: a process that stood still for longer has not taken it."""
     render = SubprocessRenderer("ok")
