@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import ppcli
 from tests.coding.rasters import mask
 
@@ -17,7 +19,6 @@ import json
 
 import numba
 import numpy as np
-import pytest
 
 from ppcli import keep_mask, prune
 from ppcli.coding import distinct_kernels, kernels
