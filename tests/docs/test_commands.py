@@ -16,6 +16,11 @@ RUNS = {"sh", "sql", "python"}
 WITH_COMMANDS = [
     page for page in [*PAGES, *INCLUDED] if any(block.language in RUNS for block in blocks(page))
 ]
+# the default loop runs the commands of the README only
+IN_TIERS = [
+    pytest.param(page, marks=() if page == PAGES[0] else pytest.mark.slow)
+    for page in WITH_COMMANDS
+]
 SLOWEST_SECONDS = 300
 
 
@@ -39,7 +44,7 @@ def test_blocks_are_of_a_known_language_and_markers_have_reasons(page: Path) -> 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
+@pytest.mark.parametrize("page", IN_TIERS, ids=name_of)
 def test_commands_run(
     page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
