@@ -1,23 +1,24 @@
-"""Executors whose processes are prepared for work on images."""
+"""Executors whose processes are prepared for work on images. Imports little: workers import it."""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
-from ppcli.engine.executors.executor import Executor
-from ppcli.engine.executors.factory import create_executor
-from ppcli.engine.worker_options import WorkerOptions
+if TYPE_CHECKING:
+    from ppcli.engine.executors.executor import Executor
+    from ppcli.engine.worker_options import WorkerOptions
 
 _BYTES_PER_PIXEL = 20  # of the largest image, with the copies that decoding and fitting make
 _BASE_BYTES = 1 << 30
 
 
 def image_executor(
-    options: WorkerOptions,
+    options: "WorkerOptions",
     max_image_pixels: int,
     load: Callable[[], None],
-) -> Executor:
+) -> "Executor":
     """Create an executor for tasks that decode images.
 
     Decoders in worker processes write to standard error only if debug messages are logged.
@@ -28,6 +29,8 @@ def image_executor(
         load: called in each process before its first task, to load what all tasks need; must be
             picklable.
     """
+    from ppcli.engine.executors.factory import create_executor
+
     setup = partial(image_worker, max_image_pixels, load)
     keep_stderr = logging.getLogger("pixelprune").isEnabledFor(logging.DEBUG)
     return create_executor(options, image_memory(max_image_pixels), setup, keep_stderr)
