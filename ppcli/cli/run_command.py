@@ -63,4 +63,4 @@ def _advice(output: OutputOptions) -> str:
     partial = partial_folder(output.output)
     if not os.path.isdir(partial):
         return f"{output.output} is not written"
-    return f"the rows so far are kept in {partial}, and {resumed}"
+    return f"the rows so far are kept in {partial}; {resumed}"

@@ -158,7 +158,7 @@ class StoredImages:
         for number in range(len(manifest.shards)):
             rows: list[StatsRow] = []
             path = shard_path(self.root, STATS, number)
-            if change := manifest.shards[number].files[STATS].change(path):
+            if change := manifest.shards[number].files[STATS].difference(path):
                 raise DamagedError(f"{path} {change}; run pixelprune verify for details")
             for row in read_rows(path, STATS):
                 if rows and row.begins_input(rows[-1]):

@@ -1,1 +1,1 @@
-"""Rows and patch sets ↔ Parquet: schemas, atomic files, writers, reader, verification."""
+"""Writes rows and patch sets to files, resumes, reads and verifies them."""

@@ -1,4 +1,4 @@
-"""Files that exist whole or not at all. All writing to disk goes through here."""
+"""Atomic files: written under a temporary name, synced, then renamed. All writes use them."""
 
 import io
 import os
@@ -14,11 +14,11 @@ from ppcli.errors import OutputError
 TEMPORARY_SUFFIX = ".pixelprune-tmp"
 
 
-class _DigestingFile(io.BufferedWriter):
-    """Hashes what is written, in order; Parquet and text writers never seek.
+class _HashingFile(io.BufferedWriter):
+    """Hashes the bytes as they are written; Parquet and text writers never seek.
 
     Raises:
-        OutputError: from `write`, naming the file that is to be.
+        OutputError: from `write` and `flush`, naming the final file.
     """
 
     def __init__(self, raw: io.FileIO, path: str) -> None:
@@ -43,14 +43,14 @@ class _DigestingFile(io.BufferedWriter):
 
 
 class PendingFile:
-    """A file that is written under a temporary name until it is put in place.
+    """A file with a temporary name until `put_in_place`.
 
     Args of the constructor:
-        path: of the file that is to be.
-        folder: where it is until then, of the same disk; by default where it is to be.
+        path: final path.
+        folder: folder of the temporary file, on the same disk; by default that of `path`.
 
     Raises:
-        OutputError: from every method, when the system refuses, with the cause.
+        OutputError: from every method, when the system reports an error, which is the cause.
     """
 
     def __init__(self, path: str, folder: str | None = None) -> None:
@@ -58,11 +58,11 @@ class PendingFile:
         folder = os.path.dirname(path) if folder is None else folder
         self._temporary = os.path.join(folder, f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
         with as_output_error(path):
-            self._file = _DigestingFile(io.FileIO(self._temporary, "xb"), path)
+            self._file = _HashingFile(io.FileIO(self._temporary, "xb"), path)
 
     @property
     def file(self) -> BinaryIO:
-        """What to write to."""
+        """The file to write to."""
         return cast(BinaryIO, self._file)
 
     @property
@@ -75,34 +75,39 @@ class PendingFile:
         return self._file.hexdigest()
 
     def finish(self) -> None:
-        """Bring all bytes to the disk; the file keeps its temporary name."""
+        """Sync all bytes to the disk; the file keeps its temporary name."""
         with as_output_error(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
 
     def put_in_place(self, path: str | None = None, replace: bool = True) -> None:
-        """Give the finished file its name, replacing what had it or refusing to."""
+        """Rename the finished file to `path`, or to the path of the constructor.
+
+        Args:
+            path: final path; by default the one of the constructor.
+            replace: replace an existing file instead of raising `OutputError`.
+        """
         target = path or self.path
         with as_output_error(self.path):
-            if replace or not _claimed(self._temporary, target):
+            if replace or not _link_new(self._temporary, target):
                 os.replace(self._temporary, target)
             sync_folder(os.path.dirname(self.path))
 
     def discard(self) -> None:
-        """Remove the temporary file, if it is still there."""
+        """Delete the temporary file if it still exists."""
         with suppress(OSError):
             self._file.raw.close()
         with suppress(OSError):
             os.unlink(self._temporary)
 
 
-def _claimed(temporary: str, target: str) -> bool:
-    """Give the file a second name that must be free; false where there are no second names."""
+def _link_new(temporary: str, target: str) -> bool:
+    """Rename by a hard link, which fails if `target` exists; return False without hard links."""
     try:
         os.link(temporary, target)
     except FileExistsError:
-        raise OutputError(f"{target} has come into being meanwhile; it is left alone") from None
+        raise OutputError(f"{target} was created during the run; it was not replaced") from None
     except OSError:
         return False
     os.unlink(temporary)
@@ -111,17 +116,17 @@ def _claimed(temporary: str, target: str) -> bool:
 
 @contextmanager
 def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
-    """Write a file under a temporary name in its folder; put it in place when all went well.
+    """Write a file atomically.
 
-    The bytes are on disk before the name is (fsync, then rename). When the block raises, the
-    temporary file is removed and what stood under the name before stays.
+    The bytes are synced to the disk before the file gets its name. If the block raises, the
+    temporary file is deleted and an existing file stays as it was.
 
     Args:
-        path: of the file that is to be.
-        replace: whether it may take the place of another.
+        path: path of the file.
+        replace: replace an existing file instead of raising `OutputError`.
 
     Raises:
-        OutputError: when the file cannot be written, with the cause.
+        OutputError: the file cannot be written; the system's error is the cause.
     """
     pending = PendingFile(path)
     try:
@@ -134,7 +139,7 @@ def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def as_output_error(path: str) -> Iterator[None]:
-    """Turn what the system says of a write into an `OutputError` that names the file."""
+    """Convert an `OSError` of a write into an `OutputError` that names the file."""
     try:
         yield
     except OSError as error:
@@ -142,10 +147,10 @@ def as_output_error(path: str) -> Iterator[None]:
 
 
 def file_digest(path: str) -> tuple[int, str]:
-    """Size and XXH3-128 of a file.
+    """Return size and XXH3-128 (hexadecimal) of a file.
 
     Raises:
-        OSError: when it cannot be read.
+        OSError: the file cannot be read.
     """
     state, size = xxhash.xxh3_128(), 0
     with open(path, "rb") as file:
@@ -156,7 +161,7 @@ def file_digest(path: str) -> tuple[int, str]:
 
 
 def sync_folder(folder: str) -> None:
-    """Make renames in a folder durable, where the system knows how."""
+    """Make renames in a folder durable, where the system supports it."""
     if os.name != "posix":
         return
     handle = os.open(folder or ".", os.O_RDONLY)

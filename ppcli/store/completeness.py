@@ -1,4 +1,4 @@
-"""Whether the rows of a file are all that it gives: no page may be lost without a word."""
+"""Checks that an input has a row for each of its pages, so that none is lost silently."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,10 @@ from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow
 
 
 class PageCheck:
-    """Takes the rows of one input after another, and says of each which are missing.
-
-    What is compared are the columns `page` and `frames`; rows that do not have them pass.
+    """Checks the rows of one input after another by their columns `page` and `frames`.
 
     Args of the constructor:
-        config: that the rows were made with.
+        config: configuration that the rows were made with.
     """
 
     def __init__(self, config: Config) -> None:
@@ -26,12 +24,14 @@ class PageCheck:
             pages=None if pages is None else PageRanges.parse(pages),
         )
         self._pages: list[int] = []
-        self._file: tuple[str, int] | None = None  # format and frames, once a row tells
+        self._file: tuple[str, int] | None = (
+            None  # format and frames, from the first row that has them
+        )
         self._last: StatsRow | AnswerRow | None = None
 
     def add(self, row: MainRow) -> None:
-        """Take the next row of the input."""
-        if isinstance(row, ScoreRow):  # of a question, about the first page
+        """Add the next row of the input."""
+        if isinstance(row, ScoreRow):  # a question is about the first page
             return
         self._pages.append(row.page)
         self._last = row
@@ -39,10 +39,10 @@ class PageCheck:
             self._file = row.format or "", row.frames
 
     def missing(self) -> str:
-        """What the input lacks, in words; empty when nothing. The next row begins another one.
+        """End the input and describe its missing rows; an empty text if none is missing.
 
-        A file that cannot be opened gives one row, and an animation ends with the frame that
-        cannot be reached, whatever it declares: that row is an error, and stands for the others.
+        A file that cannot be opened has one error row. An animation ends with an error row at the
+        first frame that cannot be decoded, whatever number of frames it declares.
         """
         pages, file, last = self._pages, self._file, self._last
         self._pages, self._file, self._last = [], None, None
@@ -54,12 +54,13 @@ class PageCheck:
             number = min(number, len(pages))
         if number == len(pages) and pages == wanted[:number]:
             return ""
-        return _words(pages, number, wanted, "page" if has_pages(kind) else "frame", frames)
+        return _describe(pages, number, wanted, "page" if has_pages(kind) else "frame", frames)
 
     def _wanted(self, kind: str, frames: int, rows: int, last: int) -> tuple[int, list[int]]:
-        """How many pages become rows, and the first of them, one more than there are rows.
+        """Return how many pages become rows, and the first of these pages.
 
-        A list of them all could be of any length: what a row says of its file may be wrong.
+        The list has at most one page more than there are rows: the number of frames comes from a
+        row, may be wrong, and must not decide how much memory is allocated.
         """
         ranges = self._reading.pages
         if ranges is None or not has_pages(kind):
@@ -67,29 +68,33 @@ class PageCheck:
             number = max(0, frames) if several else 1
             return number, list(range(1, min(number, rows + 1) + 1))
         number = ranges.count(frames)
-        if not number:  # --pages leaves none of it
+        if not number:  # --pages selects none
             return 1, [last]
         return number, [ranges.nth(one) for one in range(1, min(number, rows + 1) + 1)]
 
 
 def require_complete(missing: str, image_id: str) -> None:
-    """End a run that would lose pages; `missing` is what `PageCheck` says.
+    """End a run that would lose pages.
+
+    Args:
+        missing: result of `PageCheck.missing`.
+        image_id: id of the input.
 
     Raises:
-        PixelpruneError: when it says anything.
+        PixelpruneError: `missing` is not empty.
     """
     if missing:
         raise PixelpruneError(
-            f"a fault in pixelprune, please report it: {image_id}: {missing}. "
-            "The run ends here; shards that were finished before are whole"
+            f"a bug in pixelprune, please report it: {image_id}: {missing}. "
+            "The run ends here; finished shards are complete"
         )
 
 
-def _words(pages: list[int], number: int, wanted: Sequence[int], noun: str, frames: int) -> str:
+def _describe(pages: list[int], number: int, wanted: Sequence[int], noun: str, frames: int) -> str:
     there = set(pages)
     first = next((page for page in wanted if page not in there), None)
     if first is None:
-        return f"it has {len(pages):,} rows, and {number:,} {'is' if number == 1 else 'are'} right"
+        return f"it has {len(pages):,} rows instead of {number:,}"
     missing = max(1, number - len(there))
     rows = f"{missing:,} row{'s' * (missing > 1)} missing, from {noun} {first:,} on"
     return f"{rows}; the file has {frames:,} {noun}s"

@@ -1,4 +1,4 @@
-"""Files that are compressed as a whole. Equal rows give equal bytes: no name in it, no time."""
+"""Compresses whole files, without name or time in the header: equal rows give equal bytes."""
 
 import gzip
 import io
@@ -15,30 +15,30 @@ _GZIP_LEVEL = 6
 
 @contextmanager
 def compressed_file(file: BinaryIO, compression: Compression | None) -> Iterator[BinaryIO]:
-    """What takes the bytes of a file, and writes them compressed.
+    """Yield a file whose bytes are written to `file` compressed.
 
     Args:
         file: open for writing; it stays open.
-        compression: None writes the bytes as they are.
+        compression: None writes the bytes uncompressed.
     """
     if compression is None:
         yield file
         return
-    below = _through(file)
+    below = _without_flush(file)
     if compression is Compression.GZIP:
         out = cast(BinaryIO, gzip.GzipFile("", "wb", _GZIP_LEVEL, below, mtime=0))
     else:
         out = pa.CompressedOutputStream(pa.PythonFile(below, "w"), compression.value)
     try:
-        yield _through(out)
+        yield _without_flush(out)
     except BaseException:
-        below.close()  # nothing more is wanted of it, its end included
+        below.close()  # discard later writes, including the end of the stream
         raise
     out.close()
 
 
-class _Through(io.RawIOBase):
-    """Writes to a file that it neither flushes nor closes: rows flushed singly hardly shrink."""
+class _WithoutFlush(io.RawIOBase):
+    """Writes to a file without flushing or closing it: flushing each row would spoil the ratio."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -52,5 +52,5 @@ class _Through(io.RawIOBase):
         return memoryview(data).nbytes
 
 
-def _through(file: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, _Through(file))
+def _without_flush(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, _WithoutFlush(file))

@@ -1,4 +1,4 @@
-"""Which rows a damaged file of a dataset takes with it."""
+"""Finds the rows that a damaged file of a dataset affects."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,30 +16,30 @@ _UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 def affected_rows(
     root: str, kind: str, main_kind: str, number: int, shard: Shard, rows_before: int
 ) -> str:
-    """Words for the rows of a changed file that cannot be trusted, counted from 1.
+    """Describe the rows of a changed file that may be wrong, counted from 1.
 
-    Where pages have wrong checksums these are the rows of their row groups. Otherwise the
-    change lies in what describes the pages, and may touch any row.
+    These are the rows of each row group with a wrong page checksum. If all checksums match, the
+    change is in the metadata and may affect any row.
 
     Args:
         root: the dataset folder.
-        kind: of the rows in the file.
-        main_kind: of the rows that every input has.
-        number: of the shard.
-        shard: what the manifest says of it.
-        rows_before: rows of the main kind in earlier shards.
+        kind: kind of the rows in the file.
+        main_kind: kind of the rows that every input has.
+        number: number of the shard.
+        shard: record of the shard in the manifest.
+        rows_before: number of main rows in the shards before it.
     """
     rows = shard.patch_sets if kind == PATCHES else shard.rows
     spans = _unreadable_spans(shard_path(root, kind, number), rows)
-    names = _names(shard_path(root, main_kind, number), kind)
+    names = _image_ids(shard_path(root, main_kind, number), kind)
     if not spans and rows:
-        words = _words((0, rows), kind, rows_before, names)
-        return f"{words}, whose data pass their checksums while what describes them has changed"
-    return ", ".join(_words(span, kind, rows_before, names) for span in spans) or "no row"
+        words = _describe((0, rows), kind, rows_before, names)
+        return f"{words}, whose checksums match; the metadata of the file has changed"
+    return ", ".join(_describe(span, kind, rows_before, names) for span in spans) or "no row"
 
 
 def _unreadable_spans(path: str, rows: int) -> list[Span]:
-    """Spans (first, end) of the row groups that cannot be read; all rows without a footer."""
+    """Return spans (first, end) of unreadable row groups; all rows if the footer is unreadable."""
     spans: list[Span] = []
     try:
         with (
@@ -67,8 +67,8 @@ def _is_readable(file: pq.ParquetFile, group: int) -> bool:
     return True
 
 
-def _names(main_path: str, kind: str) -> list[str]:
-    """The image_ids of the rows of a kind of file, as far as the main rows can be read."""
+def _image_ids(main_path: str, kind: str) -> list[str]:
+    """Return the image_ids of the rows of a file; none if the main rows are unreadable."""
     try:
         with open_native(main_path) as raw:
             table = pq.read_table(
@@ -80,7 +80,7 @@ def _names(main_path: str, kind: str) -> list[str]:
     return [name for name, status in rows if kind != PATCHES or status == OK]
 
 
-def _words(span: Span, kind: str, rows_before: int, names: list[str]) -> str:
+def _describe(span: Span, kind: str, rows_before: int, names: list[str]) -> str:
     first, end = span
     if kind != PATCHES:
         words = f"rows {rows_before + first + 1:,} to {rows_before + end:,}"

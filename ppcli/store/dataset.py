@@ -1,4 +1,4 @@
-"""A dataset folder: claimed, recovered, resumed, and written shard by shard."""
+"""Writes a dataset folder shard by shard, and resumes it."""
 
 import logging
 import os
@@ -17,9 +17,9 @@ from ppcli.store.manifest import ManifestWriter, shard_path
 from ppcli.store.previous_run import (
     PreviousInput,
     PreviousShard,
+    changed_path,
     difference_to,
     intact_rows,
-    renamed,
     with_inputs,
 )
 from ppcli.store.reader import read_patch_rows, read_rows
@@ -30,7 +30,7 @@ from ppcli.store.shard_writer import NEW_SUFFIX, ShardWriter
 logger = logging.getLogger("pixelprune")
 
 BYTES_PER_SHARD = 1 << 30
-_LITTLE_SPACE = 2 << 30
+_LOW_DISK_BYTES = 2 << 30
 
 
 @contextmanager
@@ -41,37 +41,38 @@ def dataset_output(
     overwrite: bool = False,
     resume: bool = True,
     rows_per_shard: int = ROWS_PER_SHARD,
-    at_end: Callable[["DatasetWriter"], None] = lambda _: None,
+    on_end: Callable[["DatasetWriter"], None] = lambda _: None,
 ) -> Iterator["DatasetWriter"]:
-    """A dataset folder to write to, under its lock.
+    """Open a dataset folder for writing and hold its lock.
 
     Args:
         root: the folder.
-        config: the options that the rows depend on.
-        overwrite: whether an earlier dataset in it is removed.
-        resume: whether one is gone on with.
-        rows_per_shard: a shard ends with the input that brings so many.
-        at_end: what is done with the finished dataset, still under its lock.
+        config: options that the rows depend on.
+        overwrite: remove an existing dataset first.
+        resume: continue an existing dataset.
+        rows_per_shard: a shard ends with the input that fills this many rows.
+        on_end: called with the finished dataset while the lock is held.
 
     Raises:
-        OutputError: when the folder holds something else, belongs to another configuration, is
-            written to by another run, or cannot be written.
+        OutputError: the folder has foreign files, another configuration or another running
+            writer, or cannot be written.
     """
     with locked_dataset(root):
         manifest = prepare_folder(root, config, overwrite, resume)
-        with closing(ManifestWriter(root, manifest)) as ledger:
-            dataset = DatasetWriter(root, ledger, rows_per_shard)
+        with closing(ManifestWriter(root, manifest)) as manifest_writer:
+            dataset = DatasetWriter(root, manifest_writer, rows_per_shard)
             with dataset:
                 yield dataset
-            at_end(dataset)
+            on_end(dataset)
 
 
 @contextmanager
 def locked_dataset(root: str) -> Iterator[None]:
-    """Keep other runs from a dataset folder, which is made where there is none.
+    """Create a dataset folder if it is missing, and hold its lock.
 
     Raises:
-        OutputError: when it holds something else, another run has it, or it cannot be written.
+        OutputError: the folder has foreign files, another run holds the lock, or the folder
+            cannot be written.
     """
     require_own_folder(root)
     with as_output_error(root):
@@ -80,7 +81,7 @@ def locked_dataset(root: str) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise OutputError(f"another run is writing to {root}; wait for it to end") from None
+            raise OutputError(f"another run is writing to {root}; wait until it ends") from None
     try:
         yield
     finally:
@@ -88,42 +89,42 @@ def locked_dataset(root: str) -> Iterator[None]:
 
 
 class DatasetWriter:
-    """The sink of a run that writes a dataset folder."""
+    """Sink of a run that writes a dataset folder."""
 
-    def __init__(self, root: str, ledger: ManifestWriter, rows_per_shard: int) -> None:
+    def __init__(self, root: str, manifest_writer: ManifestWriter, rows_per_shard: int) -> None:
         self._root = root
-        self._ledger = ledger
-        self._manifest = ledger.manifest
+        self._manifest_writer = manifest_writer
+        self._manifest = manifest_writer.manifest
         self._rows_per_shard = rows_per_shard
         self._writer: ShardWriter | None = None
-        self._space_warned = self._renaming_told = False
+        self._warned_of_space = self._warned_of_paths = False
 
     def previous_shards(self, refs: Iterator[Input]) -> Iterator[PreviousShard]:
-        """Take from `refs` the inputs that an earlier run finished, and say what it found.
+        """Take the inputs of the finished shards from `refs`, and yield these shards.
 
-        More may follow them, also where the earlier run came to its end.
+        `refs` may have more inputs, also if the previous run ended.
 
         Raises:
-            OutputError: when the inputs are not the same.
+            OutputError: a file of the dataset or an input has changed.
         """
         for number in range(len(self._manifest.shards)):
-            yield self._earlier_shard(number, refs)
+            yield self._previous_shard(number, refs)
 
-    def _earlier_shard(self, number: int, refs: Iterator[Input]) -> PreviousShard:
+    def _previous_shard(self, number: int, refs: Iterator[Input]) -> PreviousShard:
         try:
             rows = intact_rows(self._root, number, self._manifest)
         except DamagedError as error:
             raise OutputError(
-                f"{error}; pixelprune verify tells more, --overwrite starts anew"
+                f"{error}; run pixelprune verify for details, or use --overwrite to start again"
             ) from error
         shard = self._manifest.shards[number]
         inputs = with_inputs(rows, refs, self._manifest.config)
         if difference := difference_to(shard, inputs):
             raise OutputError(
-                f"{self._root} belongs to other inputs: those of shard {number} have changed "
+                f"{self._root} was made from other inputs: those of shard {number} have changed "
                 f"({difference}); use --overwrite or another folder"
             )
-        self._tell_renamed(inputs)
+        self._warn_of_paths(inputs)
         return PreviousShard(
             inputs,
             shard.patch_bytes,
@@ -131,22 +132,24 @@ class DatasetWriter:
             partial(self._replacing, number),
         )
 
-    def _tell_renamed(self, inputs: list[PreviousInput]) -> None:
-        """Say once that paths are spelled otherwise: rows keep those that they were made with."""
-        if not self._renaming_told and (names := next(filter(None, map(renamed, inputs)), None)):
-            self._renaming_told = True
+    def _warn_of_paths(self, inputs: list[PreviousInput]) -> None:
+        """Warn once that paths have changed: existing rows keep theirs."""
+        if not self._warned_of_paths and (
+            names := next(filter(None, map(changed_path, inputs)), None)
+        ):
+            self._warned_of_paths = True
             logger.warning(
-                "%s goes on with inputs that are named otherwise, as %s where it was %s: their "
-                "ids, sizes and times are the same; rows that are there keep their paths",
+                "resuming %s with inputs under other paths, such as %s instead of %s: their ids, "
+                "sizes and times are the same; existing rows keep their paths",
                 self._root,
                 *map(bounded, names),
             )
 
     def rows(self) -> Iterator[MainRow]:
-        """All rows of the finished shards, in order; a few at a time in memory.
+        """Iterate over the rows of all finished shards, with few of them in memory.
 
         Raises:
-            DamagedError: when a file is not readable or a checksum is wrong.
+            DamagedError: a file is unreadable, or a checksum does not match.
         """
         kind = self._manifest.main_kind
         for number in range(len(self._manifest.shards)):
@@ -158,33 +161,33 @@ class DatasetWriter:
 
     @contextmanager
     def _replacing(self, number: int) -> Iterator[ShardWriter]:
-        """Write a finished shard anew.
+        """Replace a finished shard.
 
-        The manifest is what decides: before it names the new files the old ones count, after it
-        resuming completes the change.
+        The journal line decides: before it is written the old files count, after it resuming
+        completes the replacement.
         """
         writer = ShardWriter(self._root, number, self._manifest)
         try:
             yield writer
             writer.finish()
             writer.put_in_place(NEW_SUFFIX)
-            self._ledger.put(number, writer.shard)
+            self._manifest_writer.record(number, writer.shard)
             with as_output_error(self._root):
                 settle_replacement(self._root, number, writer.shard)
         finally:
             writer.discard()
 
     def add(self, row: MainRow, patches: PatchRow | None) -> None:
-        """Take one row, and the patch set of its page when there is one."""
+        """Add one row, and the patch set of its page if it has one."""
         if self._writer is None:
-            if self._manifest.finished:  # it ended before these inputs were there
-                self._ledger.settle(finished=False)
-            self._warn_of_little_space()
+            if self._manifest.finished:  # the previous run ended; these inputs are new
+                self._manifest_writer.checkpoint(finished=False)
+            self._warn_of_low_space()
             self._writer = ShardWriter(self._root, len(self._manifest.shards), self._manifest)
         self._writer.add(row, patches)
 
     def end_of_input(self, one: Input) -> None:
-        """Close the shard when it is large enough; shards end between inputs."""
+        """End the shard if it is full; shards end between inputs."""
         if self._writer is not None:
             self._writer.end_of_input(one)
             shard = self._writer.shard
@@ -200,24 +203,26 @@ class DatasetWriter:
             writer.put_in_place()
         finally:
             writer.discard()
-        self._ledger.put(len(self._manifest.shards), writer.shard)
+        self._manifest_writer.record(len(self._manifest.shards), writer.shard)
 
-    def _warn_of_little_space(self) -> None:
+    def _warn_of_low_space(self) -> None:
         with suppress(OSError):
             free = shutil.disk_usage(self._root).free
-            if free < _LITTLE_SPACE and not self._space_warned:
-                self._space_warned = True
+            if free < _LOW_DISK_BYTES and not self._warned_of_space:
+                self._warned_of_space = True
                 logger.warning(
-                    "only %s MB are left where %s lies", f"{free // 10**6:,}", self._root
+                    "only %s MB of disk space left for %s", f"{free // 10**6:,}", self._root
                 )
 
     def __enter__(self) -> "DatasetWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        whole = self._writer is None or not self._writer.within_input
-        if kind is None or (whole and issubclass(kind, StoppedError | DamagedError | UsageError)):
+        complete = self._writer is None or not self._writer.within_input
+        if kind is None or (
+            complete and issubclass(kind, StoppedError | DamagedError | UsageError)
+        ):
             self._end_shard()
-            self._ledger.settle(finished=kind is None or self._manifest.finished)
+            self._manifest_writer.checkpoint(finished=kind is None or self._manifest.finished)
         elif self._writer is not None:
             self._writer.discard()

@@ -1,4 +1,4 @@
-"""Formats of rows. Imports nothing heavy, since `--help` needs them."""
+"""Output formats and defaults. Imports no Arrow, because `--help` shows them."""
 
 from enum import StrEnum
 from typing import Any
@@ -11,7 +11,7 @@ SCORES_PER_SHARD = 1_000
 
 
 class Format(StrEnum):
-    """How rows are written to one file or to standard output."""
+    """Format of rows in a single file or on standard output."""
 
     JSONL = "jsonl"
     CSV = "csv"

@@ -1,7 +1,8 @@
-"""Lines that are added to a file one by one, each with a digest that also covers those before it.
+"""An append-only file of JSON lines, chained by digests.
 
-To write a file anew for each line takes time that grows with the square of their number. A line
-that was being written when the machine stopped is cut short; all others are as they were.
+Appending keeps the cost of a change constant; rewriting the manifest for each change would take
+quadratic time. Each line contains its own digest and that of the line before it. A crash can cut
+off only the last line, which is then ignored. Any other mismatch is damage.
 """
 
 import io
@@ -22,12 +23,12 @@ Content = dict[str, Any]
 
 @dataclass(slots=True)
 class JournalContent:
-    """What a journal holds.
+    """The readable content of a journal.
 
     Attributes:
-        base: the digest that it begins with; None without a whole line.
-        entries: of its lines.
-        torn: whether its last line was not written to its end.
+        base: digest that the first line continues; None without a complete line.
+        entries: content of the complete lines.
+        torn: the last line is incomplete.
     """
 
     base: str | None = None
@@ -36,11 +37,11 @@ class JournalContent:
 
 
 class Journal:
-    """Adds lines to a file, which begins with the first of them.
+    """Appends lines to a file, which is created with the first line.
 
     Args of the constructor:
-        path: of the file; there must be none yet.
-        base: what the digest of the first line covers beside it.
+        path: path of the file, which must not exist yet.
+        base: digest that the first line continues.
     """
 
     def __init__(self, path: str, base: str) -> None:
@@ -50,14 +51,14 @@ class Journal:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no line was added."""
+        """Whether no line was appended."""
         return self._file is None
 
     def append(self, content: Content) -> None:
-        """Bring a line to the disk.
+        """Append a line and sync it to the disk.
 
         Raises:
-            OutputError: when it cannot be written.
+            OutputError: the line cannot be written.
         """
         content = content | {"after": self._last}
         line = canonical_json(content)
@@ -73,17 +74,17 @@ class Journal:
         self._last = content_digest(content)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
 
 
 def read_journal(path: str) -> JournalContent:
-    """What a journal holds; nothing when there is none.
+    """Read a journal; a missing file is an empty one.
 
     Raises:
-        DamagedError: when it cannot be read, or a line is not as it was written.
+        DamagedError: it cannot be read, or a line other than an incomplete last one was changed.
     """
     found = JournalContent()
     try:
@@ -95,7 +96,9 @@ def read_journal(path: str) -> JournalContent:
         entry = _entry(line, last)
         if entry is None:
             if number < len(lines) - 1 or (lines[-1] == b"" and line and b"\0" not in line):
-                raise DamagedError(f"{path} is not as it was written, from line {number} on")
+                raise DamagedError(
+                    f"{path} was changed after it was written, from line {number} on"
+                )
             found.torn = any(lines[number - 1 :])
             break
         found.base = entry["after"] if last is None else found.base
@@ -105,7 +108,7 @@ def read_journal(path: str) -> JournalContent:
 
 
 def _entry(line: bytes, last: str | None) -> Content | None:
-    """The content of a line; None when it is not as it was written after the one before."""
+    """Return the content of a line; None unless it is intact and continues `last`."""
     try:
         content = json.loads(line)
         digest = content.pop("digest")
@@ -116,15 +119,15 @@ def _entry(line: bytes, last: str | None) -> Content | None:
 
 
 def read_own_file(path: str) -> bytes:
-    """A file of the dataset's own, whole.
+    """Read a whole file that pixelprune wrote.
 
     Raises:
-        FileNotFoundError, NotADirectoryError: when there is none.
-        DamagedError: when it cannot be read.
+        FileNotFoundError, NotADirectoryError: the file does not exist.
+        DamagedError: it cannot be read, or is not a regular file.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise DamagedError(f"{path} is no file")
+            raise DamagedError(f"{path} is not a regular file")
         with open(path, "rb") as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
@@ -134,11 +137,11 @@ def read_own_file(path: str) -> bytes:
 
 
 def canonical_json(content: Content, indent: int | None = None) -> bytes:
-    """The one spelling of some content, with the digest of all the rest in it."""
+    """Serialize content in its only valid spelling, with its digest added."""
     whole = content | {"digest": content_digest(content)}
     return json.dumps(whole, indent=indent, sort_keys=True).encode() + b"\n"
 
 
 def content_digest(content: Content) -> str:
-    """XXH3-128 of some content."""
+    """Return the XXH3-128 of content, hexadecimal."""
     return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())

@@ -1,4 +1,4 @@
-"""The manifest of a dataset folder: what made it, and which shards it has."""
+"""The manifest of a dataset folder: its configuration and its shards."""
 
 import json
 import os
@@ -16,47 +16,47 @@ from ppcli.store.rows import PATCHES, STATS
 from ppcli.version import __version__
 
 MANIFEST = "manifest.json"
-JOURNAL = "manifest.journal"  # what has changed since the manifest was written
-SHARD_KEY = "pixelprune.shard"  # in the metadata of a file of main rows: the record of its shard
+JOURNAL = "manifest.journal"  # changes since the manifest was written
+SHARD_KEY = "pixelprune.shard"  # metadata of a file of main rows: the record of its shard
 DATASET_KIND = "pixelprune dataset"
-_LONGEST_VERSION = 100
+_MAX_VERSION_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file as it was put in place.
+    """Size and digest of a file of a shard.
 
     Attributes:
-        size: in bytes.
-        digest: XXH3-128 of the whole file, hexadecimal.
+        size: size in bytes.
+        digest: XXH3-128 of the file, hexadecimal.
     """
 
     size: int
     digest: str
 
-    def change(self, path: str) -> str:
-        """Words for how a file differs from what was put in place; empty when in no byte."""
+    def difference(self, path: str) -> str:
+        """Describe how a file differs from this record; an empty text if it does not."""
         try:
             same = os.path.getsize(path) == self.size and FileRecord(*file_digest(path)) == self
         except FileNotFoundError:
             return "is missing"
         except OSError as error:
             return f"cannot be read ({error.strerror})"
-        return "" if same else "is not as it was written"
+        return "" if same else "was changed after it was written"
 
 
 @dataclass(slots=True)
 class Shard:
-    """One pair of files that cover the same inputs.
+    """The files that cover the same inputs, and their counts.
 
     Attributes:
-        inputs: how many input files.
-        inputs_digest: of their identities, sizes and times.
-        rows: of the main kind.
-        failed: rows with an error.
-        patch_sets: rows of patch sets.
-        patch_bytes: of masks and compressed tiles.
-        files: by kind.
+        inputs: number of inputs.
+        inputs_digest: digest of their ids, sizes and modification times.
+        rows: number of rows of the main kind.
+        failed: number of error rows.
+        patch_sets: number of patch sets.
+        patch_bytes: bytes of masks and compressed tiles.
+        files: records of the files, by kind.
     """
 
     inputs: int = 0
@@ -69,31 +69,31 @@ class Shard:
 
     @property
     def counts(self) -> dict[str, int]:
-        """All of them, by name."""
+        """The counts by name."""
         return {name: getattr(self, name) for name in _COUNTS}
 
     @classmethod
     def from_json(cls, text: Any, kinds: Collection[str]) -> "Shard":  # noqa: ANN401
-        """The shard of a manifest or of a statistics file's metadata.
+        """Parse a shard from a manifest, a journal or the metadata of a file.
 
         Args:
-            text: of JSON, whatever it is.
-            kinds: that its files may be of.
+            text: parsed JSON.
+            kinds: valid kinds of files.
 
         Raises:
-            InvalidContentError: when it is no shard, or one that cannot be.
+            InvalidContentError: the value is not a valid shard.
         """
         if not isinstance(text, dict) or text.keys() != cls.__dataclass_fields__.keys():
-            raise InvalidContentError("a shard does not have the fields of one")
+            raise InvalidContentError("a shard has missing or unknown fields")
         files = text["files"]
         if not isinstance(files, dict) or not files.keys() <= set(kinds):
-            raise InvalidContentError("a shard has files of no kind that is known")
+            raise InvalidContentError("a shard has files of an unknown kind")
         records = {kind: _file_record(record) for kind, record in files.items()}
         digest = parse_text(text["inputs_digest"], "inputs_digest")
         counts = {name: parse_count(text[name], name) for name in _COUNTS}
         shard = cls(inputs_digest=digest, files=records, **counts)
         if max(shard.inputs, shard.failed, shard.patch_sets) > shard.rows:
-            raise InvalidContentError("the counts of a shard do not agree")
+            raise InvalidContentError("the counts of a shard contradict one another")
         return shard
 
 
@@ -102,19 +102,19 @@ _COUNTS = ("inputs", "rows", "failed", "patch_sets", "patch_bytes")
 
 def _file_record(text: Any) -> FileRecord:  # noqa: ANN401
     if not isinstance(text, dict) or text.keys() != {"size", "digest"}:
-        raise InvalidContentError("a file does not have a size and a digest")
+        raise InvalidContentError("the record of a file lacks size or digest")
     return FileRecord(parse_count(text["size"], "size"), parse_text(text["digest"], "digest"))
 
 
 @dataclass(slots=True)
 class Manifest:
-    """What a dataset folder holds.
+    """The content of a dataset folder.
 
     Attributes:
-        config: the options that the rows depend on.
-        shards: in order; the number of a shard is its place here.
-        finished: whether all inputs were done.
-        version: of the program that wrote it.
+        config: options that the rows depend on.
+        shards: shards in order; the index is the number in the file names.
+        finished: all inputs were processed.
+        version: version of pixelprune that wrote it.
     """
 
     config: Config
@@ -124,29 +124,29 @@ class Manifest:
 
     @property
     def has_patches(self) -> bool:
-        """Whether the dataset was asked to hold patch sets."""
+        """Whether the dataset has patch sets."""
         return bool(self.config.get("patches"))
 
     @property
     def main_kind(self) -> str:
-        """The kind of rows that every input has: `stats` or `answers`."""
+        """Kind of the rows that every input has: `stats`, `answers` or `scores`."""
         return main_kind(self.config)
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of files that each shard has, in the order they are put in place."""
+        """Kinds of files of each shard, in the order in which they are put in place."""
         return [PATCHES, self.main_kind] if self.has_patches else [self.main_kind]
 
     @property
     def content(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """The manifest as JSON values."""
         return {"kind": DATASET_KIND, **asdict(self)}
 
     def write(self, root: str) -> None:
-        """Put the manifest in place, whole; its journal has nothing more to say.
+        """Write the manifest atomically, then delete the journal, which it contains.
 
         Raises:
-            OutputError: when it cannot be written.
+            OutputError: it cannot be written.
         """
         with atomic_file(os.path.join(root, MANIFEST)) as file:
             file.write(canonical_json(self.content, indent=1))
@@ -156,27 +156,27 @@ class Manifest:
 
     @classmethod
     def read(cls, root: str) -> "Manifest":
-        """Read the manifest of a dataset folder, and what its journal adds.
+        """Read the manifest of a dataset folder and apply its journal.
 
         Raises:
-            FileNotFoundError, NotADirectoryError: when there is none.
-            DamagedError: when it is not one of ours, or not as it was written.
+            FileNotFoundError, NotADirectoryError: the folder has no manifest.
+            DamagedError: it is not a manifest of pixelprune, or was changed.
         """
         path = os.path.join(root, JOURNAL)
-        journal = read_journal(path)  # first: a run at work may fold it into the manifest
+        journal = read_journal(path)  # first: a running process may merge it into the manifest
         manifest = cls._parse(os.path.join(root, MANIFEST))
         if not journal.entries:
             return manifest
         base = content_digest(manifest.content)
         try:
-            changes = [manifest.change(entry) for entry in journal.entries]
+            changes = [manifest.parse_change(entry) for entry in journal.entries]
             if journal.base == base:
                 for number, shard in changes:
-                    manifest.put(number, shard)
+                    manifest.set_shard(number, shard)
             elif any(manifest.shards[number] != shard for number, shard in dict(changes).items()):
                 raise IndexError
         except (ValueError, IndexError):
-            raise DamagedError(f"{path} does not go with the manifest beside it") from None
+            raise DamagedError(f"{path} does not belong to the manifest beside it") from None
         return manifest
 
     @classmethod
@@ -191,50 +191,50 @@ class Manifest:
                 f"{path} is not a manifest of pixelprune, or is damaged{reason}"
             ) from None
         if not as_it_was:
-            raise DamagedError(f"{path} is not as it was written: its digest is another")
+            raise DamagedError(
+                f"{path} was changed after it was written: its digest does not match"
+            )
         return manifest
 
     @classmethod
     def _of(cls, text: Any) -> "Manifest":  # noqa: ANN401
         if not isinstance(text, dict) or text.get("kind") != DATASET_KIND:
-            raise InvalidContentError("it is of another kind")
+            raise InvalidContentError("it has another kind")
         manifest = cls(parse_config(text["config"]))
         shards, finished = text["shards"], text["finished"]
         if not isinstance(shards, list) or not isinstance(finished, bool):
-            raise InvalidContentError(
-                "it does not say which shards there are, or whether they are all"
-            )
-        manifest.shards = [manifest.shard(one) for one in shards]
+            raise InvalidContentError("shards or finished is missing")
+        manifest.shards = [manifest.parse_shard(one) for one in shards]
         manifest.finished = finished
         manifest.version = parse_text(text["version"], "version")
-        if len(manifest.version) > _LONGEST_VERSION:
-            raise InvalidContentError("its version is none")
+        if len(manifest.version) > _MAX_VERSION_LENGTH:
+            raise InvalidContentError("the version is too long")
         return manifest
 
-    def shard(self, text: Any) -> Shard:  # noqa: ANN401
-        """A shard of this dataset, from JSON.
+    def parse_shard(self, text: Any) -> Shard:  # noqa: ANN401
+        """Parse a shard with all files of this dataset.
 
         Raises:
-            InvalidContentError: when it is none.
+            InvalidContentError: the value is not a valid shard.
         """
         shard = Shard.from_json(text, self.kinds)
         if shard.files.keys() != set(self.kinds):
             raise InvalidContentError("a shard lacks files")
         return shard
 
-    def change(self, entry: dict[str, Any]) -> tuple[int, Shard]:
-        """The number of a shard and the shard, from a line of the journal.
+    def parse_change(self, entry: dict[str, Any]) -> tuple[int, Shard]:
+        """Parse a line of the journal: the number of a shard, and the shard.
 
         Raises:
-            InvalidContentError: when it says something else.
+            InvalidContentError: the line has other content.
         """
-        return parse_count(entry.get("number"), "number"), self.shard(entry.get("shard"))
+        return parse_count(entry.get("number"), "number"), self.parse_shard(entry.get("shard"))
 
-    def put(self, number: int, shard: Shard) -> None:
-        """Take a new shard, or one in the place of another.
+    def set_shard(self, number: int, shard: Shard) -> None:
+        """Append a shard, or replace the one of this number.
 
         Raises:
-            IndexError: when there are fewer before it.
+            IndexError: the number leaves a gap.
         """
         if number == len(self.shards):
             self.shards.append(shard)
@@ -243,54 +243,57 @@ class Manifest:
 
 
 class ManifestWriter:
-    """The manifest of a dataset that is being written to: what changes costs one line.
+    """Keeps the manifest of a dataset up to date on the disk; each change is one journal line.
 
     Args of the constructor:
         root: the dataset folder.
-        manifest: as it stands there, without a journal.
+        manifest: the manifest in it, without a journal.
     """
 
     def __init__(self, root: str, manifest: Manifest) -> None:
         self.manifest = manifest
         self._root = root
-        self._begin()
+        self._start_journal()
 
-    def _begin(self) -> None:
+    def _start_journal(self) -> None:
         base = content_digest(self.manifest.content)
         self._journal = Journal(os.path.join(self._root, JOURNAL), base)
 
-    def put(self, number: int, shard: Shard) -> None:
-        """Take a new shard, or one in the place of another, and bring that to the disk.
+    def record(self, number: int, shard: Shard) -> None:
+        """Append or replace a shard, and sync the change to the disk.
 
         Raises:
-            OutputError: when it cannot be written.
+            OutputError: it cannot be written.
         """
-        self.manifest.put(number, shard)
+        self.manifest.set_shard(number, shard)
         self._journal.append({"number": number, "shard": asdict(shard)})
 
-    def settle(self, finished: bool) -> None:
-        """Write the manifest whole, with or without more to come, if that says anything new.
+    def checkpoint(self, finished: bool) -> None:
+        """Merge the journal into the manifest, unless nothing has changed.
+
+        Args:
+            finished: all inputs were processed.
 
         Raises:
-            OutputError: when it cannot be written.
+            OutputError: it cannot be written.
         """
         if self._journal.is_empty and self.manifest.finished == finished:
             return
         self._journal.close()
         self.manifest.finished = finished
         self.manifest.write(self._root)
-        self._begin()
+        self._start_journal()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the journal."""
         self._journal.close()
 
 
 def main_kind(config: Config) -> str:
-    """The kind of the rows that a configuration leads to; `analyze` does not name its own."""
+    """Return the kind of rows of a configuration; that of `analyze` does not name it."""
     return str(config.get("rows", STATS))
 
 
 def shard_path(root: str, kind: str, number: int) -> str:
-    """Where the rows of a kind of a shard lie."""
+    """Return the path of one file of a shard."""
     return os.path.join(root, kind, f"part-{number:05d}.parquet")

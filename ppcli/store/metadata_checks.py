@@ -1,4 +1,4 @@
-"""What a manifest says, looked at before it is believed: folders may come from strangers."""
+"""Validates values read from manifests and file metadata: datasets may be untrusted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,65 +8,65 @@ from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.reading_options import PageRanges
 from ppcli.store.rows import PATCHES, ROW_TYPES
 
-LARGEST = (1 << 63) - 1  # what a column of whole numbers takes
+MAX_INT64 = (1 << 63) - 1  # what an integer column can store
 _SIZES = ("patch_size", "merge_size", "min_pixels", "max_pixels")
-_OF_STATISTICS = ("method", "threshold", "fit", *_SIZES)
+_REQUIRED_FOR_STATISTICS = ("method", "threshold", "fit", *_SIZES)
 
 
 class InvalidContentError(ValueError):
-    """A file says what cannot be."""
+    """A file contains an invalid value."""
 
 
 def parse_count(given: Any, what: str) -> int:  # noqa: ANN401
-    """A whole number that is not negative.
+    """Return a non-negative integer.
 
     Raises:
-        InvalidContentError: when it is something else, with `what` it was for.
+        InvalidContentError: the value is anything else; the message names `what`.
     """
     if not _is_count(given):
-        raise InvalidContentError(f"its {what} is no count")
+        raise InvalidContentError(f"{what} is not a count")
     return int(given)
 
 
 def parse_text(given: Any, what: str) -> str:  # noqa: ANN401
-    """A text that can be written again.
+    """Return a string that can be encoded as UTF-8.
 
     Raises:
-        InvalidContentError: when it is something else, with `what` it was for.
+        InvalidContentError: the value is anything else; the message names `what`.
     """
     if not _is_text(given):
-        raise InvalidContentError(f"its {what} is no text")
+        raise InvalidContentError(f"{what} is not a text")
     return str(given)
 
 
 def parse_config(given: Any) -> dict[str, Any]:  # noqa: ANN401
-    """A configuration: what is used of it is of the right type, and known here.
+    """Return a configuration whose known settings have valid values.
 
     Raises:
-        InvalidContentError: when it is not, with the name of the setting.
+        InvalidContentError: a value is invalid; the message names the setting.
     """
     if not isinstance(given, dict):
-        raise InvalidContentError("it has no configuration")
+        raise InvalidContentError("the configuration is missing")
     for name, is_right in _SETTINGS.items():
         if name in given and not is_right(given[name]):
-            raise InvalidContentError(f"its setting {name} is none that is known here")
+            raise InvalidContentError(f"the setting {name} has an unknown value")
     return given
 
 
 def check_statistics_config(config: dict[str, Any], root: str) -> None:
-    """See that the configuration of a dataset of statistics says how they were made.
+    """Check that the configuration of a dataset of statistics has all settings of the coder.
 
     Raises:
-        DamagedError: when it does not.
+        DamagedError: a setting is missing.
     """
-    needed = _OF_STATISTICS + (("metric", "mode") if config.get("threshold") else ())
+    needed = _REQUIRED_FOR_STATISTICS + (("metric", "mode") if config.get("threshold") else ())
     missing = [name for name in needed if name not in config]
     if missing:
-        raise DamagedError(f"{root}: the manifest does not tell the {', '.join(missing)}")
+        raise DamagedError(f"{root}: the manifest lacks {', '.join(missing)}")
 
 
 def _is_count(given: Any) -> bool:  # noqa: ANN401
-    return isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= LARGEST
+    return isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= MAX_INT64
 
 
 def _is_size(given: Any) -> bool:  # noqa: ANN401
@@ -80,7 +80,7 @@ def _is_text(given: Any) -> bool:  # noqa: ANN401
         return False
 
 
-def _is_share(given: Any) -> bool:  # noqa: ANN401
+def _is_fraction(given: Any) -> bool:  # noqa: ANN401
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
     return is_number and 0 <= given <= 1
 
@@ -90,7 +90,7 @@ def _is_pages(given: Any) -> bool:  # noqa: ANN401
         return True
     try:
         return _is_text(given) and PageRanges.parse(given) is not None
-    except (UsageError, ValueError):  # a number of thousands of digits
+    except (UsageError, ValueError):  # ValueError: a number with thousands of digits
         return False
 
 
@@ -103,7 +103,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "patches": lambda given: isinstance(given, bool),
     "fit": _one_of(Fit),
     **dict.fromkeys(_SIZES, _is_size),
-    "threshold": _is_share,
+    "threshold": _is_fraction,
     "method": _is_text,
     "metric": _is_text,
     "mode": _is_text,

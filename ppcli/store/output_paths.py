@@ -1,4 +1,4 @@
-"""What the name of an output stands for: a file of rows, or a folder. Imports little."""
+"""Decides from its name whether an output is a file of rows or a folder. Imports little."""
 
 import os
 import re
@@ -8,14 +8,14 @@ from enum import StrEnum
 from ppcli.errors import UsageError
 from ppcli.store.formats import Format
 
-ROW_FILES = ".parquet, .jsonl or .csv, .jsonl and .csv also packed as .gz or .zst"
+ROW_FILES = ".parquet, .jsonl or .csv; .jsonl and .csv also as .gz or .zst"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# Of a file, as far as a name tells; `run.2026` and `run.v2` are names of folders.
-_SUFFIX_OF_FILES = re.compile(r"\.(?!v?\d+\Z)[A-Za-z0-9]{1,8}", re.ASCII)
+# Suffixes of files; `run.2026` and `run.v2` are names of folders.
+_FILE_SUFFIX = re.compile(r"\.(?!v?\d+\Z)[A-Za-z0-9]{1,8}", re.ASCII)
 
 
 class Compression(StrEnum):
-    """How a file is compressed as a whole."""
+    """Compression of a whole file."""
 
     GZIP = "gzip"
     ZSTD = "zstd"
@@ -23,11 +23,11 @@ class Compression(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RowFileType:
-    """What a file of rows is.
+    """Format and compression of a file of rows.
 
     Attributes:
-        format: of its rows.
-        compression: None where it is not compressed as a whole.
+        format: format of the rows.
+        compression: compression of the whole file; None for none.
     """
 
     format: Format
@@ -39,14 +39,14 @@ _FORMATS = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQU
 
 
 def row_file_type(target: str, option: str = "-o") -> RowFileType | None:
-    """What the file that a name stands for holds, or None where it stands for a folder.
+    """Return the type of a file of rows, or None if the name is that of a folder.
 
     Args:
-        target: the name.
-        option: that it was given with, for the message.
+        target: path of the output.
+        option: the option that set it, for messages.
 
     Raises:
-        UsageError: for a URL, and for a name that is neither of a folder nor of a file of rows.
+        UsageError: a URL, or a name that is neither a folder's nor that of a file of rows.
     """
     name, suffix = os.path.splitext(target)
     compression = _COMPRESSIONS.get(suffix.lower())
@@ -54,55 +54,55 @@ def row_file_type(target: str, option: str = "-o") -> RowFileType | None:
         suffix = os.path.splitext(name)[1]
     row_format = _FORMATS.get(suffix.lower())
     if row_format is None or (compression is not None and row_format is Format.PARQUET):
-        check_folder(target, option, f"files are written as {ROW_FILES}")
+        check_folder(target, option, f"supported files: {ROW_FILES}")
         return None
     check_path(target, option)
     return RowFileType(row_format, compression)
 
 
 def check_folder(target: str, option: str, instead: str = "") -> None:
-    """See that a name can be that of a folder: it is one, or it looks like one.
+    """Check that a path is a folder or looks like the name of one.
 
     Args:
-        target: the name.
-        option: that it was given with, for the message.
-        instead: what can be written otherwise, for the message.
+        target: path of the output.
+        option: the option that set it, for messages.
+        instead: advice for the message.
 
     Raises:
-        UsageError: when not.
+        UsageError: the path looks like a file.
     """
     check_path(target, option)
     if os.path.isdir(target) or target.endswith(("/", os.sep)):
         return
-    if _SUFFIX_OF_FILES.fullmatch(os.path.splitext(target)[1]):
+    if _FILE_SUFFIX.fullmatch(os.path.splitext(target)[1]):
         raise UsageError(
             f"{option} is {target}, which does not look like a folder{instead and '; '}{instead}; "
-            f"a folder of that name is written {target}/"
+            f"for a folder of that name, write {target}/"
         )
 
 
 def check_path(target: str, option: str) -> None:
-    """See that a name is a path of this machine, and means what it says.
+    """Check that a name is a local path without an unexpanded `~`.
 
     Raises:
-        UsageError: when not.
+        UsageError: a URL, or a path that begins with `~`.
     """
     if url := _URL.match(target):
         raise UsageError(
-            f"{option} is {target}; nothing is written to {url[0]}…, only to paths of this machine"
+            f"{option} is {target}; writing to {url[0]}… is not supported, only to local paths"
         )
     home = f"~{os.sep}"
     if target.startswith(home) and not os.path.isdir("~"):
-        raise UsageError(f"{option} is {target}, in which the shell has left ~ as it is")
+        raise UsageError(f"{option} is {target}; the shell did not expand ~")
 
 
 def partial_folder(target: str) -> str:
-    """Where the rows of a file are until it is whole."""
+    """Return the folder for the rows of a file until the run ends."""
     return f"{target}.partial"
 
 
 def is_same_file(one: str, other: str) -> bool:
-    """Whether two names lead to one file that is there."""
+    """Return whether two paths are the same existing file."""
     try:
         return os.path.samefile(one, other)
     except OSError:
@@ -110,5 +110,5 @@ def is_same_file(one: str, other: str) -> bool:
 
 
 def resume_hint(overwrite: bool) -> str:
-    """What goes on after a stop: with `--overwrite` a run starts anew."""
-    return f"the same command{' without --overwrite' if overwrite else ''} goes on from here"
+    """Return the advice how to resume; `--overwrite` would start from nothing."""
+    return f"run the same command{' without --overwrite' if overwrite else ''} to resume"

@@ -1,4 +1,4 @@
-"""Patch sets ↔ the bytes of their columns."""
+"""Converts patch sets to rows and back."""
 
 import math
 from collections.abc import Iterator
@@ -21,17 +21,18 @@ ZSTD_LEVEL = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredPatchSet:
-    """A patch set as it was stored, with what is needed to give the image back.
+    """A patch set read from a dataset, with the sizes of its image.
 
     Attributes:
-        image_id: identity of its row.
-        width: of the source image, after orientation.
-        height: of the source image, after orientation.
-        fitted_width: of the image within the raster.
-        fitted_height: of the image within the raster.
-        fit: how it was brought onto the grid.
-        patch_set: mask and tiles.
-        raster_digest: of the raster that decoding must give.
+        image_id: id of its row.
+        width: width of the source image in pixels, after EXIF orientation.
+        height: height of the source image in pixels, after EXIF orientation.
+        fitted_width: width of the image within the raster, without padding.
+        fitted_height: height of the image within the raster, without padding.
+        fit: how the image was fitted to the tile grid.
+        patch_set: keep mask and kept tiles.
+        raster_digest: XXH3-128 of the raster that decoding must give, hexadecimal; empty if the
+            method cannot be decoded.
     """
 
     image_id: str
@@ -44,10 +45,13 @@ class StoredPatchSet:
     raster_digest: str
 
     def raster(self) -> NDArray[np.uint8]:
-        """Rebuild the raster, uint8 (grid_h·tile, grid_w·tile, 3), and check its digest.
+        """Rebuild the raster and compare its digest.
+
+        Returns:
+            RGB uint8 (grid_h·tile, grid_w·tile, 3).
 
         Raises:
-            DamagedError: when it is not the raster that was stored.
+            DamagedError: the raster differs from the one that was stored.
         """
         raster = self.patch_set.reconstruct()
         if raster_digest(raster) != self.raster_digest:
@@ -55,10 +59,13 @@ class StoredPatchSet:
         return raster
 
     def image(self) -> NDArray[np.uint8]:
-        """The raster without padding: uint8 (fitted_height, fitted_width, 3).
+        """Rebuild the image: the raster without padding.
+
+        Returns:
+            RGB uint8 (fitted_height, fitted_width, 3).
 
         Raises:
-            DamagedError: as `raster`.
+            DamagedError: the raster differs from the one that was stored.
         """
         return self.raster()[: self.fitted_height, : self.fitted_width]
 
@@ -71,15 +78,16 @@ def to_patch_row(
     kept: KeptTiles,
     digest: str,
 ) -> PatchRow:
-    """The row of an image's kept tiles: mask packed eight to a byte, tiles as one zstd frame.
+    """Convert kept tiles to a row: the mask as bits, the tiles as one zstd frame.
 
     Args:
-        image_id: identity of the row.
-        size: (width, height) of the source.
-        fitted: (width, height) of the image within the raster.
-        fit: how it was brought onto the grid.
-        kept: mask and tiles.
-        digest: `raster_digest` of the raster that decoding must give; empty where nothing can.
+        image_id: id of the row.
+        size: (width, height) of the source in pixels.
+        fitted: (width, height) of the image within the raster in pixels.
+        fit: how the image was fitted to the tile grid.
+        kept: keep mask and kept tiles.
+        digest: `raster_digest` of the raster that decoding must give; empty if the method cannot
+            be decoded.
     """
     grid_h, grid_w = kept.keep.shape
     tiles = np.ascontiguousarray(kept.tiles).data.cast("B")
@@ -103,42 +111,44 @@ def to_patch_row(
     )
 
 
-def check_declared_size(row: PatchRow, most_pixels: int) -> None:
-    """Look at the size that a row of somebody's file claims, before anything is allocated for it.
+def check_declared_size(row: PatchRow, max_image_pixels: int) -> None:
+    """Check the size of an untrusted row before anything is allocated for it.
 
     Args:
-        row: from a file.
-        most_pixels: the most that its raster may have.
+        row: row of a patch-set file.
+        max_image_pixels: most pixels of its raster.
 
     Raises:
-        DamagedError: when it is no size.
+        DamagedError: the grid or the tile is empty.
         ImageError: `too_large`.
     """
     if min(row.grid_h, row.grid_w, row.tile) < 1:
-        raise DamagedError("its grid or its tile has no size")
-    check_grid(row.grid_h, row.grid_w, row.tile, most_pixels)
+        raise DamagedError("its grid or its tile is empty")
+    check_grid(row.grid_h, row.grid_w, row.tile, max_image_pixels)
 
 
-def from_patch_row(row: PatchRow, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> StoredPatchSet:
-    """The patch set of a row.
+def from_patch_row(
+    row: PatchRow, max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+) -> StoredPatchSet:
+    """Convert a row to its patch set.
 
     Args:
-        row: from a file.
-        most_pixels: the most that its raster may have.
+        row: row of a patch-set file.
+        max_image_pixels: most pixels of its raster.
 
     Raises:
-        DamagedError: when the columns contradict one another.
+        DamagedError: the columns contradict one another.
         ImageError: `too_large`.
     """
-    check_declared_size(row, most_pixels)
-    with _noticing_contradictions():
+    check_declared_size(row, max_image_pixels)
+    with _contradictions_as_damage():
         kept = kept_tiles(row)
         patch_set = PatchSet(kept.keep, kept.tiles, kept.options)
         fit = Fit(row.fit)
     if not (0 < row.fitted_width <= row.grid_w * row.tile) or not (
         0 < row.fitted_height <= row.grid_h * row.tile
     ):
-        raise DamagedError("the fitted size is not within the grid")
+        raise DamagedError("the fitted size exceeds the grid")
     return StoredPatchSet(
         row.image_id,
         row.width,
@@ -152,7 +162,7 @@ def from_patch_row(row: PatchRow, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -
 
 
 @contextmanager
-def _noticing_contradictions() -> Iterator[None]:
+def _contradictions_as_damage() -> Iterator[None]:
     try:
         yield
     except (ValueError, UsageError, OSError, OverflowError, MemoryError) as error:
@@ -160,19 +170,19 @@ def _noticing_contradictions() -> Iterator[None]:
 
 
 def kept_tiles(row: PatchRow) -> KeptTiles:
-    """Mask and tiles of a row, whether or not they can be rebuilt from.
+    """Convert a row to mask and tiles, also for methods that cannot be decoded.
 
     Raises:
-        DamagedError: when the columns contradict one another.
+        DamagedError: the columns contradict one another.
     """
-    with _noticing_contradictions():
+    with _contradictions_as_damage():
         return _kept_tiles(row)
 
 
 def _kept_tiles(row: PatchRow) -> KeptTiles:
     tokens = row.grid_h * row.grid_w
     if row.grid_h < 1 or row.grid_w < 1 or row.tile < 1 or len(row.keep) != math.ceil(tokens / 8):
-        raise DamagedError("the keep mask does not have the size of the grid")
+        raise DamagedError("the keep mask does not match the size of the grid")
     bits = np.unpackbits(np.frombuffer(row.keep, dtype=np.uint8))
     if bits[tokens:].any():
         raise DamagedError("the keep mask has bits beyond the grid")

@@ -1,4 +1,4 @@
-"""PNG files below a folder, named after identities."""
+"""Writes PNG files to a folder, named after image ids."""
 
 import errno
 import io
@@ -14,64 +14,64 @@ from ppcli.errors import ErrorCode, ImageError, OutputError, bounded
 from ppcli.inputs.marks import FOLDER_MARK, KEYWORD, mark, mark_of
 from ppcli.store.atomic import as_output_error, atomic_file
 
-_LONGEST_NAME = 255
-_LONGEST_IN_MARK = 4096
+_MAX_NAME_BYTES = 255
+_MAX_ID_BYTES = 4096
 _SUFFIX = ".png"
-_FAULTS_OF_NAMES = (
+_NAME_ERRORS = (
     *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST),
     *(errno.EINVAL, errno.EILSEQ, errno.ELOOP),
 )
-_NOT_ON_WINDOWS = re.compile(r'[\\:*?"<>|\x00-\x1f]')
+_INVALID_ON_WINDOWS = re.compile(r'[\\:*?"<>|\x00-\x1f]')
 
 
 class PngFolder:
-    """Where pictures go; never outside of it, and no two identities to one file.
+    """A folder of PNG files. No id writes outside it, and no two ids share a file.
 
     Args of the constructor:
-        folder: it is made when the first picture comes.
-        overwrite: whether earlier pictures may be replaced by those of the same identities.
-        drawn: whether they are no images themselves; a folder made for them is marked.
+        folder: path of the folder, which is created with the first picture.
+        overwrite: replace earlier pictures of the same ids.
+        drawn: the pictures show images, but are none; a new folder gets a mark, so that walks of
+            input folders skip it.
     """
 
     def __init__(self, folder: str, overwrite: bool, drawn: bool = False) -> None:
         self._folder = folder
         self._overwrite = overwrite
         self._drawn = drawn
-        self._taken: set[str] = set()
+        self._used: set[str] = set()
 
     def check(self) -> None:
-        """Refuse a folder that cannot be one.
+        """Check that the path is a folder or does not exist.
 
         Raises:
-            OutputError: when something else has its name.
+            OutputError: the path is something else.
         """
         if os.path.lexists(self._folder) and not os.path.isdir(self._folder):
-            raise OutputError(f"{bounded(self._folder)} is no folder; name another one")
+            raise OutputError(f"{bounded(self._folder)} is not a folder; use another name")
 
     def path_of(self, image_id: str) -> str:
-        """Where the picture of an identity goes.
+        """Return the path for the picture of an id.
 
-        It is numbered where that of another one has the name, of this run or of an earlier one.
+        It gets a number if the picture of another id, of this run or an earlier one, has the name.
         """
         name, number = png_name(image_id), 1
         path = os.path.join(self._folder, name)
-        while path.casefold() in self._taken or _is_of_another(path, image_id):
+        while path.casefold() in self._used or _is_of_another(path, image_id):
             number += 1
             path = os.path.join(self._folder, _numbered(name, number))
-        self._taken.add(path.casefold())
+        self._used.add(path.casefold())
         return path
 
     def put(self, path: str, png: bytes) -> None:
-        """Write a picture to a path that `path_of` gave, whole or not at all.
+        """Write a picture atomically to a path from `path_of`.
 
         Raises:
-            ImageError: as `write_png`.
-            OutputError: when an earlier one stands there and may not be replaced, when something
-                else does, or when none can be written.
+            ImageError: see `write_png`.
+            OutputError: the path exists and may not be replaced, or nothing can be written.
         """
         if os.path.lexists(path) and not os.path.isdir(path) and mark_of(path) is None:
             raise OutputError(
-                f"{bounded(path)} is there, and not made by pixelprune; use another folder"
+                f"{bounded(path)} exists and was not made by pixelprune; use another folder"
             )
         with as_output_error(bounded(self._folder)):
             if self._drawn and not os.path.isdir(self._folder):
@@ -81,25 +81,24 @@ class PngFolder:
 
 
 def _is_of_another(path: str, image_id: str) -> bool:
-    """Whether the picture of another identity is there."""
-    said = mark_of(path)
-    return said is not None and said.get("image_id") != _in_mark(image_id)
+    """Return whether the path has the picture of another id."""
+    found = mark_of(path)
+    return found is not None and found.get("image_id") != _id_in_mark(image_id)
 
 
-def _in_mark(image_id: str) -> str:
-    return _shortened(image_id, _LONGEST_IN_MARK)
+def _id_in_mark(image_id: str) -> str:
+    return _shortened(image_id, _MAX_ID_BYTES)
 
 
 def write_png(path: str, png: bytes, overwrite: bool) -> None:
-    """Write a picture, whole or not at all.
+    """Write a picture atomically.
 
     Raises:
-        ImageError: `unreadable`, when only this one cannot be: its name does not suit the others,
-            or the system.
-        OutputError: when the file stands there already, or none can be written.
+        ImageError: `unreadable`: the system rejects this name, or a folder has it.
+        OutputError: the file exists and may not be replaced, or nothing can be written.
     """
     if os.path.isdir(path):
-        raise _no_such_name(path, "a folder has this name")
+        raise _name_error(path, "a folder has this name")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{bounded(path)} exists; use --overwrite or another name")
     try:
@@ -109,47 +108,47 @@ def write_png(path: str, png: bytes, overwrite: bool) -> None:
             with atomic_file(path, replace=overwrite) as file:
                 file.write(png)
     except (RecursionError, ValueError):
-        raise _no_such_name(path, "its folders lie too deep") from None
+        raise _name_error(path, "its folders are nested too deeply") from None
     except OutputError as error:
         cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in _FAULTS_OF_NAMES:
-            raise _no_such_name(path, cause.strerror or str(cause)) from error
+        if isinstance(cause, OSError) and cause.errno in _NAME_ERRORS:
+            raise _name_error(path, cause.strerror or str(cause)) from error
         raise
 
 
-def _no_such_name(path: str, reason: str) -> ImageError:
+def _name_error(path: str, reason: str) -> ImageError:
     return ImageError(ErrorCode.UNREADABLE, f"{bounded(path)} cannot be written: {reason}")
 
 
 def encode_png(image: Image.Image, made_by: str, image_id: str) -> bytes:
-    """The image as a PNG file holds it, with a mark that tells where it is from.
+    """Encode a picture as PNG, with a text chunk that says what made it.
 
     Args:
         image: the picture.
-        made_by: the command that makes it.
-        image_id: of the image that it is of.
+        made_by: the command that made it.
+        image_id: id of the image that it shows.
     """
     text = PngInfo()
-    text.add_text(KEYWORD, mark(made_by, _in_mark(image_id)))
+    text.add_text(KEYWORD, mark(made_by, _id_in_mark(image_id)))
     file = io.BytesIO()
     image.save(file, format="PNG", pnginfo=text)
     return file.getvalue()
 
 
 def png_name(image_id: str) -> str:
-    """A file name for an identity: relative, without `..`, short enough, ending in `.png`.
+    """Return the file name for an id: relative, without `..`, of limited length, with `.png`.
 
-    Of two identities that differ by a `.png` at their end it is the same.
+    Ids that differ only in a final `.png` get the same name.
     """
     parts = [part for part in image_id.split("/") if part not in ("", ".")]
     *folders, last = [_safe(part) for part in parts] or ["image"]
     stem, suffix = _split(last)
-    name = _shortened(stem, _LONGEST_NAME - len(suffix)) + suffix
-    return os.path.join(*(_shortened(part, _LONGEST_NAME) for part in folders), name)
+    name = _shortened(stem, _MAX_NAME_BYTES - len(suffix)) + suffix
+    return os.path.join(*(_shortened(part, _MAX_NAME_BYTES) for part in folders), name)
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The name without the suffix of a PNG file, and that suffix, which is added where none is."""
+    """Split a name into stem and suffix; the suffix is `.png` if the name has none."""
     stem, suffix = os.path.splitext(name)
     return (stem, suffix) if suffix.lower() == _SUFFIX else (name, _SUFFIX)
 
@@ -158,17 +157,17 @@ def _numbered(name: str, number: int) -> str:
     folder, last = os.path.split(name)
     stem, suffix = _split(last)
     suffix = f"~{number}{suffix}"
-    return os.path.join(folder, _shortened(stem, _LONGEST_NAME - len(suffix)) + suffix)
+    return os.path.join(folder, _shortened(stem, _MAX_NAME_BYTES - len(suffix)) + suffix)
 
 
 def _safe(part: str) -> str:
     if os.name == "nt":
-        part = _NOT_ON_WINDOWS.sub("_", part)
+        part = _INVALID_ON_WINDOWS.sub("_", part)
     return "__" if part == ".." else part.replace("\0", "_")
 
 
 def _shortened(part: str, limit: int) -> str:
-    """The part, or where it is too long for a file name its start and a hash of the whole."""
+    """Return the part; if it exceeds `limit` bytes, its beginning and a hash of it."""
     raw = part.encode()
     if len(raw) <= limit:
         return part

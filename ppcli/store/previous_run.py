@@ -1,4 +1,4 @@
-"""What an earlier run finished, seen to be as it was written and to be of the same inputs."""
+"""Reads the finished shards of a previous run and checks that files and inputs are the same."""
 
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -19,12 +19,12 @@ from ppcli.store.shard_writer import InputsDigest, ShardWriter
 
 @dataclass(frozen=True, slots=True)
 class PreviousInput:
-    """An input that an earlier run finished, with its rows.
+    """An input that a previous run finished, with its rows.
 
     Attributes:
         ref: the input.
-        rows: in order.
-        missing: what they lack of all that its file gives, in words; empty when nothing.
+        rows: its rows in order.
+        missing: describes missing pages; empty if the rows are complete.
     """
 
     ref: Input
@@ -33,19 +33,19 @@ class PreviousInput:
 
     @property
     def failed(self) -> bool:
-        """Whether one of its rows is an error."""
+        """Whether it has an error row."""
         return any(row.status == ERROR for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class PreviousShard:
-    """A shard that an earlier run finished.
+    """A shard that a previous run finished.
 
     Attributes:
-        inputs: with their rows, in order.
-        patch_bytes: of its masks and compressed tiles.
-        patches: reads its patch sets, in order.
-        replacement: opens what takes all its rows anew.
+        inputs: its inputs in order, with their rows.
+        patch_bytes: bytes of its masks and compressed tiles.
+        patches: reads its patch sets in order.
+        replacement: opens a writer for all its rows, which replaces the shard.
     """
 
     inputs: list[PreviousInput]
@@ -55,23 +55,23 @@ class PreviousShard:
 
 
 def intact_rows(root: str, number: int, manifest: Manifest) -> list[MainRow]:
-    """The rows of a shard whose files are those that were put in place.
+    """Return the rows of a shard after checking its files.
 
-    Of the patch sets the size and the names count, and whatever is read has its checksums: to
-    read them all would take as long as to write them.
+    Of the patch sets only the size and the ids are compared, since reading them would take as
+    long as writing them. Their checksums are compared whenever they are read.
 
     Raises:
-        DamagedError: when a file is another, or is missing.
+        DamagedError: a file is missing or was changed.
     """
     shard, kind = manifest.shards[number], manifest.main_kind
     path = shard_path(root, kind, number)
-    if change := shard.files[kind].change(path):
-        raise DamagedError(f"{path} {change}")
+    if difference := shard.files[kind].difference(path):
+        raise DamagedError(f"{path} {difference}")
     rows: list[MainRow] = list(read_rows(path, kind, manifest.config))
     failed = sum(row.status == ERROR for row in rows)
     counts = shard_record(path, manifest.config).counts
     if counts != shard.counts or (len(rows), failed) != (shard.rows, shard.failed):
-        raise DamagedError(f"{path} counts otherwise than the manifest")
+        raise DamagedError(f"the counts in {path} differ from those in the manifest")
     if manifest.has_patches:
         _check_patches(shard_path(root, PATCHES, number), shard, rows, manifest.config)
     return rows
@@ -89,11 +89,11 @@ def _check_patches(path: str, shard: Shard, rows: list[MainRow], config: Config)
             names = file.read(columns=["image_id"])["image_id"].to_pylist()
         same = names == [row.image_id for row in rows if row.status == OK]
     if not same:
-        raise DamagedError(f"{path} is not as it was written")
+        raise DamagedError(f"{path} was changed after it was written")
 
 
 def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> list[PreviousInput]:
-    """The inputs that gave some rows, taken from `refs`; fewer when those end before."""
+    """Group rows by input and pair them with the next inputs of `refs`, which may be fewer."""
     groups: list[list[MainRow]] = []
     for before, row in pairwise([None, *rows]):
         assert row is not None
@@ -110,29 +110,29 @@ def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> l
 
 
 def difference_to(shard: Shard, inputs: list[PreviousInput]) -> str:
-    """Words for how these inputs are not those of a shard; empty when they are."""
+    """Describe how inputs differ from those of a shard; an empty text if they do not."""
     if len(inputs) != shard.inputs:
-        return f"{len(inputs):,} of its {shard.inputs:,} are there"
-    for with_paths in (False, True):  # until 0.1.0 paths counted
+        return f"{len(inputs):,} of {shard.inputs:,} remain"
+    for with_paths in (False, True):  # up to version 0.1.0 the digest included paths
         digest = InputsDigest(with_paths)
         for one in inputs:
-            digest.add(_as_named_before(one) if with_paths else one.ref, one.failed)
+            digest.add(_with_previous_path(one) if with_paths else one.ref, one.failed)
         if digest.hexdigest() == shard.inputs_digest:
             return ""
     differences = (one.ref.difference(one.rows[0], one.failed) for one in inputs)
-    return next(filter(None, differences), "a file was written to since")
+    return next(filter(None, differences), "a file was modified")
 
 
-def _as_named_before(one: PreviousInput) -> Input:
-    if names := renamed(one):
+def _with_previous_path(one: PreviousInput) -> Input:
+    if names := changed_path(one):
         assert isinstance(one.ref, ImageRef)
         state = one.ref.file.state() or FileState(-1, -1)
         return replace(one.ref, file=LocalFile(names[1]), state=state)
     return one.ref
 
 
-def renamed(one: PreviousInput) -> tuple[str, str] | None:
-    """The path of an input now and before, where they are not the same."""
+def changed_path(one: PreviousInput) -> tuple[str, str] | None:
+    """Return the current and the previous path of an input if they differ."""
     ref, row = one.ref, one.rows[0]
     if isinstance(ref, ImageRef) and isinstance(row, StatsRow) and ref.shown_path != row.path:
         return ref.shown_path, row.path

@@ -1,4 +1,4 @@
-"""Reading patch sets back from a dataset folder or a file."""
+"""Reads rows and patch sets from dataset folders and single files."""
 
 import json
 import os
@@ -20,15 +20,15 @@ from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
 from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible
 
-_ROWS_AT_A_TIME = 16
+_ROWS_PER_BATCH = 16
 
 
 def patch_files(path: str) -> list[str]:
-    """The files that hold the patch sets of a dataset folder, or the one file named.
+    """Return the patch-set files of a dataset folder, or the given file.
 
     Raises:
-        UsageError: when there is no such thing, or it has no patch sets.
-        DamagedError: when the manifest is unreadable.
+        UsageError: the path does not exist, or has no patch sets.
+        DamagedError: the manifest is unreadable.
     """
     if os.path.isfile(path):
         if not is_parquet(path):
@@ -37,21 +37,21 @@ def patch_files(path: str) -> list[str]:
     try:
         manifest = Manifest.read(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{path}: there is no dataset here") from None
+        raise UsageError(f"{path} is not a dataset") from None
     if not manifest.has_patches:
         how = "with --no-patches" if manifest.main_kind == STATS else "by infer"
-        raise UsageError(f"{path} was made {how}, so it has no patch sets")
+        raise UsageError(f"{path} has no patch sets: it was made {how}")
     return [shard_path(path, PATCHES, number) for number in range(len(manifest.shards))]
 
 
 def is_parquet(path: str) -> bool:
-    """Whether a file is named like the ones that are read here."""
+    """Return whether a file name ends in `.parquet`."""
     return os.path.splitext(path)[1].lower() == ".parquet"
 
 
 @contextmanager
 def as_damaged_error(path: str) -> Iterator[None]:
-    """Turn what Arrow says of a file into a `DamagedError` that names the file."""
+    """Convert errors of Arrow into a `DamagedError` that names the file."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -60,19 +60,19 @@ def as_damaged_error(path: str) -> Iterator[None]:
 
 
 def open_native(path: str) -> pa.NativeFile:
-    """A file for Arrow, whose names of files are UTF-8 unless they are given as bytes.
+    """Open a file for Arrow by the bytes of its name, which need not be UTF-8.
 
     Raises:
-        OSError: when it cannot be opened.
+        OSError: it cannot be opened.
     """
     return pa.OSFile(os.fsencode(path))
 
 
 def read_metadata(path: str) -> FileMetadata:
-    """What a Parquet file says of itself.
+    """Read the metadata that pixelprune wrote to a Parquet file.
 
     Raises:
-        DamagedError: when it is not readable, or not one of ours.
+        DamagedError: the file is unreadable, or was not written by pixelprune.
     """
     with as_damaged_error(path), open_native(path) as file:
         schema = pq.read_schema(file)
@@ -84,15 +84,15 @@ def read_metadata(path: str) -> FileMetadata:
 
 @contextmanager
 def open_parquet(path: str, kind: str, config: Config | None = None) -> Iterator[pq.ParquetFile]:
-    """Open a file of ours for reading with its checksums.
+    """Open a Parquet file of pixelprune with verification of its page checksums.
 
     Args:
-        path: of the file.
-        kind: of its rows: `stats`, `patches` or `answers`.
-        config: when given, the configuration it must have been made with.
+        path: path of the file.
+        kind: kind of its rows: `stats`, `patches`, `answers` or `scores`.
+        config: configuration that it must have; None accepts any.
 
     Raises:
-        DamagedError: when it is not readable, or another file than that.
+        DamagedError: it is unreadable, or has another kind or configuration.
     """
     metadata = read_metadata(path)
     with as_damaged_error(path), open_native(path) as raw:
@@ -100,22 +100,22 @@ def open_parquet(path: str, kind: str, config: Config | None = None) -> Iterator
         if metadata.kind != kind or not is_compatible(file.schema_arrow, SCHEMAS[kind]):
             raise DamagedError(f"{path} does not have the columns of {kind}")
         if config is not None and metadata.config != config:
-            raise DamagedError(f"{path} was made with another configuration than the manifest's")
+            raise DamagedError(f"{path} has another configuration than the manifest")
         yield file
 
 
 def read_patch_rows(
     path: str, image_ids: Collection[str] | None = None, config: Config | None = None
 ) -> Iterator[PatchRow]:
-    """The rows of one file of patch sets, a few at a time in memory.
+    """Iterate over the rows of a patch-set file, with few of them in memory.
 
     Args:
-        path: of the file.
-        image_ids: only these, when given.
-        config: when given, the configuration it must have been made with.
+        path: path of the file.
+        image_ids: ids of the rows to read; None reads all.
+        config: configuration that the file must have; None accepts any.
 
     Raises:
-        DamagedError: when the file is not readable or a checksum is wrong.
+        DamagedError: the file is unreadable, or a checksum does not match.
     """
     wanted = None if image_ids is None else pa.array(list(image_ids), pa.string())
     with open_parquet(path, PATCHES, config) as file:
@@ -124,7 +124,7 @@ def read_patch_rows(
                 names = file.read_row_group(group, columns=["image_id"])["image_id"]
                 if not pc.any(pc.is_in(names, value_set=wanted)).as_py():
                     continue
-            for batch in file.iter_batches(_ROWS_AT_A_TIME, row_groups=[group]):
+            for batch in file.iter_batches(_ROWS_PER_BATCH, row_groups=[group]):
                 chosen = batch
                 if wanted is not None:
                     chosen = batch.filter(pc.is_in(batch["image_id"], value_set=wanted))
@@ -132,10 +132,10 @@ def read_patch_rows(
 
 
 def read_rows(path: str, kind: str, config: Config | None = None) -> Iterator[Any]:
-    """The rows of one file of statistics or of answers.
+    """Iterate over the rows of a file of statistics, answers or scores.
 
     Raises:
-        DamagedError: when the file is not readable or a checksum is wrong.
+        DamagedError: the file is unreadable, or a checksum does not match.
     """
     with open_parquet(path, kind, config) as file:
         for batch in file.iter_batches():
@@ -143,26 +143,26 @@ def read_rows(path: str, kind: str, config: Config | None = None) -> Iterator[An
 
 
 def shard_record(path: str, config: Config) -> Shard:
-    """What a file of main rows says of the shard that it completes.
+    """Read the record of the shard from the metadata of its file of main rows.
 
     Raises:
-        DamagedError: when it is not readable, or of another configuration.
+        DamagedError: the file is unreadable, or has another configuration or no record.
     """
     with open_parquet(path, main_kind(config), config) as file:
         text = file.metadata.metadata.get(SHARD_KEY.encode())
     if text is None:
-        raise DamagedError(f"{path} does not say which inputs it covers")
+        raise DamagedError(f"{path} has no record of its shard")
     try:
         return Shard.from_json(json.loads(text), Manifest(config).kinds)
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} does not say which inputs it covers: {error}") from None
+        raise DamagedError(f"{path} has an invalid record of its shard: {error}") from None
 
 
 def count_patch_sets(files: Sequence[str]) -> int:
-    """How many patch sets files say they hold.
+    """Return the number of patch sets in files, from their metadata.
 
     Raises:
-        DamagedError: when one is not readable.
+        DamagedError: a file is unreadable.
     """
     total = 0
     for path in files:
@@ -174,16 +174,16 @@ def count_patch_sets(files: Sequence[str]) -> int:
 def chosen_patch_rows(
     dataset: str, files: Sequence[str], image_ids: Collection[str] | None
 ) -> Iterator[PatchRow]:
-    """The rows of some images; of all when none are named.
+    """Iterate over the patch sets of some images or of all.
 
     Args:
-        dataset: whose files they are, for messages.
-        files: of patch sets.
-        image_ids: which images; a name that is not UTF-8 as the system spells it, or escaped.
+        dataset: path of the dataset, for messages.
+        files: its patch-set files.
+        image_ids: ids of the images, as the system spells them or escaped; None reads all.
 
     Raises:
-        UsageError: after the others, when one is not there.
-        DamagedError: when a file is not readable or a checksum is wrong.
+        UsageError: an id does not exist; raised after the other rows.
+        DamagedError: a file is unreadable, or a checksum does not match.
     """
     wanted = None if image_ids is None else {_as_stored(one) for one in image_ids}
     missing = set(wanted or ())
@@ -193,13 +193,13 @@ def chosen_patch_rows(
             yield row
     if missing:
         raise UsageError(
-            f"{dataset} has no patch set of {', '.join(map(bounded, sorted(missing)))}; ids are "
-            "those in the column image_id, pages with their #N"
+            f"{dataset} has no patch set of {', '.join(map(bounded, sorted(missing)))}; "
+            "use ids from the column image_id, with #N for pages"
         )
 
 
 def _as_stored(image_id: str) -> str:
-    """An id as datasets have it, where it is given as a name that is not UTF-8."""
+    """Return an id as datasets spell it, for a name that is not UTF-8."""
     try:
         image_id.encode()
     except UnicodeEncodeError:
@@ -213,18 +213,31 @@ def read_patch_sets(
     *,
     max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> Iterator[StoredPatchSet]:
-    """Patch sets in the order they were written.
+    """Iterate over the patch sets of a dataset, in the order in which they were written.
+
+    Rows are read one after another, with few of them in memory. Page checksums are verified.
 
     Args:
-        path: a dataset folder that `analyze` wrote, or one of its patch files.
-        image_ids: only these, when given: a list of ids. One that is not there gives nothing.
-        max_image_pixels: the most pixels that a raster may have; nothing is allocated for more.
+        path: a dataset folder of `analyze`, or one of its patch-set files.
+        image_ids: ids of the images to read, from the column `image_id`; None reads all. Unknown
+            ids are ignored.
+        max_image_pixels: most pixels of a raster. Larger ones raise an error before memory is
+            allocated for them, so that untrusted datasets can be read.
+
+    Returns:
+        An iterator of `StoredPatchSet`. `.patch_set` is the `PatchSet`: `.patch_set.keep` bool
+        (grid_h, grid_w) and `.patch_set.tiles` uint8 (kept, tile, tile, 3). `.image()` rebuilds
+        the image without padding: uint8 (fitted_height, fitted_width, 3). `.raster()` rebuilds it
+        with padding. Both compare the stored digest.
 
     Raises:
-        UsageError: when the path is no dataset, or one without patch sets, or `image_ids` is
-            one text.
-        DamagedError: when a file, or a patch set in it, is damaged.
-        ImageError: `too_large`.
+        UsageError: the path is not a dataset with patch sets, or `image_ids` is a single string.
+        DamagedError: a file or a patch set is damaged.
+        ImageError: `too_large`: a raster has more than `max_image_pixels`.
+
+    Example:
+        >>> for stored in read_patch_sets("out"):
+        ...     print(stored.image_id, stored.patch_set.keep_ratio)
     """
     path = as_path(path, "path")
     image_ids = None if image_ids is None else as_text_list(image_ids, "image_ids")

@@ -1,4 +1,14 @@
-"""A dataset folder as a run finds it: claimed, emptied, or brought back after a kill."""
+"""Prepares a dataset folder for a run: recovers it after a crash, or removes its content.
+
+A crash can leave a shard in one of four states. Files are put in place in a fixed order, so each
+state has one right answer:
+
+1. Temporary files only: delete them.
+2. Patch sets without main rows: delete them; the shard does not exist yet.
+3. All files, but no line in the journal: adopt the shard, which is described in the metadata of
+   the file of main rows.
+4. A replacement with `NEW_SUFFIX`: rename it if the journal records it already, else delete it.
+"""
 
 import json
 import os
@@ -15,16 +25,16 @@ from ppcli.store.rows import PATCHES
 from ppcli.store.shard_writer import NEW_SUFFIX
 
 LOCK = ".lock"
-NOTE = "target.json"  # beside a manifest: of a dataset that is to become one file
-_MOST_SHOWN = 8
+NOTE = "target.json"  # beside the manifest of a dataset that becomes a single file
+_MAX_SHOWN = 8
 _PART = re.compile(rf"part-([0-9]{{5,9}})\.parquet({re.escape(NEW_SUFFIX)})?")
 
 
 def require_own_folder(root: str) -> None:
-    """See that a folder holds nothing but a dataset, if it is there at all.
+    """Check that a folder is missing, empty or a dataset.
 
     Raises:
-        OutputError: when it holds other things, or is no folder.
+        OutputError: it has other files, or is not a folder.
     """
     try:
         found = os.listdir(root)
@@ -34,31 +44,31 @@ def require_own_folder(root: str) -> None:
         raise OutputError(f"{root} cannot be used as a folder: {error.strerror}") from error
     ours = [name for name in found if name in (LOCK, NOTE) or name.endswith(TEMPORARY_SUFFIX)]
     if len(found) > len(ours) and MANIFEST not in found:
-        raise OutputError(f"{root} holds other things than a dataset; use another folder")
+        raise OutputError(f"{root} contains files that are not a dataset; use another folder")
 
 
 def prepare_folder(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest:
-    """The manifest to go on from; the folder is as that manifest says.
+    """Bring a folder into the state of its manifest, and return the manifest.
 
     Args:
         root: the dataset folder, whose lock is held.
-        config: of the run.
-        overwrite: whether what is there is removed first.
-        resume: whether to go on with what is there.
+        config: configuration of the run.
+        overwrite: remove an existing dataset first.
+        resume: continue an existing dataset.
 
     Raises:
-        OutputError: when the folder belongs to another configuration, or cannot be written.
+        OutputError: the dataset has another configuration, or the folder cannot be written.
     """
-    manifest = _earlier_manifest(root)
+    manifest = _read_manifest(root)
     if manifest is not None and overwrite:
-        _remove(root, manifest)
+        _delete_all_shards(root, manifest)
         manifest = None
     if manifest is None:
         manifest = Manifest(config)
         manifest.write(root)
     _refuse_other_configuration(root, manifest, config)
     if manifest.shards and not resume:
-        raise OutputError(f"{root} holds an earlier run; use --overwrite or another folder")
+        raise OutputError(f"{root} contains an earlier run; use --overwrite or another folder")
     with as_output_error(root):
         for kind in manifest.kinds:
             os.makedirs(os.path.join(root, kind), exist_ok=True)
@@ -66,7 +76,7 @@ def prepare_folder(root: str, config: Config, overwrite: bool, resume: bool) -> 
     return manifest
 
 
-def _earlier_manifest(root: str) -> Manifest | None:
+def _read_manifest(root: str) -> Manifest | None:
     try:
         return Manifest.read(root)
     except FileNotFoundError:
@@ -77,13 +87,13 @@ def _earlier_manifest(root: str) -> Manifest | None:
 
 def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -> None:
     differing = [
-        f"{bounded(name)}: {_shown(manifest.config, name)} there and {_shown(config, name)} here"
+        f"{bounded(name)}: {_shown(manifest.config, name)} there, {_shown(config, name)} here"
         for name in sorted({*manifest.config, *config})
         if manifest.config.get(name) != config.get(name)
     ]
     if differing:
-        others = f", and {len(differing) - _MOST_SHOWN} more" if differing[_MOST_SHOWN:] else ""
-        shown = ", ".join(differing[:_MOST_SHOWN]) + others
+        others = f", and {len(differing) - _MAX_SHOWN} more" if differing[_MAX_SHOWN:] else ""
+        shown = ", ".join(differing[:_MAX_SHOWN]) + others
         raise OutputError(
             f"{root} was made with another configuration ({shown}); "
             "use --overwrite or another folder"
@@ -94,46 +104,46 @@ def _shown(config: Config, name: str) -> str:
     return bounded(json.dumps(config[name])) if name in config else "nothing"
 
 
-def _remove(root: str, manifest: Manifest) -> None:
-    """Remove all shards, also those that the manifest does not name, the last one first.
+def _delete_all_shards(root: str, manifest: Manifest) -> None:
+    """Delete all shards, also those that the manifest does not list, from the last to the first.
 
-    The manifest stays until another takes its place: a run that is killed in between leaves
-    what `--overwrite` can go on removing.
+    The manifest stays until a new one replaces it, so that `--overwrite` can continue after a
+    crash.
     """
     if os.path.exists(os.path.join(root, JOURNAL)):
         manifest.write(root)
-    found = (_numbered(os.path.join(root, kind)) for kind in manifest.kinds)
+    found = (_shard_numbers(os.path.join(root, kind)) for kind in manifest.kinds)
     for number in sorted({*chain(*found)}, reverse=True):
-        _remove_shard(root, number, manifest)
+        _delete_shard(root, number, manifest)
     for kind in manifest.kinds:
         with suppress(OSError):
             os.rmdir(os.path.join(root, kind))
 
 
 def remove_dataset(root: str) -> None:
-    """Remove a dataset whose lock is held, all but the lock; files of others stay.
+    """Delete a dataset whose lock is held, except the lock. Foreign files stay.
 
     Raises:
-        OutputError: when a file cannot be removed, or the manifest is unreadable.
+        OutputError: a file cannot be deleted, or the manifest is unreadable.
     """
-    manifest = _earlier_manifest(root)
+    manifest = _read_manifest(root)
     if manifest is not None:
         with as_output_error(root):
-            _sweep(root, manifest)
-            _remove(root, manifest)
+            _delete_temporary(root, manifest)
+            _delete_all_shards(root, manifest)
             os.unlink(os.path.join(root, MANIFEST))
 
 
-def _remove_shard(root: str, number: int, manifest: Manifest) -> None:
-    for kind in reversed(manifest.kinds):  # the main rows first: without them there is no shard
+def _delete_shard(root: str, number: int, manifest: Manifest) -> None:
+    for kind in reversed(manifest.kinds):  # main rows first: without them the shard does not exist
         for suffix in ("", NEW_SUFFIX):
             path = shard_path(root, kind, number) + suffix
             with as_output_error(path), suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(path)
 
 
-def _numbered(folder: str) -> set[int]:
-    """The numbers of the shards that have a file in a folder."""
+def _shard_numbers(folder: str) -> set[int]:
+    """Return the numbers of the shards with a file in a folder."""
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -141,8 +151,8 @@ def _numbered(folder: str) -> set[int]:
     return {int(match[1]) for name in names if (match := _PART.fullmatch(name))}
 
 
-def _sweep(root: str, manifest: Manifest) -> None:
-    """Remove the temporary files of a killed run."""
+def _delete_temporary(root: str, manifest: Manifest) -> None:
+    """Delete the temporary files of a killed run."""
     for folder in (root, *(os.path.join(root, kind) for kind in manifest.kinds)):
         with suppress(FileNotFoundError):
             for name in os.listdir(folder):
@@ -151,20 +161,20 @@ def _sweep(root: str, manifest: Manifest) -> None:
 
 
 def _recover(root: str, manifest: Manifest) -> None:
-    """Bring the files of a killed run into the state that its manifest speaks of."""
-    _sweep(root, manifest)
+    """Bring the files of a killed run into the state of the manifest."""
+    _delete_temporary(root, manifest)
     for number, shard in enumerate(manifest.shards):
         settle_replacement(root, number, shard)
     named = len(manifest.shards)
-    while adopted := _shard_beyond_manifest(root, len(manifest.shards), manifest):
+    while adopted := _unrecorded_shard(root, len(manifest.shards), manifest):
         manifest.shards.append(adopted)
     if len(manifest.shards) > named or os.path.exists(os.path.join(root, JOURNAL)):
         manifest.write(root)
-    _remove_shard(root, len(manifest.shards), manifest)
+    _delete_shard(root, len(manifest.shards), manifest)
 
 
 def settle_replacement(root: str, number: int, shard: Shard) -> None:
-    """Finish a replacement that the manifest records already; drop one that it does not."""
+    """Complete a replacement that the manifest records; delete one that it does not record."""
     for kind, record in shard.files.items():
         path = shard_path(root, kind, number)
         if os.path.exists(path + NEW_SUFFIX):
@@ -174,8 +184,8 @@ def settle_replacement(root: str, number: int, shard: Shard) -> None:
                 os.unlink(path + NEW_SUFFIX)
 
 
-def _shard_beyond_manifest(root: str, number: int, manifest: Manifest) -> Shard | None:
-    """A shard that was put in place just before the run was killed, if it is whole."""
+def _unrecorded_shard(root: str, number: int, manifest: Manifest) -> Shard | None:
+    """Return a complete shard that the run put in place, but was killed before recording."""
     path = shard_path(root, manifest.main_kind, number)
     if not os.path.exists(path):
         return None

@@ -1,4 +1,4 @@
-"""What takes rows, and how it writes them; standard output."""
+"""Interfaces of row sinks and writers, and the sink for standard output."""
 
 import io
 from collections.abc import Iterator
@@ -14,36 +14,36 @@ from ppcli.store.manifest import main_kind
 from ppcli.store.rows import ROW_TYPES, MainRow, PatchRow
 from ppcli.store.text_writers import CsvWriter, JsonLinesWriter, OpenAiBatchWriter
 
-if TYPE_CHECKING:  # Arrow takes a while to load, and lines of JSON do without it
+if TYPE_CHECKING:  # Arrow loads slowly, and JSON lines do not need it
     from ppcli.store.previous_run import PreviousShard
 
 
 class RowReceiver(Protocol):
-    """What takes rows, input by input."""
+    """Receives rows, input by input."""
 
     def add(self, row: MainRow, patches: PatchRow | None) -> None:
-        """Take one row, and the patch set of its page when there is one."""
+        """Add one row, and the patch set of its page if it has one."""
 
     def end_of_input(self, one: Input) -> None:
-        """All rows of this input have been added."""
+        """Note that all rows of this input have been added."""
 
 
 class RowSink(RowReceiver, Protocol):
-    """What a run writes to."""
+    """The output of a run."""
 
     def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
-        """Take from `refs` the inputs that an earlier run finished, and say what it found."""
+        """Take the inputs of finished shards from `refs`, and yield these shards."""
 
 
 class RowWriter(Protocol):
-    """What writes rows in one format."""
+    """Writes rows in one format."""
 
     def add(self, row: MainRow) -> None:
         """Write the next row."""
 
 
 class StreamSink:
-    """A stream of rows, without patch sets."""
+    """Sink of a stream of rows, without patch sets."""
 
     def __init__(self, writer: RowWriter, config: Config) -> None:
         self._writer = writer
@@ -55,25 +55,25 @@ class StreamSink:
         self._writer.add(row)
 
     def end_of_input(self, one: Input) -> None:
-        """See that no page is missing.
+        """Check that no page is missing.
 
         Raises:
-            PixelpruneError: when one is.
+            PixelpruneError: a page is missing.
         """
         require_complete(self._check.missing(), one.image_id)
 
     def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
-        """Nothing is resumed."""
+        """Return no shards: a stream cannot be resumed."""
         return iter(())
 
 
 @contextmanager
 def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Iterator[RowSink]:
-    """Rows to a stream that cannot seek, such as a pipe.
+    """Open a sink that writes rows to a stream without seeking, such as a pipe.
 
     Raises:
-        OutputError: when it cannot be written to.
-        BrokenPipeError: when nobody reads it any more.
+        OutputError: the stream cannot be written.
+        BrokenPipeError: its reader has closed it.
     """
     counting = cast(BinaryIO, _CountingStream(stream))
     with row_writer(counting, row_format, config) as writer:
@@ -84,7 +84,7 @@ def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Itera
 def row_writer(
     file: BinaryIO, row_format: Format, config: Config
 ) -> AbstractContextManager[RowWriter]:
-    """Rows of one format to an open file, ended with what the format has at its end."""
+    """Return a writer of rows to an open file; leaving its context ends the file."""
     if row_format is Format.JSONL:
         return JsonLinesWriter(file)
     if row_format is Format.CSV:
@@ -102,7 +102,7 @@ def row_writer(
 
 
 class _CountingStream(io.RawIOBase):
-    """Gives Arrow the position it asks for, which a pipe does not know."""
+    """Counts the position, which Arrow needs and a pipe does not have."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -112,7 +112,7 @@ class _CountingStream(io.RawIOBase):
         return True
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
-        with _writing_to_stream():
+        with _stream_errors():
             self._stream.write(data)
         size = memoryview(data).nbytes
         self._written += size
@@ -123,12 +123,12 @@ class _CountingStream(io.RawIOBase):
 
     def flush(self) -> None:
         if not self._stream.closed:
-            with _writing_to_stream():
+            with _stream_errors():
                 self._stream.flush()
 
 
 @contextmanager
-def _writing_to_stream() -> Iterator[None]:
+def _stream_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:

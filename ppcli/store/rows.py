@@ -1,7 +1,7 @@
-"""The rows pixelprune writes: the one definition of its columns.
+"""The row classes: the only definition of the columns that pixelprune writes.
 
-Names, order, types and meaning of the columns are taken from these classes: by the Parquet
-schemas, by the text formats, and by the check of the column reference in docs/columns.md.
+The Parquet schemas, the text formats and the test of the column reference take names, order and
+types from these classes.
 """
 
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from ppcli.errors import ErrorCode, ImageError, with_subject
 
 OK = "ok"
 ERROR = "error"
-FULL = "full"  # the variant of a question that comes first
-# the kinds of rows, and of their files
+FULL = "full"  # the first variant of each question
+# kinds of rows and of their files
 STATS, PATCHES, ANSWERS, SCORES = "stats", "patches", "answers", "scores"
 OUTCOME = ("status", "error_code", "error_message", "warning")
 _COSTS = ("vision_flops", "prefill_flops", "kv_bytes")
@@ -21,7 +21,7 @@ COSTS = tuple(f"{name}{of}" for name in _COSTS for of in ("", "_kept"))
 
 @dataclass(slots=True, kw_only=True)
 class StatsRow:
-    """One input page or frame. What an error row does not know is null."""
+    """One input page or frame. Unknown values of an error row are null."""
 
     image_id: str
     path: str
@@ -60,7 +60,7 @@ class StatsRow:
     warning: str | None = None
 
     def begins_input(self, before: "MainRow | None") -> bool:
-        """Whether it is the first row of its input; `before` is the row before it."""
+        """Return whether this is the first row of its input; `before` is the previous row."""
         return not _is_next_page(self, before)
 
 
@@ -87,16 +87,16 @@ class PatchRow:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the mask and of the compressed tiles."""
+        """Bytes of the mask and the compressed tiles."""
         return len(self.keep) + len(self.tiles)
 
 
 @dataclass(slots=True, kw_only=True)
 class AnswerRow:
-    """One request. What an error row does not know is null.
+    """One request. Unknown values of an error row are null.
 
-    The `image_id` is null without an image, and a JSON list where a request has several. The
-    fitted size is null unless one image is fed.
+    `image_id` is null without an image, and a JSON list for several images. The fitted size is
+    null unless the request has one image.
     """
 
     image_id: str | None = None
@@ -124,15 +124,15 @@ class AnswerRow:
     warning: str | None = None
 
     def begins_input(self, before: "MainRow | None") -> bool:
-        """Whether it is the first row of its input; `before` is the row before it."""
+        """Return whether this is the first row of its input; `before` is the previous row."""
         return self.custom_id is not None or not _is_next_page(self, before)
 
 
 @dataclass(slots=True, kw_only=True)
 class ScoreRow:
-    """The answer to one question by one variant, and its scores in [0, 1].
+    """The answer to one question with one variant of its image, and its scores in [0, 1].
 
-    The `answers` that are right are a JSON list.
+    `answers` is a JSON list of the accepted answers.
     """
 
     image_id: str
@@ -160,12 +160,12 @@ class ScoreRow:
     warning: str | None = None
 
     def begins_input(self, before: "MainRow | None") -> bool:
-        """Whether it is the first row of its input; `before` is the row before it."""
+        """Return whether this is the first row of its input; `before` is the previous row."""
         return self.variant == FULL
 
 
 def _is_next_page(row: StatsRow | AnswerRow, before: "MainRow | None") -> bool:
-    """Whether two rows are of one file: `a.pdf#3`, and then a later page of it."""
+    """Return whether a row follows another of the same file, as `a.pdf#4` follows `a.pdf#3`."""
     if before is None or isinstance(before, ScoreRow) or row.page <= before.page:
         return False
     named, named_before = row.image_id or "", before.image_id or ""

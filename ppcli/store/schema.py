@@ -1,4 +1,4 @@
-"""Arrow schemas made from the row classes, and the metadata that every file carries."""
+"""Arrow schemas of the row classes, and the metadata of every Parquet and Arrow file."""
 
 import json
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ _ARROW = {
     bytes: pa.binary(),
 }
 _KEY = b"pixelprune"
-_VERSION_OF_SCHEMA = 1
+_SCHEMA_VERSION = 1
 
 
 def _schema_of(row_type: type) -> pa.Schema:
@@ -36,7 +36,7 @@ SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
 def is_compatible(found: pa.Schema, wanted: pa.Schema) -> bool:
-    """Whether rows can be had of a file: it may lack columns that came later, and are null then."""
+    """Return whether a file can be read; nullable columns of later versions may be missing."""
     missing = [one for one in wanted if one.name not in found.names]
     present = pa.schema([one for one in wanted if one.name in found.names])
     return found.equals(present) and all(one.nullable for one in missing)
@@ -44,12 +44,12 @@ def is_compatible(found: pa.Schema, wanted: pa.Schema) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FileMetadata:
-    """What a Parquet or Arrow file of ours says of itself.
+    """Metadata of a Parquet or Arrow file.
 
     Attributes:
-        kind: `stats`, `patches` or `answers`.
-        config: the options that the rows depend on.
-        version: of the program that wrote it.
+        kind: kind of the rows: `stats`, `patches`, `answers` or `scores`.
+        config: options that the rows depend on.
+        version: version of pixelprune that wrote the file.
     """
 
     kind: str
@@ -57,40 +57,40 @@ class FileMetadata:
     version: str = __version__
 
     def attach(self, schema: pa.Schema) -> pa.Schema:
-        """The schema with this metadata."""
+        """Return the schema with this metadata."""
         text = {
             "kind": self.kind,
             "version": self.version,
-            "schema": _VERSION_OF_SCHEMA,
+            "schema": _SCHEMA_VERSION,
             "config": self.config,
         }
         return schema.with_metadata({_KEY: json.dumps(text, sort_keys=True).encode()})
 
     @classmethod
     def of(cls, schema: pa.Schema) -> "FileMetadata":
-        """Read the metadata of a file.
+        """Read the metadata of a file from its schema.
 
         Raises:
-            DamagedError: when there is none, or a later schema.
+            DamagedError: it is missing or invalid, or has a newer version of the schema.
         """
         try:
             text = json.loads((schema.metadata or {})[_KEY])
             version = parse_text(text["version"], "version")
-            if parse_count(text["schema"], "schema") > _VERSION_OF_SCHEMA:
+            if parse_count(text["schema"], "schema") > _SCHEMA_VERSION:
                 raise DamagedError(
-                    f"it was written by pixelprune {bounded(version)}, which is newer; update"
+                    f"it was written by the newer pixelprune {bounded(version)}; update pixelprune"
                 )
             if text["kind"] not in ROW_TYPES:
-                raise InvalidContentError("its rows are of no kind that is known")
+                raise InvalidContentError("its rows have an unknown kind")
             return cls(text["kind"], parse_config(text["config"]), version)
         except InvalidContentError as error:
-            raise DamagedError(f"it carries no pixelprune metadata: {error}") from None
+            raise DamagedError(f"its pixelprune metadata is invalid: {error}") from None
         except (KeyError, TypeError, ValueError, RecursionError):
-            raise DamagedError("it carries no pixelprune metadata") from None
+            raise DamagedError("it has no pixelprune metadata") from None
 
 
 def rows_to_table(rows: list[Any], schema: pa.Schema) -> pa.Table:
-    """Rows of one class as an Arrow table, column by column."""
+    """Convert rows of one class to an Arrow table."""
     names = [field.name for field in fields(rows[0])] if rows else []
     columns = {name: [getattr(row, name) for row in rows] for name in names}
     arrays = [pa.array(columns.get(field.name, []), type=field.type) for field in schema]

@@ -1,4 +1,4 @@
-"""One shard on its way to the disk: a pair of files that cover the same inputs."""
+"""Writes one shard: the files that cover the same inputs."""
 
 import json
 from dataclasses import asdict
@@ -17,10 +17,10 @@ NEW_SUFFIX = ".new"
 
 
 class InputsDigest:
-    """XXH3-128 over the fingerprints of a shard's inputs.
+    """XXH3-128 of the fingerprints of a shard's inputs.
 
     Args of the constructor:
-        with_paths: count the paths of files too, as pixelprune 0.1.0 did.
+        with_paths: include the paths of files, as version 0.1.0 did.
     """
 
     def __init__(self, with_paths: bool = False) -> None:
@@ -28,16 +28,16 @@ class InputsDigest:
         self._state = xxhash.xxh3_128()
 
     def add(self, one: Input, failed: bool) -> None:
-        """Count one input."""
+        """Add one input."""
         self._state.update(one.fingerprint(failed, self._with_paths) + b"\n")
 
     def hexdigest(self) -> str:
-        """The digest of the inputs so far."""
+        """Return the digest of the inputs so far."""
         return self._state.hexdigest()
 
 
 class ShardWriter:
-    """Writes the files of one shard under temporary names, and puts them in place together."""
+    """Writes the files of one shard under temporary names, then puts them in place in order."""
 
     def __init__(self, root: str, number: int, manifest: Manifest) -> None:
         self.shard = Shard()
@@ -47,7 +47,7 @@ class ShardWriter:
         self._inputs = InputsDigest()
         self._check = PageCheck(manifest.config)
         self._input_failed = False
-        self.within_input = False  # whether rows of an input are there that has more to come
+        self.within_input = False  # rows of an unfinished input have been added
         self._pending: dict[str, PendingFile] = {}
         self._rows: dict[str, ParquetRowWriter] = {}
         try:
@@ -61,7 +61,7 @@ class ShardWriter:
             raise
 
     def add(self, row: MainRow, patches: PatchRow | None) -> None:
-        """Take one row, and the patch set of its page when there is one."""
+        """Add one row, and the patch set of its page if it has one."""
         self.within_input = True
         self._check.add(row)
         failed = row.status == ERROR
@@ -75,10 +75,10 @@ class ShardWriter:
             self.shard.patch_bytes += patches.nbytes
 
     def end_of_input(self, one: Input) -> None:
-        """All rows of this input have been added.
+        """Note that all rows of this input have been added.
 
         Raises:
-            PixelpruneError: when they are not all that its file gives.
+            PixelpruneError: pages of its file are missing.
         """
         require_complete(self._check.missing(), one.image_id)
         self._inputs.add(one, self._input_failed)
@@ -86,9 +86,12 @@ class ShardWriter:
         self.shard.inputs += 1
 
     def finish(self) -> None:
-        """Bring both files to the disk under their temporary names; the shard has its record."""
+        """Sync all files under their temporary names, and fill in the record of the shard."""
         self.shard.inputs_digest = self._inputs.hexdigest()
-        for kind, rows in self._rows.items():  # the main rows last: they describe the patches
+        for (
+            kind,
+            rows,
+        ) in self._rows.items():  # main rows last: their metadata has the digest of the patches
             if kind == self._main_kind:
                 rows.annotate(SHARD_KEY, json.dumps(asdict(self.shard), sort_keys=True))
             rows.close()
@@ -97,12 +100,12 @@ class ShardWriter:
             self.shard.files[kind] = FileRecord(pending.size, pending.hexdigest())
 
     def put_in_place(self, suffix: str = "") -> None:
-        """Give the finished files their names: patches first, main rows second."""
+        """Rename the finished files: patches first, main rows second."""
         for kind, pending in self._pending.items():
             pending.put_in_place(shard_path(self._root, kind, self._number) + suffix)
 
     def discard(self) -> None:
-        """Remove what has not been put in place."""
+        """Delete files that have not been put in place."""
         for rows in self._rows.values():
             rows.abandon()
         for pending in self._pending.values():

@@ -1,4 +1,4 @@
-"""One file of rows. Until a run comes to its end they are kept in a dataset folder beside it."""
+"""Writes a single file of rows. Until the run ends, the rows are in a dataset folder beside it."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from ppcli.store.row_sinks import RowSink, row_writer
 
 _REPLACES, _BECOMES = "replaces", "becomes"
 
-State = tuple[int, str]  # size and digest of a file
+FileState = tuple[int, str]  # size and digest of a file
 
 
 @contextmanager
@@ -31,21 +31,21 @@ def file_output(
     resume: bool = True,
     rows_per_shard: int = ROWS_PER_SHARD,
 ) -> Iterator[RowSink]:
-    """One file of rows, in place only when a run has come to its end.
+    """Open a sink for the rows of one file, which is put in place when the run ends.
 
     Args:
-        target: the file.
-        kind: what it is to be.
-        config: the options that the rows depend on.
-        overwrite: whether it may take the place of another, and earlier rows are dropped.
-        resume: whether the rows of an unfinished run are gone on with.
-        rows_per_shard: how many of them are brought to the disk together, at the most.
+        target: path of the file.
+        kind: format and compression.
+        config: options that the rows depend on.
+        overwrite: replace an existing file, and discard rows of an unfinished run.
+        resume: continue an unfinished run.
+        rows_per_shard: most rows that a crash can lose.
 
     Raises:
-        OutputError: when the file exists and may not be replaced, or cannot be written; when
-            unfinished rows belong to another configuration, or another run is at them.
+        OutputError: the file exists and may not be replaced, or cannot be written; or the rows of
+            an unfinished run have another configuration or are being written by another run.
     """
-    partial = _Partial(target)
+    partial = _PartialFolder(target)
     replaced = partial.begin(overwrite)
     try:
         with dataset_output(
@@ -54,7 +54,7 @@ def file_output(
             overwrite=overwrite,
             resume=resume,
             rows_per_shard=rows_per_shard,
-            at_end=lambda dataset: partial.end(dataset, kind, config, replaced),
+            on_end=lambda dataset: partial.end(dataset, kind, config, replaced),
         ) as dataset:
             partial.note(_REPLACES, replaced)
             yield dataset
@@ -62,36 +62,41 @@ def file_output(
         partial.clear()
 
 
-class _Partial:
-    """The folder beside a file that is to be, with a note of what may happen to that file."""
+class _PartialFolder:
+    """The folder beside a file, with a note of what may be replaced and of what was written.
+
+    The note makes two crashes harmless: after one between writing and renaming the file, the same
+    command may replace what it was going to replace; after one between renaming the file and
+    removing the folder, the folder is known to be obsolete.
+    """
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.folder = partial_folder(target)
         self._note = os.path.join(self.folder, NOTE)
 
-    def begin(self, overwrite: bool) -> State | None:
-        """See what stands under the name, and may be replaced; None when nothing does."""
+    def begin(self, overwrite: bool) -> FileState | None:
+        """Return the state of the existing file, which may be replaced; None if there is none."""
         if os.path.lexists(self.target) and not os.path.isfile(self.target):
-            raise OutputError(f"{self.target} is there, and is no file; use another name")
+            raise OutputError(f"{self.target} exists and is not a file; use another name")
         self.clear()
         found = _state_of(self.target)
         if found is not None and not overwrite and found != self._noted().get(_REPLACES):
             advice = "use --overwrite or another name"
             if os.path.exists(self.folder):
-                advice += f", or move it away to go on with the rows in {self.folder}"
+                advice += f", or move it away to resume with the rows in {self.folder}"
             raise OutputError(f"{self.target} exists; {advice}")
         return found
 
-    def note(self, name: str, state: State | None) -> None:
-        """Write down a state of the file, for a run that goes on."""
+    def note(self, name: str, state: FileState | None) -> None:
+        """Write a state of the file to the note, for a run that resumes."""
         noted = self._noted()
         if noted.get(name, ()) != state:
             with atomic_file(self._note) as file:
                 file.write(json.dumps(noted | {name: state}).encode())
 
     def end(
-        self, dataset: DatasetWriter, kind: RowFileType, config: Config, replaced: State | None
+        self, dataset: DatasetWriter, kind: RowFileType, config: Config, replaced: FileState | None
     ) -> None:
         """Write the file from the rows of all shards, and put it in place."""
         pending = PendingFile(self.target, self.folder)
@@ -105,7 +110,7 @@ class _Partial:
             pending.finish()
             self.note(_BECOMES, (pending.size, pending.hexdigest()))
             if _state_of(self.target) not in (None, replaced):
-                raise OutputError(f"{self.target} has changed meanwhile; it is left alone")
+                raise OutputError(f"{self.target} was changed during the run; it was not replaced")
             pending.put_in_place(replace=replaced is not None)
         except OutputError as error:
             raise OutputError(f"{error}; all rows are kept in {self.folder}") from error
@@ -113,12 +118,12 @@ class _Partial:
             pending.discard()
 
     def clear(self) -> None:
-        """Remove the folder where nothing needs it: the file is in place, or it has no rows."""
+        """Delete the folder if it is obsolete: the file is in place, or the folder has no rows."""
         with suppress(OutputError, DamagedError, OSError):
-            if not self._is_needless():
+            if not self._is_obsolete():
                 return
             with locked_dataset(self.folder):
-                if self._is_needless():
+                if self._is_obsolete():
                     remove_dataset(self.folder)
                     with suppress(FileNotFoundError):
                         os.unlink(self._note)
@@ -126,18 +131,20 @@ class _Partial:
                 os.unlink(os.path.join(self.folder, LOCK))
             os.rmdir(self.folder)
 
-    def _is_needless(self) -> bool:
+    def _is_obsolete(self) -> bool:
         becomes = self._noted().get(_BECOMES)
         if becomes is not None and becomes == _state_of(self.target):
             return True
         try:
             manifest = Manifest.read(self.folder)
-        except FileNotFoundError:  # its removal was cut off
+        except FileNotFoundError:  # a crash interrupted its removal
             return os.path.isdir(self.folder)
         first = shard_path(self.folder, manifest.main_kind, 0)
-        return not manifest.shards and not os.path.exists(first)  # it may be whole, and counts then
+        return not manifest.shards and not os.path.exists(
+            first
+        )  # an unrecorded shard may be complete
 
-    def _noted(self) -> dict[str, State | None]:
+    def _noted(self) -> dict[str, FileState | None]:
         try:
             with open(self._note, "rb") as file:
                 noted: dict[str, Any] = json.load(file)
@@ -146,7 +153,7 @@ class _Partial:
             return {}
 
 
-def _state_of(path: str) -> State | None:
+def _state_of(path: str) -> FileState | None:
     with as_output_error(path):
         try:
             return file_digest(path)

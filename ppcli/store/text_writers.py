@@ -1,4 +1,4 @@
-"""Rows as lines of JSON or CSV."""
+"""Writers of rows as JSON lines, CSV, and the output of an OpenAI batch."""
 
 import csv
 import io
@@ -10,18 +10,18 @@ from typing import Any, BinaryIO
 from ppcli.store.rows import OK, AnswerRow, MainRow
 
 _CRLF = "\r\n"
-# What JSON lets stand and other readers of lines take for the end of one.
+# Characters that JSON allows unescaped, and that some readers treat as the end of a line.
 _LINE_ENDS = {ord(one): f"\\u{ord(one):04x}" for one in "\x85\u2028\u2029"}
 
 
 def json_line(content: dict[str, Any]) -> bytes:
-    """An object as one line of JSON, UTF-8, whatever splits lines."""
+    """Serialize an object as one line of JSON in UTF-8."""
     text = json.dumps(content, ensure_ascii=False)
     return text.translate(_LINE_ENDS).encode() + b"\n"
 
 
 class JsonLinesWriter:
-    """One JSON object a line, UTF-8, written through at once so that a pipe sees each row."""
+    """One JSON object in each line, UTF-8; each row is flushed, so that pipes get it at once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -39,7 +39,7 @@ class JsonLinesWriter:
 
 
 class CsvWriter:
-    """A header and one record a row, UTF-8; null is an empty field."""
+    """CSV with a header, UTF-8; null is an empty field."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         self._file = file
@@ -51,7 +51,7 @@ class CsvWriter:
 
     def _write(self, values: list[object]) -> None:
         record = io.StringIO()
-        csv.writer(record, lineterminator=_CRLF).writerow(values)  # so that it quotes both
+        csv.writer(record, lineterminator=_CRLF).writerow(values)  # makes it quote \r and \n
         self._file.write(record.getvalue().removesuffix(_CRLF).encode() + b"\n")
         self._file.flush()
 
@@ -63,7 +63,7 @@ class CsvWriter:
 
 
 class OpenAiBatchWriter:
-    """Lines as the output file of an OpenAI batch has them."""
+    """The output format of an OpenAI batch."""
 
     def __init__(self, file: BinaryIO, model: str) -> None:
         self._file = file
@@ -99,7 +99,7 @@ class OpenAiBatchWriter:
         body = {
             "id": f"chatcmpl-{self._lines}",
             "object": "chat.completion",
-            "created": 0,  # not the time: equal runs write equal lines
+            "created": 0,  # constant, so that equal runs write equal lines
             "model": self._model,
             "choices": [choice],
             "usage": {

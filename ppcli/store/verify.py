@@ -1,4 +1,4 @@
-"""Whether a dataset, or one file of it, still holds what it held."""
+"""Verifies that a dataset or a Parquet file is undamaged."""
 
 import os
 from collections.abc import Iterator
@@ -27,17 +27,18 @@ _COMPARED = ("image_id", "status", "kept", "tokens")
 
 @dataclass(slots=True)
 class VerifyReport:
-    """What was checked, and what was found.
+    """Result of a verification.
 
     Attributes:
-        files: checked.
-        rows: of statistics or answers.
-        patch_sets: checked.
-        rasters: rebuilt and compared.
-        damage: one sentence each; empty when all is well.
-        leftovers: files of a run that was killed, or is at work; resuming removes them.
-        finished: false for a dataset whose run has not come to its end.
-        most_pixels: of a raster; larger ones are faults, since nobody can look at them.
+        files: number of files checked.
+        rows: number of rows of statistics, answers or scores checked.
+        patch_sets: number of patch sets checked.
+        rasters: number of rasters rebuilt and compared.
+        damage: a sentence for each finding; empty if the dataset is undamaged.
+        leftovers: number of files of a killed or running run; resuming deletes them.
+        finished: false if the run of the dataset has not ended.
+        max_image_pixels: most pixels of a raster; larger ones count as damage, because they are
+            not read.
     """
 
     files: int = 0
@@ -47,43 +48,47 @@ class VerifyReport:
     damage: list[str] = field(default_factory=list)
     leftovers: int = 0
     finished: bool = True
-    most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
 
     @contextmanager
-    def noting(self, place: str = "") -> Iterator[None]:
-        """Turn a fault of the block into a line of the report."""
+    def collect_damage(self, subject: str = "") -> Iterator[None]:
+        """Add an error of the block to the report."""
         try:
             yield
         except (DamagedError, ImageError) as error:
-            self.damage.append(f"{place}: {error}" if place else str(error))
+            self.damage.append(f"{subject}: {error}" if subject else str(error))
 
 
 def verify(
-    path: str, data: bool = False, most_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+    path: str, data: bool = False, max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
 ) -> VerifyReport:
-    """Check a dataset folder or one Parquet file of ours.
+    """Verify a dataset folder or a Parquet file.
 
-    In a dataset every byte of every file counts. Then page checksums, schemas, the numbers of
-    rows, and whether the columns agree with one another; with `data`, every raster is rebuilt
-    and its digest compared; of none that has more than `most_pixels`, which is a fault.
+    Compares the digest of each file of a dataset, page checksums, schemas, numbers of rows, and
+    the columns with one another.
+
+    Args:
+        path: a dataset folder, or a Parquet file of pixelprune.
+        data: also rebuild each raster and compare its digest.
+        max_image_pixels: most pixels of a raster; larger ones count as damage.
 
     Raises:
-        UsageError: when there is nothing of ours at the path.
+        UsageError: the path is neither a dataset nor a Parquet file.
     """
-    report = VerifyReport(most_pixels=most_pixels)
+    report = VerifyReport(max_image_pixels=max_image_pixels)
     if os.path.isdir(path):
         _verify_dataset(path, data, report)
     elif os.path.isfile(path):
         _verify_file(path, data, report)
     else:
-        raise UsageError(f"{path}: no such dataset or file")
+        raise UsageError(f"{path} does not exist")
     return report
 
 
 def _verify_file(path: str, data: bool, report: VerifyReport) -> None:
     if not is_parquet(path):
-        raise UsageError(f"{path}: only dataset folders and .parquet files can be verified")
-    with report.noting():
+        raise UsageError(f"{path} is neither a dataset folder nor a .parquet file")
+    with report.collect_damage():
         kind = read_metadata(path).kind
         if kind == PATCHES:
             _verify_patches(path, data, None, report)
@@ -96,28 +101,28 @@ def _verify_dataset(root: str, data: bool, report: VerifyReport) -> None:
         report.leftovers += read_journal(os.path.join(root, JOURNAL)).torn
         manifest = Manifest.read(root)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{root}: there is no dataset here") from None
+        raise UsageError(f"{root} is not a dataset") from None
     except DamagedError as error:
         report.damage.append(str(error))
         return
     report.finished = manifest.finished
     rows_before = 0
     for number, shard in enumerate(manifest.shards):
-        changed = {
-            kind: record.change(shard_path(root, kind, number))
+        differences = {
+            kind: record.difference(shard_path(root, kind, number))
             for kind, record in shard.files.items()
         }
-        for kind, change in changed.items():
-            if change:
+        for kind, difference in differences.items():
+            if difference:
                 path = shard_path(root, kind, number)
                 rows = affected_rows(root, kind, manifest.main_kind, number, shard, rows_before)
-                report.damage.append(f"{path} {change}; affected: {rows}")
-        if any(changed.values()):
+                report.damage.append(f"{path} {difference}; affected: {rows}")
+        if any(differences.values()):
             report.files += len(shard.files)
         else:
             _verify_shard(root, number, shard, manifest, data, report)
         rows_before += shard.rows
-    _find_strangers(root, manifest, report)
+    _find_foreign_files(root, manifest, report)
 
 
 def _verify_shard(
@@ -125,22 +130,20 @@ def _verify_shard(
 ) -> None:
     rows: Columns | None = None
     path = shard_path(root, manifest.main_kind, number)
-    with report.noting():
+    with report.collect_damage():
         rows = _verify_rows(path, manifest.main_kind, manifest.config, report)
         if len(rows["status"]) != shard.rows:
-            raise DamagedError(
-                f"{path} has {len(rows['status'])} rows, and the manifest says {shard.rows}"
-            )
+            raise DamagedError(f"{path} has {len(rows['status'])} rows instead of {shard.rows}")
         if shard_record(path, manifest.config).counts != shard.counts:
-            raise DamagedError(f"{path} counts otherwise than the manifest")
+            raise DamagedError(f"the counts in {path} differ from those in the manifest")
     if manifest.has_patches:
         path = shard_path(root, PATCHES, number)
-        with report.noting():
+        with report.collect_damage():
             _verify_patches(path, data, rows, report, manifest.config, shard.patch_sets)
 
 
 def _verify_rows(path: str, kind: str, config: Config | None, report: VerifyReport) -> Columns:
-    """Check one file of main rows; gives back the columns that patch sets must agree with."""
+    """Check a file of main rows; return the columns to compare patch sets with."""
     report.files += 1
     columns: Columns = {name: [] for name in _COMPARED}
     check, before = PageCheck(read_metadata(path).config), None
@@ -150,7 +153,7 @@ def _verify_rows(path: str, kind: str, config: Config | None, report: VerifyRepo
             _note_missing(path, before, check, report)
         check.add(row)
         before = row
-        with report.noting(f"{path}, {row.image_id}"):
+        with report.collect_damage(f"{path}, {row.image_id}"):
             _check_row(row)
         for name, values in columns.items():
             values.append(getattr(row, name))
@@ -161,7 +164,7 @@ def _verify_rows(path: str, kind: str, config: Config | None, report: VerifyRepo
 
 def _note_missing(path: str, last: MainRow, check: PageCheck, report: VerifyReport) -> None:
     if missing := check.missing():
-        advice = "the same command does the file again"
+        advice = "run the same command to process the file again"
         report.damage.append(f"{path}, {last.image_id}: {missing}; {advice}")
 
 
@@ -186,11 +189,11 @@ def _check_statistics(row: StatsRow) -> None:
     if tokens is None or kept is None or unique is None:
         raise DamagedError("the counts are missing")
     if row.grid_h is None or row.grid_w is None or tokens != row.grid_h * row.grid_w:
-        raise DamagedError("tokens do not agree with the grid")
+        raise DamagedError("the number of tokens differs from the size of the grid")
     if not (0 < kept <= tokens and 0 < unique <= tokens):
-        raise DamagedError(f"{kept} kept and {unique} unique of {tokens} tokens")
+        raise DamagedError(f"impossible counts: {kept} kept and {unique} unique of {tokens} tokens")
     if row.keep_ratio != kept / tokens or row.unique_ratio != unique / tokens:
-        raise DamagedError("the ratios do not agree with the counts")
+        raise DamagedError("the ratios differ from the counts")
 
 
 def _verify_patches(
@@ -207,16 +210,16 @@ def _verify_patches(
     for row in read_patch_rows(path, config=config):
         count += 1
         report.patch_sets += 1
-        with report.noting(f"{path}, {row.image_id}"):
+        with report.collect_damage(f"{path}, {row.image_id}"):
             if described is not None:
                 _check_agreement(row, next(described, None))
-            stored = from_patch_row(row, report.most_pixels)
+            stored = from_patch_row(row, report.max_image_pixels)
             if data:
                 stored.raster()
                 report.rasters += 1
     missing = sum(1 for _ in described) if described is not None else 0
     if missing or (expected is not None and count != expected):
-        raise DamagedError(f"{path} has {count} patch sets, and there should be {expected}")
+        raise DamagedError(f"{path} has {count} patch sets instead of {expected}")
 
 
 def _ok_rows(stats: Columns) -> Iterator[tuple[str, int, int]]:
@@ -227,11 +230,13 @@ def _ok_rows(stats: Columns) -> Iterator[tuple[str, int, int]]:
 def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> None:
     bits = np.unpackbits(np.frombuffer(row.keep, dtype=np.uint8))
     if described != (row.image_id, int(bits.sum()), row.grid_h * row.grid_w):
-        raise DamagedError(f"the statistics at this place say {described}")
+        raise DamagedError(
+            f"the statistics have (image_id, kept, tokens) = {described} in this place"
+        )
 
 
-def _find_strangers(root: str, manifest: Manifest, report: VerifyReport) -> None:
-    """Files in the folders of the dataset that the manifest does not know."""
+def _find_foreign_files(root: str, manifest: Manifest, report: VerifyReport) -> None:
+    """Find files in the folders of a dataset that the manifest does not list."""
     number = len(manifest.shards)
     for kind in {PATCHES, *manifest.kinds}:
         folder = os.path.join(root, kind)

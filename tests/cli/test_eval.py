@@ -220,14 +220,14 @@ def test_questions_whose_images_lie_in_the_file_are_resumed(
     assert second["variants"] == first["variants"]
     other = pictures | {"2.png": pictures["1.png"]}
     changed = evaluate("--data", write(tmp_path / "o.parquet", other), *options, code=5)
-    assert "belongs to other inputs" in lines(changed.stderr)[-1]["message"]
+    assert "was made from other inputs" in lines(changed.stderr)[-1]["message"]
 
 
 def test_scores_of_other_images_are_not_kept(data: Path, model: Path, tmp_path: Path) -> None:
     command = ("--data", data, "--model", model, *QUICK, "-o", tmp_path / "out")
     evaluate(*command)
     Image.fromarray(blocks(320, 320, seed=9)).save(data.parent / "1.png")
-    assert "a file was written to since" in evaluate(*command, code=5).stderr.decode()
+    assert "a file was modified" in evaluate(*command, code=5).stderr.decode()
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_every_output_has_the_same_rows(folder: Path, model: Path, tmp_path: Pat
     assert pixelprune("verify", tmp_path / "folder").returncode == 0
     done = pixelprune("reconstruct", tmp_path / "folder", "--to", tmp_path / "png")
     assert done.returncode == 2
-    assert b"made by infer, so it has no patch sets" in done.stderr
+    assert b"has no patch sets: it was made by infer" in done.stderr
 
 
 def test_a_dataset_needs_no_second_decode(folder: Path, model: Path, tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_an_interrupt_gives_the_answer_in_hand_up(model: Path, tmp_path: Path) -
         run.send_signal(signal.SIGINT)
         _, text = run.communicate(timeout=30)
     assert run.returncode == 130
-    assert b"the same command goes on from here" in text
+    assert b"run the same command to resume" in text
 
 
 def test_retrying_what_failed(folder: Path, model: Path, tmp_path: Path) -> None:

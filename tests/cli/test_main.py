@@ -141,7 +141,7 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: ExitCode) -> None
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out.jsonl.partial"}
-    assert f"the rows so far are kept in {tmp_path}/out.jsonl.partial, and the same" in errors
+    assert f"the rows so far are kept in {tmp_path}/out.jsonl.partial; run the same" in errors
     again = pixelprune("analyze", "-", "-o", "out.jsonl", stdin=names, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert b"done by an earlier run" in again.stderr

@@ -146,7 +146,7 @@ def test_a_run_that_is_stopped_can_go_on(
         assert job.waits_until(first.exists)
         job.signal(number, group)
         job.ends_with(CODES[number])
-        assert "the same command goes on from here" in job.log
+        assert "run the same command to resume" in job.log
     assert verify(str(tmp_path / "out"), data=True).damage == []
     done = rows(tmp_path / "out")
     assert 3 <= len(done) < 16
@@ -179,7 +179,7 @@ def test_a_first_image_that_hangs_does_not_hold_up_a_stop(tmp_path: Path, surrou
         assert job.waits_until(lambda: job.marks)
         job.signal(signal.SIGINT)
         job.ends_with(ExitCode.INTERRUPTED)
-        assert "the same command goes on from here" in job.log
+        assert "run the same command to resume" in job.log
     assert pixelprune("verify", tmp_path / "out").returncode == ExitCode.OK
     tame = surroundings | {hostile_decoder.TAME: "1"}
     assert pixelprune_process("analyze", *args, cwd=tmp_path, **tame).returncode == ExitCode.OK

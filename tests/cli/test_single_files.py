@@ -50,7 +50,7 @@ def test_statistics_that_are_stopped_go_on(
         job.process.wait(60)
         assert job.process.returncode == SIGNALS[number], job.log
         if number != signal.SIGKILL:
-            assert f"the rows so far are kept in {name}.partial, and the same command" in job.log
+            assert f"the rows so far are kept in {name}.partial; run the same command" in job.log
     assert not (tmp_path / name).exists()
     tame = surroundings | {hostile_decoder.TAME: "1"}
     again = pixelprune_process("analyze", *args, cwd=tmp_path, **tame)

@@ -80,10 +80,10 @@ def test_sources_are_never_replaced(folder: Path, tmp_path: Path) -> None:
     assert "is the image itself" in said
     for inputs in (["a.png"], ["."]):
         said = view(*inputs, "-o", ".", "--overwrite", cwd=folder, code=5)
-        assert "a.png is there, and not made by pixelprune" in said
+        assert "a.png exists and was not made by pixelprune" in said
     assert pixelprune("analyze", folder, "-o", tmp_path / "out").returncode == 3
     done = pixelprune("reconstruct", tmp_path / "out", "--to", folder, "--overwrite")
-    assert b"a.png is there, and not made by pixelprune" in done.stderr
+    assert b"a.png exists and was not made by pixelprune" in done.stderr
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
 
 

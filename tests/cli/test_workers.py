@@ -160,7 +160,7 @@ def test_failures_stop_the_run_and_the_same_command_goes_on(
     done = pixelprune(*command, *options)
     assert done.returncode == ExitCode.INPUTS_FAILED
     assert options[0] in sentence(done)
-    assert "the same command goes on from here" in sentence(done)
+    assert "run the same command to resume" in sentence(done)
     assert b"Traceback" not in done.stderr
     rows = dataset_rows(tmp_path / "out")
     assert len(rows) == 3 * failures
@@ -364,7 +364,7 @@ def test_workers_that_end_before_they_work_are_an_error(folder: Path, end: str, 
     assert done.returncode == ExitCode.UNEXPECTED
     said = sentence(done)
     assert f"cannot start the worker processes (one {how}); use --workers 0 to run" in said
-    assert "the same command goes on from here" in said
+    assert "run the same command to resume" in said
     assert b"Traceback" not in done.stderr
     assert none_is_left(root)
     assert pixelprune_process(*args, **surroundings, TAME="1").returncode == ExitCode.INPUTS_FAILED

@@ -18,8 +18,7 @@ WITH_COMMANDS = [
 ]
 # the default loop runs the commands of the README only
 IN_TIERS = [
-    pytest.param(page, marks=() if page == PAGES[0] else pytest.mark.slow)
-    for page in WITH_COMMANDS
+    pytest.param(page, marks=() if page == PAGES[0] else pytest.mark.slow) for page in WITH_COMMANDS
 ]
 SLOWEST_SECONDS = 300
 

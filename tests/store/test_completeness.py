@@ -65,10 +65,10 @@ def test_what_is_whole(whole: str) -> None:
         (missing("GIF", 4, 1, 2, frames="all"), "2 rows missing, from frame 3 on"),
         (missing("GIF", 1 << 40, 1, frames="all"), "1,099,511,627,775 rows missing"),
         (missing("PDF", 30, 2, 3, 30, pages="2-3,29-"), "1 row missing, from page 29 on"),
-        (missing("TIFF", 2, 1, 2, 2), "it has 3 rows, and 2 are right"),
+        (missing("TIFF", 2, 1, 2, 2), "it has 3 rows instead of 2"),
         (missing("PDF", (1 << 63) - 1, 1, pages="1-"), "4,611,686,018,427,387,903 rows missing"),
         (missing("PDF", (1 << 63) - 1, 1), "9,223,372,036,854,775,806 rows missing"),
-        (missing("TIFF", -5, 1, 2), "it has 2 rows, and 1 is right"),
+        (missing("TIFF", -5, 1, 2), "it has 2 rows instead of 1"),
     ],
 )
 def test_what_lacks_pages(lost: str, words: str) -> None:

@@ -143,8 +143,12 @@ def test_the_last_line_alone_may_be_torn(inputs, killed, tmp_path) -> None:
     assert torn.damage == []
     assert torn.leftovers >= 3  # the line, and the files of its shard
     (out / JOURNAL).write_bytes(raw[:40] + raw[60:])
-    assert any(f"{JOURNAL} is not as it was written" in one for one in verify(str(out)).damage)
-    with pytest.raises(OutputError, match=f"{JOURNAL} is not as it was written, from line 1"):
+    assert any(
+        f"{JOURNAL} was changed after it was written" in one for one in verify(str(out)).damage
+    )
+    with pytest.raises(
+        OutputError, match=f"{JOURNAL} was changed after it was written, from line 1"
+    ):
         small_run.run(inputs, out)
 
 
@@ -190,7 +194,7 @@ def test_a_journal_of_another_dataset_is_refused(tmp_path) -> None:
     write_shards(tmp_path / "out", 2)
     write_shards(tmp_path / "other", 3, ends=False)
     shutil.copy(tmp_path / "other" / JOURNAL, tmp_path / "out")
-    with pytest.raises(DamagedError, match="does not go with the manifest"):
+    with pytest.raises(DamagedError, match="does not belong to the manifest"):
         Manifest.read(str(tmp_path / "out"))
     assert verify(str(tmp_path / "out")).damage
 
@@ -208,5 +212,5 @@ def test_a_line_that_says_something_else_is_refused(tmp_path) -> None:
         with pytest.raises(DamagedError, match="does not go with"):
             Manifest.read(str(out))
     (out / JOURNAL).write_bytes(canonical_json({"number": 0, "shard": shard}))  # it follows nothing
-    with pytest.raises(DamagedError, match="not as it was written"):
+    with pytest.raises(DamagedError, match="was changed after it was written"):
         Manifest.read(str(out))

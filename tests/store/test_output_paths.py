@@ -58,7 +58,7 @@ REFUSED = [
 def test_names_of_other_files_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"does not look like a folder; .*\.jsonl.*\.gz") as caught:
         row_file_type(name)
-    assert f"is written {name}/" in str(caught.value)
+    assert f"write {name}/" in str(caught.value)
     assert row_file_type(f"{name}/") is None
 
 
@@ -74,7 +74,7 @@ def test_names_of_other_files_are_refused(name: str) -> None:
     ],
 )
 def test_urls_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="only to paths of this machine"):
+    with pytest.raises(UsageError, match="only to local paths"):
         row_file_type(name)
     with pytest.raises(UsageError, match="--to is"):
         check_folder(name, "--to")

@@ -196,7 +196,7 @@ def test_what_stands_there_stays_until_the_end(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["x.csv"]
     stop_after(target, 2, overwrite=True)
     target.write_text("another one")
-    with pytest.raises(OutputError, match="move it away to go on with the rows in") as caught:
+    with pytest.raises(OutputError, match="move it away to resume with the rows in") as caught:
         write(target)
     assert f"{target}.partial" in str(caught.value)
     assert target.read_text() == "another one"
@@ -210,7 +210,7 @@ def test_what_comes_into_being_meanwhile_is_left_alone(tmp_path: Path, overwrite
     if overwrite:
         target.write_text("old")
     output = file_output(str(target), RowFileType(Format.CSV), CONFIG, overwrite=overwrite)
-    with pytest.raises(OutputError, match=r"meanwhile.*all rows are kept in"), output as sink:
+    with pytest.raises(OutputError, match=r"during the run.*all rows are kept in"), output as sink:
         sink.add(ROWS[0], None)
         sink.end_of_input(ref(ROWS[0].image_id))
         target.write_text("mine")
@@ -225,9 +225,9 @@ def test_other_rows_are_not_mixed_in(tmp_path: Path) -> None:
     stop_after(target, 2)
     with pytest.raises(OutputError, match=r"threshold: 0\.0 there and 0\.5 here"):
         write(target, config=CONFIG | {"threshold": 0.5})
-    with pytest.raises(OutputError, match="belongs to other inputs"):
+    with pytest.raises(OutputError, match="was made from other inputs"):
         write(target, ROWS[1:])
-    with pytest.raises(OutputError, match="holds an earlier run"):
+    with pytest.raises(OutputError, match="contains an earlier run"):
         write(target, resume=False)
     write(target)
     assert len(without_times(target)) == 4

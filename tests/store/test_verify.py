@@ -72,7 +72,7 @@ def test_single_files(out) -> None:
     (out / "a.csv").write_text("a,b\n")
     with pytest.raises(UsageError, match=r"\.parquet"):
         verify(str(out / "a.csv"))
-    with pytest.raises(UsageError, match="no such"):
+    with pytest.raises(UsageError, match="does not exist"):
         verify(str(out / "missing"))
     with pytest.raises(UsageError, match="no dataset"):
         verify(str(out / "stats"))
@@ -108,8 +108,8 @@ def test_a_missing_and_a_cut_file(out, kind: str) -> None:
         ("stats", "keep_ratio", [0.5, 0.5, 0.5, None], "ratios"),
         ("stats", "status", ["ok", "ok", "fine", "error"], "status"),
         ("stats", "error_code", [None, None, None, "oops"], "oops"),
-        ("stats", "image_id", ["0.png", "2.png", "1.png", "x.png"], "statistics at this place"),
-        ("patches", "image_id", ["0.png", "2.png", "1.png"], "statistics at this place"),
+        ("stats", "image_id", ["0.png", "2.png", "1.png", "x.png"], "the statistics have"),
+        ("patches", "image_id", ["0.png", "2.png", "1.png"], "the statistics have"),
         ("patches", "fitted_width", [1, 1, 10**6], "fitted"),
     ],
 )
@@ -182,7 +182,7 @@ def test_affected_rows_are_named(out) -> None:
     raw[raw.rindex(b"parquet-cpp")] ^= 1  # in the footer: who wrote it
     path.write_bytes(raw)
     [fault] = faults(out)
-    assert "patch sets 1 to 3 of this file (0.png to 2.png), whose data pass" in fault
+    assert "patch sets 1 to 3 of this file (0.png to 2.png), whose checksums match" in fault
     part(out, "stats").unlink()
     path.write_bytes(whole)
     [fault] = faults(out)
