@@ -161,7 +161,7 @@ def test_odd_file_names(tmp_path: Path) -> None:
         (["--min-pixels", "9", "--max-pixels", "8"], 2, "max pixels"),
         (["-o", "in/notes.txt/out.csv"], 5, "in/notes.txt/out.csv"),
         (["-o", "out.zip"], 2, "out.zip, which does not look like a folder"),
-        (["-o", "s3://bucket/out.csv"], 2, "only to paths of this machine"),
+        (["-o", "s3://bucket/out.csv"], 2, "only to local paths"),
         (["-o", "in/notes.txt/out"], 5, "in/notes.txt/out"),
     ],
 )
@@ -269,7 +269,7 @@ def test_an_estimate_is_of_images_as_the_model_sees_them(folder: Path, tmp_path:
     args = ("analyze", folder, "-o", "-", "--estimate", f"{SMALL_MODEL}/")
     wrong = pixelprune(*args)
     assert wrong.returncode == 2
-    [advice] = re.findall(r"analyze them with (.*)", wrong.stderr.decode())
+    [advice] = re.findall(r"other limits; use (.*)", wrong.stderr.decode())
     rows = [json.loads(line) for line in pixelprune(*args, *advice.split()).stdout.splitlines()]
     asked = pixelprune("infer", folder, "--prompt", "x", "--max-new-tokens", "1", "-o", "-")
     seen = [json.loads(line) for line in asked.stdout.splitlines()]

@@ -566,7 +566,7 @@ def test_a_prompt_from_a_file(folder: Path, model: Path, tmp_path: Path) -> None
 def test_export_says_what_is_wrong(model: Path, tmp_path: Path) -> None:
     done = pixelprune("export", model.parent / "checkpoint", model)
     assert done.returncode == 5
-    assert b"holds a model; use --overwrite" in done.stderr
+    assert b"has a model already; use --overwrite" in done.stderr
     done = pixelprune("export", tmp_path, tmp_path / "out")
     assert done.returncode == 2
     assert b"is not a checkpoint" in done.stderr

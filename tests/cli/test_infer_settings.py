@@ -139,7 +139,7 @@ def test_datasets_of_earlier_versions_go_on(model: Path, page: Path, tmp_path: P
     assert not (new | {"keep_special_tokens"}) & config.keys()
     ran("infer", *options)
     for flags, words in (
-        (("--repetition-penalty", "1.2"), "repetition_penalty: nothing there and 1.2 here"),
+        (("--repetition-penalty", "1.2"), "repetition_penalty: nothing there, 1.2 here"),
         (("--stop", "x"), 'stop: nothing there and ["x"] here'),
         (("--think", "split"), 'think: nothing there and "split" here'),
     ):

@@ -142,7 +142,7 @@ def test_a_name_that_cannot_be_costs_itself(dataset, tmp_path, bad: str, reason:
 
 def test_a_file_is_no_folder(dataset, tmp_path) -> None:
     (tmp_path / "png").write_text("precious")
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match="is not a folder; use another name"):
         list(reconstruct(str(dataset), str(tmp_path / "png")))
 
 
