@@ -142,6 +142,6 @@ def parse_choice(kind: type[_Choice], name: str, value: str) -> _Choice:
     try:
         return kind(value)
     except ValueError:
-        shown = repr(value) if isinstance(value, str) else describe_value(value)
+        shown = repr(str(value)) if isinstance(value, str) else describe_value(value)
         near = did_you_mean(bounded(str(value)), kind)
         raise UsageError(f"unknown {name} {shown}; known: {', '.join(kind)}{near}") from None

@@ -59,7 +59,7 @@ def test_a_dataset_is_written_verified_rebuilt_drawn_and_reported(
     drawn = ppcli.view(out, output=tmp_path / "drawn", picture=ViewOptions(side_by_side=True))
     assert drawn.written == 1
     page = ppcli.report(out, tmp_path / "report.html")
-    assert Path(page).read_text(encoding="utf-8").lstrip().startswith("<!doctype html>")
+    assert Path(page).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_callbacks_get_rows_and_progress(folder: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "ppcli").rglob("*.py"))
 LONGEST_FILE = 400
+# One function for each command; half of its lines are docstrings.
+LONGER_FILES = {"api.py": 560}
 LONGEST_BODY = 60
 # Typer reads options from the signature; the body turns them into the options of a job.
 LONGER_BODIES = {"cli/infer_command.py:infer": 100, "cli/eval_command.py:evaluate": 70}
@@ -19,8 +21,13 @@ def test_no_two_modules_have_one_name() -> None:
 
 
 def test_no_module_is_too_long() -> None:
-    lengths = {str(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
-    assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+    too_long = {}
+    for path in MODULES:
+        name = path.relative_to(ROOT / "ppcli").as_posix()
+        length = len(path.read_text("utf-8").splitlines())
+        if length > LONGER_FILES.get(name, LONGEST_FILE):
+            too_long[name] = length
+    assert too_long == {}
 
 
 def test_no_function_is_too_long() -> None:

@@ -574,7 +574,7 @@ def test_export_says_what_is_wrong(model: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"HF_HUB_OFFLINE is set" in done.stderr
     done = pixelprune("export", "not/a/name", tmp_path / "out")
-    assert b"no name on the Hugging Face hub" in done.stderr
+    assert b"not a name on the Hugging Face Hub" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

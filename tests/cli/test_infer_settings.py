@@ -140,8 +140,8 @@ def test_datasets_of_earlier_versions_go_on(model: Path, page: Path, tmp_path: P
     ran("infer", *options)
     for flags, words in (
         (("--repetition-penalty", "1.2"), "repetition_penalty: nothing there, 1.2 here"),
-        (("--stop", "x"), 'stop: nothing there and ["x"] here'),
-        (("--think", "split"), 'think: nothing there and "split" here'),
+        (("--stop", "x"), 'stop: nothing there, ["x"] here'),
+        (("--think", "split"), 'think: nothing there, "split" here'),
     ):
         done = ran("infer", *options, *flags, code=5)
         assert words in done.stderr.decode()

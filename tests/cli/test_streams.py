@@ -207,7 +207,7 @@ def test_lines_of_json_stay_json(images, tmp_path) -> None:
     assert done.returncode == ExitCode.OUTPUT
     [line] = [json.loads(line) for line in done.stderr.splitlines()]
     assert line["level"] == "error"
-    assert "another configuration (threshold: 0.0 there and 0.1 here)" in line["message"]
+    assert "another configuration (threshold: 0.0 there, 0.1 here)" in line["message"]
 
 
 def test_a_name_of_nothing_is_a_usage_error(images) -> None:
@@ -255,7 +255,7 @@ def test_verify_tells_leftovers_from_damage(images, tmp_path) -> None:
     (out / "stats" / ".0123.pixelprune-tmp").write_bytes(b"half")
     done = pixelprune("verify", out)
     assert done.returncode == ExitCode.OK
-    assert b"1 unfinished files, which resuming removes" in done.stderr
+    assert b"1 unfinished file, which resuming removes" in done.stderr
     (out / "stats" / "other.parquet").write_bytes(b"half")
     assert pixelprune("verify", out).returncode == ExitCode.DAMAGED
     pixelprune("analyze", images, "-o", out, "--workers", "0")
@@ -272,7 +272,7 @@ def test_a_manifest_that_cannot_be_read(images, tmp_path) -> None:
     ):
         done = pixelprune(*command)
         assert done.returncode == code
-        assert b"manifest.json is no file" in done.stderr
+        assert b"manifest.json is not a regular file" in done.stderr
         assert b"Traceback" not in done.stderr
 
 
@@ -281,7 +281,7 @@ def test_options_without_effect_are_no_other_configuration(images, tmp_path) -> 
     pixelprune(*command)
     assert pixelprune(*command, "--seed", "3", "--skip-ratio", "0.5").returncode == ExitCode.OK
     done = pixelprune(*command, "--fit", "pad", "--background", "black")
-    words = 'background: "#ffffff" there and "#000000" here, fit: "resize" there and "pad" here'
+    words = 'background: "#ffffff" there, "#000000" here, fit: "resize" there, "pad" here'
     assert words in " ".join(done.stderr.decode().split())
 
 

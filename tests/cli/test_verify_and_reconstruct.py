@@ -62,4 +62,4 @@ def test_what_is_not_a_dataset(tmp_path: Path) -> None:
     for args in (["verify", tmp_path], ["reconstruct", tmp_path, "--to", tmp_path / "png"]):
         done = pixelprune(*args)
         assert done.returncode == 2
-        assert b"no dataset" in done.stderr
+        assert b"is not a dataset" in done.stderr

@@ -209,7 +209,7 @@ def test_a_line_that_says_something_else_is_refused(tmp_path) -> None:
         (out / JOURNAL).unlink(missing_ok=True)
         with closing(Journal(str(out / JOURNAL), base)) as journal:
             journal.append(content)
-        with pytest.raises(DamagedError, match="does not go with"):
+        with pytest.raises(DamagedError, match="does not belong to"):
             Manifest.read(str(out))
     (out / JOURNAL).write_bytes(canonical_json({"number": 0, "shard": shard}))  # it follows nothing
     with pytest.raises(DamagedError, match="was changed after it was written"):

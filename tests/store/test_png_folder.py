@@ -54,18 +54,23 @@ def test_long_names_that_are_numbered_stay_possible(tmp_path: Path) -> None:
     assert len({put(tmp_path, one).name for one in (name, name + ".png")}) == 2
 
 
+def drawn(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_drawn(file)
+
+
 @pytest.mark.parametrize("image_id", ["a.png", "é\n\u2028\x00.png", "\\xff", "", "n" * 100_000])
 def test_the_mark_costs_no_pixel_and_is_found(tmp_path: Path, image_id: str) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encode_png(IMAGE, DRAWN, image_id))
     with Image.open(path) as image:
         assert np.array_equal(np.asarray(image), np.asarray(IMAGE))
-    assert is_drawn(str(path))
+    assert drawn(path)
     said = mark_of(str(path))
     assert said is not None
     assert len(said["image_id"].encode()) <= 4096
     path.write_bytes(encode_png(IMAGE, REBUILT, image_id))
-    assert not is_drawn(str(path))
+    assert not drawn(path)
 
 
 def test_what_has_no_mark(tmp_path: Path) -> None:
@@ -81,9 +86,10 @@ def test_what_has_no_mark(tmp_path: Path) -> None:
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        assert not is_drawn(str(tmp_path / name)), name
-    assert not is_drawn(str(tmp_path))
-    assert not is_drawn(str(tmp_path / "gone.png"))
+        assert not drawn(tmp_path / name), name
+        assert mark_of(str(tmp_path / name)) is None or name == "plain.png", name
+    assert mark_of(str(tmp_path)) is None
+    assert mark_of(str(tmp_path / "gone.png")) is None
 
 
 def test_only_folders_that_are_made_for_drawn_pictures_are_marked(tmp_path: Path) -> None:

@@ -198,10 +198,10 @@ def tree(root) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("names", "changes", "options", "words"),
     [
-        (["a"], {"threshold": 0.5}, {}, "threshold: 0.0 there and 0.5 here"),
+        (["a"], {"threshold": 0.5}, {}, "threshold: 0.0 there, 0.5 here"),
         (["a"], {}, {"resume": False}, "earlier run"),
         (["b"], {}, {}, "b where a was"),
-        ([], {}, {}, "0 of its 1"),
+        ([], {}, {}, "0 of 1 remain"),
         (["0", "a"], {}, {}, "0 where a was"),
     ],
 )
@@ -235,7 +235,7 @@ def test_overwrite_removes_only_what_is_ours(tmp_path) -> None:
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_that_is_not_ours_is_refused(tmp_path, overwrite: bool) -> None:
     (tmp_path / "precious.txt").write_text("keep")
-    with pytest.raises(OutputError, match="other things"):
+    with pytest.raises(OutputError, match="files that are not a dataset"):
         write_dataset(tmp_path, ["a"], overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
@@ -253,5 +253,5 @@ def test_files_of_others_are_not_read(tmp_path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(DamagedError, match="metadata"):
         next(read_patch_sets(tmp_path / "a.parquet"))
-    with pytest.raises(UsageError, match="no dataset"):
+    with pytest.raises(UsageError, match="is not a dataset"):
         next(read_patch_sets(tmp_path))

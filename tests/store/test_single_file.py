@@ -223,7 +223,7 @@ def test_what_comes_into_being_meanwhile_is_left_alone(tmp_path: Path, overwrite
 def test_other_rows_are_not_mixed_in(tmp_path: Path) -> None:
     target = tmp_path / "x.csv"
     stop_after(target, 2)
-    with pytest.raises(OutputError, match=r"threshold: 0\.0 there and 0\.5 here"):
+    with pytest.raises(OutputError, match=r"threshold: 0\.0 there, 0\.5 here"):
         write(target, config=CONFIG | {"threshold": 0.5})
     with pytest.raises(OutputError, match="was made from other inputs"):
         write(target, ROWS[1:])
@@ -235,16 +235,16 @@ def test_other_rows_are_not_mixed_in(tmp_path: Path) -> None:
 
 def test_names_that_are_taken(tmp_path: Path) -> None:
     (tmp_path / "x.csv").mkdir()
-    with pytest.raises(OutputError, match="is no file"):
+    with pytest.raises(OutputError, match="exists and is not a file"):
         write(tmp_path / "x.csv", overwrite=True)
     (tmp_path / "y.csv.partial").mkdir()
     (tmp_path / "y.csv.partial" / "mine").write_text("precious")
-    with pytest.raises(OutputError, match="other things"):
+    with pytest.raises(OutputError, match="files that are not a dataset"):
         write(tmp_path / "y.csv", overwrite=True)
     assert os.listdir(tmp_path / "y.csv.partial") == ["mine"]
     if sys.platform != "win32":
         os.mkfifo(tmp_path / "z.csv")
-        with pytest.raises(OutputError, match="is no file"):
+        with pytest.raises(OutputError, match="exists and is not a file"):
             write(tmp_path / "z.csv", overwrite=True)
 
 

@@ -74,7 +74,7 @@ def test_single_files(out) -> None:
         verify(str(out / "a.csv"))
     with pytest.raises(UsageError, match="does not exist"):
         verify(str(out / "missing"))
-    with pytest.raises(UsageError, match="no dataset"):
+    with pytest.raises(UsageError, match="is not a dataset"):
         verify(str(out / "stats"))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ppcli.cli.infer_output import report_cpu_fallback
 from ppcli.errors import MissingDependencyError, ModelError
+from ppcli.jobs.chosen_model import report_cpu_fallback
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.execution_device import (
     CudaProblem,
