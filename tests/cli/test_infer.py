@@ -427,7 +427,7 @@ def test_going_on_after_a_kill(model: Path, tmp_path: Path) -> None:
         run.send_signal(signal.SIGKILL)
     before = (out / "answers" / "part-00000.parquet").stat().st_mtime_ns
     refused = infer(*options, "-o", out, code=5)
-    assert b"max_new_tokens: 200 there and 6 here" in refused.stderr
+    assert b"max_new_tokens: 200 there, 6 here" in refused.stderr
     infer(*options, *slow, "-o", out)
     assert (out / "answers" / "part-00000.parquet").stat().st_mtime_ns == before
     infer(*options, *slow, "-o", tmp_path / "undisturbed")
