@@ -120,7 +120,8 @@ def test_a_megabyte_in_each_field_of_a_request_is_no_megabyte_in_its_messages(ho
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_arguments_of_any_length_end_in_a_short_sentence(form: str, tmp_path: Path) -> None:
     name = "x" * 100_000 + "\u202e\x1b[2J"
-    for command in (["analyze", name, "-o", tmp_path / "out"], ["view", name], ["report", name]):
+    report = ["report", name, "-o", tmp_path / "report.html"]
+    for command in (["analyze", name, "-o", tmp_path / "out"], ["view", name], report):
         done = pixelprune(*command, "--log-format", form)
         said = done.stderr.decode()
         assert done.returncode in (2, 6), said

@@ -1,12 +1,16 @@
 """Images of random patches, of which some tiles are kept."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
+from ppcli.models.serving.image_patches import ImagePatches
 from tests.models.checkpoints import SPECIAL
 
 IMAGE_TOKEN = SPECIAL.index("<|image_pad|>")
+ONE = [1, 9, 50, 60, 3, 5, 4, 70, 2]  # a prompt with one image
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,3 +35,14 @@ def random_image(grid: tuple[int, int], seed: int, keep_ratio: float = 1.0) -> I
     keep = random.random(grid) < keep_ratio
     keep[0, 0] = True
     return Image(values, keep)
+
+
+def vision_inputs(keep: np.ndarray, side: int) -> dict[str, np.ndarray]:
+    return asdict(patch_positions(keep, 2, side))
+
+
+def patches(images: Sequence[Image], side: int) -> list[ImagePatches]:
+    return [
+        ImagePatches(one.pixel_values[one.patches_kept], vision_inputs(one.keep, side))
+        for one in images
+    ]
