@@ -1,6 +1,6 @@
 """TIFF files, one page at a time: each page is opened as if it were the only one.
 
-So no page sees what another one left behind in a decoder, and one that is odd costs itself only.
+So no page sees what another one left behind in a decoder, and an invalid page fails alone.
 """
 
 import logging

@@ -25,7 +25,7 @@ def parse_object(line: bytes) -> Object:
     try:
         parsed = json.loads(line, object_pairs_hook=_object, parse_int=_integer)
     except RecursionError:
-        raise ValueError("it is nested beyond measure") from None
+        raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -56,7 +56,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Object:
 
 def _integer(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:
-        raise ValueError("it holds a number beyond measure")
+        raise ValueError("it has a number with too many digits")
     return int(digits)
 
 
@@ -95,7 +95,7 @@ def number(value: Any) -> float:  # noqa: ANN401
     try:
         return float(value)
     except OverflowError:
-        raise ValueError("is beyond measure") from None
+        raise ValueError("is out of range") from None
 
 
 def whole(value: Any) -> int:  # noqa: ANN401

@@ -49,7 +49,7 @@ _BEGINNINGS = (
 _NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 
 # EPS is a program, not an image: named directly it gets its error row, but in a folder it is
-# passed over like any other file.
+# skipped like any other file that is not an image.
 _NOT_IN_FOLDERS = frozenset({"EPS"})
 _PDF = ".pdf"
 _JUNK_BYTES = 1024  # that readers of PDF allow before its signature, and after its end
