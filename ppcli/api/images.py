@@ -1,0 +1,135 @@
+"""Functions that read images: `analyze` and `view`."""
+
+import os
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ppcli.api.short_forms import Inputs, Path, input_options, named_model, output_options
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.worker_options import FailureOptions, WorkerOptions
+from ppcli.imaging.reading_options import ReadingOptions
+from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
+from ppcli.jobs.run_control import PicturesResult, ProgressCounter, RunControl, RunResult
+from ppcli.jobs.statistics_options import StatisticsOptions
+from ppcli.models.grid_options import GridOptions
+from ppcli.store.output_options import OutputOptions
+
+if TYPE_CHECKING:
+    from ppcli.jobs.analyze import AnalyzeSummary
+
+
+def analyze(
+    inputs: Inputs,
+    *,
+    output: OutputOptions | Path | None = None,
+    coder: CoderOptions = CoderOptions(),
+    grid: GridOptions = GridOptions(),
+    reading: ReadingOptions = ReadingOptions(),
+    statistics: StatisticsOptions = StatisticsOptions(),
+    workers: WorkerOptions = WorkerOptions(),
+    failures: FailureOptions = FailureOptions(),
+    control: RunControl = RunControl(),
+) -> "RunResult[AnalyzeSummary]":
+    """Measure the redundancy of images, and write patch sets if the output is a folder.
+
+    Args:
+        inputs: files, folders and glob patterns.
+        output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
+        coder: how tiles are selected.
+        grid: how images are fitted to tiles.
+        reading: which pages of files are read, and how.
+        statistics: what is written besides the statistics.
+        workers: worker processes.
+        failures: when failed images stop the run.
+        control: callbacks and signals.
+
+    Raises:
+        UsageError: an option is invalid, or an input does not exist.
+        NothingToDoError: the inputs contain no image.
+        OutputError: the output cannot be written, or belongs to another configuration.
+        StoppedError: too many images failed, or a signal came; `result` has the totals so far.
+    """
+    from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels, may_be_many_tasks
+    from ppcli.jobs.image_worker import image_executor
+
+    chosen, target = input_options(inputs), output_options(output)
+    if target is not None:
+        target.check_not_read(chosen.files0_from)
+    listing = chosen.listing(None if target is None else target.output)
+    listing.check()
+    options = AnalysisOptions(
+        coder,
+        grid.fit_options(),
+        reading,
+        patches=target is not None and target.is_folder and statistics.patches,
+        estimate=None if statistics.estimate is None else named_model(statistics.estimate),
+    )
+    kernels = partial(load_kernels, options)
+    with closing(image_executor(workers, reading.max_image_pixels, kernels)) as executor:
+        if (named := listing.named_files) is not None:  # workers start while the rest is imported
+            several = any(may_be_many_tasks(ref, options) for ref in named)
+            executor.prestart(executor.capacity if several else len(named))
+        counter = ProgressCounter(control, "image", listing)
+
+        from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
+        from ppcli.jobs.run_job import run_job
+
+        return run_job(
+            AnalyzeWork(options, executor),
+            listing,
+            AnalyzeSummary(),
+            config=options.as_config(),
+            output=target,
+            failures=failures,
+            max_image_pixels=reading.max_image_pixels,
+            control=control,
+            counter=counter,
+        )
+
+
+def view(
+    inputs: Inputs,
+    *,
+    picture: ViewOptions = ViewOptions(),
+    coder: CoderOptions = CoderOptions(),
+    grid: GridOptions = GridOptions(),
+    reading: ReadingOptions = ReadingOptions(),
+    output: PictureOutputOptions | Path = PictureOutputOptions(),
+    workers: WorkerOptions = WorkerOptions(),
+    control: RunControl = RunControl(),
+) -> PicturesResult:
+    """Draw images with their pruned tiles faded.
+
+    Args:
+        inputs: files, folders and glob patterns; or one dataset of `analyze`, which is drawn as
+            it was made.
+        picture: what the pictures show.
+        coder: how tiles are selected.
+        grid: how images are fitted to tiles.
+        reading: which pages of files are read, and how.
+        output: a folder, or a `.png` file for one image.
+        workers: worker processes.
+        control: callbacks and signals.
+
+    Raises:
+        UsageError: an option is invalid, or an input does not exist.
+        NothingToDoError: the inputs contain no image.
+        OutputError: a picture cannot be written, or exists.
+        DamagedError: a file of the dataset is damaged.
+        StoppedError: a signal came; `result` counts the pictures so far.
+    """
+    from ppcli.jobs.view_setup import view as run_view
+
+    if not isinstance(output, PictureOutputOptions):
+        output = PictureOutputOptions(os.fspath(output))
+    return run_view(
+        input_options(inputs),
+        picture=picture,
+        coder=coder,
+        grid=grid,
+        reading=reading,
+        output=output,
+        workers=workers,
+        control=control,
+    )
