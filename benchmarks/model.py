@@ -33,7 +33,7 @@ def make_checkpoint(folder: Path, layers: int, vision_layers: int) -> None:
     import torch
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    from tests.models.checkpoints import write_settings
+    from tests.models.tiny_checkpoint import write_settings
 
     deepstack = [layer for layer in (1, 2, 3) if layer < min(vision_layers, layers)]
     config = Qwen3VLConfig(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import pixelprune
-from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 
 @pytest.fixture(scope="session")

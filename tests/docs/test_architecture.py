@@ -41,6 +41,7 @@ def test_the_layers_are_those_of_import_linter() -> None:
 
 
 def test_the_folders_exist_in_the_tests_too() -> None:
-    ours = {path.name for path in (ROOT / "ppcli").iterdir() if (path / "__init__.py").exists()}
-    tested = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
+    package, tests = ROOT / "ppcli", ROOT / "tests"
+    ours = {path.parent.relative_to(package) for path in package.rglob("__init__.py")}
+    tested = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
     assert ours - tested == set()

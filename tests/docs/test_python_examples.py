@@ -11,7 +11,7 @@ import pytest
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from tests.command import pixelprune
 from tests.docs.pages import DOCS, ROOT, blocks
-from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 
 def example(page: str, containing: str) -> str:

@@ -29,7 +29,7 @@ from ppcli.models.serving.runner import Runner
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
 from tests.models.answering import answered
-from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 ASK = GenerationRequest("What is the total?", max_new_tokens=6)
 CPU = ExecutionDevice(Device.CPU)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
 from ppcli.models.serving.image_patches import ImagePatches
-from tests.models.checkpoints import SPECIAL
+from tests.models.tiny_checkpoint import SPECIAL
 
 IMAGE_TOKEN = SPECIAL.index("<|image_pad|>")
 ONE = [1, 9, 50, 60, 3, 5, 4, 70, 2]  # a prompt with one image

@@ -16,8 +16,8 @@ from transformers.vision_utils import (
     get_vision_position_ids,
 )
 
-from tests.models.checkpoints import Tiny
 from tests.models.random_images import IMAGE_TOKEN, Image
+from tests.models.tiny_checkpoint import Tiny
 
 
 def transformers_model(tiny: Tiny) -> Qwen3VLForConditionalGeneration:

@@ -17,7 +17,7 @@ from ppcli.models.families.config_keys import HARMLESS, NEUTRAL
 from ppcli.models.families.qwen3_vl.configuration import CONFIG_KEYS
 from ppcli.models.onnx.directory import SMALL_MODEL
 from ppcli.models.onnx.export import Export
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
 pytestmark = pytest.mark.oracle
 

@@ -26,9 +26,9 @@ from transformers import (
 from ppcli import PrunedCollator, keep_mask
 from ppcli.errors import MissingDependencyError, UsageError
 from tests.conftest import blocks
-from tests.models.checkpoints import Tiny
 from tests.models.random_images import IMAGE_TOKEN
 from tests.models.reference import transformers_model
+from tests.models.tiny_checkpoint import Tiny
 
 pytestmark = pytest.mark.oracle
 

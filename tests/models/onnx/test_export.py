@@ -22,8 +22,8 @@ from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.command import pixelprune
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json
 from tests.models.random_images import IMAGE_TOKEN, ONE, patches, random_image
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
 TINY = Tiny(layers=2, depth=2, deepstack=(0,))
 

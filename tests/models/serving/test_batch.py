@@ -28,7 +28,7 @@ from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
 from tests.models.answering import answered
-from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from ppcli.errors import ModelError
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from ppcli.models.text.tokenizer import ModelTokenizer
-from tests.models.checkpoints import SPECIAL, trained_tokenizer, write_json, write_settings
+from tests.models.tiny_checkpoint import SPECIAL, trained_tokenizer, write_json, write_settings
 
 pytestmark = pytest.mark.oracle
 

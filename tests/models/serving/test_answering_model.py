@@ -26,8 +26,8 @@ from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
 from tests.models.answering import answered
-from tests.models.checkpoints import Tiny, write_checkpoint
 from tests.models.random_images import Image
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 ASK = GenerationRequest("What is the total?", max_new_tokens=12)
 POSITIONS = 400

@@ -19,8 +19,7 @@ from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json
-from tests.models.families.test_parity import (
+from tests.models.families.qwen3_vl.test_parity import (
     TWO,
     assert_equal,
     difference,
@@ -30,6 +29,7 @@ from tests.models.families.test_parity import (
 )
 from tests.models.random_images import random_image
 from tests.models.reference import Answer, pruned_answer, stock_answer
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
 pytestmark = pytest.mark.oracle
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from ppcli.errors import ModelError
 from ppcli.models.onnx.export import Export
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
 TINY = Tiny(layers=1, depth=1, deepstack=())
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -24,7 +24,7 @@ from ppcli.store.reader import read_rows
 from ppcli.store.verify import verify
 from tests.engine import batches
 from tests.engine.hostile_decoder import DiedError, hostile, registered, size_of_page
-from tests.engine.test_pipeline import WhimsicalExecutor, WhimsicalTask
+from tests.engine.test_ordered_pages import WhimsicalExecutor, WhimsicalTask
 
 verbs = st.one_of(
     st.integers(1, 70).map(lambda pages: ["ok"] * pages),

@@ -9,7 +9,7 @@ import pytest
 
 from ppcli.models.families.family_registry import parse_config, read_config
 from ppcli.models.onnx.export import Export
-from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 SHAPES = [Tiny(), Tiny(tied=False, deepstack=(1,), layers=3), Tiny(layers=2, deepstack=(0, 1, 2))]
 

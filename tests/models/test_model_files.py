@@ -11,7 +11,7 @@ from ppcli.errors import ModelError
 from ppcli.models.model_files import MAX_JSON_BYTES, MAX_SETTINGS_BYTES, read_json
 from ppcli.models.onnx.directory import MANIFEST, ModelDirectory, changed_files
 from ppcli.models.onnx.export import Export
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
 SETTINGS = (
     "config.json",

@@ -17,7 +17,7 @@ from tests.processes import eventually, surroundings
 SCRIPT = """
 import sys
 from ppcli.engine.executors.processes import ProcessExecutor
-from tests.engine.test_time_limits import noted_sleep
+from tests.engine.executors.test_time_limits import noted_sleep
 
 if __name__ == "__main__":
     executor = ProcessExecutor(1, 2.0)

@@ -18,8 +18,8 @@ from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
-from tests.models.checkpoints import Tiny, write_checkpoint
 from tests.models.random_images import IMAGE_TOKEN, ONE, patches, random_image
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 matrices = st.tuples(st.integers(1, 4), st.integers(1, 70)).flatmap(
     lambda shape: arrays(np.float32, shape, elements=st.floats(-100, 100, width=32))

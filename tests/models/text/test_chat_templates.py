@@ -16,8 +16,8 @@ from ppcli.errors import ModelError, UsageError
 from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 from ppcli.models.text.template_process import SubprocessRenderer, make_renderer
 from ppcli.models.text.template_sandbox import MAX_CHARACTERS
-from tests.models.checkpoints import write_json, write_settings
-from tests.models.templates import REFUSING, SHAPES
+from tests.models.text.templates import REFUSING, SHAPES
+from tests.models.tiny_checkpoint import write_json, write_settings
 
 CONVERSATIONS = [
     chat_messages("What is the total?", 1),

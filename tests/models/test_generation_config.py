@@ -8,7 +8,7 @@ from transformers import GenerationConfig
 from ppcli.errors import ModelError
 from ppcli.models.config_section import token_ids
 from ppcli.models.generation_config import CHANGING, HARMLESS, READ, SAMPLING, generation_of
-from tests.models.checkpoints import write_json
+from tests.models.tiny_checkpoint import write_json
 
 pytestmark = pytest.mark.oracle
 

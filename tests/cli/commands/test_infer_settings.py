@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.command import pixelprune
 from tests.conftest import blocks
-from tests.models.checkpoints import write_json
+from tests.models.tiny_checkpoint import write_json
 
 ASK = ("--prompt", "What is the total?", "--max-new-tokens", "12", "--device", "cpu")
 
@@ -178,7 +178,7 @@ def test_thinking_through_every_output(model: Path, page: Path, tmp_path: Path) 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 def test_stop_texts_on_the_terminal(model: Path, page: Path) -> None:
-    from tests.cli.test_infer import on_a_terminal
+    from tests.cli.commands.test_infer import on_a_terminal
 
     (plain,) = rows_of(page, "--model", model, *ASK)
     command = (page, "--model", model, *ASK, "-q", "--stop", plain["answer"][4:7])

@@ -11,7 +11,7 @@ from ppcli.errors import ModelError, UsageError
 from ppcli.inputs.image_fields import ImageFolder
 from ppcli.inputs.requests import parse_request
 from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages, expand_pages, with_system
-from tests.models.checkpoints import TEMPLATE, write_json, write_settings
+from tests.models.tiny_checkpoint import TEMPLATE, write_json, write_settings
 
 pytestmark = pytest.mark.oracle
 

@@ -12,7 +12,7 @@ from ppcli.models.model_choices import Think
 from ppcli.models.text.answer_reader import Answer, AnswerReader
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from ppcli.models.text.thinking import split_thinking
-from tests.models.checkpoints import SPECIAL, write_settings
+from tests.models.tiny_checkpoint import SPECIAL, write_settings
 
 TEXTS = [
     "The total is 12.50. naïve café, 東京, emoji 🙂. The end",

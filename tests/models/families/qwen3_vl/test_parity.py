@@ -16,7 +16,6 @@ from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.image_patches import ImagePatches
 from ppcli.models.serving.runner import Features, Runner
-from tests.models.checkpoints import Tiny, write_checkpoint
 from tests.models.random_images import (
     IMAGE_TOKEN,
     ONE,
@@ -26,6 +25,7 @@ from tests.models.random_images import (
     vision_inputs,
 )
 from tests.models.reference import Answer, pruned_answer, stock_answer, transformers_model
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 pytestmark = pytest.mark.oracle
 

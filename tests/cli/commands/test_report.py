@@ -17,7 +17,7 @@ from ppcli.models.costs import NamedModel
 from ppcli.store.manifest import Manifest
 from tests.command import pixelprune, pixelprune_process
 
-SAMPLES = Path(__file__).parents[2] / "sample_data"
+SAMPLES = Path(__file__).parents[3] / "sample_data"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 COLOURS = """() => {
   const all = [...document.querySelectorAll("h1, p, td, dt, dd, caption, figcaption, svg text *")];

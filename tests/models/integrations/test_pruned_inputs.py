@@ -13,9 +13,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from ppcli import pruned_inputs
 from ppcli.errors import ImageError, ModelError, UsageError
 from tests.conftest import blocks
-from tests.models.checkpoints import TEMPLATE, Tiny, write_checkpoint
 from tests.models.random_images import IMAGE_TOKEN
 from tests.models.reference import transformers_model
+from tests.models.tiny_checkpoint import TEMPLATE, Tiny, write_checkpoint
 
 pytestmark = pytest.mark.oracle
 

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from ppcli.errors import ModelError
 from ppcli.models.onnx.export import Export
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
 INSTEAD = "use the checkpoint that this one was made from, and --weights int8 or int4"
 LAYER = "model.language_model.layers.0.mlp.up_proj"

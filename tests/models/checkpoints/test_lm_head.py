@@ -18,9 +18,15 @@ from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.command import pixelprune
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json
-from tests.models.families.test_parity import NONE, assert_equal, difference, laid_out, our_answer
+from tests.models.families.qwen3_vl.test_parity import (
+    NONE,
+    assert_equal,
+    difference,
+    laid_out,
+    our_answer,
+)
 from tests.models.reference import Answer, pruned_answer
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
 pytestmark = pytest.mark.oracle
 

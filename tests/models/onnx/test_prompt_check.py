@@ -12,7 +12,13 @@ from ppcli.models.generation_config import generation_of
 from ppcli.models.onnx.prompt_check import check_prompts
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
 from tests.command import pixelprune
-from tests.models.checkpoints import TEMPLATE, Tiny, write_checkpoint, write_json, write_settings
+from tests.models.tiny_checkpoint import (
+    TEMPLATE,
+    Tiny,
+    write_checkpoint,
+    write_json,
+    write_settings,
+)
 
 
 def tried(folder: Path, template: str = TEMPLATE, **config: object) -> list[str]:

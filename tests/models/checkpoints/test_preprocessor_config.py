@@ -26,7 +26,7 @@ from ppcli.models.checkpoints.preprocessor_config import (
 from ppcli.models.families.base import ModelConfig
 from ppcli.models.families.family_registry import parse_config
 from tests.command import pixelprune
-from tests.models.checkpoints import Tiny, write_checkpoint, write_json, write_settings
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json, write_settings
 
 pytestmark = pytest.mark.oracle
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.command import pixelprune
 from tests.conftest import blocks
-from tests.models.checkpoints import Tiny, write_checkpoint
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 VARIANTS = ["full", "pred_2d τ=0", "random", "conncomp", "raster", "scaled down"]
 QUICK = ("--device", "cpu", "--max-new-tokens", "5")

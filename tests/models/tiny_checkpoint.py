@@ -1,6 +1,6 @@
 """Tiny Qwen3-VL checkpoints with random weights and a tokenizer trained on a few sentences.
 
-They are written without torch. tests/models/test_checkpoints.py compares them with what
+They are written without torch. tests/models/test_tiny_checkpoint.py compares them with what
 transformers writes.
 """
 

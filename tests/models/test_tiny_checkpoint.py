@@ -8,8 +8,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from tests.models.checkpoints import Tiny, write_checkpoint
 from tests.models.reference import transformers_model
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 pytestmark = pytest.mark.oracle
 

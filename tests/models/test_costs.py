@@ -9,8 +9,8 @@ from ppcli.errors import ModelError, UsageError
 from ppcli.models.costs import NamedModel
 from ppcli.models.onnx.directory import SMALL_MODEL
 from ppcli.models.onnx.export import Export
-from tests.models.checkpoints import Tiny, write_checkpoint
-from tests.models.families.test_operations import SHAPES, counted
+from tests.models.families.qwen3_vl.test_operation_counts import SHAPES, counted
+from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 
 def kv_numbers(decoder: Path) -> int:
