@@ -10,10 +10,16 @@ from typing import BinaryIO
 from ppcli.errors import ImageError, UsageError
 from ppcli.files import LocalFile, MissingFile, PathKind, kind_of, open_stream
 from ppcli.inputs.globs import is_pattern, matches
-from ppcli.inputs.marks import is_drawn, is_folder_of_drawn
+from ppcli.inputs.marks import (
+    PICTURE_EXTENSION,
+    has_folder_mark,
+    is_drawn,
+    is_folder_of_drawn,
+)
 from ppcli.inputs.names import names_in, path_of
 from ppcli.inputs.piped import image_from, is_image, read_start
 from ppcli.inputs.refs import ImageRef, identity
+from ppcli.inputs.shared_answers import SharedAnswers
 from ppcli.inputs.sniff import has_image_extension, has_image_signature
 from ppcli.inputs.unique import UniqueNames
 from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
@@ -52,6 +58,7 @@ class Listing:
     skipped: int = field(default=0, init=False)
     repeated: str = field(default="", init=False)
     _kinds: dict[str, PathKind] = field(default_factory=dict, init=False, repr=False)
+    _answers: SharedAnswers | None = field(default=None, init=False, repr=False)
 
     @property
     def is_one_file(self) -> bool:
@@ -108,6 +115,13 @@ class Listing:
         ):
             return None
         return [_file_ref(path, self._kind_of_input(path)) for path in paths[: self.limit]]
+
+    def __copy__(self) -> "Listing":
+        """Return a copy to iterate in another thread; only one of the two looks into a file."""
+        twin = replace(self)
+        twin._kinds = self._kinds
+        twin._answers = self._answers = SharedAnswers()
+        return twin
 
     def __iter__(self) -> Iterator[ImageRef]:
         """Yield the inputs.
@@ -194,25 +208,38 @@ class Listing:
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
         """The images below a folder that a search matches."""
         with_drawn = is_folder_of_drawn(folder)
+        made_by_view: str | None = None  # the last such folder, with a separator at its end
         for entry in walk(folder, search, self._enters):
             name = os.path.join(prefix, entry.below)
+            is_in_it = made_by_view is not None and entry.path.startswith(made_by_view)
             if entry.kind is PathKind.MISSING:
                 yield _file_ref(entry.path, entry.kind, name or entry.path)
-            elif entry.search is None and self._takes(entry, with_drawn):
+            elif entry.search is not None:
+                if not (with_drawn or is_in_it) and has_folder_mark(entry.path):
+                    made_by_view = os.path.join(entry.path, "")
+            elif self._takes(entry, not with_drawn and (is_in_it or _may_be_drawn(entry.path))):
                 yield _file_ref(entry.path, entry.kind, name)
 
     def _enters(self, entry: Entry) -> bool:
         return not self._excluded(entry.below) and not self._is_avoided(entry.path)
 
-    def _takes(self, entry: Entry, with_drawn: bool) -> bool:
+    def _takes(self, entry: Entry, unless_drawn: bool) -> bool:
         """Whether a file in a folder is an input. Files that are not images are counted."""
         if self._excluded(entry.below):
             return False
         if self.include and not _matches(entry.below, self.include):
             return False
-        is_input = _is_input(entry, with_drawn)
+        is_input = self._is_input(entry, unless_drawn)
         self.skipped += not is_input
         return is_input
+
+    def _is_input(self, entry: Entry, unless_drawn: bool) -> bool:
+        named = has_image_extension(entry.path)
+        if entry.kind is not PathKind.FILE or (named and not unless_drawn):
+            return named
+        if self._answers is None:
+            return _has_image(entry.path, named, unless_drawn)
+        return self._answers.get(entry.path, lambda: _has_image(entry.path, named, unless_drawn))
 
     def _is_avoided(self, folder: str) -> bool:
         try:
@@ -229,21 +256,24 @@ def _file_ref(path: str, kind: PathKind, name: str | None = None) -> ImageRef:
     return ImageRef(file, identity(path if name is None else name))
 
 
-def _is_input(entry: Entry, with_drawn: bool) -> bool:
-    """Whether a file in a folder is an image by its extension or content, and not drawn by `view`.
+def _may_be_drawn(path: str) -> bool:
+    """Whether `view` may have drawn a file in a folder that it did not make."""
+    return path.lower().endswith(PICTURE_EXTENSION) or not has_image_extension(path)
+
+
+def _has_image(path: str, named: bool, unless_drawn: bool) -> bool:
+    """Whether the content of a file in a folder makes it an input; the file is opened once.
 
     Args:
-        entry: the file; opened at most once, and not at all if its content does not matter.
-        with_drawn: take pictures that `view` drew too.
+        path: of the file.
+        named: it has the extension of an image, and is one unless `view` drew it.
+        unless_drawn: refuse pictures that `view` drew.
     """
-    named = has_image_extension(entry.path)
-    if entry.kind is not PathKind.FILE or (named and with_drawn):
-        return named
     try:
-        with LocalFile(entry.path).open() as file:
+        with LocalFile(path).open() as file:
             if not named and not has_image_signature(file):
                 return False
-            return with_drawn or not is_drawn(file)
+            return not (unless_drawn and is_drawn(file))
     except ImageError:
         return named
 

@@ -14,6 +14,7 @@ from ppcli.files import LocalFile, PathKind, kind_of
 
 KEYWORD = "pixelprune"
 DRAWN, REBUILT = "view", "reconstruct"
+PICTURE_EXTENSION = ".png"
 FOLDER_MARK = ".pixelprune-view"  # an empty file in folders that view made
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD_BYTES = 4096
@@ -57,10 +58,15 @@ def _read_mark(file: BinaryIO) -> dict[str, Any] | None:
     return None
 
 
+def has_folder_mark(folder: str) -> bool:
+    """Whether `view` made the folder for its pictures; one `stat`."""
+    return kind_of(os.path.join(folder, FOLDER_MARK)) is PathKind.FILE
+
+
 def is_folder_of_drawn(folder: str) -> bool:
     """Whether `view` made the folder, or one above it, for its pictures."""
     path = os.path.abspath(folder)
-    while kind_of(os.path.join(path, FOLDER_MARK)) is not PathKind.FILE:
+    while not has_folder_mark(path):
         path, before = os.path.dirname(path), path
         if path == before:
             return False

@@ -2,6 +2,8 @@ import io
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ppcli.errors import ExitCode, UsageError
+from ppcli.files import LocalFile
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.marks import DRAWN, FOLDER_MARK, REBUILT
 from ppcli.inputs.refs import escape_name
@@ -303,7 +306,7 @@ def test_an_image_is_no_list_of_files(tree) -> None:
 
 
 def test_what_view_has_drawn_is_no_input_unless_it_is_named(tree) -> None:
-    """Known by a mark: the names and places of the files tell nothing."""
+    """Known by a mark in their content, wherever they are."""
     drawn = encode_png(Image.new("RGB", (8, 8)), DRAWN, "b.png")
     before = ids("in")
     for name in ("seen.png", "a/no-suffix", "pixelprune-view/b.png", "pixelprune-view/c/d.jpg"):
@@ -325,7 +328,46 @@ def test_what_view_has_drawn_is_no_input_unless_it_is_named(tree) -> None:
         "in/seen.png",
     ]
     (tree / "pixelprune-view").rename(tree / "renamed")
-    assert "renamed/b.png" not in ids("in")
+    assert not {"renamed/b.png", "renamed/c/d.jpg"} & set(ids("in"))
+
+
+def test_outside_the_folders_of_view_only_some_names_are_read_for_the_mark(tree) -> None:
+    before = ids("in")
+    drawn = encode_png(Image.new("RGB", (8, 8)), DRAWN, "b.png")
+    names = "seen.PNG", "seen.jpg", "made/c.png", "made/d/e.tif", "made/f", "made-by-hand/g.jpg"
+    for name in names:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(drawn)
+    (tree / "made" / FOLDER_MARK).touch()
+    assert set(ids("in")) - set(before) == {"seen.jpg", "made-by-hand/g.jpg"}
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """The paths that are opened, as often as they are."""
+    paths, open_file = [], LocalFile.open
+    monkeypatch.setattr(LocalFile, "open", lambda file: paths.append(file.path) or open_file(file))
+    return paths
+
+
+@pytest.mark.parametrize("copy_first", [False, True])
+def test_a_copy_and_its_original_look_into_each_file_once(tree, opened, copy_first) -> None:
+    listing = Listing(("in",))
+    both = copy(listing), listing
+    found = [list(one) for one in (both if copy_first else reversed(both))]
+    assert found[0] == found[1]
+    assert both[0].skipped == both[1].skipped == 1
+    assert len(opened) == len(set(opened)) == 7, "all but a.b/x.jpg"
+
+
+def test_a_copy_and_its_original_look_once_in_two_threads(tree, opened) -> None:
+    for number in range(200):
+        (tree / f"{number}.png").write_bytes(PNG)
+    listing = Listing(("in",))
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(list, (copy(listing), listing))
+    assert first == second
+    assert len(opened) == len(set(opened)) == 207
 
 
 def test_what_reconstruct_gives_back_is_an_input(tree) -> None:
