@@ -90,11 +90,11 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     from ppcli.coding.patchset import cut_tiles
     from ppcli.imaging.pixels import pixel_values
     from ppcli.models.families.prompt_layout import layout_mrope
+    from ppcli.models.kept_patches import KeptPatches
     from ppcli.models.model_choices import Device
     from ppcli.models.onnx.directory import ModelDirectory
     from ppcli.models.onnx.execution_device import ExecutionDevice
     from ppcli.models.onnx.sessions import open_sessions
-    from ppcli.models.serving.image_patches import ImagePatches
     from ppcli.models.serving.runner import Runner
 
     model = ModelDirectory.open(str(folder))
@@ -104,7 +104,7 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):
         values = pixel_values(cut_tiles(raster, keep, 32), model.preset)
-        image = ImagePatches(values, model.config.vision_inputs(keep))
+        image = KeptPatches(keep, values, model.config.vision_inputs(keep))
         prompt = layout_mrope(PROMPT, IMAGE_TOKEN, [keep])
         runner.reserve(prompt.length + STEPS)
 

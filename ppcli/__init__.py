@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
     from ppcli.coding.patchset import PatchSet
     from ppcli.coding.prune import keep_mask, prune
-    from ppcli.models.integrations.collator import PrunedCollator
     from ppcli.models.integrations.pruned_inputs import PrunedInputs, pruned_inputs
+    from ppcli.models.integrations.transformers.collator import PrunedCollator
     from ppcli.store.reader import read_patch_sets
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
 _HOMES = {
     "CoderOptions": "ppcli.coding.coder_options",
     "PatchSet": "ppcli.coding.patchset",
-    "PrunedCollator": "ppcli.models.integrations.collator",
+    "PrunedCollator": "ppcli.models.integrations.transformers.collator",
     "PrunedInputs": "ppcli.models.integrations.pruned_inputs",
     "analyze": "ppcli.api",
     "bench": "ppcli.api",

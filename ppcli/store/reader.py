@@ -235,9 +235,13 @@ def read_patch_sets(
         DamagedError: a file or a patch set is damaged.
         ImageError: `too_large`: a raster has more than `max_image_pixels`.
 
-    Example:
+    Examples:
+        After `pixelprune analyze blank.png -o out`, with a white page of 320 × 256 pixels:
+
+        >>> from ppcli import read_patch_sets
         >>> for stored in read_patch_sets("out"):
         ...     print(stored.image_id, stored.patch_set.keep_ratio)
+        blank.png 0.0125
     """
     path = as_path(path, "path")
     image_ids = None if image_ids is None else as_text_list(image_ids, "image_ids")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
-from ppcli.models.serving.image_patches import ImagePatches
+from ppcli.models.kept_patches import KeptPatches
 from tests.models.tiny_checkpoint import SPECIAL
 
 IMAGE_TOKEN = SPECIAL.index("<|image_pad|>")
@@ -41,8 +41,8 @@ def vision_inputs(keep: np.ndarray, side: int) -> dict[str, np.ndarray]:
     return asdict(patch_positions(keep, 2, side))
 
 
-def patches(images: Sequence[Image], side: int) -> list[ImagePatches]:
+def patches(images: Sequence[Image], side: int) -> list[KeptPatches]:
     return [
-        ImagePatches(one.pixel_values[one.patches_kept], vision_inputs(one.keep, side))
+        KeptPatches(one.keep, one.pixel_values[one.patches_kept], vision_inputs(one.keep, side))
         for one in images
     ]

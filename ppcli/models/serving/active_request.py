@@ -9,10 +9,10 @@ import numpy as np
 
 from ppcli.coding.patchset import KeptTiles
 from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.models.kept_patches import patches_of_tiles
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.serving.batch import BatchRequest
 from ppcli.models.serving.generation_request import GenerationRequest
-from ppcli.models.serving.image_patches import image_patches
 from ppcli.models.text.answer_reader import AnswerReader
 from ppcli.models.text.chat_tokenizer import chat_messages
 from ppcli.store.rows import AnswerRow
@@ -94,7 +94,7 @@ def start_request(
             ErrorCode.CONTEXT_TOO_LONG,
             f"the prompt takes {used:,} positions; the model has {config.max_positions:,}",
         )
-    patches = [image_patches(one, model.preset, config) for one in images]
+    patches = [patches_of_tiles(one, model.preset, config) for one in images]
     row = replace(
         row,
         kept=sum(int(np.count_nonzero(keep)) for keep in keeps) if images else None,

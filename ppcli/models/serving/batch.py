@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.models.families.prompt_layout import PromptLayout
+from ppcli.models.kept_patches import KeptPatches
 from ppcli.models.model_choices import Device
-from ppcli.models.serving.image_patches import ImagePatches
 from ppcli.models.serving.runner import PREFILL_CHUNK, Features, Runner
 from ppcli.models.serving.sampling import Sampler
 
@@ -44,7 +44,7 @@ class BatchRequest:
             ends with it.
     """
 
-    images: Sequence[ImagePatches]
+    images: Sequence[KeptPatches]
     prompt: PromptLayout
     max_new_tokens: int
     sampler: Callable[[], Sampler]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ppcli.errors import ErrorCode, ImageError, internal_error
 from ppcli.models.families.base import ImageFeature
 from ppcli.models.families.prompt_layout import PromptLayout
+from ppcli.models.kept_patches import KeptPatches
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.sessions import Sessions
-from ppcli.models.serving.image_patches import ImagePatches
 from ppcli.models.serving.slot_caches import SlotCaches
 
 Floats = NDArray[np.float32]
@@ -93,7 +93,7 @@ class Runner:
         except Exception as error:  # of onnxruntime, whose errors have no common base class
             raise _too_little_memory(slots, length, needed) from error
 
-    def embed(self, images: Sequence[ImagePatches]) -> Features:
+    def embed(self, images: Sequence[KeptPatches]) -> Features:
         """Run the vision transformer on each image.
 
         Returns:

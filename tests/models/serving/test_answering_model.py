@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, encode
 from ppcli.errors import ModelError, UsageError
+from ppcli.models.kept_patches import patches_of_tiles
 from ppcli.models.model_choices import Device, Think
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.execution_device import ExecutionDevice
@@ -21,7 +22,6 @@ from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving import runner
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
-from ppcli.models.serving.image_patches import image_patches
 from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 from ppcli.store.rows import AnswerRow
 from tests.conftest import blocks
@@ -194,7 +194,7 @@ def test_penalties_as_transformers_generates(model, engine) -> None:
     every = KeptTiles(np.ones_like(kept.keep), _all_tiles(kept), kept.options)
     chat_tokenizer, config = model.chat_tokenizer, model.config
     ids = chat_tokenizer.encode_messages(chat_messages("What is the total?", 1))
-    patches = image_patches(every, model.preset, config)
+    patches = patches_of_tiles(every, model.preset, config)
     whole = Image(patches.pixel_values, every.keep)
     said = set()
     for penalty in (1.0, 1.1, 1.3, 2.0, 0.8):
