@@ -179,7 +179,7 @@ def export(
     download_bars: bool = False,
     control: RunControl = RunControl(),
 ) -> str:
-    """Convert a Qwen3-VL checkpoint to ONNX graphs that take only the kept patches.
+    """Convert a checkpoint to ONNX graphs that take only the kept patches.
 
     Args:
         model: a checkpoint folder, or a name on the Hugging Face hub.

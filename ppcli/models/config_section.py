@@ -1,6 +1,7 @@
 """One JSON object of a configuration file, whose values are checked as they are read."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,21 +109,17 @@ def token_ids(value: Any) -> tuple[int, ...]:  # noqa: ANN401
     return tuple(listed)
 
 
-def tied_flags(config: dict[str, Any]) -> list[bool]:
-    """Read `tie_word_embeddings`, which may be set at the top level, in `text_config`, or in both.
+def flags_in(sections: Sequence[ConfigSection], key: str) -> list[bool]:
+    """Read a flag that several sections may have.
 
     Args:
-        config: the parsed `config.json`.
+        sections: in the order of the result.
+        key: of the flag.
 
     Returns:
-        The flags that are set; the first is the one that transformers reads.
+        The flags that are set.
 
     Raises:
         ValueError: if one is neither true nor false.
     """
-    sections = (
-        ConfigSection("", config),
-        ConfigSection.of("text_config", config.get("text_config")),
-    )
-    key = "tie_word_embeddings"
     return [one.flag(key, False) for one in sections if one.get(key) is not None]

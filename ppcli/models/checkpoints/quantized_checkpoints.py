@@ -40,15 +40,17 @@ def refuse_quantized_config(folder: str, config: Mapping[str, Any]) -> None:
 
     Args:
         folder: of the checkpoint.
-        config: its parsed `config.json`.
+        config: its parsed `config.json`; all its sections are searched.
 
     Raises:
         ModelError: with advice.
     """
-    for name in ("", "text_config", "vision_config"):
-        section = config.get(name) if name else config
+    sections = {"": config} | {
+        name: section for name, section in config.items() if isinstance(section, dict)
+    }
+    for name, section in sections.items():
         for key in _KEYS:
-            found = section.get(key) if isinstance(section, dict) else None
+            found = section.get(key)
             if found:
                 where = f"{name}.{key}" if name else key
                 raise _refusal(folder, f"{_method(found)}{where} in config.json")

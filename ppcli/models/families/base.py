@@ -280,6 +280,17 @@ class Family(ABC):
         """
 
     @abstractmethod
+    def tied_flags(self, config: dict[str, Any]) -> list[bool]:
+        """Whether a `config.json` says that the logits come from the token embeddings.
+
+        Args:
+            config: the parsed file, which `parse_config` accepts.
+
+        Returns:
+            The flags that are set; the first is the one that transformers reads.
+        """
+
+    @abstractmethod
     def config_keys(self) -> "ConfigKeys":
         """Which keys of `config.json` are read, and which are known not to matter."""
 

@@ -18,7 +18,6 @@ from ppcli.models.checkpoints.quantized_checkpoints import (
     refuse_quantized_config,
     refuse_quantized_tensors,
 )
-from ppcli.models.config_section import tied_flags
 from ppcli.models.families.base import ModelConfig
 from ppcli.models.families.family_registry import read_config
 from ppcli.models.generation_config import generation_of
@@ -123,7 +122,7 @@ class Export:
         family = self.config.family
         weights = CheckpointWeights(self.checkpoint, family.canonical_tensor_name)
         refuse_quantized_tensors(self.checkpoint, weights.types())
-        flags = tied_flags(self._config_json)
+        flags = family.tied_flags(self._config_json)
         self.config = self.config.with_tied_head(is_head_tied(weights, family, flags, self.head))
         warnings += weights.warnings
         used = {*self.config.tensor_shapes(), family.head_tensor}

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ppcli.errors import ModelError, bounded
-from ppcli.models.config_section import ConfigSection, tied_flags, token_ids
+from ppcli.models.config_section import ConfigSection, flags_in, token_ids
 from ppcli.models.families.base import Family
 from ppcli.models.families.config_keys import ConfigKeys
 from ppcli.models.families.qwen3_vl.model_config import Qwen3VLConfig
@@ -77,6 +77,22 @@ def parse_config(family: Family, config: dict[str, Any]) -> Qwen3VLConfig:
     if parsed.vision.out_hidden_size != parsed.text.hidden_size:
         raise ValueError("out_hidden_size of vision_config is not hidden_size of text_config")
     return parsed
+
+
+def tied_flags(config: dict[str, Any]) -> list[bool]:
+    """Read `tie_word_embeddings`, which may be set at the top level, in `text_config`, or in both.
+
+    Args:
+        config: the parsed file.
+
+    Returns:
+        The flags that are set; the first is the one that transformers reads.
+
+    Raises:
+        ValueError: if one is neither true nor false.
+    """
+    text = ConfigSection.of("text_config", config.get("text_config"))
+    return flags_in([ConfigSection("", config), text], "tie_word_embeddings")
 
 
 def _image_token(config: dict[str, Any]) -> int:

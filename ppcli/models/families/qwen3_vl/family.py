@@ -48,6 +48,12 @@ class Qwen3VL(Family):
 
         return parse_config(self, config)
 
+    def tied_flags(self, config: dict[str, Any]) -> list[bool]:
+        """Read `tie_word_embeddings` at the top level and in `text_config`."""
+        from ppcli.models.families.qwen3_vl.configuration import tied_flags
+
+        return tied_flags(config)
+
     def config_keys(self) -> "ConfigKeys":
         """Keys of the three sections that are read or without effect."""
         from ppcli.models.families.qwen3_vl.configuration import CONFIG_KEYS

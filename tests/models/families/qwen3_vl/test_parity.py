@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from ppcli.models.families.prompt_layout import PromptLayout, layout_mrope
+from ppcli.models.kept_patches import KeptPatches
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import open_sessions
-from ppcli.models.serving.image_patches import ImagePatches
 from ppcli.models.serving.runner import Features, Runner
 from tests.models.random_images import (
     IMAGE_TOKEN,
@@ -83,7 +83,7 @@ def laid_out(ids: Sequence[int], images: Sequence[Image]) -> PromptLayout:
 
 
 def our_answer(
-    runner: Runner, prompt: PromptLayout, images: Sequence[ImagePatches], steps: int = STEPS
+    runner: Runner, prompt: PromptLayout, images: Sequence[KeptPatches], steps: int = STEPS
 ) -> Answer:
     return fed(runner, prompt, runner.embed(images), steps)
 
