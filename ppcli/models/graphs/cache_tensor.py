@@ -22,6 +22,16 @@ class CacheTensor:
     dtype: str | None = None
 
     @property
+    def past(self) -> str:
+        """The name of the input that it is read from."""
+        return f"past_{self.name}"
+
+    @property
+    def present(self) -> str:
+        """The name of the output that it is written to."""
+        return f"present_{self.name}"
+
+    @property
     def grows(self) -> bool:
         """Whether its size depends on the number of cached tokens."""
         return None in self.shape

@@ -89,7 +89,7 @@ class GraphBuilder:
         """
         kind = self.type if tensor.dtype is None else TYPES[tensor.dtype][0]
         shape = ["B", *("length" if size is None else size for size in tensor.shape)]
-        names = f"past_{tensor.name}", f"present_{tensor.name}"
+        names = tensor.past, tensor.present
         for name, declared in zip(names, (self._inputs, self._outputs), strict=True):
             declared.append(helper.make_tensor_value_info(name, kind, shape))
         return names

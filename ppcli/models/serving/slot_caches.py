@@ -105,8 +105,9 @@ class SlotCaches:
     def bind_step(self, binding: Any, count: int) -> None:  # noqa: ANN401
         """Bind the caches of the first `count` slots to a run that feeds each of them a token."""
         for tensor, buffer in zip(self._tensors, self._buffers, strict=True):
-            self._bind_input(binding, tensor, buffer, 0, count)
-            self._bind_output(binding, tensor, buffer, 0, count)
+            part = self._part(tensor, buffer, 0, count)
+            binding.bind_input(tensor.declared.past, *part)
+            binding.bind_output(tensor.declared.present, *part)
 
     def bind_prefill(self, binding: Any, slot: int, starts: bool, ends: bool) -> None:  # noqa: ANN401
         """Bind the caches of a slot to a run that feeds a chunk of its prompt.
@@ -120,38 +121,17 @@ class SlotCaches:
         assert starts or self._prefilling == slot, "another prefill was started before"
         self._prefilling = None if ends else slot
         for tensor, buffer in zip(self._tensors, self._buffers, strict=True):
+            own = self._part(tensor, buffer, slot, 1)
             if tensor.declared.grows:
-                self._bind_input(binding, tensor, buffer, slot, 1)
-                self._bind_output(binding, tensor, buffer, slot, 1)
+                binding.bind_input(tensor.declared.past, *own)
+                binding.bind_output(tensor.declared.present, *own)
                 continue
+            spare = self._part(tensor, buffer, self.slots, 1)
             if starts:
-                name = tensor.declared.name
-                binding.bind_ortvalue_input(f"past_{name}", self._zeros[name])
+                binding.bind_ortvalue_input(tensor.declared.past, self._zeros[tensor.declared.name])
             else:
-                self._bind_input(binding, tensor, buffer, self.slots, 1)
-            self._bind_output(binding, tensor, buffer, slot if ends else self.slots, 1)
-
-    def _bind_input(
-        self,
-        binding: Any,  # noqa: ANN401
-        tensor: _Tensor,
-        buffer: Any,  # noqa: ANN401
-        first: int,
-        count: int,
-    ) -> None:
-        name, part = f"past_{tensor.declared.name}", self._part(tensor, buffer, first, count)
-        binding.bind_input(name, *part)
-
-    def _bind_output(
-        self,
-        binding: Any,  # noqa: ANN401
-        tensor: _Tensor,
-        buffer: Any,  # noqa: ANN401
-        first: int,
-        count: int,
-    ) -> None:
-        name, part = f"present_{tensor.declared.name}", self._part(tensor, buffer, first, count)
-        binding.bind_output(name, *part)
+                binding.bind_input(tensor.declared.past, *spare)
+            binding.bind_output(tensor.declared.present, *(own if ends else spare))
 
     def _part(self, tensor: _Tensor, buffer: Any, first: int, count: int) -> tuple[Any, ...]:  # noqa: ANN401
         """Device, type, shape and address of some rows of a buffer, as bindings take them."""
