@@ -38,7 +38,7 @@ from ppcli.models.serving.batch import Batch, Generated
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.runner import Runner
 from ppcli.store.patch_codec import kept_tiles
-from ppcli.store.rows import AnswerRow
+from ppcli.store.rows import AnswerRow, error_of
 from ppcli.version import __version__
 
 _BATCH_SIZES = {Device.CPU: (1, 8), Device.CUDA: (1, 8, 32)}
@@ -106,10 +106,10 @@ def bench_pages(
         exact = selected_pages(ref, lossless)
         for page, whole in zip(selected_pages(ref, options), exact, strict=True):
             row = page.row
-            if page.patches is None or whole.patches is None:
-                failure = Failure(row.image_id, row.error_code or "", row.error_message or "")
-                failures.append(failure)
+            if (error := error_of(row) or error_of(whole.row)) is not None:
+                failures.append(Failure(row.image_id, error))
                 continue
+            assert page.patches is not None and whole.patches is not None
             tiles = Paired(rebuild_all_tiles(kept_tiles(whole.patches)), kept_tiles(page.patches))
             pages.append(BenchPage(row.image_id, tiles, row.code_ms or 0.0))
     if not pages and not failures:
@@ -154,7 +154,7 @@ def bench_model(
         try:
             result.peak_bytes = _peaks(model, device, options, measured, result.peak_batch_size)
         except ImageError as error:
-            result.add(Failure("peak memory", error.code.value, error.message))
+            result.add(Failure("peak memory", error))
     return result
 
 
@@ -241,7 +241,7 @@ class _Bench:
                 both = [self._run([page], tiles, 1)[1][0] for tiles in _PRUNED]
                 rounds.append(Paired(*both))
         except ImageError as error:
-            return Failure(page.image_id, error.code.value, error.message)
+            return Failure(page.image_id, error)
         last = rounds[-1]
         answers = last.map(lambda answered: self._until_end(answered.tokens))
         self._alone[page] = answers
@@ -257,9 +257,10 @@ class _Bench:
             for _ in range(self._rounds):
                 runs = [self._run(islice(cycle(pages), count), tiles, size) for tiles in _PRUNED]
                 rounds.append(Paired(*runs))
-        except (ImageError, UsageError) as error:
-            code = error.code if isinstance(error, ImageError) else ErrorCode.OUT_OF_MEMORY
-            return Failure(f"batch of {size}", code.value, str(error))
+        except ImageError as error:
+            return Failure(f"batch of {size}", error)
+        except UsageError as error:  # it does not fit into memory
+            return Failure(f"batch of {size}", ImageError(ErrorCode.OUT_OF_MEMORY, str(error)))
         sums = [
             combined([Paired(*pair) for pair in zip(*one.map(_times), strict=True)])
             for one in rounds[1:]

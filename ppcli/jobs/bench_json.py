@@ -19,6 +19,7 @@ from ppcli.jobs.bench_options import BenchOutputOptions
 from ppcli.store.atomic import PendingFile, as_output_error
 from ppcli.store.output_options import STDOUT
 from ppcli.store.output_paths import check_path
+from ppcli.store.rows import error_columns
 
 
 @contextmanager
@@ -84,7 +85,9 @@ def as_json(result: BenchResult) -> dict[str, Any]:
         "batches": [_batch_json(result, batch) for batch in result.batches],
         "peak_bytes": result.peak_bytes and asdict(result.peak_bytes),
         "peak_batch_size": result.peak_batch_size or None,
-        "failures": [asdict(failure) for failure in result.failures],
+        "failures": [
+            {"name": failure.name, **error_columns(failure.error)} for failure in result.failures
+        ],
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
+from ppcli.errors import ImageError
 from ppcli.models.families.base import ModelConfig
 
 _Of = TypeVar("_Of")
@@ -36,12 +37,11 @@ class Failure:
 
     Attributes:
         name: what was measured.
-        error_code, error_message: why it failed.
+        error: why it failed.
     """
 
     name: str
-    error_code: str
-    error_message: str
+    error: ImageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,9 @@ def bench(
 
 def _log_failures(failures: list[Failure]) -> None:
     for failure in failures:
-        message = failure.error_message.removeprefix(f"{failure.name}: ")
-        logger.warning("%s: %s: %s", failure.error_code, failure.name, message)
+        code, message = failure.error.code.value, failure.error.message
+        message = message.removeprefix(f"{failure.name}: ")
+        logger.warning("%s: %s: %s", code, failure.name, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,5 +50,9 @@ class RowLog:
         if isinstance(row, ScoreRow) and row.variant != FULL and failure == self._last:
             return
         self._last = failure
-        fields = {**names, "error_code": row.error_code}
-        logger.warning("%s: %s", row.error_code, row.error_message, extra={"fields": fields})
+        log_failure(row.error_code, row.error_message, names)
+
+
+def log_failure(code: str | None, message: str | None, names: dict[str, str | None]) -> None:
+    """Log why an input failed; its names become fields of the line."""
+    logger.warning("%s: %s", code, message, extra={"fields": {**names, "error_code": code}})

@@ -33,7 +33,7 @@ from ppcli.store.output_paths import check_folder, check_path, is_same_file
 from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.png_folder import PngFolder, encode_png, write_png
 from ppcli.store.reader import chosen_patch_rows, patch_files
-from ppcli.store.rows import StatsRow
+from ppcli.store.rows import StatsRow, error_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,13 @@ class PictureResult:
     Attributes:
         image_id: of the page.
         path: of its picture; empty if there is none.
-        error_code, error_message: why there is no picture.
+        error: why there is no picture.
         warning: what the picture may show wrongly.
     """
 
     image_id: str
     path: str
-    error_code: str | None = None
-    error_message: str | None = None
+    error: ImageError | None = None
     warning: str | None = None
 
 
@@ -218,11 +217,11 @@ def _check_one(
 def _put(result: PageResult, folder: PngFolder, target: PictureTarget) -> PictureResult:
     row = result.row
     if not isinstance(result, DrawnPage):
-        return PictureResult(row.image_id, "", row.error_code, row.error_message)
+        return PictureResult(row.image_id, "", error_of(row))
     try:
         path = target.put(folder, row.image_id, result.png)
     except ImageError as error:
-        return _failed(row.image_id, error.code, error.message)
+        return _failed(row.image_id, error)
     return PictureResult(row.image_id, path, warning=row.warning)
 
 
@@ -261,12 +260,13 @@ def view_dataset(
             image = draw_patch_set(stored.patch_set, stored.raster(), drawing)
             path = target.put(folder, row.image_id, encode_png(image, DRAWN, row.image_id))
         except DamagedError as error:
-            yield _failed(row.image_id, ErrorCode.CORRUPT, str(error))
+            yield _failed(row.image_id, ImageError(ErrorCode.CORRUPT, str(error)))
         except ImageError as error:
-            yield _failed(row.image_id, error.code, error.message)
+            yield _failed(row.image_id, error)
         else:
             yield PictureResult(row.image_id, path)
 
 
-def _failed(image_id: str, code: ErrorCode, message: str) -> PictureResult:
-    return PictureResult(image_id, "", code.value, with_subject(image_id, message))
+def _failed(image_id: str, error: ImageError) -> PictureResult:
+    named = ImageError(error.code, with_subject(image_id, error.message))
+    return PictureResult(image_id, "", named)

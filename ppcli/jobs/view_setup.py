@@ -16,6 +16,7 @@ from ppcli.inputs.input_options import InputOptions
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
 from ppcli.jobs.image_worker import image_executor
+from ppcli.jobs.row_log import log_failure
 from ppcli.jobs.run_control import PicturesResult, ProgressCounter, RunControl
 from ppcli.jobs.stored_images import is_dataset
 from ppcli.jobs.view import PictureResult, PictureTarget, view_dataset, view_images
@@ -105,7 +106,7 @@ def _written(target: PictureTarget, pages: Iterable[PictureResult]) -> PicturesR
     written = failed = 0
     path = target.path
     for page in pages:
-        if page.error_code is None:
+        if page.error is None:
             written += 1
             path = page.path if written == 1 else target.path
             logger.debug("%s", page.path)
@@ -113,6 +114,5 @@ def _written(target: PictureTarget, pages: Iterable[PictureResult]) -> PicturesR
                 logger.warning("%s: %s", page.image_id, page.warning)
             continue
         failed += 1
-        fields = {"image_id": page.image_id, "error_code": page.error_code}
-        logger.warning("%s: %s", page.error_code, page.error_message, extra={"fields": fields})
+        log_failure(page.error.code.value, page.error.message, {"image_id": page.image_id})
     return PicturesResult(written, failed, path)

@@ -185,6 +185,17 @@ ROW_TYPES: dict[str, type] = {
 _Row = TypeVar("_Row", StatsRow, AnswerRow, ScoreRow)
 
 
+def error_columns(error: ImageError, subject: str = "") -> dict[str, Any]:
+    """Return the columns for the code and the message of an error.
+
+    Args:
+        error: why something failed.
+        subject: name that the message begins with; none when empty.
+    """
+    message = with_subject(subject, error.message) if subject else error.message
+    return {"error_code": error.code.value, "error_message": message}
+
+
 def as_error_row(row: _Row, error: ImageError, subject: str = "") -> _Row:
     """Return `row` with its error columns filled in.
 
@@ -193,8 +204,7 @@ def as_error_row(row: _Row, error: ImageError, subject: str = "") -> _Row:
         error: why it failed.
         subject: name that the message begins with; none when empty.
     """
-    message = with_subject(subject, error.message) if subject else error.message
-    return replace(row, status=ERROR, error_code=error.code.value, error_message=message)
+    return replace(row, status=ERROR, **error_columns(error, subject))
 
 
 def with_error_subject(row: _Row, subject: str) -> _Row:

@@ -95,7 +95,7 @@ def test_what_cannot_be_read_is_a_failure(model: ModelDirectory, refs: list[Imag
     analysis = AnalysisOptions(CoderOptions(), FitOptions.of_preset(model.preset))
     pages, failures = bench_pages(refs[:2], analysis)
     assert [page.image_id for page in pages] == ["a.png"]
-    assert [(one.name, one.error_code) for one in failures] == [("broken.png", "truncated")]
+    assert [(one.name, one.error.code) for one in failures] == [("broken.png", "truncated")]
     with pytest.raises(NothingToDoError):
         bench_pages([], analysis)
 
@@ -156,7 +156,7 @@ def test_a_batch_that_fails_is_told_and_the_others_stay(
     result = measured(model, refs, 4, 2)
     assert [one.batch_size for one in result.batches] == [2]
     (failure,) = result.failures
-    assert (failure.name, failure.error_code) == ("batch of 4", "out_of_memory")
+    assert (failure.name, failure.error.code) == ("batch of 4", "out_of_memory")
 
 
 def test_a_batch_that_no_memory_holds(
@@ -165,8 +165,8 @@ def test_a_batch_that_no_memory_holds(
     monkeypatch.setattr(Runner, "free_bytes", property(lambda self: 3 << 20))
     result = measured(model, refs, 1, 1_000_000_000)
     (failure,) = result.failures
-    assert failure.error_code == "out_of_memory"
-    assert "the largest batch that fits is" in failure.error_message
+    assert failure.error.code == "out_of_memory"
+    assert "the largest batch that fits is" in failure.error.message
     assert [one.batch_size for one in result.batches] == [1]
 
 
@@ -178,7 +178,7 @@ def test_memory_that_cannot_be_taken_costs_no_figures(
     result = measured(model, refs, 1)
     (failure,) = result.failures
     assert failure.name == "peak memory"
-    assert "nowhere is not a folder" in failure.error_message
+    assert "nowhere is not a folder" in failure.error.message
     assert len(result.pages) == 3
 
 
