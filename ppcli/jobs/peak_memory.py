@@ -4,7 +4,8 @@ import multiprocessing
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 
 import psutil
@@ -41,8 +42,8 @@ def peak_bytes(
     """
     spawning = multiprocessing.get_context("spawn")  # a forked process would start with our memory
     receiver, sender = spawning.Pipe(duplex=False)
-    given = (sender, model, device, threads, request, images)
-    process = spawning.Process(target=_send_peak, args=given, daemon=True)
+    measure = partial(_measure, model, device, threads, request, images)
+    process = spawning.Process(target=_send_peak, args=(sender, measure), daemon=True)
     process.start()
     sender.close()
     try:
@@ -57,17 +58,10 @@ def peak_bytes(
     return found
 
 
-def _send_peak(
-    pipe: Connection,
-    model: str,
-    device: ExecutionDevice,
-    threads: int,
-    request: GenerationRequest,
-    images: Sequence[KeptTiles],
-) -> None:
+def _send_peak(pipe: Connection, measure: Callable[[], int]) -> None:
     """Send the number of bytes, or the reason why there is none."""
     try:
-        pipe.send(_measure(model, device, threads, request, images))
+        pipe.send(measure())
     except Exception as error:  # the measurements so far must not be lost
         pipe.send(f"{type(error).__name__}: {error}")
 
