@@ -17,7 +17,9 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.bench import BenchOptions, bench_model, bench_pages, until_end
 from ppcli.jobs.bench_measures import BenchResult
+from ppcli.jobs.pages import PageResult
 from ppcli.jobs.peak_memory import peak_bytes
+from ppcli.jobs.request_images import selected_pages
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.execution_device import ExecutionDevice
@@ -26,7 +28,7 @@ from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.runner import Runner
-from ppcli.store.rows import AnswerRow
+from ppcli.store.rows import AnswerRow, as_error_row
 from tests.conftest import blocks
 from tests.models.answering import answered
 from tests.models.tiny_checkpoint import Tiny, write_checkpoint
@@ -98,6 +100,23 @@ def test_what_cannot_be_read_is_a_failure(model: ModelDirectory, refs: list[Imag
     assert [(one.name, one.error.code) for one in failures] == [("broken.png", "truncated")]
     with pytest.raises(NothingToDoError):
         bench_pages([], analysis)
+
+
+def test_a_page_that_only_the_full_run_cannot_have_is_a_failure(
+    model: ModelDirectory, refs: list[ImageRef], monkeypatch
+) -> None:
+    def selected(ref: ImageRef, options: AnalysisOptions) -> list[PageResult]:
+        found = selected_pages(ref, options)
+        if options.coder.threshold:
+            return found
+        error = ImageError(ErrorCode.OUT_OF_MEMORY, "too large")
+        return [PageResult(as_error_row(page.row, error, page.row.image_id)) for page in found]
+
+    monkeypatch.setattr("ppcli.jobs.bench.selected_pages", selected)
+    analysis = AnalysisOptions(CoderOptions(threshold=0.1), FitOptions.of_preset(model.preset))
+    pages, [failure] = bench_pages(refs[:1], analysis)
+    assert pages == []
+    assert (failure.error.code, failure.error.message) == ("out_of_memory", "a.png: too large")
 
 
 def test_batches_give_the_answers_of_each_page_alone(

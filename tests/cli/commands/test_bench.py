@@ -47,7 +47,10 @@ def test_tables_and_json(folder: Path, model: Path, tmp_path: Path) -> None:
     assert both["requests_a_minute"]["full"] == pytest.approx(240 / both["seconds"]["full"])
     assert figures["setting"]["providers"] == ["CPUExecutionProvider"]
     assert figures["extrapolated"] is None
-    assert [one["error_code"] for one in figures["failures"]] == ["truncated"]
+    [failure] = figures["failures"]
+    assert set(failure) == {"name", "error_code", "error_message"}
+    assert (failure["name"], failure["error_code"]) == ("broken.png", "truncated")
+    assert failure["error_message"].startswith("broken.png: ")
 
 
 def test_json_to_standard_output(folder: Path, model: Path) -> None:
