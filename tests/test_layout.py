@@ -33,6 +33,13 @@ def test_no_module_is_too_long() -> None:
     assert too_long == {}
 
 
+def test_no_file_of_tests_is_too_long() -> None:
+    tests = ROOT / "tests"
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in tests.rglob("*.py")}
+    too_long = {path.name: length for path, length in lengths.items() if length > LONGEST_FILE}
+    assert too_long == {}
+
+
 def test_no_function_is_too_long() -> None:
     """Its body counts, without signature and docstring."""
     too_long = {}

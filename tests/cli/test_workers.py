@@ -9,10 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ppcli.engine.executors.resources import default_worker_memory, total_memory
-from ppcli.engine.worker_options import parse_size
 from ppcli.errors import ErrorCode, ExitCode
-from ppcli.jobs.image_worker import image_memory
 from ppcli.store.verify import verify
 from tests.command import command_line, pixelprune, pixelprune_process
 from tests.conftest import blocks
@@ -213,20 +210,6 @@ def test_limits_that_make_no_sense_are_usage_errors(folder: Path, args, words: s
     assert not (folder.parent / "pixelprune-out").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("1.5GB", 1_500_000_000),
-        ("2000 mb", 2_000_000_000),
-        ("64k", 64_000),
-        ("12", 12),
-        ("1T", 10**12),
-    ],
-)
-def test_sizes_are_decimal(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
 def test_a_limit_that_is_enough_changes_nothing(folder: Path) -> None:
     args = ["analyze", folder, "-o", "-"]
     limited = pixelprune(*args, "--worker-memory", "2GB", "--workers", "1")
@@ -264,15 +247,6 @@ def test_without_a_limit_a_worker_takes_no_more_than_its_share(tmp_path: Path) -
     done = pixelprune_process(*args, "--workers", "2", **surroundings)
     codes = [row["error_code"] for row in rows_of(done.stdout)]
     assert codes == [None, "out_of_memory", None]
-
-
-def test_the_share_of_a_worker() -> None:
-    """What the largest image needs, but with many workers no more than there is, and a gibibyte."""
-    whole = total_memory()
-    assert default_worker_memory(1, image_memory(1)) < 1.1 * 2**30
-    assert default_worker_memory(10_000, 1 << 40) == 2**30
-    for number in (1, 2, 3):
-        assert number * default_worker_memory(number, 1 << 50) <= max(0.75 * whole, number * 2**30)
 
 
 @pytest.mark.slow

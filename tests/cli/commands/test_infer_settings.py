@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.cli.commands.answers import on_a_terminal
 from tests.command import pixelprune
 from tests.conftest import blocks
 from tests.models.tiny_checkpoint import write_json
@@ -178,8 +179,6 @@ def test_thinking_through_every_output(model: Path, page: Path, tmp_path: Path) 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 def test_stop_texts_on_the_terminal(model: Path, page: Path) -> None:
-    from tests.cli.commands.test_infer import on_a_terminal
-
     (plain,) = rows_of(page, "--model", model, *ASK)
     command = (page, "--model", model, *ASK, "-q", "--stop", plain["answer"][4:7])
     (row,) = rows_of(*command)

@@ -1,4 +1,3 @@
-import logging
 import multiprocessing
 import os
 import re
@@ -15,7 +14,6 @@ import pytest
 from PIL import Image
 
 from ppcli.engine.executors.executor import Executor, Task
-from ppcli.engine.executors.resources import available_cores
 from ppcli.errors import ErrorCode, ImageError, PixelpruneError
 from tests.command import command_line
 from tests.engine import batches, hostile_decoder
@@ -337,17 +335,6 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path, verb: str) -> N
         end(filter(alive, family))
 
 
-def test_the_cores_are_those_this_process_may_use() -> None:
-    assert 1 <= available_cores() <= (os.cpu_count() or 1)
-    if hasattr(os, "sched_getaffinity"):
-        allowed = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(allowed)})
-        try:
-            assert available_cores() == 1
-        finally:
-            os.sched_setaffinity(0, allowed)
-
-
 def test_fewer_tasks_are_worth_having_where_results_are_large() -> None:
     executor = batches.workers(2)
     with closing(executor):
@@ -368,35 +355,3 @@ def test_workers_start_at_once_where_their_number_is_known() -> None:
         assert executor.submit(os.getpid).result() == worker.pid
         assert multiprocessing.active_children() == [worker]
     assert multiprocessing.active_children() == []
-
-
-def say(level: int, text: str) -> None:
-    logging.getLogger("pixelprune").log(level, text)
-
-
-def test_what_workers_log_is_in_the_log_of_the_run(caplog) -> None:
-    """Each message once, long ones truncated."""
-    caplog.set_level(logging.INFO, "pixelprune")
-    long = [one * 100_000 for one in ("x", "\U0001f600", "\0", "\udc80")]
-    with closing(batches.workers(2, load=partial(say, logging.INFO, "ready"))) as executor:
-        for text in ("odd: \u00e9\n", *long):
-            executor.submit(say, logging.WARNING, text).result()
-        assert eventually(lambda: len(caplog.messages) == 6)
-    assert caplog.messages == ["ready", "odd: \u00e9\n", *(text[:600] for text in long)]
-
-
-def say_and_mark(mark: str) -> None:
-    say(logging.INFO, "ready")
-    Path(mark).touch()
-
-
-def test_what_workers_log_before_there_is_a_log_is_told(tmp_path: Path, caplog) -> None:
-    """Workers may start before the command has set up its log."""
-    mark = tmp_path / "mark"
-    with closing(batches.workers(1, load=partial(say_and_mark, str(mark)))) as executor:
-        executor.prestart(1)
-        assert eventually(mark.exists)
-        time.sleep(0.5)
-        caplog.set_level(logging.INFO, "pixelprune")
-        executor.submit(os.getpid).result()
-    assert caplog.messages == ["ready"]
