@@ -3,11 +3,8 @@ import io
 import json
 import os
 import pty
-import re
-import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,8 +13,6 @@ import pytest
 from PIL import Image
 
 from ppcli.errors import DamagedError, ErrorCode
-from ppcli.models.costs import NamedModel
-from ppcli.models.onnx.directory import SMALL_MODEL
 from ppcli.store.reader import read_rows
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
@@ -236,62 +231,6 @@ def test_progress_is_drawn_on_a_terminal_only(folder: Path, tmp_path: Path) -> N
     assert process.returncode == 3
     assert b"of 4 images" in drawn
     assert b"of 4 images" not in pixelprune("analyze", folder, "-o", tmp_path / "2").stderr
-
-
-def test_estimate(folder: Path, tmp_path: Path) -> None:
-    """Columns that add up to the table; nulls where nothing is asked for, or nothing is known."""
-    args = ("analyze", folder, "-o", "-", "--format", "jsonl")
-    done = pixelprune(*args, "--estimate", "qwen3-vl-2b")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    model = NamedModel.of("qwen3-vl-2b")
-    good = [row for row in rows if row["status"] == "ok"]
-    assert len(good) == 3
-    for row in good:
-        for of, tokens in (("", row["tokens"]), ("_kept", row["kept"])):
-            costs = asdict(model.costs(tokens))
-            assert {name: row[name + of] for name in costs} == costs
-    full, pruned = (sum(row[name] for row in good) for name in ("kv_bytes", "kv_bytes_kept"))
-    said = " ".join(done.stderr.decode().split())
-    assert f"KV cache {full / 1e6:.2f} → {pruned / 1e6:.2f} MB ({full / pruned:.2f} ×)" in said
-    assert "vision FLOPs" in said
-    names = [name for name in rows[0] if "flops" in name or name.startswith("kv_")]
-    assert len(names) == 6
-    failed = next(row for row in rows if row["status"] == "error")
-    assert all(failed[name] is None for name in names)
-    plain = [json.loads(line) for line in pixelprune(*args).stdout.splitlines()]
-    assert all(row[name] is None for row in plain for name in names)
-    wrong = pixelprune(*args, "--estimate", "qwen3-vl-2b", "--preset", "qwen2.5-vl")
-    assert wrong.returncode == 2
-    assert b"qwen3-vl-2b has tiles of 32 pixels" in wrong.stderr
-
-
-def test_an_estimate_is_of_images_as_the_model_sees_them(folder: Path, tmp_path: Path) -> None:
-    args = ("analyze", folder, "-o", "-", "--estimate", f"{SMALL_MODEL}/")
-    wrong = pixelprune(*args)
-    assert wrong.returncode == 2
-    [advice] = re.findall(r"other limits; use (.*)", wrong.stderr.decode())
-    rows = [json.loads(line) for line in pixelprune(*args, *advice.split()).stdout.splitlines()]
-    asked = pixelprune("infer", folder, "--prompt", "x", "--max-new-tokens", "1", "-o", "-")
-    seen = [json.loads(line) for line in asked.stdout.splitlines()]
-    assert [row["kept"] for row in rows] == [row["kept"] for row in seen]
-    assert [row["vision_flops"] is None for row in rows] == [row["status"] != "ok" for row in rows]
-    assert pixelprune(*args, "--fit", "pad").returncode == 3
-
-
-def test_a_model_is_the_same_however_its_folder_is_spelt(folder: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "model"
-    copy.mkdir()
-    shutil.copy(f"{SMALL_MODEL}/config.json", copy)
-    args = ("analyze", folder, "-o", tmp_path / "out", "--no-patches", "--estimate")
-    assert pixelprune(*args, copy).returncode == 3
-    again = pixelprune(*args, f"{copy}/")
-    assert b"done by an earlier run" in again.stderr
-    config = json.loads((copy / "config.json").read_text())
-    config["text_config"]["num_hidden_layers"] += 1
-    (copy / "config.json").write_text(json.dumps(config))
-    other = pixelprune(*args, copy)
-    assert other.returncode == 5
-    assert b"estimate" in other.stderr
 
 
 def test_a_dataset_from_before_a_column_is_read(folder: Path, tmp_path: Path) -> None:
