@@ -86,7 +86,7 @@ def pixelprune_process(
 
 
 def command_line(args: Sequence[str | Path]) -> list[str]:
-    """What runs `pixelprune` with these arguments."""
+    """Return the command that runs `pixelprune` with these arguments."""
     return [sys.executable, "-W", "error", "-m", "ppcli", *map(os.fspath, args)]
 
 
@@ -118,7 +118,7 @@ def _exit_code() -> int:
 def _process_state(
     argv: list[str], cwd: Path | None, environment: dict[str, str]
 ) -> Iterator[None]:
-    """Let a block change what belongs to the whole process; put all of it back."""
+    """Restore arguments, folder, variables, signal handlers and loggers after a block."""
     handlers = {number: signal.getsignal(number) for number in _ending_signals()}
     variables, folder, modules = dict(os.environ), os.getcwd(), dict(sys.modules)
     saved = sys.argv[:], sys.warnoptions[:]
@@ -166,7 +166,7 @@ def _fresh_logger(logger: logging.Logger) -> Iterator[None]:
 
 @contextmanager
 def _standard_input(content: bytes | None) -> Iterator[int]:
-    """A descriptor from which a program reads the content: a pipe, or the null device."""
+    """Open a descriptor to read the content from: a pipe, or the null device."""
     if content is None:
         with open(os.devnull, "rb") as nothing:
             yield nothing.fileno()
@@ -188,7 +188,7 @@ def _write_all(pipe: BinaryIO, content: bytes) -> None:
 
 @contextmanager
 def _descriptors(*sources: int) -> Iterator[None]:
-    """Let the descriptors 0, 1 and 2 lead elsewhere."""
+    """Redirect the descriptors 0, 1 and 2 inside a block."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     before = [os.dup(number) for number in range(len(sources))]
@@ -204,7 +204,7 @@ def _descriptors(*sources: int) -> Iterator[None]:
 
 @contextmanager
 def _text_streams() -> Iterator[None]:
-    """Streams over these descriptors, with the encodings and buffers of a fresh interpreter."""
+    """Open `sys.stdin`, `sys.stdout` and `sys.stderr` anew, as a fresh interpreter does."""
     before = sys.stdin, sys.stdout, sys.stderr
     as_text = partial(open, encoding="utf-8", closefd=False)
     sys.stdin, sys.stdout = as_text(0), as_text(1, "w")

@@ -1,4 +1,4 @@
-"""What all tests share: the corpus of real images, and small files made on the spot."""
+"""Fixtures of all tests: the corpus of real images, and small images."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ORACLE_MODULE = "\npytestmark = pytest.mark.oracle\n"
 
 
 def pytest_configure() -> None:
-    """Put temporary folders into memory, where fsync takes no time."""
+    """Put temporary folders in memory, where fsync takes no time."""
     memory = Path("/dev/shm")
     there = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _MEMORY_FOR_FILES
     if there:
@@ -26,7 +26,7 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import modules that need torch where their tests are left out anyway."""
+    """Skip the import of oracle modules when their tests are deselected: torch takes seconds."""
     if "not oracle" not in config.option.markexpr or not collection_path.is_file():
         return None
     return ORACLE_MODULE in collection_path.read_text(encoding="utf-8") or None
@@ -34,7 +34,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Iterator[object]:
-    """Let reports with names that are not UTF-8 travel from the processes of pytest-xdist."""
+    """Replace text that is not UTF-8 in reports: pytest-xdist cannot send it."""
     report = yield
     text = json.dumps(report, ensure_ascii=False)
     return report if text.isascii() else json.loads(text.encode("utf-8", "replace"))
@@ -47,7 +47,7 @@ def _corpus() -> Path | None:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """The folder of real and hostile images; tests that need it are skipped without it."""
+    """The folder of real and hostile images. Tests that use it are skipped if it is not set."""
     folder = _corpus()
     if folder is None:
         pytest.skip("PIXELPRUNE_CORPUS is not set: no real images to test with")
@@ -58,7 +58,7 @@ def corpus() -> Path:
 def blocks(
     width: int = 96, height: int = 64, block: int = 32, levels: int = 3, seed: int = 0
 ) -> np.ndarray:
-    """RGB uint8 (height, width, 3) of plain blocks in few colours: rich in repeats."""
+    """Return RGB uint8 (height, width, 3) of plain blocks in few colours, so that tiles repeat."""
     rng = np.random.default_rng(seed)
     rows, columns = -(-height // block), -(-width // block)
     coarse = rng.integers(0, levels, (rows, columns, 3)) * (255 // max(1, levels - 1))

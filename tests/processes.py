@@ -1,4 +1,4 @@
-"""Other processes, as the tests look at them from outside."""
+"""Waits for other processes, looks at them, and ends them."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
-    """Wait for something to become true; whether it has."""
+    """Wait for a condition; return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -19,12 +19,12 @@ def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
 
 
 def surroundings() -> dict[str, str]:
-    """The environment of a script that imports from the tests."""
+    """Return the environment of a script that imports from the tests."""
     return os.environ | {"PYTHONPATH": os.fspath(Path(__file__).parents[1])}
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and is not yet waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
         return _status(pid)[0] != "Z"
@@ -33,7 +33,7 @@ def alive(pid: int) -> bool:
 
 
 def descendants(pid: int) -> set[int]:
-    """The children of a process and theirs, as far as /proc tells."""
+    """Return the numbers of all descendants of a process that /proc lists."""
     parents: dict[int, int] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
@@ -45,14 +45,14 @@ def descendants(pid: int) -> set[int]:
 
 
 def end(pids: Iterable[int]) -> None:
-    """Kill what may be left of a failed test."""
+    """Kill processes that a failed test may have left."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def _status(pid: int) -> list[str]:
-    """State, parent and so on of a process on Linux; elsewhere nothing is known but that it is."""
+    """Return the fields of /proc/PID/stat from the state on; without /proc, an unknown state."""
     if not Path("/proc/self/stat").exists():
         return ["?"]
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

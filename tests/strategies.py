@@ -1,4 +1,4 @@
-"""Hypothesis strategies, and the settings that the tests share."""
+"""Hypothesis strategies and settings that tests share."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,7 +22,7 @@ unhurried = settings(
 
 @dataclass(frozen=True)
 class Case:
-    """A raster, what it is made of, and the way in which its tiles are to be compared."""
+    """A raster, the tiles it is made of, and how they are compared."""
 
     tile: int
     metric: str
@@ -47,7 +47,7 @@ TINTS = ("noise", "noise", "noise", "noise", "grey", "grey", "black", "white")
 def painted(
     chance: np.random.Generator, tile: int, metric: str, limit: int, seed: int
 ) -> tuple[str, np.ndarray]:
-    """A base tile, or one whose distance to it is a multiple of `limit`, or just off that."""
+    """Make a base tile, or one at a multiple of `limit` from it, give or take one."""
     tint = chance.choice(TINTS)
     if tint in ("black", "white"):
         return str(tint), rasters.flat(0 if tint == "black" else 255, tile)
@@ -61,7 +61,7 @@ def painted(
 def ramp(
     chance: np.random.Generator, tile: int, metric: str, limit: int, seed: int
 ) -> list[tuple[str, np.ndarray]]:
-    """Tiles each of which is similar to the next, or just not, and far from the ones after it."""
+    """Make tiles that are similar, or just not similar, to the next one and far from later ones."""
     base = rasters.texture(1, tile)
     step = max(0, limit - int(chance.choice([0, 0, 1, limit // 2, -1])))
     totals = [i * step for i in range(5)]
@@ -69,7 +69,7 @@ def ramp(
 
 
 def wandering(chance: np.random.Generator, grid_h: int, grid_w: int, size: int) -> list[list[int]]:
-    """Cells that mostly are their left or upper neighbour, or one up or down in the palette."""
+    """Choose cells: mostly that of the left or upper neighbour, or a palette entry next to it."""
     cells = chance.integers(0, size, (grid_h, grid_w))
     for r in range(grid_h):
         for c in range(grid_w):
@@ -83,10 +83,10 @@ def wandering(chance: np.random.Generator, grid_h: int, grid_w: int, size: int) 
 
 @st.composite
 def cases(draw: st.DrawFn, metric: str | None = None) -> Case:
-    """Rasters rich in repeats, many of whose tiles lie right at the bound of similarity.
+    """Draw rasters with many repeats, whose tiles often lie right at the bound of similarity.
 
-    τ is k/255, (k+½)/255, 0 or 1. Tiles and cells come from a seed: drawn one by one they would
-    mostly be alike.
+    τ is k/255, (k+½)/255, 0 or 1. Tiles and cells come from a drawn seed: Hypothesis would
+    mostly draw equal ones.
     """
     metric = metric or draw(st.sampled_from(twin.METRICS))
     grid_h, grid_w = draw(grid_shapes)

@@ -1,4 +1,4 @@
-"""What the tests of several commands ask."""
+"""Fixtures of the tests of commands."""
 
 from pathlib import Path
 

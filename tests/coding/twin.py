@@ -105,7 +105,7 @@ def keep_pred_2d(tiles: Grid, similar: Similar, mode: str) -> Mask:
 
 
 def keep_along(tiles: Grid, places: list[Cell], similar: Similar, mode: str) -> Mask:
-    """Along a scan, compare with the last kept tile (anchored) or the previous one (sliding)."""
+    """Compare each tile of a scan with the last kept (anchored) or the previous one (sliding)."""
     keep = [[False] * len(row) for row in tiles]
     reference = None
     for r, c in places:

@@ -59,7 +59,7 @@ def build(folder: Path) -> Path:
 
 
 def copy(sandbox: Path, folder: Path) -> Path:
-    """Copy a sandbox; large files are linked, which no command writes to in place."""
+    """Copy a sandbox. Large files are hard links, because no command writes to them in place."""
 
     def link(source: str, target: str) -> None:
         big = os.path.getsize(source) > 100_000

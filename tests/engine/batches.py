@@ -36,7 +36,7 @@ ALL = AnalysisOptions(CoderOptions(), PAD, ReadingOptions(Frames.ALL))
 
 
 def encoded(row_format: str, *seeds: int, **options) -> bytes:
-    """Return an image file, with one page or frame a seed."""
+    """Return an image file with one page or frame for each seed."""
     first, *others = [Image.fromarray(blocks(seed=seed)) for seed in seeds]
     several = {"save_all": True, "append_images": others} if others else {}
     stream = BytesIO()

@@ -1,6 +1,6 @@
 """A test decoder whose files contain commands: crash, hang, use up the memory, or decode.
 
-The module needs nothing but Pillow, so that its text can also serve as a `sitecustomize`.
+The module imports Pillow only, so that its text can also serve as a `sitecustomize`.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def hostile(*pages: str, known: bool = False) -> bytes:
 
     Args:
         pages: a verb for each page.
-        known: begin like a PNG file, so that the first bytes announce a known format.
+        known: start the file like a PNG, so that its first bytes are those of a known format.
     """
     return (_KNOWN if known else b"") + _SIGNATURE + b" " + " ".join(pages).encode()
 
@@ -46,7 +46,7 @@ def hostile(*pages: str, known: bool = False) -> bytes:
 def sabotaged(tiff: bytes, *pages: str) -> bytes:
     """Return a little-endian TIFF file with a verb for each page after the end of the image data.
 
-    A page is known by the place of its directory, since it may be opened as the only one.
+    The offset of its directory identifies a page, because a page may be opened by itself.
     """
     (place,) = struct.unpack_from("<I", tiff, 4)
     verbs = []
@@ -88,7 +88,7 @@ def registered() -> Iterator[None]:
 
 
 def refuse() -> NoReturn:
-    """Fail, as the setup of a worker."""
+    """Fail; used as the setup of a worker."""
     raise RuntimeError("no decoder for this worker")
 
 
@@ -105,7 +105,7 @@ def environment(folder: Path) -> dict[str, str]:
     """Return environment variables that register the decoder in every Python process.
 
     Args:
-        folder: an empty one; in its subfolder `marks` processes leave their numbers.
+        folder: an empty folder. Processes write their numbers to its subfolder `marks`.
     """
     (folder / "marks").mkdir()
     (folder / "sitecustomize.py").write_text(Path(__file__).read_text() + "\n\nregister()\n")
@@ -197,7 +197,7 @@ def _fault() -> NoReturn:
 
 
 def _hang_in_c() -> None:
-    """Hang, and let no other thread or signal handler of Python run."""
+    """Hang without releasing the interpreter: no other thread or signal handler runs."""
     _leave_mark()
     ctypes.PyDLL(None).sleep(600)
 

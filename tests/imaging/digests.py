@@ -1,4 +1,6 @@
-"""`python -m tests.imaging.digests FOLDER…`: what becomes of every file, as JSON on one line."""
+"""Prints a digest of the pixels of every file, or its error code, as JSON on one line.
+
+Usage: `python -m tests.imaging.digests FOLDER…`."""
 
 import json
 import sys

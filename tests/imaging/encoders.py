@@ -60,9 +60,11 @@ def png(
 
 
 def apng(size: tuple[int, int], colour_type: int, frames: Sequence[dict]) -> bytes:
-    """Frames with `samples`, `place` (left, top), `disposal` and `blend`; the first is the picture.
+    """Write an animated PNG; its first frame is the still image.
 
-    A first frame whose `disposal` is None is only for those who do not animate.
+    Frames have `samples`, `place` (left, top), `disposal` and `blend`.
+
+    A first frame with `disposal` None is shown only by programs that do not animate.
     """
     data = png_header(*size, 8, colour_type, False)
     shown = sum(frame["disposal"] is not None for frame in frames)
@@ -174,8 +176,9 @@ def gif(
     palette: np.ndarray | None = None,
     background: int = 0,
 ) -> bytes:
-    """Frames with `indices`, `place` (left, top), and perhaps `palette`, `clear`, `disposal`.
+    """Write a GIF.
 
+    Frames have `indices`, `place` (left, top), and optionally `palette`, `clear`, `disposal`.
     Palettes are RGB uint8 of 2, 4, 8, … entries.
     """
     flags = 0 if palette is None else 0x80 | (len(palette).bit_length() - 2)

@@ -1,6 +1,6 @@
-"""Every kind of PNG, JPEG, WebP, AVIF, JPEG 2000, GIF and BMP that can be written here.
+"""PNG, JPEG, WebP, AVIF, JPEG 2000, GIF and BMP of every kind that the tests can write.
 
-`python -m tests.imaging.formats` prints how many of each format are read right and refused.
+`python -m tests.imaging.formats` prints how many files of each format are decoded and refused.
 """
 
 import itertools

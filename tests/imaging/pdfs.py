@@ -11,12 +11,12 @@ class Page:
     """One page.
 
     Attributes:
-        content: what is drawn; `/Im Do` draws the image in the unit square.
+        content: drawing operators; `/Im Do` draws the image in the unit square.
         size: width and height in points.
         image: uint8 (height, width, 3), stored as it is.
         of_image: more entries of the image's dictionary.
-        of_page: likewise of the page's.
-        content_object, image_object: what is written instead of the stream; b"" for no object.
+        of_page: more entries of the page's dictionary.
+        content_object, image_object: bytes to write instead of the stream; b"" for no object.
     """
 
     content: str = "0 0 1 rg 10 10 30 30 re f"
@@ -29,12 +29,12 @@ class Page:
 
 
 def pdf(pages: Sequence[Page], of_catalog: str = "", more: Sequence[bytes] = ()) -> bytes:
-    """Write a file with these pages.
+    """Write a PDF with these pages.
 
     Args:
         pages: page n (from 0) is object 3 + 3n.
         of_catalog: more entries of the catalog.
-        more: objects; their numbers follow those of the pages.
+        more: further objects; their numbers follow those of the pages.
     """
     kids = " ".join(f"{3 + 3 * number} 0 R" for number in range(len(pages)))
     objects = [

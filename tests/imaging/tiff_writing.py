@@ -80,9 +80,9 @@ def by_hand(
     strips: Sequence[bytes],
     order: str = "<",
 ) -> bytes:
-    """A file of just these tags (number → type and values) and strips, whatever they mean.
+    """Write a file with these tags (number → type and values) and strips, valid or not.
 
-    Sizes are those of the other files unless told; strip offsets and counts are added.
+    Width and height are added unless given; strip offsets and counts always are.
     """
     tags = {256: (SHORT, [WIDTH]), 257: (SHORT, [HEIGHT]), 278: (SHORT, [HEIGHT])} | tags
     place = 8

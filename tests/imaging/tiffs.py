@@ -1,6 +1,6 @@
 """TIFF files of every kind that tifffile, imagecodecs and Pillow write, with the right pixels.
 
-`python -m tests.imaging.tiffs` prints how many there are of each kind, and what becomes of them.
+`python -m tests.imaging.tiffs` prints how many files of each kind are decoded and refused.
 """
 
 import io

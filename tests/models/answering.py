@@ -1,4 +1,4 @@
-"""One request at a time, with nothing else in the batch."""
+"""Answers one request at a time."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,7 +16,10 @@ def answered(
     images: Sequence[KeptTiles],
     on_text: Callable[[str], None] | None = None,
 ) -> AnswerRow:
-    """The row with the answer, or with the error of the request."""
+    """Answer a request that is alone in the batch.
+
+    Returns:
+        The row with the answer, or with the error of the request."""
     try:
         begun = engine.start(row, ask, images, on_text)
         engine.batch.start(begun, begun.batch_request)

@@ -1,4 +1,4 @@
-"""Images of random patches, of which some tiles are kept."""
+"""Images of random patches with a mask of the tiles to keep."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ ONE = [1, 9, 50, 60, 3, 5, 4, 70, 2]  # a prompt with one image
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A whole image: patches, and which tiles are kept."""
+    """The patches of an image, and which of its tiles are kept."""
 
     pixel_values: np.ndarray  # float32 (grid_h·grid_w·4, values), merge-block order
     keep: np.ndarray  # bool (grid_h, grid_w)

@@ -1,7 +1,7 @@
-"""transformers' own Qwen3-VL as an oracle: stock, and on a selection of the tiles.
+"""Qwen3-VL of transformers as an oracle, on all tiles and on a selection of them.
 
 The oracle for pruning computes positions and interpolated embeddings of the full image in torch,
-selects those of the kept tiles, and runs transformers' own blocks on them.
+selects those of the kept tiles, and runs the blocks of transformers on them.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from tests.models.tiny_checkpoint import Tiny
 
 
 def transformers_model(tiny: Tiny) -> Qwen3VLForConditionalGeneration:
-    """The model of transformers with the weights of a tiny checkpoint."""
+    """Return the model of transformers with the weights of a tiny checkpoint."""
     model = Qwen3VLForConditionalGeneration(Qwen3VLConfig.from_dict(tiny.config())).eval()
     weights = {name: torch.from_numpy(weight) for name, weight in tiny.weights().items()}
     if tiny.tied:
@@ -37,7 +37,10 @@ class Answer:
 
 
 def expanded(ids: Sequence[int], images: Sequence[Image]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The full sequence of a prompt with one token an image, and which of its tokens are fed."""
+    """Expand each image token of a prompt.
+
+    Returns:
+        The full sequence, and which of its tokens are fed to the model."""
     full, fed = [], []
     remaining = iter(images)
     for token in ids:
@@ -55,7 +58,7 @@ def stock_answer(
     steps: int,
     **settings: Any,
 ) -> Answer:
-    """What `generate` gives, with every tile."""
+    """Answer with `generate` and every tile."""
     full, _ = expanded(ids, images)
     given = {"input_ids": full, "attention_mask": torch.ones_like(full)}
     if images:
@@ -84,7 +87,7 @@ def stock_answer(
 def pruned_answer(
     model: Qwen3VLForConditionalGeneration, ids: Sequence[int], images: Sequence[Image], steps: int
 ) -> Answer:
-    """The same with the kept tiles only."""
+    """Answer greedily with the kept tiles only."""
     full, fed = expanded(ids, images)
     positions = torch.arange(full.shape[1]).expand(3, 1, -1)
     if images:

@@ -176,7 +176,7 @@ class Tiny:
         return found
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Weights that make a difference: with the usual small ones every image looks alike."""
+        """Random weights, large enough that different images give different answers."""
         random = np.random.default_rng(self.seed)
         made = {}
         for name, shape in sorted(self.shapes().items()):
@@ -194,7 +194,7 @@ def _affine(name: str, rows: int, *columns: int) -> dict[str, tuple[int, ...]]:
 
 
 def write_checkpoint(folder: Path, tiny: Tiny, shards: int = 1) -> Path:
-    """Save a model with all that `export` needs, in the files that transformers would write."""
+    """Write a checkpoint with every file that `export` needs, as transformers would write it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", tiny.config())
     write_json(folder / "generation_config.json", {"eos_token_id": SPECIAL.index("<|im_end|>")})
@@ -221,7 +221,7 @@ def _write_shards(folder: Path, weights: dict[str, np.ndarray], shards: int) -> 
 
 
 def write_settings(folder: Path) -> None:
-    """Tokenizer, chat template and image processor of a checkpoint."""
+    """Write the tokenizer, chat template and image processor of a checkpoint."""
     tokenizer = trained_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
     write_json(
@@ -248,7 +248,7 @@ def write_settings(folder: Path) -> None:
 
 
 def trained_tokenizer() -> Tokenizer:
-    """A byte-level BPE; the special tokens come first."""
+    """Train a byte-level BPE; the special tokens come first."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,9 +1,9 @@
-"""A run of a few images in this process, small enough to be repeated at every fault point.
+"""A run over a few images in this process, short enough to repeat at every fault point.
 
-As a script it runs once for each step it is given, each time in a child process that kills itself
-at that step of writing: `python -m tests.store.small_run IN OUT HOW STEP…`. HOW is `resume`,
-`retry` or `overwrite`. The step replaces {} in OUT, or is appended to it. `every N` instead of
-steps means every Nth step, up to the first run that finishes.
+`python -m tests.store.small_run IN OUT HOW STEP…` runs once for each step, in a child process that
+kills itself at that step of writing. HOW is `resume`, `retry` or `overwrite`. The step replaces {}
+in OUT, or is appended to it. `every N` in place of the steps stands for every Nth step, up to the
+first run that finishes.
 """
 
 import os
@@ -40,7 +40,7 @@ Rows = list[dict[str, Any]]
 
 
 def make_inputs(folder: Path) -> Path:
-    """Seven files: whole ones, a broken one, and one of two pages."""
+    """Write seven files: five images, a broken one, and one with two pages."""
     folder.mkdir()
     for seed in range(5):
         Image.fromarray(blocks(70 + seed, 50, seed=seed)).save(folder / f"{seed}.png")
@@ -51,7 +51,7 @@ def make_inputs(folder: Path) -> Path:
 
 
 def mend(folder: Path) -> None:
-    """Make the broken file whole."""
+    """Repair the broken file."""
     Image.fromarray(blocks(71, 50, seed=1)).save(folder / "1-broken.png")
 
 
@@ -79,7 +79,7 @@ def run(folder: Path, out: Path, how: str = "resume") -> int:
 
 
 def rows_of(out: Path) -> tuple[Rows, Rows]:
-    """Statistics without times, and patch sets; fails when a file under its name is unreadable."""
+    """Read the statistics, without times, and the patch sets. Fails if a file is unreadable."""
     stats = [
         {name: value for name, value in asdict(row).items() if not name.endswith("_ms")}
         for path in sorted((out / "stats").glob("*.parquet"))
@@ -90,7 +90,7 @@ def rows_of(out: Path) -> tuple[Rows, Rows]:
 
 
 def count_steps(step: Callable[[], None]) -> None:
-    """Call `step` before and after everything that changes what is on the disk."""
+    """Call `step` before and after every call that changes files."""
     for name in ("fsync", "replace", "link", "unlink", "mkdir", "rmdir"):
         setattr(os, name, _stepping(getattr(os, name), step))
 
@@ -130,7 +130,7 @@ class _Killer:
 
 
 def main() -> None:
-    """Run once for each step, in a child that is killed there; print how each ended."""
+    """Run once for each step in a child process that is killed there; print how each ended."""
     folder, out, how, *steps = sys.argv[1:]
     with TemporaryDirectory() as spare:  # loads modules and kernels once for all children
         run(make_inputs(Path(spare, "in")), Path(spare, "out"))

@@ -1,4 +1,4 @@
-"""What the tests of training share."""
+"""Fixtures of the tests of training."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def muon_on_this_processor() -> Iterator[None]:
-    """Let Muon multiply in float32 where bfloat16 is emulated: a step takes 40 seconds there.
+    """Make Muon multiply in float32 where bfloat16 is emulated: a step would take 40 seconds.
 
-    Its sums are the same, with more digits.
+    The sums are the same, with more digits.
     """
     import torch
     from torch.optim import _muon

@@ -1,4 +1,4 @@
-"""Chat templates in the shapes that people publish, written anew."""
+"""Chat templates written for the tests, in the shapes of published ones."""
 
 _PARTS = """
 {%- macro part(c) -%}
