@@ -26,7 +26,7 @@ def keep_mask(
     Args:
         raster: RGB uint8 (grid_h·tile, grid_w·tile, 3).
         tile: side of a tile in pixels: patch size times merge size.
-        method: pred_2d, raster, serpentine, conncomp or random.
+        method: a method of `pixelprune analyze --method`, such as pred_2d or conncomp.
         metric: exact, max, mae or rmse, in units of full scale.
         threshold: τ in [0, 1]; tiles at a distance of at most τ are similar.
         mode: anchored (bounded error) or sliding (may drift).
@@ -67,7 +67,7 @@ def prune(
     Args:
         raster: RGB uint8 (grid_h·tile, grid_w·tile, 3).
         tile: side of a tile in pixels: patch size times merge size.
-        method: pred_2d, raster or serpentine.
+        method: a method that can be decoded, such as pred_2d or raster.
         metric: exact, max, mae or rmse, in units of full scale.
         threshold: τ in [0, 1]; 0 is lossless.
         mode: anchored (bounded error) or sliding (may drift).
