@@ -2,9 +2,9 @@
 
 An input is a handle (`InputFile`), not a path. Everything that reads images takes the handle and
 calls `open()` once; what it needs to know about the file (its size, whether it has changed) comes
-from the open file. Local files and bytes in memory have handles today. An object of a store, a
-member of an archive or a cell of a table needs a handle here, and nothing that decodes images
-changes. Folders are listed here too.
+from the open file. There are handles for local files and for bytes in memory. A new kind of input,
+such as an object in cloud storage or a member of an archive, needs a new handle here; the code that
+decodes images stays the same. Folders are listed here too.
 """
 
 import io
@@ -28,13 +28,14 @@ _MAX_FIELD_BYTES = 4096
 
 
 class FileState(NamedTuple):
-    """Tells whether a file has changed, without reading it.
+    """Size and version of a file, to detect changes without reading it.
 
     Attributes:
-        size: in bytes.
-        version: the modification time of a local file, in nanoseconds; of other files any
-            number that changes with the content.
-        inode: of a local file, where a file may have been replaced by another; 0 elsewhere.
+        size: size in bytes.
+        version: modification time of a local file, in nanoseconds; for other files, a number
+            that changes with the content.
+        inode: inode number of a local file, which changes if another file replaces it; 0 for
+            other files.
     """
 
     size: int
@@ -46,7 +47,7 @@ class OpenFile(io.BufferedReader):
     """An open input file: binary, buffered, seekable.
 
     Attributes:
-        state: taken from the open file itself, so that it belongs to the bytes that are read.
+        state: state of the open file itself, so that it describes the bytes that are read.
         past_end: set when a read asks for more bytes than are left, as in a truncated file.
     """
 
@@ -75,17 +76,17 @@ class OpenFile(io.BufferedReader):
 class InputFile(Protocol):
     """Where the bytes of one input are.
 
-    A handle is small and picklable, and holds nothing open. Two handles are equal when they
-    name the same bytes.
+    A handle is small and picklable, and keeps nothing open. Two handles are equal if they name
+    the same bytes.
     """
 
     @property
     def name(self) -> str:
-        """The path or URL that users know it by; bytes that are not UTF-8 are surrogates."""
+        """The path or URL to show to users; bytes that are not UTF-8 are surrogates."""
 
     @property
     def local_path(self) -> str | None:
-        """The path of a local file; None where the input is not one."""
+        """The path of a local file; None for any other input."""
 
     def open(self) -> OpenFile:
         """Open the file for reading.
@@ -95,7 +96,7 @@ class InputFile(Protocol):
         """
 
     def state(self) -> FileState | None:
-        """The current state of the file, without opening it; None where it cannot be found out."""
+        """Return the current state of the file without opening it; None if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,9 @@ class LocalFile:
     """A file on this machine.
 
     Attributes:
-        path: as `os.fsdecode` gives it.
-        is_special: whether it is known to be a pipe, a socket or a device. It is not opened then:
-            that alone can wake or end the process at its other end.
+        path: the path, as `os.fsdecode` returns it.
+        is_special: whether it is known to be a pipe, a socket or a device. It is not opened then,
+            because opening it may affect the process at its other end.
     """
 
     path: str
@@ -122,7 +123,7 @@ class LocalFile:
         return self.path
 
     def open(self) -> OpenFile:
-        """Open the file if it is a regular one; never waits for the writer of a named pipe.
+        """Open the file if it is a regular one; never wait for the writer of a named pipe.
 
         Raises:
             ImageError: `not_found` or `unreadable`.
@@ -136,7 +137,7 @@ class LocalFile:
         except OSError as error:
             raise _open_error(self.path, error) from None
         except ValueError:  # it contains NUL, or characters that no path can have
-            raise ImageError(ErrorCode.NOT_FOUND, "this is not a path") from None
+            raise ImageError(ErrorCode.NOT_FOUND, "its name is not a valid path") from None
         try:
             status = os.fstat(descriptor)
             if stat.S_ISDIR(status.st_mode):
@@ -150,7 +151,7 @@ class LocalFile:
         return OpenFile(raw, _state_of(status))
 
     def state(self) -> FileState | None:
-        """Size and time of whatever has this path now; None where nothing has."""
+        """Return size and modification time of what is at the path now; None if nothing is."""
         try:
             return _state_of(os.stat(self.path))
         except (OSError, ValueError):
@@ -159,12 +160,12 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFile:
-    """Bytes that came with a request or a table, and are in no file.
+    """Bytes that were part of a request or a table.
 
     Attributes:
-        name: what stands for a path.
+        name: shown instead of a path.
         content: the bytes.
-        version: changes with the content, unless the name does.
+        version: changes with the content; not needed if the name does.
     """
 
     name: str
@@ -173,11 +174,11 @@ class MemoryFile:
     local_path: None = field(default=None, init=False)
 
     def open(self) -> OpenFile:
-        """Open the bytes for reading; they are not copied."""
+        """Open the bytes for reading, without a copy."""
         return OpenFile(io.BytesIO(self.content), self.state())
 
     def state(self) -> FileState:
-        """Their number and version."""
+        """Return the number of bytes, and the version."""
         return FileState(len(self.content), self.version)
 
 
@@ -186,10 +187,9 @@ class CopiedFile:
     """A temporary local copy of a stream.
 
     Attributes:
-        name: of the stream.
+        name: name of the stream.
         copy: the local file.
-        content: the state of the stream, which is that of its content; the time of the copy
-            says nothing.
+        content: state of the stream. It depends on the bytes, not on the time of the copy.
     """
 
     name: str
@@ -208,16 +208,16 @@ class CopiedFile:
         return opened
 
     def state(self) -> FileState:
-        """The state of the stream."""
+        """Return the state of the stream."""
         return self.content
 
 
 @dataclass(frozen=True, slots=True)
 class MissingFile:
-    """A name in a list that stands for no file that can be read here.
+    """A name in a list that does not lead to a file on this machine.
 
     Attributes:
-        name: as it is listed.
+        name: the name in the list.
         reason: why it cannot be read.
     """
 
@@ -226,19 +226,19 @@ class MissingFile:
     local_path: None = field(default=None, init=False)
 
     def open(self) -> OpenFile:
-        """Raise the reason.
+        """Raise an error with the reason.
 
         Raises:
-            ImageError: always; `not_found`.
+            ImageError: `not_found`, always.
         """
         raise ImageError(ErrorCode.NOT_FOUND, self.reason)
 
     def state(self) -> None:
-        """It has none."""
+        """Return None: there is no file."""
 
 
 class PathKind(Enum):
-    """What a path leads to. Symbolic links are followed."""
+    """What is at a path, after symbolic links are followed."""
 
     MISSING = auto()
     BROKEN_LINK = auto()
@@ -255,7 +255,7 @@ class FolderEntry(NamedTuple):
 
 
 def kind_of(path: str) -> PathKind:
-    """What a path leads to; one `stat` unless nothing is there."""
+    """Return what is at a path, with one `stat` unless nothing exists."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -266,22 +266,22 @@ def kind_of(path: str) -> PathKind:
 
 
 def exists(path: str) -> bool:
-    """Whether a path has an entry in its folder; a link that leads nowhere has one."""
+    """Return whether a path exists; broken symbolic links count."""
     return os.path.lexists(path)
 
 
 def is_folder(path: str) -> bool:
-    """Whether a path leads to a folder."""
+    """Return whether a path is a folder or a link to one."""
     return os.path.isdir(path)
 
 
 def list_folder(path: str) -> Iterator[FolderEntry]:
-    """The entries of a folder, in no order; symbolic links to folders are left out.
+    """Yield the entries of a folder in arbitrary order, without symbolic links to folders.
 
     Only symbolic links need a `stat`. The empty path is the current folder.
 
     Raises:
-        OSError: when the folder cannot be listed.
+        OSError: the folder cannot be listed.
     """
     with os.scandir(path or os.curdir) as entries:
         for entry in entries:
@@ -297,10 +297,10 @@ def list_folder(path: str) -> Iterator[FolderEntry]:
 
 
 def open_stream(path: str) -> BinaryIO:
-    """Open a file that is read once from start to end, such as a list; pipes are welcome.
+    """Open a file that is read once from start to end, such as a list. It may be a pipe.
 
     Raises:
-        OSError: when it cannot be opened.
+        OSError: it cannot be opened.
     """
     return open(path, "rb")
 
@@ -308,19 +308,19 @@ def open_stream(path: str) -> BinaryIO:
 def _open_descriptor(path: str) -> int:
     try:
         return os.open(path, _OPEN_FLAGS)
-    except BlockingIOError:  # another program holds a lease on the file, and would give it up
+    except BlockingIOError:  # another program has a lease on the file; a blocking open ends it
         if kind_of(path) is not PathKind.FILE:
             raise
         return os.open(path, _OPEN_FLAGS & ~_O_NONBLOCK)
 
 
 def _open_error(path: str, error: OSError) -> ImageError:
-    """Why a path that exists could not be opened: sockets and some devices refuse that."""
+    """Return why an existing path could not be opened; sockets and some devices never can."""
     with suppress(OSError):
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             os.scandir(path).close()
-            return _is_folder()  # Windows opens no folder
+            return _is_folder()  # Windows cannot open folders
         if not stat.S_ISREG(mode):
             return _not_regular()
     return ImageError(ErrorCode.UNREADABLE, error.strerror or str(error))

@@ -18,6 +18,12 @@ from ppcli.arguments import as_bool, as_float, as_int, as_text, describe_value, 
 from ppcli.errors import UsageError
 
 
+def listed(names: Iterable[str]) -> str:
+    """Return names as text for `--help`: `a, b or c`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """What `--help` shows of a field, and which values the field takes.
@@ -153,5 +159,5 @@ def _as_number(value: Any, label: str, field: OptionField) -> float:  # noqa: AN
 
 def _as_texts(value: object, label: str) -> tuple[str, ...]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise UsageError(f"{label} is {describe_value(value)}; it must be a list of texts")
+        raise UsageError(f"{label} is {describe_value(value)}; it must be a list of strings")
     return tuple(as_text(os.fspath(one), f"one of {label}") for one in value)

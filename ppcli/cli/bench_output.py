@@ -1,4 +1,4 @@
-"""The tables of bench."""
+"""The results of `bench`, as tables."""
 
 from rich import box
 from rich.table import Table
@@ -21,7 +21,7 @@ _LEAST_NAME, _OTHER_COLUMNS = 12, 60
 
 
 def show_result(result: BenchResult, terminal: Terminal) -> None:
-    """Print the tables; where logs are JSON, the figures as one line of them."""
+    """Print the results on standard error: as tables, or as one line if logs are JSON."""
     if terminal.quiet:
         return
     if terminal.as_json:
@@ -77,8 +77,8 @@ def _phases_table(result: BenchResult) -> Table:
 
 
 def _batches_table(result: BenchResult) -> Table:
-    heads = ("full", "pruned", "faster", "ideal", "unlike alone")
-    table = _table("requests a minute", *heads)
+    heads = ("full", "pruned", "faster", "ideal", "changed")
+    table = _table("requests per minute", *heads)
     for batch in result.batches:
         comparison, seconds = result.of_batch(batch), batch.seconds
         table.add_row(
@@ -92,7 +92,7 @@ def _batches_table(result: BenchResult) -> Table:
 
 
 def _tail(name: str, room: int) -> str:
-    """A name that fits into a column; its end tells more than its beginning."""
+    """Shorten a name to a column; the end is kept, which tells more than the beginning."""
     return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
@@ -103,24 +103,24 @@ def _factor(comparison: Comparison, name: str) -> str:
 def _sentences(result: BenchResult) -> list[str]:
     setting = result.setting
     said = [
-        "ideal: if each phase were as much faster as it takes fewer operations",
-        "same: tokens with which both answers begin (with random weights that says nothing)",
-        "unlike alone: answers that a batch changed",
+        "ideal: the speed-up if the time of each phase were proportional to its operations",
+        "same: equal tokens at the start of both answers (means nothing with random weights)",
+        "changed: answers that differ from the answer to the same page alone",
     ]
     if result.peak_bytes is not None:
         full, pruned = (f"{peak / 1e9:,.2f} GB" for peak in result.peak_bytes)
         said.append(
-            f"peak memory with {result.peak_batch_size} at once: {full} full, {pruned} pruned"
+            f"peak memory with {result.peak_batch_size} requests: {full} full, {pruned} pruned"
         )
     said.append(
         f"{setting['model']}, {setting['vision_layers']} + {setting['text_layers']} layers, "
         f"{setting['dtype']}, {setting['weights']} matrices, on {setting['device']} "
-        f"({setting['providers'][0]}), {setting['new_tokens']} tokens an answer"
+        f"({setting['providers'][0]}), {setting['new_tokens']} tokens per answer"
     )
     if result.whole is not None and result.extrapolated is not None:
         vision, text = result.whole.vision_layers, result.whole.text_layers
         said.append(
-            f"*: all {vision} + {text} layers, each phase in proportion to its operations; "
-            "not measured"
+            f"*: extrapolated to all {vision} + {text} layers, each phase in proportion to its "
+            "operations"
         )
     return said

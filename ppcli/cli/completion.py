@@ -1,4 +1,4 @@
-"""Completion in shells, as Typer installs it, with what it lacks."""
+"""Repairs the shell completion that Typer installs for zsh."""
 
 import os
 from contextlib import suppress
@@ -11,7 +11,7 @@ _AT_ONCE = (
 
 
 def mend_installed() -> None:
-    """Let zsh complete at the first press of the key; otherwise it takes a second one."""
+    """Make zsh complete when Tab is first pressed; without this, only the second press does."""
     path = os.path.join(os.path.expanduser("~"), ".zfunc", "_pixelprune")
     with suppress(OSError), open(path, "r+", encoding="utf-8") as file:
         if _AT_ONCE not in file.read():

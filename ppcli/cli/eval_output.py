@@ -1,4 +1,4 @@
-"""What `eval` found, as tables for people."""
+"""The scores of `eval`, as tables."""
 
 from dataclasses import asdict
 from typing import Any
@@ -16,9 +16,9 @@ _LESS = "exact − full"
 
 
 def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
-    """Print the tables of `eval`; where logs are JSON, the figures as one line of them.
+    """Print the scores on standard error: as tables, or as one line if logs are JSON.
 
-    They are what is asked for, so that they come also where all else is quiet.
+    They are the result of the command, so `--quiet` does not suppress them.
     """
     if terminal.as_json:
         terminal.say_json(_numbers(summary))
@@ -62,7 +62,7 @@ def _fields(estimate: Estimate | None) -> dict[str, float] | None:
 
 
 def _table(*columns: str, folds: str = "") -> Table:
-    """An empty table; in a narrow terminal one column may fold, or rich would cut off names."""
+    """Return an empty table; one column may fold, or Rich would cut names if space is short."""
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for place, column in enumerate(columns):
         justify: JustifyMethod = "right" if place else "left"
@@ -71,7 +71,7 @@ def _table(*columns: str, folds: str = "") -> Table:
 
 
 def _claim_table(summary: EvalSummary) -> Table:
-    """Every token beside pruned: tokens, model time and right answers."""
+    """Return a table that compares every token with pruned: tokens, time, right answers."""
     chosen = {
         name: tally for name, tally in summary.tallies.items() if name == FULL or _is_pruned(name)
     }
@@ -119,7 +119,7 @@ def _kinds_table(summary: EvalSummary) -> Table:
 
 
 def _per_cent(estimate: Estimate | None, between: str = "\n") -> str:
-    """A share, and its interval below or beside it."""
+    """Format a score in per cent with its interval, below it or beside it."""
     if estimate is None:
         return "–"
     share, low, high = (100 * one for one in (estimate.mean, estimate.low, estimate.high))

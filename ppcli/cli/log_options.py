@@ -25,7 +25,8 @@ class LogOptions(Options):
     """
 
     log_format: Annotated[
-        LogFormat, Option("Format of messages on standard error: text, or one JSON object a line.")
+        LogFormat,
+        Option("Format of messages on standard error: text, or one JSON object per line."),
     ] = LogFormat.TEXT
     quiet: Annotated[
         bool,

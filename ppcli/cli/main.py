@@ -1,4 +1,4 @@
-"""The command `pixelprune`. What it imports decides how fast `--help` is there."""
+"""The command `pixelprune`. Its imports decide how fast `--help` appears."""
 
 import os
 import sys
@@ -25,8 +25,8 @@ from ppcli.version import __version__
 
 app = typer.Typer(
     name="pixelprune",
-    help="Find the repeated patches of documents and screenshots before a vision-language "
-    "model sees them.",
+    help="Find repeated patches in documents and screenshots before a vision-language model "
+    "sees them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

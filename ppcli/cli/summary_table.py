@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The totals at the end of a run, as a table."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,7 +21,13 @@ def show_summary(summary: AnalyzeSummary, terminal: Terminal) -> None:
 def show_totals(
     terminal: Terminal, numbers: dict[str, Any], lines: Iterable[tuple[str, str]]
 ) -> None:
-    """Print lines as a table on standard error; where logs are JSON, the numbers as one of them."""
+    """Print totals on standard error, unless quiet.
+
+    Args:
+        terminal: where they are printed.
+        numbers: printed as one line if logs are JSON.
+        lines: printed as a table otherwise.
+    """
     if terminal.quiet:
         return
     if terminal.as_json:
@@ -36,7 +42,7 @@ def show_totals(
 
 
 def failures(summary: Summary) -> list[tuple[str, str]]:
-    """A line for each kind of failure, and one for warnings."""
+    """Return a line for each kind of failure, and one for warnings."""
     lines = [
         (f"failed: {code}", f"{number:,}") for code, number in sorted(summary.failures.items())
     ]
@@ -68,14 +74,14 @@ def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
     if summary.skipped:
         lines.append(("other files skipped", f"{summary.skipped:,}"))
     if summary.frames_left:
-        lines.append(("frames not taken (--frames all)", f"{summary.frames_left:,}"))
+        lines.append(("frames skipped (use --frames all)", f"{summary.frames_left:,}"))
     if summary.good:
         lines += _ratios(summary)
     if summary.costs:
         lines += _savings(summary)
-    lines.append(("bytes in", _bytes(summary.bytes_in)))
+    lines.append(("size of image files", _bytes(summary.bytes_in)))
     if summary.patch_bytes:
-        lines.append(("bytes of patch sets", _bytes(summary.patch_bytes)))
+        lines.append(("size of patch sets", _bytes(summary.patch_bytes)))
     if summary.earlier_inputs:
         lines.append(("files done by an earlier run", f"{summary.earlier_inputs:,}"))
     if summary.good > summary.earlier_good:
@@ -99,7 +105,7 @@ def _ratios(summary: AnalyzeSummary) -> list[tuple[str, str]]:
 
 
 def _savings(summary: AnalyzeSummary) -> list[tuple[str, str]]:
-    """A line for each cost."""
+    """Return a line for each cost."""
     words = {
         "vision FLOPs": "vision_flops",
         "prefill FLOPs": "prefill_flops",

@@ -11,7 +11,7 @@ from ppcli.arguments import parse_choice
 from ppcli.coding.methods.interface import METHOD_OPTIONS, PruningMethod
 from ppcli.coding.methods.method_registry import Method
 from ppcli.errors import UsageError
-from ppcli.options import Option, Options
+from ppcli.options import Option, Options, listed
 
 __all__ = [
     "CoderOptions",
@@ -79,10 +79,13 @@ class CoderOptions(Options):
 
     panel: ClassVar = "Coder"
 
-    method: Annotated[Method, Option("How the kept tiles are selected.")] = Method.PRED_2D
+    method: Annotated[
+        Method, Option(f"How kept tiles are selected: {listed(Method)}.", metavar="METHOD")
+    ] = Method.PRED_2D
     metric: Annotated[Metric, Option("Distance between two tiles.")] = Metric.MAX
     mode: Annotated[
-        Mode, Option("Compare tiles with rebuilt neighbours, or with neighbours of the source.")
+        Mode,
+        Option("Compare tiles with rebuilt neighbours (anchored) or source neighbours (sliding)."),
     ] = Mode.ANCHORED
     threshold: Annotated[
         float,
@@ -97,26 +100,24 @@ class CoderOptions(Options):
     ] = 0.0
     skip_ratio: Annotated[
         float,
-        Option(
-            "Fraction of each component to prune (conncomp only).", metavar="SHARE", min=0, max=1
-        ),
+        Option("Share of each component to prune (conncomp only).", metavar="SHARE", min=0, max=1),
     ] = 1.0
     match_count: Annotated[bool, Option("Keep about as many tiles as pred_2d (conncomp only).")] = (
         False
     )
     seed: Annotated[
-        int, Option("Seed of method random, and of sampling in infer.", metavar="N", min=0)
+        int, Option("Seed of the method random, and of sampling in infer.", metavar="N", min=0)
     ] = 0
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         if self.metric is Metric.EXACT and self.threshold != 0:
             raise UsageError(
-                f"metric exact requires threshold 0, and the threshold is {self.threshold:g}; "
+                f"metric exact requires threshold 0, but the threshold is {self.threshold:g}; "
                 "use metric max, mae or rmse with a threshold"
             )
         if self.match_count and "match_count" in self.unused_options:
-            raise UsageError(f"match count is for method conncomp, and the method is {self.method}")
+            raise UsageError(f"match count is for method conncomp, but the method is {self.method}")
 
     @classmethod
     def from_names(

@@ -26,7 +26,7 @@ def check_array(array: object, what: str) -> None:
         raise UsageError(f"{what} must be a NumPy array, not {describe_value(array)}")
     if isinstance(array, np.ma.MaskedArray):
         raise UsageError(
-            f"{what} must not be a masked array; its mask would be lost, fill it first"
+            f"{what} must not be a masked array; its mask would be ignored, so fill it first"
         )
 
 

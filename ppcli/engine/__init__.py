@@ -1,1 +1,1 @@
-"""Runs tasks for many inputs and keeps their rows in order; knows no job, model or picture."""
+"""Runs tasks for many inputs and keeps their rows in order, whatever the job."""

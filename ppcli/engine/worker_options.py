@@ -1,4 +1,4 @@
-"""Options of worker processes and of runs that fail. Imports little, since `--help` needs them."""
+"""Options of workers, and of when failures stop a run. Imports little, for `--help`."""
 
 import re
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class WorkerOptions(Options):
     worker_memory: Annotated[
         int | None,
         Option(
-            "Memory limit of each worker, such as 4GB. Default: its share of 75 % of the memory.",
+            "Memory limit of each worker, such as 4GB. Default: an equal share of 75% of memory.",
             metavar="SIZE",
             parse=parse_size,
         ),

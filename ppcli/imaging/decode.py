@@ -1,4 +1,4 @@
-"""Opening image files that nobody has checked, one page or frame at a time."""
+"""Opens untrusted image files and decodes them, one page or frame at a time."""
 
 import io
 import warnings
@@ -25,20 +25,19 @@ from ppcli.imaging.limits import check_pixels, system_error
 from ppcli.imaging.pcx import require_palette
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 
-# EPS starts a program of the system to draw itself, TIFF has a reader of its own here, and the
-# others are names without a decoder.
+# Pillow starts Ghostscript for EPS and has no decoder for the others; TIFF has its own reader.
 _REFUSED = frozenset({"EPS", "TIFF", "MPEG", "BUFR", "GRIB", "HDF5", "WMF"})
 _NEEDS_FEATURE = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
 
 
 def _decode_icon(image: Image.Image, _: BinaryIO) -> Image.Image:
-    """The largest icon of an ICNS, which Pillow cannot make its own when it has a palette."""
+    """Decode the largest icon of an ICNS; Pillow's `load` fails if that has a palette."""
     icon: Image.Image = image.icns.getimage(image.best_size)  # type: ignore[attr-defined]
     icon.load()
     return icon
 
 
-# Formats that Pillow identifies and does not always decode right: what is done before it is asked.
+# Tried before Pillow's own decoders, which are wrong for some files of these formats.
 _DECODERS: dict[str, Callable[[Image.Image, BinaryIO], Image.Image | None]] = {
     "BMP": bmp.decode_indexed,
     "DIB": bmp.decode_indexed,
@@ -48,32 +47,32 @@ _DECODERS: dict[str, Callable[[Image.Image, BinaryIO], Image.Image | None]] = {
     "PNG": png.decode_keyed,
     "PSD": psd.decode_merged,
 }
-# What tells a kind without a reader from a damaged file.
+# Tell unsupported kinds of a format from damaged files.
 _UNSUPPORTED: dict[str, Callable[[BinaryIO], ImageError | None]] = {
     "BMP": bmp.unsupported,
     "JPEG": unsupported_jpeg,
     "PPM": ppm.unsupported,
     "PSD": psd.unsupported,
 }
-# What tells damage from a size that is too large.
+# Tell damaged sizes from sizes that are too large.
 _IMPOSSIBLE: dict[str, Callable[[BinaryIO], str | None]] = {
     "BMP": bmp.impossible_size,
     "DIB": bmp.impossible_size,
     "PNG": png.impossible_size,
 }
-_LAYERED = "PSD"  # its frames are layers of the one picture that Pillow gives first
+_LAYERED = "PSD"  # its frames are layers of one picture; Pillow's first frame is that picture
 
 
 class UnreachableFrameError(ImageError):
-    """Neither this frame nor a later one can be decoded; the file may have declared any number."""
+    """This frame and all later ones cannot be decoded, whatever number the file declares."""
 
 
 @contextmanager
 def pillow_limits(max_image_pixels: int) -> Iterator[None]:
-    """Make Pillow refuse what declares more pixels, and keep its warnings off the terminal.
+    """Make Pillow refuse images that declare more pixels, and suppress its warnings.
 
-    The limit is a global of Pillow: enter this once around all the work of a process. Pillow
-    raises above twice its limit and warns above it, hence the half.
+    The limit is a global variable of Pillow, so enter this once for all the work of a process.
+    Pillow only warns above its limit and raises above twice the limit, hence the half.
     """
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = max_image_pixels / 2  # type: ignore[assignment]
@@ -89,14 +88,14 @@ class ImageSource:
     """An open image file.
 
     Attributes:
-        format: the name of its format, as Pillow spells it.
-        frames: how many pages or frames it has.
+        format: name of the format, as Pillow spells it.
+        frames: number of pages or frames.
         failed: whether a page could not be decoded.
         warning: always None.
     """
 
     def __init__(self, file: OpenFile, max_image_pixels: int) -> None:
-        """Identify an open file; nothing is decoded yet. The source closes it; so does an error.
+        """Identify an open file without decoding it. `close` closes it, and so does an error.
 
         Raises:
             ImageError: `not_found`, `unreadable`, `empty`, `not_an_image`,
@@ -112,7 +111,7 @@ class ImageSource:
             with self._explained("read"):
                 self._head = self._file.read(SIGNATURE_BYTES)
             if not self._head:
-                raise ImageError(ErrorCode.EMPTY, "the file has no bytes")
+                raise ImageError(ErrorCode.EMPTY, "the file is empty")
             self._file.seek(0)
             self._file.past_end = False
             with self._explained("identify"):
@@ -147,7 +146,7 @@ class ImageSource:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file and of what was decoded."""
+        """Close the file and free the decoded image."""
         self._image.close()
         self._file.close()
 
@@ -157,9 +156,9 @@ class ImageSource:
         Raises:
             ImageError: `truncated`, `corrupt`, `too_large`, `unsupported_mode`,
                 `out_of_memory` or `unreadable`.
-            UnreachableFrameError: likewise, and later frames cannot be reached either.
+            UnreachableFrameError: this frame and all later ones cannot be decoded.
         """
-        self._file.past_end = False  # whatever those asked that did not know the format
+        self._file.past_end = False  # identifying the format may have set it
         if self.frames > 1 or self._screen:
             self._seek(number)
         with self._explained("decode"):
@@ -199,8 +198,9 @@ class ImageSource:
                 else:
                     self._image.seek(number - 1)
         except ImageError as error:
-            last = f" and all to {self.frames:,}" if number < self.frames else ""
-            message = f"frame {number:,}{last} cannot be reached: {error.message}"
+            later = number < self.frames
+            which = f"frames {number:,} to {self.frames:,}" if later else f"frame {number:,}"
+            message = f"{which} cannot be decoded: {error.message}"
             raise UnreachableFrameError(error.code, message) from error
 
     def _check_size(self) -> None:
@@ -208,7 +208,7 @@ class ImageSource:
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
-        """Turn whatever a decoder raises into an `ImageError`."""
+        """Convert any exception of a decoder to an `ImageError`."""
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -226,7 +226,7 @@ class ImageSource:
 
     def _explain_content(self, doing: str, error: BaseException) -> ImageError:
         if isinstance(error, EOFError) and doing == "find":
-            return ImageError(ErrorCode.TRUNCATED, "the file ends before")
+            return ImageError(ErrorCode.TRUNCATED, "the file is too short")
         if isinstance(error, UnidentifiedImageError):
             return self._unidentified()
         if isinstance(error, NotImplementedError):
@@ -237,34 +237,34 @@ class ImageSource:
     def _unidentified(self) -> ImageError:
         kind = sniff(self._head)
         if kind is None:
-            return ImageError(
-                ErrorCode.NOT_AN_IMAGE, "the content is not that of an image in a known format"
-            )
+            return ImageError(ErrorCode.NOT_AN_IMAGE, "the file is not an image in a known format")
         feature = _NEEDS_FEATURE.get(kind)
         if kind not in _formats() or (feature and not features.check(feature)):
-            return ImageError(ErrorCode.UNSUPPORTED_FORMAT, f"it is {kind}, which is not read here")
+            return ImageError(
+                ErrorCode.UNSUPPORTED_FORMAT, f"{kind} is not supported; convert the file to PNG"
+            )
         unsupported = self._unsupported()
         if unsupported is not None:
             return unsupported
         if self._ends_early(kind):
-            return ImageError(ErrorCode.TRUNCATED, f"it starts like {kind}, and is cut off")
+            return ImageError(ErrorCode.TRUNCATED, f"the file starts like {kind}, but is truncated")
         return ImageError(
-            ErrorCode.CORRUPT, f"it starts like {kind}, and its header makes no sense"
+            ErrorCode.CORRUPT, f"the file starts like {kind}, but its header is invalid"
         )
 
     def _unsupported(self) -> ImageError | None:
-        """What the file is, when that has no reader."""
+        """Return the error for an unsupported kind of the format, or None."""
         judge = _UNSUPPORTED.get(self._kind)
         past_end = self._file.past_end
         refusal = None
-        with suppress(Exception):  # its header is damaged too
+        with suppress(Exception):  # the header is damaged too
             refusal = judge(self._file) if judge else None
         self._file.past_end = past_end
         return refusal
 
     def _impossible_size(self) -> str | None:
-        """What is wrong with a size that is too large to be meant."""
-        judge = _IMPOSSIBLE.get(self._kind or "DIB")  # which begins with no signature
+        """Return what is wrong with a size that cannot be right, or None."""
+        judge = _IMPOSSIBLE.get(self._kind or "DIB")  # a DIB has no signature
         with suppress(Exception):
             return judge(self._file) if judge else None
         return None
@@ -277,18 +277,18 @@ class ImageSource:
         past_end = self._file.past_end or isinstance(error, EOFError)
         reason = f"Pillow cannot {doing} it: {str(error) or type(error).__name__}"
         if isinstance(error, EOFError):
-            reason = "the data of its pixels ends early"
+            reason = "the pixel data ends early"
         whole = is_whole(self._kind, self._file)
         if doing == "identify" and sniff(self._head):
             whole = not self._ends_early(self._kind)
-        elif whole is None or (doing == "find" and past_end):  # but for a frame it declares
+        elif whole is None or (doing == "find" and past_end):  # a whole file may lack a frame
             whole = not past_end
         if whole:
             return ImageError(ErrorCode.CORRUPT, reason)
-        return ImageError(ErrorCode.TRUNCATED, f"the file is cut off; {reason}")
+        return ImageError(ErrorCode.TRUNCATED, f"the file is truncated; {reason}")
 
     def _ends_early(self, kind: str) -> bool:
-        """Whether the decoder of this format alone, not all that were tried, lacks bytes."""
+        """Return whether the decoder of this format, tried by itself, runs out of bytes."""
         whole = is_whole(kind, self._file)
         if whole is not None:
             return not whole

@@ -1,4 +1,4 @@
-"""Whether a file is all there, where its format tells how long it is."""
+"""Detects truncated files, if their format declares a length or has an end mark."""
 
 import os
 import struct
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 _RIFF_HEADER = 8
-_PIXELS = frozenset({b"mdat", b"jp2c"})  # boxes that hold them
+_PIXELS = frozenset({b"mdat", b"jp2c"})  # boxes with pixel data
 
 
 def is_whole(kind: str | None, file: BinaryIO) -> bool | None:
-    """Whether a file of this format has all its bytes; None where that cannot be told.
+    """Return whether a file has all its bytes; None if that is unknown.
 
     Args:
-        kind: the name of the format, as Pillow spells it.
-        file: the file; its place is moved.
+        kind: name of the format, as Pillow spells it.
+        file: the file; its position changes.
     """
     tell = _TELL.get(kind or "")
     if tell is None:
@@ -33,13 +33,13 @@ def _riff(file: BinaryIO, size: int) -> bool:
 
 
 def _boxes(file: BinaryIO, size: int) -> bool | None:
-    """Of ISO base media files and of JPEG 2000: boxes that begin with their length."""
+    """Check ISO base media files and JPEG 2000: a sequence of boxes that declare their length."""
     at, with_pixels = 0, False
     while at < size:
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         with_pixels = with_pixels or kind in _PIXELS
-        if length == 0:  # to the end of the file, wherever that is
+        if length == 0:  # extends to the end of the file
             return None
         if length == 1:
             (length,) = struct.unpack(">Q", file.read(8))
@@ -56,7 +56,7 @@ def _jpeg_2000(file: BinaryIO, size: int) -> bool | None:
 
 
 def _ends_with(mark: bytes) -> Callable[[BinaryIO, int], bool | None]:
-    """Of what has a mark at its end, and perhaps other bytes behind it."""
+    """Return a check for a mark at the end, which other bytes may follow."""
 
     def whole(file: BinaryIO, size: int) -> bool | None:
         file.seek(max(0, size - len(mark)))
@@ -66,7 +66,7 @@ def _ends_with(mark: bytes) -> Callable[[BinaryIO, int], bool | None]:
 
 
 def _bitmap(file: BinaryIO, size: int) -> bool | None:
-    """By the length in its header, which some writers leave at 0."""
+    """Check the length in the header, which some writers leave at 0."""
     (length,) = struct.unpack_from("<I", file.read(6), 2)
     return bool(length <= size) if length else None
 

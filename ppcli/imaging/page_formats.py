@@ -1,6 +1,6 @@
 """The formats whose files have pages. Each page becomes a row, unless `--pages` leaves it out.
 
-Frames of animations are no pages: whether they become rows depends on `--frames`. A new format
+Frames of animations are not pages: whether they become rows depends on `--frames`. A new format
 needs a signature in `ppcli.inputs.sniff`, an entry here, and a class that reads it.
 """
 
@@ -38,7 +38,7 @@ class PageFormat:
     Attributes:
         extensions: of its files, lower case.
         numbers_single_page: whether the row of a file of one page has the page in its `image_id`.
-        open: makes the `PageSource` of an open file. It takes the file over, which it closes.
+        open: makes the `PageSource` of an open file, which it closes in the end.
     """
 
     extensions: tuple[str, ...]
@@ -53,12 +53,12 @@ PAGE_FORMATS = {
 
 
 def has_pages(image_format: str | None) -> bool:
-    """Whether files of a format have pages."""
+    """Return whether files of a format have pages."""
     return image_format in PAGE_FORMATS
 
 
 def may_have_pages(name: str) -> bool:
-    """Whether the name of a file leaves it possible that it has several pages."""
+    """Return whether a file may have several pages, judged by its name."""
     extension = os.path.splitext(name)[1].lower()
     paged = any(extension in known.extensions for known in PAGE_FORMATS.values())
     return paged or not has_image_extension(name)

@@ -20,7 +20,7 @@ class PageSource(Protocol):
         format: the name of the format, as Pillow spells it.
         frames: the number of pages or frames.
         failed: whether the decoder failed, so that no further page may be read.
-        warning: what the last page that was read does not show as intended; usually None.
+        warning: what may be wrong with the last page that was read; usually None.
     """
 
     format: str

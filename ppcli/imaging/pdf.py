@@ -1,4 +1,4 @@
-"""PDF files, one page at a time."""
+"""Reads PDF files, one page at a time."""
 
 import os
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ from ppcli.imaging.reading_options import ReadingOptions
 _TAIL_BYTES = 1024
 _BLOCK_BYTES = 1 << 20
 _END, _ENCRYPTED = b"%%EOF", b"/Encrypt"
-_USUAL_BYTES_OF_PAGE = 256  # a file with fewer may claim pages that it does not have
+_USUAL_BYTES_OF_PAGE = 256  # with fewer, the declared number of pages may be wrong
 _BYTES_HELD = 16 << 20
-_DEEPEST = 8  # forms within forms that are looked into
+_DEEPEST = 8  # levels of nested forms that are searched
 
 
 class PdfSource:
@@ -43,18 +43,18 @@ class PdfSource:
 
     Attributes:
         format: PDF.
-        frames: how many pages it has.
-        failed: always False: a page that fails says nothing of the others.
-        warning: what may be wrong with the page that was given last, or None.
+        frames: number of pages.
+        failed: always False, because a page that fails does not affect the others.
+        warning: what may be wrong with the last page that was read, or None.
     """
 
     format, failed = PDF, False
 
     def __init__(self, file: BinaryIO, reading: ReadingOptions) -> None:
-        """Read where its pages are; none is drawn yet.
+        """Find the pages without drawing any.
 
         Raises:
-            ImageError: `encrypted`, `truncated`, `corrupt`, or as reading the file raises.
+            ImageError: `encrypted`, `truncated`, `corrupt`, or any error of reading the file.
         """
         self.warning: str | None = None
         self._reading = reading
@@ -67,7 +67,7 @@ class PdfSource:
             self.frames * _USUAL_BYTES_OF_PAGE > size and self._structure is None
         ):
             self.close()
-            message = f"the PDF says that it has {self.frames:,} pages, in {size:,} bytes"
+            message = f"the PDF declares {self.frames:,} pages in only {size:,} bytes"
             raise ImageError(ErrorCode.CORRUPT, message)
         self._damage = DamageCheck()
         self._bytes_of_page = size / self.frames
@@ -76,16 +76,16 @@ class PdfSource:
     def _opened(self) -> pypdfium2.PdfDocument:
         try:
             document = pypdfium2.PdfDocument(self._file)
-            document.init_forms()  # what is filled in shows
+            document.init_forms()  # draws the values of form fields
         except pypdfium2.PdfiumError as error:
             raise self._explained(error) from error
         return document
 
     def _structured(self) -> Structure | None:
-        """The pages as qpdf sees them, where it sees as many different ones."""
+        """Return the pages as qpdf reads them, or None if it cannot or finds fewer than PDFium."""
         try:
             structure = Structure(self._file)
-        except pikepdf.PikepdfError:  # PDFium mends more
+        except pikepdf.PikepdfError:  # PDFium repairs more
             return None
         if structure.pages == self.frames:
             return structure
@@ -94,22 +94,22 @@ class PdfSource:
             self._document.close()
             raise ImageError(
                 ErrorCode.CORRUPT,
-                f"the PDF says that it has {self.frames:,} pages, and holds {structure.pages:,}; "
-                "write it anew, as qpdf does",
+                f"the PDF declares {self.frames:,} pages, but contains {structure.pages:,}; "
+                "rewrite it, for example with qpdf",
             )
         return None
 
     def _explained(self, error: pypdfium2.PdfiumError) -> ImageError:
         locked = error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
-        if locked and self._contains(_ENCRYPTED):  # the code may be that of another file
+        if locked and self._contains(_ENCRYPTED):  # the code may be from another file
             return ImageError(
-                ErrorCode.ENCRYPTED, "the PDF asks for a password; take that off it first"
+                ErrorCode.ENCRYPTED, "the PDF needs a password; remove the password first"
             )
         size = self._file.seek(0, os.SEEK_END)
         self._file.seek(max(0, size - _TAIL_BYTES))
         if _END not in self._file.read():
-            return ImageError(ErrorCode.TRUNCATED, "the PDF ends before its end mark")
-        return ImageError(ErrorCode.CORRUPT, "PDFium finds no pages in it")
+            return ImageError(ErrorCode.TRUNCATED, "the PDF is truncated: its end mark is missing")
+        return ImageError(ErrorCode.CORRUPT, "PDFium finds no pages in the file")
 
     def _contains(self, word: bytes) -> bool:
         self._file.seek(0)
@@ -121,19 +121,19 @@ class PdfSource:
         return False
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._structure is not None:
             self._structure.close()
         self._document.close()
         self._file.close()
 
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
-        """Draw one page (one-based), or take its own pixels, as `ReadingOptions.pdf_images` says.
+        """Draw one page (one-based), or decode its image, as `ReadingOptions.pdf_images` says.
 
-        `warning` says afterwards what may be wrong with it.
+        Afterwards `warning` says what may be wrong with the page.
 
         Returns:
-            upright RGB, uint8 (height, width, 3).
+            Upright RGB, uint8 (height, width, 3).
 
         Raises:
             ImageError: `too_large` or `corrupt`.
@@ -175,10 +175,10 @@ class PdfSource:
         return render_page(page, size, background)
 
     def _lost(self, page: pypdfium2.PdfPage, things: PageObjects, number: int) -> LostCharacters:
-        """The characters of a page and its annotations that do not show."""
+        """Return the characters of a page and its annotations that have no glyph."""
         if not annotations_need_fonts(page):
             return lost_characters(page, things)
-        with closing(self._opened()) as document:  # since what follows changes it
+        with closing(self._opened()) as document:  # flattening changes it
             with _loaded(document, number) as own:
                 pdfium.FPDFPage_Flatten(own, pdfium.FLAT_NORMALDISPLAY)
             with _loaded(document, number) as flat:
@@ -187,7 +187,7 @@ class PdfSource:
     def _with_other_fonts(
         self, number: int, lost: LostCharacters, dpi: float, background: Colour
     ) -> tuple[NDArray[np.uint8], LostCharacters]:
-        """A page drawn with the fonts that lose least, and what is lost all the same."""
+        """Draw a page with the fonts that lose the fewest characters; return those still lost."""
         left = {Substitution.NOTHING: lost}
         for supply in (Substitution.GLYPHS, Substitution.FONTS):
             with self._supplied(supply, lost, number) as page:
@@ -202,7 +202,7 @@ class PdfSource:
     def _supplied(
         self, supply: Substitution, lost: LostCharacters, number: int
     ) -> Iterator[pypdfium2.PdfPage]:
-        """A page of the document opened anew, which holds no fonts yet."""
+        """Load a page from a new copy of the document, which has not loaded any fonts."""
         with (
             closing(self._opened()) as document,
             with_substitutes(supply, lost, _loaded(document, number)) as page,
@@ -210,7 +210,7 @@ class PdfSource:
             yield page
 
     def _let_go_of_read_pages(self) -> None:
-        """PDFium holds what it has read of a document until that is closed; begin anew in time."""
+        """Reopen the document at times: PDFium keeps all it has read until it is closed."""
         self._bytes_held += self._bytes_of_page
         if self._bytes_held > _BYTES_HELD:
             self._document.close()
@@ -220,14 +220,14 @@ class PdfSource:
             self._bytes_held = self._bytes_of_page
 
     def _check_size(
-        self, width: int, height: int, advice: str = "; a lower --dpi gives fewer"
+        self, width: int, height: int, advice: str = "; a lower --dpi gives fewer pixels"
     ) -> None:
         if width < 1 or height < 1:
             raise ImageError(ErrorCode.CORRUPT, f"the page has {width}×{height} pixels")
         check_pixels(width, height, self._reading.max_image_pixels, advice)
 
     def _check_own_size(self, width: int, height: int) -> None:
-        self._check_size(width, height, advice="; without --pdf-images native, --dpi decides")
+        self._check_size(width, height, advice="; without --pdf-images native, --dpi sets the size")
 
 
 def _things(page: pypdfium2.PdfPage) -> PageObjects:

@@ -24,7 +24,7 @@ _NO_END = 1 << 62
 MaxStoredPixels = Annotated[
     int,
     Option(
-        "Refuse to rebuild larger rasters.",
+        "Do not rebuild larger images.",
         flags=("--max-image-pixels",),
         metavar="N",
         min=1,
@@ -150,7 +150,7 @@ class ReadingOptions(Options):
     ] = None
     pdf_images: Annotated[
         PdfImages,
-        Option("For PDF pages that are one image: draw the page, or take the image unscaled."),
+        Option("For PDF pages that are one image: render the page, or use the image unscaled."),
     ] = PdfImages.RENDER
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""TIFF files, one page at a time: each page is opened as if it were the only one.
+"""Reads TIFF files, one page at a time: each page is opened as if it were the only one.
 
-So no page sees what another one left behind in a decoder, and an invalid page fails alone.
+No page is affected by what another one left behind in a decoder, and an invalid page fails alone.
 """
 
 import logging
@@ -21,16 +21,16 @@ from ppcli.imaging.page_formats import TIFF
 from ppcli.imaging.tiff_damage import check_data, fax_damage
 from ppcli.imaging.tiff_pixels import check_kind, pixels_of
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it has to say becomes a row
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it reports becomes a row
 
-# Orientation and XMP are not for Pillow, which turns by both; viewers turn by the first, as we do.
+# Orientation and XMP are hidden from Pillow, which applies both; we apply the first, as viewers do.
 _HIDDEN, _NO_TAG = (274, 700), b"\xff\xff"
-# What pixels depend on beside the strips themselves: sizes, bits, where they are, palette, tables.
+# Tags that pixels depend on: sizes, bits, offsets, palette, tables.
 _NEEDED = frozenset({258, 273, 279, 320, 324, 325, 338, 339, 347, 530})
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 16: 8}
 _YCBCR = 6
 _BIG = 43  # the version of BigTIFF; 42 otherwise
-_SPARSE_ADVICE = "write it anew with all its data, as gdal_translate -co SPARSE_OK=FALSE does"
+_SPARSE_ADVICE = "rewrite it with all its data, for example with gdal_translate -co SPARSE_OK=FALSE"
 
 
 class TiffSource:
@@ -38,19 +38,19 @@ class TiffSource:
 
     Attributes:
         format: TIFF.
-        frames: how many pages it has; one whose directory is cut off counts.
-        failed: always False: a page that fails says nothing of the others.
-        warning: of damage in the page that was given last, which readers show all the same.
+        frames: number of pages, including one whose directory is truncated.
+        failed: always False, because a page that fails does not affect the others.
+        warning: damage in the last page that was read, if viewers show such pages; else None.
     """
 
     format, failed = TIFF, False
     warning: str | None = None
 
     def __init__(self, file: BinaryIO, max_image_pixels: int) -> None:
-        """Read where its pages are; none is decoded yet.
+        """Find the pages without decoding any.
 
         Raises:
-            ImageError: `truncated`, `corrupt`, or as reading the file raises.
+            ImageError: `truncated`, `corrupt`, or any error of reading the file.
         """
         self._file = file
         self._max_image_pixels = max_image_pixels
@@ -61,7 +61,7 @@ class TiffSource:
         self.frames = len(self._offsets)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
@@ -88,14 +88,12 @@ class TiffSource:
                 with fax_damage(page, self._file) as said:
                     pixels = pixels_of(page, cast(BinaryIO, file), background)
         if said:
-            self.warning = f"its fax data are damaged, or end early ({len(said):,}: {said[0]})"
+            self.warning = f"its fax data is damaged or truncated ({len(said):,}: {said[0]})"
         return pixels
 
     def _check_directory(self, offset: int) -> None:
         if not self._chain.is_whole(offset):
-            raise ImageError(
-                ErrorCode.TRUNCATED, "the file ends before the directory of this page does"
-            )
+            raise ImageError(ErrorCode.TRUNCATED, "the directory of this page is truncated")
 
     def _check_size(self, page: tifffile.TiffPage) -> None:
         width, height = page.imagewidth, page.imagelength
@@ -104,11 +102,11 @@ class TiffSource:
         check_pixels(width, height, self._max_image_pixels)
 
     def _check_data(self, page: tifffile.TiffPage) -> None:
-        """See that all strips or tiles are there, which decoders leave black where they are not."""
+        """Check that no strip or tile is missing, since decoders leave those black."""
         wanted = int(np.prod(page.chunked))
         offsets, counts = page.dataoffsets[:wanted], page.databytecounts[:wanted]
         if len(offsets) < wanted:
-            message = f"the page has {len(offsets):,} of its {wanted:,} strips or tiles"
+            message = f"the page has only {len(offsets):,} of its {wanted:,} strips or tiles"
             raise ImageError(ErrorCode.CORRUPT, message)
         if not all(offsets) or (counts and not all(counts)):
             message = f"the page has strips or tiles without data; {_SPARSE_ADVICE}"
@@ -117,18 +115,18 @@ class TiffSource:
         for place, (offset, count) in enumerate(zip(offsets, counts, strict=False)):
             needed = min(count, rows[place]) if rows else count
             if rows and count < rows[place]:
-                message = f"a strip has {count:,} of the {rows[place]:,} bytes of its rows"
+                message = f"a strip has {count:,} bytes, but its rows need {rows[place]:,}"
                 raise ImageError(ErrorCode.CORRUPT, message)
             if offset + needed > self._size:
                 raise ImageError(
                     ErrorCode.TRUNCATED,
-                    f"the file ends before the data of this page, at {self._size:,} of "
-                    f"{offset + needed:,} bytes",
+                    f"the file has {self._size:,} bytes, but the data of this page extends to "
+                    f"byte {offset + needed:,}",
                 )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn whatever a decoder raises into an `ImageError`."""
+        """Convert any exception of a decoder to an `ImageError`."""
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -144,9 +142,9 @@ class TiffSource:
 
 
 def _bytes_of_strips(page: tifffile.TiffPage) -> list[int]:
-    """The bytes that strips without compression take, whatever the file says; else empty.
+    """Return the bytes that each strip needs if strips are uncompressed, else an empty list.
 
-    Writers may give all strips the size of a whole one, though the last one is shorter.
+    The sizes in the file may be larger: some writers declare a full strip for the shorter last one.
     """
     subsampled = page.photometric == _YCBCR
     if (
@@ -163,7 +161,7 @@ def _bytes_of_strips(page: tifffile.TiffPage) -> list[int]:
 
 
 class _Chain:
-    """The directories of a file, each of which leads to the next."""
+    """The directories of a file; each has the offset of the next."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         file.seek(0)
@@ -174,7 +172,7 @@ class _Chain:
         self._count, self._entry_bytes, self._place = (
             ("Q", 20, "Q") if self._big else ("H", 12, "I")
         )
-        self._width = struct.calcsize(self._place)  # of a place, and of values within an entry
+        self._width = struct.calcsize(self._place)  # of an offset, and of values within an entry
 
     def _unpack(self, kind: str, raw: bytes) -> int:
         if len(raw) < struct.calcsize(kind):
@@ -182,7 +180,7 @@ class _Chain:
         return int(struct.unpack(self._order + kind, raw)[0])
 
     def _read(self, kind: str, place: int) -> int | None:
-        """The number at a place of the file; None beyond its end."""
+        """Return the number at an offset; None beyond the end of the file."""
         size = struct.calcsize(kind)
         if place + size > self._size:
             return None
@@ -190,7 +188,7 @@ class _Chain:
         return self._unpack(kind, self._file.read(size))
 
     def _end(self, offset: int) -> int | None:
-        """Where the entries of a directory end; None beyond the end of the file."""
+        """Return where the entries of a directory end; None beyond the end of the file."""
         entries = self._read(self._count, offset)
         if entries is None:
             return None
@@ -198,7 +196,7 @@ class _Chain:
         return end if end <= self._size else None
 
     def is_whole(self, offset: int) -> bool:
-        """Whether all entries of a directory are in the file, and what those lead to."""
+        """Return whether the file has all entries of a directory, and their values."""
         end = self._end(offset)
         if end is None:
             return False
@@ -206,7 +204,7 @@ class _Chain:
         return all(self._leads_into(place) for place in range(start, end, self._entry_bytes))
 
     def _leads_into(self, entry: int) -> bool:
-        """Whether the values of an entry are in the file, if they are needed."""
+        """Return whether the file has the values of an entry, or does not need them."""
         tag, kind = self._read("H", entry), self._read("H", entry + 2)
         count, place = self._read(self._place, entry + 4), self._entry_bytes - self._width
         size = (count or 0) * _TYPE_BYTES.get(kind or 0, 0)
@@ -215,12 +213,12 @@ class _Chain:
         return (self._read(self._place, entry + place) or 0) + size <= self._size
 
     def offsets(self) -> list[int]:
-        """Where they are; the last one may be cut off, or lie beyond the end of the file.
+        """Return the offsets of all directories; the last directory may be truncated or missing.
 
-        A chain that comes back to itself ends there.
+        A chain that leads back to an earlier directory ends there.
 
         Raises:
-            ImageError: `corrupt` when there is none.
+            ImageError: `corrupt`, if there is none.
         """
         offset = self._unpack(self._place, self._header[8:] if self._big else self._header[4:8])
         found: dict[int, None] = {}
@@ -233,7 +231,7 @@ class _Chain:
         return list(found)
 
     def header_to(self, offset: int) -> bytes:
-        """The header of the file if this directory were its first."""
+        """Return the header of the file, changed to make this directory its first."""
         place = struct.pack(self._order + self._place, offset)
         return self._header[:8] + place if self._big else self._header[:4] + place
 
@@ -242,8 +240,8 @@ class _PageFile:
     """A TIFF file whose header leads to one of its pages.
 
     Args of the constructor:
-        file: the file itself, which stays open for its other pages.
-        header: that takes the place of its own.
+        file: the file, which stays open for its other pages.
+        header: replaces the header of the file.
     """
 
     closed = False
@@ -255,11 +253,11 @@ class _PageFile:
         self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
 
     def hide(self, tag: tifffile.TiffTag) -> None:
-        """Give a tag a number that stands for nothing."""
+        """Make a tag unknown to decoders, by changing its number."""
         self._changes.append((tag.offset, _NO_TAG))
 
     def read(self, size: int = -1) -> bytes:
-        """As files do."""
+        """Read as from a file, with the changes."""
         start = self._file.tell()
         data = bytearray(self._file.read(size))
         for place, change in self._changes:
@@ -269,11 +267,11 @@ class _PageFile:
         return bytes(data)
 
     def readinto(self, buffer: bytearray) -> int:
-        """As files do."""
+        """Read into a buffer as from a file, with the changes."""
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def close(self) -> None:
-        """Nothing: the file stays open."""
+        """Do nothing: the file stays open."""

@@ -1,1 +1,1 @@
-"""Paths → ImageRef: which files are tried, in which order, under which identity."""
+"""Finds the inputs: which files are read, in which order, under which identity."""

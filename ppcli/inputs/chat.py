@@ -9,7 +9,7 @@ from ppcli.inputs.fields import SETTINGS, Object, read, settings_of, text, whole
 URL = "/v1/chat/completions"
 _LINE = frozenset({"custom_id", "method", "url", "body"})
 _OF_TOKENS = ("max_completion_tokens", "max_tokens")
-_SETTINGS = frozenset(SETTINGS) - {"system", "max_new_tokens"}  # those that OpenAI names alike
+_SETTINGS = frozenset(SETTINGS) - {"system", "max_new_tokens"}  # same names at OpenAI
 # Fields that do not affect the answer.
 _WITHOUT_EFFECT = frozenset(
     {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
@@ -27,7 +27,7 @@ _AS_IT_IS: dict[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
 }
 _ROLES = ("system", "user", "assistant")
-_DETAILS = ("auto", "high")  # images are always shown as large as the model takes them
+_DETAILS = ("auto", "high")  # images always have the highest resolution that the model accepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Chat:
     """A conversation.
 
     Attributes:
-        messages: in the form that chat templates take; each image is a part `{"type": "image"}`.
+        messages: in the form for chat templates; each image is a part `{"type": "image"}`.
         images: the paths or URLs in the messages, in order.
         settings: the settings in the body.
     """
@@ -46,7 +46,7 @@ class Chat:
 
     @property
     def asked(self) -> str:
-        """The text of the last user turn."""
+        """The text of the last user message."""
         turns = [one["content"] for one in self.messages if one["role"] == "user"]
         last = turns[-1] if turns else ""
         if isinstance(last, str):
@@ -63,22 +63,22 @@ def chat_of(line: Object) -> Chat:
     """Parse the conversation of a line.
 
     Raises:
-        ValueError: naming the field that is invalid or not supported.
+        ValueError: a field is invalid or not supported; the message names it.
     """
     if unknown := sorted(set(line) - _LINE):
-        raise ValueError(f"unknown fields beside body: {bounded(', '.join(unknown))}")
+        raise ValueError(f"unknown fields next to body: {bounded(', '.join(unknown))}")
     if (method := line.get("method", "POST")) != "POST":
-        raise ValueError(f"its method is {bounded(str(method))}, and only POST is taken")
+        raise ValueError(f"method is {bounded(str(method))}; only POST is supported")
     if (url := line.get("url", URL)) != URL:
-        raise ValueError(f"its url is {bounded(str(url))}, and only {URL} is answered")
+        raise ValueError(f"url is {bounded(str(url))}; only {URL} is supported")
     body = line["body"]
     if not isinstance(body, dict):
-        raise ValueError("its body is not a JSON object")
+        raise ValueError("body is not a JSON object")
     body = with_values(body)
     chat = Chat([], settings=_settings(body))
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise ValueError("its body has no messages")
+        raise ValueError("body has no messages")
     for number, message in enumerate(messages, 1):
         try:
             chat.messages.append(_message(message, chat.images))
@@ -91,11 +91,11 @@ def _settings(body: Object) -> Object:
     known = {"messages", *_OF_TOKENS, *_SETTINGS, *_WITHOUT_EFFECT}
     for name in sorted(set(body) - known):
         if not any(body[name] == allowed for allowed in _AS_IT_IS.get(name, ())):
-            raise ValueError(f"its body asks for {bounded(name)}, which is not supported")
+            raise ValueError(f"body sets {bounded(name)}, which is not supported")
     settings = settings_of({name: body[name] for name in _SETTINGS if name in body})
     limits = {read(name, body[name], whole) for name in _OF_TOKENS if name in body}
     if len(limits) > 1:
-        raise ValueError(f"its {' and '.join(_OF_TOKENS)} differ")
+        raise ValueError(f"{' and '.join(_OF_TOKENS)} differ")
     if limits:
         settings["max_new_tokens"] = limits.pop()
     return settings
@@ -110,29 +110,29 @@ def _message(given: Any, images: list[str]) -> Object:  # noqa: ANN401
     if role not in _ROLES:
         raise ValueError(f"the role {bounded(str(role))} is not supported")
     if unknown := sorted(set(fields) - {"role", "content"}):
-        raise ValueError(f"not supported: {bounded(', '.join(unknown))}")
+        raise ValueError(f"unsupported fields: {bounded(', '.join(unknown))}")
     content = fields.get("content")
     if isinstance(content, str):
         return {"role": role, "content": read("content", content, text)}
     if not isinstance(content, list):
-        raise ValueError("its content is neither text nor a list of parts")
+        raise ValueError("content is neither a string nor a list of parts")
     return {"role": role, "content": [_part(part, role, images) for part in content]}
 
 
 def _part(given: Any, role: str, images: list[str]) -> Object:  # noqa: ANN401
     if not isinstance(given, dict):
-        raise ValueError("a part of it is not a JSON object")
+        raise ValueError("a part is not a JSON object")
     fields = with_values(given)
     kind = fields.get("type")
     if kind not in ("text", "image_url"):
         raise ValueError(f"parts of type {bounded(str(kind))} are not supported")
     if unknown := sorted(set(fields) - {"type", kind}):
-        raise ValueError(f"not supported in a part: {bounded(', '.join(unknown))}")
+        raise ValueError(f"unsupported fields in a part: {bounded(', '.join(unknown))}")
     value = fields.get(kind)
     if kind == "text":
         return {"type": "text", "text": read("text", value, text)}
     if role != "user":
-        raise ValueError(f"the {role} shows an image, and only the user may")
+        raise ValueError(f"the role {role} has an image; only the role user may have images")
     images.append(_url(value))
     return {"type": "image"}
 
@@ -142,10 +142,10 @@ def _url(given: Any) -> str:  # noqa: ANN401
     if isinstance(given, dict):
         fields = with_values(given)
         if unknown := sorted(set(fields) - {"url", "detail"}):
-            raise ValueError(f"not supported in image_url: {bounded(', '.join(unknown))}")
+            raise ValueError(f"unsupported fields in image_url: {bounded(', '.join(unknown))}")
         if (detail := fields.get("detail", "auto")) not in _DETAILS:
             raise ValueError(f"the detail {bounded(str(detail))} is not supported")
         given = fields.get("url")
     if not isinstance(given, str) or not given:
-        raise ValueError("an image_url of it has no url")
-    return text(given)
+        raise ValueError("an image_url has no url")
+    return str(read("url", given, text))

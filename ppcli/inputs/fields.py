@@ -20,7 +20,7 @@ def parse_object(line: bytes) -> Object:
     """Parse a line as a JSON object and drop the fields without a value.
 
     Raises:
-        ValueError: if it is not an object, repeats a field, or is nested too deeply.
+        ValueError: it is not an object, repeats a field, or is nested too deeply.
     """
     try:
         parsed = json.loads(line, object_pairs_hook=_object, parse_int=_integer)
@@ -50,7 +50,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Object:
     if len(made) < len(pairs):
         times = Counter(name for name, _ in pairs)
         twice = next(name for name in made if times[name] > 1)
-        raise ValueError(f"it names {bounded(twice)} twice")
+        raise ValueError(f"the field {bounded(twice)} is repeated")
     return made
 
 
@@ -61,25 +61,25 @@ def _integer(digits: str) -> int:
 
 
 def text(value: Any) -> str:  # noqa: ANN401
-    """Return text that can be encoded as UTF-8; JSON can contain lone surrogates.
+    """Return a string that can be encoded as UTF-8; JSON can contain unpaired surrogates.
 
     Raises:
-        ValueError: if it is of another type.
+        ValueError: it has another type.
     """
     if not isinstance(value, str):
-        raise ValueError(f"is {_shown(value)}, which is not text")
+        raise ValueError(f"is {_shown(value)}; it must be a string")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half a character") from None
+        raise ValueError("contains an unpaired surrogate") from None
     return value
 
 
 def texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """Return one or several texts as a tuple.
+    """Return one or several strings as a tuple.
 
     Raises:
-        ValueError: if it is of another type.
+        ValueError: it has another type.
     """
     return tuple(map(text, value)) if isinstance(value, list) else (text(value),)
 
@@ -88,10 +88,10 @@ def number(value: Any) -> float:  # noqa: ANN401
     """Return a number as a float.
 
     Raises:
-        ValueError: if it is not a number, or too large for a float.
+        ValueError: it is not a number, or too large for a float.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"is {_shown(value)}, which is not a number")
+        raise ValueError(f"is {_shown(value)}; it must be a number")
     try:
         return float(value)
     except OverflowError:
@@ -102,31 +102,31 @@ def whole(value: Any) -> int:  # noqa: ANN401
     """Return an integer, which may be written as 8.0.
 
     Raises:
-        ValueError: if it is of another type.
+        ValueError: it has another type.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"is {_shown(value)}, which is not a whole number")
+        raise ValueError(f"is {_shown(value)}; it must be a whole number")
     return value
 
 
 def words(value: Any) -> str:  # noqa: ANN401
-    """Return text, or a number as text.
+    """Return a string, or a number converted to one.
 
     Raises:
-        ValueError: if it is of another type.
+        ValueError: it has another type.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("is neither text nor a number")
+        raise ValueError("is neither a string nor a number")
     return text(str(value))
 
 
 def name(value: Any) -> str:  # noqa: ANN401
-    """Return text, or a number used as a name: 7.0 becomes `7`.
+    """Return a name: a string, or a number converted to one. 7.0 becomes `7`.
 
     Raises:
-        ValueError: if it is of another type.
+        ValueError: it has another type.
     """
     return words(int(value) if isinstance(value, float) and value.is_integer() else value)
 
@@ -135,7 +135,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401
     return bounded(json.dumps(value, ensure_ascii=False), _LONGEST_SHOWN)
 
 
-# What a request may set for itself; each name is that of the field of `Ask`.
+# Settings of a single request, named like the fields of `GenerationRequest`.
 SETTINGS: dict[str, Callable[[Any], Any]] = {
     "system": text,
     "max_new_tokens": whole,
@@ -154,7 +154,7 @@ def settings_of(fields: Object) -> Object:
     """Return the settings among the fields of a request.
 
     Raises:
-        ValueError: naming the invalid setting.
+        ValueError: a setting is invalid; the message names it.
     """
     return {key: read(key, fields[key], SETTINGS[key]) for key in SETTINGS if key in fields}
 
@@ -168,4 +168,4 @@ def read(key: str, value: Any, reader: Callable[[Any], Any]) -> Any:  # noqa: AN
     try:
         return reader(value)
     except ValueError as error:
-        raise ValueError(f"its {key} {error}") from None
+        raise ValueError(f"{key} {error}") from None

@@ -1,4 +1,4 @@
-"""Expands path patterns, also where existing names look like patterns."""
+"""Expands glob patterns; existing files and folders whose names look like patterns win."""
 
 import glob
 import os
@@ -9,16 +9,16 @@ from ppcli.inputs.walk import DEEP, Search, walk
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path does not exist and contains `*`, `?` or `[`."""
+    """Return whether a path contains `*`, `?` or `[` and does not exist."""
     return glob.has_magic(path) and not exists(path)
 
 
 def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
-    """The paths that a pattern names, in bytewise order.
+    """Yield the paths that match a pattern, in bytewise order.
 
-    With a `**` these are the folders before it, each with what is to be searched for below it.
-    Leading folders that exist as they are written are no patterns, and where nothing is named,
-    brackets are tried as they stand.
+    For a pattern with `**` these are the folders that match the part before it, each with the
+    search for the rest. The longest leading part that is an existing folder is taken literally.
+    If nothing matches, brackets are taken literally too.
     """
     name = _leading_folder(pattern)
     rest = pattern[len(name) :]
@@ -47,13 +47,13 @@ def _split(pattern: str) -> tuple[str, Search | None]:
     if first and not head.rstrip("/"):
         head = "/"
     below = [part for part in parts[first:] if part]
-    if not parts[-1]:  # only folders are named, and so what is in them
+    if not parts[-1]:  # a pattern that ends in / matches folders, hence all they contain
         below.append(DEEP)
     return head, Search(tuple(below))
 
 
 def _has_any(path: str, search: Search | None) -> bool:
-    """Whether anything matches, or may match in a folder that cannot be listed."""
+    """Return whether anything matches, or may match in a folder that cannot be listed."""
     if search is None:
         return True
     if path and not is_folder(path):

@@ -21,50 +21,48 @@ _OTHER_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _BASE64 = ";base64"
 _LONGEST_KIND = 40
 _LAST_PAGE = 1_000_000_000
-_LONGEST_PATH = 4_096  # that Linux opens; other systems take less, or hardly more
+_LONGEST_PATH = 4_096  # of Linux; the limits of other systems are similar or lower
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """The folder of the images that a file of requests or questions names.
+    """Resolves the images that a file of requests or questions names.
 
     Attributes:
         folder: base of relative paths.
-        root: folder that must contain all images, links resolved; None for no limit.
+        root: folder that must contain all images, after links are followed; None for no limit.
     """
 
     folder: str
     root: str | None = None
 
     def image(self, given: Any) -> ImageRef:  # noqa: ANN401
-        """Resolve the image in a field: text, or an object with `image` and `page`.
+        """Resolve the image in a field: a string, or an object with `image` and `page`.
 
         Raises:
-            ValueError: if the value is invalid or the image is outside the root.
+            ValueError: the value is invalid, or the image is outside the root.
         """
         page = None
         if isinstance(given, dict):
             fields = with_values(given)
             if unknown := sorted(set(fields) - {"image", "page"}):
-                raise ValueError(
-                    f"an image of it has unknown fields: {bounded(', '.join(unknown))}"
-                )
+                raise ValueError(f"unknown fields in an image: {bounded(', '.join(unknown))}")
             given = fields.get("image")
             page = page_of(fields)
         if not isinstance(given, str) or not given:
-            raise ValueError("one of its images is neither a path nor a data: URL")
-        return self.named(text(given), page)
+            raise ValueError("an image is neither a path nor a URL")
+        return self.named(read("image", given, text), page)
 
     def named(self, name: str, page: int | None = None) -> ImageRef:
         """Resolve a path or URL.
 
         Raises:
-            ValueError: as `image`.
+            ValueError: see `image`.
         """
         if (url := _DATA_URL.match(name)) is not None:
             return _of_data_url(url["kind"], url["data"], page)
         if len(name) > _LONGEST_PATH:
-            raise ValueError(f"one of its images is {bounded(name, 80)}, which no file is called")
+            raise ValueError(f"the path of an image is too long: {bounded(name, 80)}")
         try:
             path = path_of(name)
         except UsageError as error:
@@ -72,7 +70,8 @@ class ImageFolder:
         url = _OTHER_URL.match(path)
         if url is not None and not exists(os.path.join(self.folder, path)):
             raise ValueError(
-                f"its image is at {bounded(name, 80)}, and only files and data: URLs are read"
+                f"the image {bounded(name, 80)} is not a local file; "
+                "only paths, file:// and data: URLs are supported"
             )
         return ImageRef(LocalFile(self._within_root(path)), identity(path), page=page)
 
@@ -83,10 +82,10 @@ class ImageFolder:
         try:
             real, root = os.path.realpath(whole), os.path.realpath(self.root)
             within = os.path.commonpath([real, root]) == root
-        except ValueError:  # no path at all, or on another drive
+        except ValueError:  # an invalid path, or another drive
             within = False
         if not within:
-            raise ValueError(f"its image {bounded(path)} lies outside --root {bounded(self.root)}")
+            raise ValueError(f"the image {bounded(path)} is outside --root {bounded(self.root)}")
         return real
 
 
@@ -94,36 +93,36 @@ def check_root(root: str) -> None:
     """Check that the root folder exists.
 
     Raises:
-        UsageError: if it does not exist.
+        UsageError: it does not exist.
     """
     if not is_folder(root):
-        raise UsageError(f"--root {root}: there is no such folder")
+        raise UsageError(f"--root {root}: no such folder")
 
 
 def page_of(fields: dict[str, Any]) -> int | None:
     """Return the page or frame (one-based) that the fields select, or None.
 
     Raises:
-        ValueError: if it is not a valid page number.
+        ValueError: it is not a valid page number.
     """
     if "page" not in fields:
         return None
     page: int = read("page", fields["page"], whole)
     if not 1 <= page <= _LAST_PAGE:
-        raise ValueError(f"its page is {bounded(str(page))}, and pages are counted from 1")
+        raise ValueError(f"page is {bounded(str(page))}; pages are counted from 1")
     return page
 
 
 def _of_data_url(kind: str, data: str, page: int | None) -> ImageRef:
-    """The image that a URL holds; its name has the digest of the bytes, for equal ones the same."""
+    """Return the image in a data: URL, named after the digest of its bytes."""
     content = unquote_to_bytes(data) if "%" in data else data.encode("utf-8", "replace")
-    kind = "".join(kind.split())  # some write a blank behind each semicolon
+    kind = "".join(kind.split())  # some writers add a space after each semicolon
     if is_base64 := kind.lower().endswith(_BASE64):
         content = b"".join(content.split()).rstrip(b"=")
         try:
             content = base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
         except binascii.Error:
-            raise ValueError("its image is a data: URL whose base64 is damaged") from None
+            raise ValueError("the base64 data of an image is invalid") from None
     kind = bounded(kind[: -len(_BASE64)] if is_base64 else kind, 80)[:_LONGEST_KIND]
     digest = xxhash.xxh3_128_hexdigest(content)
     name = f"data:{kind}{_BASE64 if is_base64 else ''},…{digest}"

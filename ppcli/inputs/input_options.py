@@ -14,7 +14,7 @@ Limit = Annotated[int | None, Option("Stop after N inputs.", metavar="N", min=1)
 Root = Annotated[
     str | None,
     Option(
-        "Refuse images outside this folder, symlinks resolved (for requests and questions).",
+        "Folder that must contain the images of requests and questions, after links are followed.",
         metavar="DIR",
     ),
 ]
@@ -27,8 +27,8 @@ class InputOptions(Options):
     Attributes:
         inputs: files, folders, glob patterns, or `-` for standard input.
         files0_from: file of NUL-separated paths; `-` for standard input.
-        include: patterns; walked folders give only files whose names match one.
-        exclude: patterns; walked folders give no files and folders whose names match one.
+        include: patterns; other files in folders are skipped. Empty for all files.
+        exclude: patterns; files and subfolders in folders that match one are skipped.
         limit: maximum number of inputs.
     """
 
@@ -37,7 +37,7 @@ class InputOptions(Options):
     inputs: Annotated[
         tuple[str, ...],
         Option(
-            "Files, folders, glob patterns, or - for standard input (an image, or one path a "
+            "Files, folders, glob patterns, or - for standard input (an image, or one path per "
             "line).",
             metavar="INPUTS",
             is_argument=True,
@@ -48,11 +48,11 @@ class InputOptions(Options):
     ] = None
     include: Annotated[
         tuple[str, ...],
-        Option("Take only matching names when walking folders; repeatable.", metavar="PATTERN"),
+        Option("In folders, read only files that match; repeatable.", metavar="PATTERN"),
     ] = ()
     exclude: Annotated[
         tuple[str, ...],
-        Option("Skip matching names when walking folders; repeatable.", metavar="PATTERN"),
+        Option("In folders, skip files and subfolders that match; repeatable.", metavar="PATTERN"),
     ] = ()
     limit: Limit = None
 
@@ -60,7 +60,7 @@ class InputOptions(Options):
         """Return the inputs.
 
         Args:
-            output: of the run; no walk enters it.
+            output: the output of the run, which is not searched for images.
         """
         from ppcli.inputs.listing import Listing
 
@@ -81,7 +81,7 @@ class RequestOptions(Options):
 
     Attributes:
         requests: the file; `-` for standard input.
-        root: a folder that all images must lie in; None for anywhere.
+        root: a folder that must contain all images; None for no limit.
     """
 
     panel: ClassVar = "Inputs"
@@ -89,7 +89,7 @@ class RequestOptions(Options):
     requests: Annotated[
         str | None,
         Option(
-            "File of requests, one JSON object a line: image or images, prompt, custom_id; or "
+            "File of requests, one JSON object per line: image or images, prompt, custom_id; or "
             "lines of an OpenAI batch (-: standard input).",
             metavar="FILE",
         ),
@@ -110,7 +110,7 @@ class QuestionOptions(Options):
 
     Attributes:
         data: JSON lines or Parquet.
-        root: a folder that all images must lie in; None for anywhere.
+        root: a folder that must contain all images; None for no limit.
         limit: maximum number of questions.
     """
 

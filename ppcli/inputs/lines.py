@@ -18,13 +18,13 @@ def numbered_lines(file: BinaryIO, most: int = _MOST_BYTES) -> Iterator[tuple[in
         most: maximum bytes of a line; a longer line is returned as None.
 
     Raises:
-        UsageError: if the file is UTF-16, which some shells write.
+        UsageError: the file is UTF-16, which some shells write.
     """
     number = 0
     while line := file.readline(most):
         number += 1
         if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise UsageError("the lines of JSON are UTF-16; write them as UTF-8")
+            raise UsageError("the JSON lines are in UTF-16; write them in UTF-8")
         too_long = False
         while not line.endswith(b"\n") and (more := file.readline(most)):
             too_long = True

@@ -1,4 +1,4 @@
-"""Finds the image files that paths, folders, patterns and lists name, in a fixed order, lazily."""
+"""Finds the image files in paths, folders, patterns and lists: lazily, in a fixed order."""
 
 import os
 from collections.abc import Iterator
@@ -36,16 +36,16 @@ class Listing:
     folder. A repeated `image_id` gets the suffix `~2`, `~3` and so on.
 
     Attributes:
-        inputs: files, folders, glob patterns, or `-` for standard input: paths, one a line, or
-            one image.
+        inputs: files, folders, glob patterns, or `-` for standard input, which has one path per
+            line, or one image.
         files0_from: a file of NUL-separated paths; `-` for standard input.
-        include: take only matching files from folders; empty for all.
-        exclude: skip matching files and folders in folders.
+        include: take only files that match from folders; empty for all.
+        exclude: skip files and subfolders that match in folders.
         limit: stop after this many files.
         stdin: what `-` reads.
         avoid: a folder that is not entered: the output of the run.
-        skipped: how many files in folders were skipped because they are not images.
-        repeated: the first `image_id` that got a suffix, with it; empty if none did.
+        skipped: number of files in folders that were skipped because they are not images.
+        repeated: the first `image_id` with a suffix; empty if none needed one.
     """
 
     inputs: tuple[str, ...]
@@ -70,20 +70,22 @@ class Listing:
         """Refuse unusable inputs before anything runs.
 
         Raises:
-            UsageError: for no inputs, a missing path, a pattern without matches, a URL of another
-                machine, or standard input named twice.
+            UsageError: there are no inputs, a path does not exist, nothing matches a pattern, a
+                URL is on another machine, or standard input is given twice.
         """
         if not self.inputs and self.files0_from is None:
-            raise UsageError("no inputs: name files, folders, globs, or - for a list")
+            raise UsageError(
+                "no inputs; name files, folders, glob patterns, or - for standard input"
+            )
         if [*self.inputs, self.files0_from].count(STDIN) > 1:
-            raise UsageError("standard input can be read only once, and - is given twice")
+            raise UsageError("- is given twice, but standard input can be read only once")
         for given in self.inputs:
             path = path_of(given)
             if path == STDIN:
                 continue
             if is_pattern(path):
                 if next(matches(path), None) is None:
-                    raise UsageError(f"{given}: nothing matches this pattern")
+                    raise UsageError(f"{given}: no file matches this pattern")
             elif self._kind_of_input(path) is PathKind.MISSING:
                 raise UsageError(f"{given}: no such file or folder")
         if self.files0_from not in (None, STDIN):
@@ -100,7 +102,7 @@ class Listing:
 
     @property
     def repeatable(self) -> bool:
-        """Whether iterating again yields the files again, as it does not for a pipe."""
+        """Whether iterating again yields the files again; a pipe can be read only once."""
         if STDIN in (*self.inputs, self.files0_from):
             return False
         return self.files0_from is None or kind_of(self.files0_from) is PathKind.FILE
@@ -127,14 +129,14 @@ class Listing:
         """Yield the inputs.
 
         Raises:
-            UsageError: if a list of paths cannot be read.
+            UsageError: a list of paths cannot be read.
         """
         self.skipped, self.repeated = 0, ""
         return islice(self._with_unique_ids(), self.limit)
 
     def _with_unique_ids(self) -> Iterator[ImageRef]:
         if self._is_one_path:
-            yield from self._all()  # no folder and no pattern names a file twice
+            yield from self._all()  # a single folder or pattern yields each file once
             return
         unique = UniqueNames()
         for ref in self._all():
@@ -159,14 +161,16 @@ class Listing:
                 yield from self._listed(file, b"\0")
 
     def _piped(self, separator: bytes) -> Iterator[ImageRef]:
-        """The image on standard input, or the files that it lists."""
+        """Yield the image on standard input, or the files that it lists."""
         if self.stdin is None:
-            raise UsageError("standard input is not available, and - names it")
+            raise UsageError("- is standard input, which is not available")
         start = read_start(self.stdin)
         if not is_image(start):
             yield from self._listed(self.stdin, separator, start)
         elif separator == b"\0":
-            raise UsageError("standard input is an image and no list; name it - instead")
+            raise UsageError(
+                "standard input is an image, not a list of files; give - as the input instead"
+            )
         else:
             yield image_from(self.stdin, start, STDIN)
 
@@ -180,7 +184,7 @@ class Listing:
                 yield from self._named(path, kind_of(path))
 
     def _given(self, path: str) -> Iterator[ImageRef]:
-        """The files of a path or pattern on the command line."""
+        """Yield the files of a path or pattern on the command line."""
         if not is_pattern(path):
             prefix = "" if self._is_one_path else path
             yield from self._named(path, self._kind_of_input(path), prefix)
@@ -194,7 +198,7 @@ class Listing:
                 yield from self._walk(match, match, search)
 
     def _kind_of_input(self, path: str) -> PathKind:
-        """The kind of a path on the command line, looked up once."""
+        """Return the kind of a path on the command line, looked up once."""
         if path not in self._kinds:
             self._kinds[path] = kind_of(path)
         return self._kinds[path]
@@ -206,7 +210,7 @@ class Listing:
             yield _file_ref(path, kind)
 
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
-        """The images below a folder that a search matches."""
+        """Yield the images below a folder that match a search."""
         with_drawn = is_folder_of_drawn(folder)
         made_by_view: str | None = None  # the last such folder, with a separator at its end
         for entry in walk(folder, search, self._enters):
@@ -224,7 +228,7 @@ class Listing:
         return not self._excluded(entry.below) and not self._is_avoided(entry.path)
 
     def _takes(self, entry: Entry, unless_drawn: bool) -> bool:
-        """Whether a file in a folder is an input. Files that are not images are counted."""
+        """Return whether a file in a folder is an input; count those that are not images."""
         if self._excluded(entry.below):
             return False
         if self.include and not _matches(entry.below, self.include):
@@ -257,16 +261,16 @@ def _file_ref(path: str, kind: PathKind, name: str | None = None) -> ImageRef:
 
 
 def _may_be_drawn(path: str) -> bool:
-    """Whether `view` may have drawn a file in a folder that it did not make."""
+    """Return whether `view` may have drawn a file in a folder that it did not create."""
     return path.lower().endswith(PICTURE_EXTENSION) or not has_image_extension(path)
 
 
 def _has_image(path: str, named: bool, unless_drawn: bool) -> bool:
-    """Whether the content of a file in a folder makes it an input; the file is opened once.
+    """Return whether a file in a folder is an input by its content. It is opened once.
 
     Args:
-        path: of the file.
-        named: it has the extension of an image, and is one unless `view` drew it.
+        path: path of the file.
+        named: it has the extension of an image, and is an input unless `view` drew it.
         unless_drawn: refuse pictures that `view` drew.
     """
     try:
@@ -287,7 +291,7 @@ def _starts_like_an_image(path: str) -> bool:
 
 
 def _matches(below: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern matches a path below a folder; brackets may also stand for themselves."""
+    """Return whether a pattern matches a path below a folder; brackets also match literally."""
     path = below.replace(os.sep, "/")
     name = os.path.basename(path)
     return any(

@@ -1,7 +1,7 @@
-"""The mark in PNG files that pixelprune wrote: which command made them, from which image.
+"""The mark in PNG files of pixelprune: which command wrote them, from which image.
 
-It is a text chunk with the keyword `pixelprune`. Pictures that `view` drew are skipped when a
-folder above them is searched for images; images that `reconstruct` rebuilt are not.
+The mark is a text chunk with the keyword `pixelprune`. When a folder is searched for images,
+pictures that `view` drew are skipped, but images that `reconstruct` rebuilt are not.
 """
 
 import json
@@ -23,24 +23,24 @@ _CHUNK = b"tEXt" + KEYWORD.encode() + b"\0"
 
 
 def mark(made_by: str, image_id: str) -> str:
-    """The text of the mark, plain ASCII.
+    """Return the text of the mark, in ASCII.
 
     Args:
         made_by: the command that makes the picture.
-        image_id: the identity of the image that it shows.
+        image_id: identity of the image that it shows.
     """
     return json.dumps({"made_by": made_by, "image_id": image_id})
 
 
 def mark_of(path: str) -> dict[str, Any] | None:
-    """The mark of a file; None if it has none or cannot be read."""
+    """Return the mark of a file; None if it has none or cannot be read."""
     with suppress(ImageError), LocalFile(path).open() as file:
         return _read_mark(file)
     return None
 
 
 def is_drawn(file: BinaryIO) -> bool:
-    """Whether an open file, at its start, is a picture that `view` drew."""
+    """Return whether a file, open at its start, is a picture that `view` drew."""
     found = _read_mark(file)
     return found is not None and found.get("made_by") == DRAWN
 
@@ -64,7 +64,7 @@ def has_folder_mark(folder: str) -> bool:
 
 
 def is_folder_of_drawn(folder: str) -> bool:
-    """Whether `view` made the folder, or one above it, for its pictures."""
+    """Return whether `view` created this folder or a parent of it for its pictures."""
     path = os.path.abspath(folder)
     while not has_folder_mark(path):
         path, before = os.path.dirname(path), path

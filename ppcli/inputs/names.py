@@ -25,16 +25,16 @@ def path_of(given: str) -> str:
     """Return the path for a name: the name itself, unless it is a file:// URL.
 
     Raises:
-        UsageError: for a URL that names another machine or has no path.
+        UsageError: the URL names another machine or has no path.
     """
     url = _URL.fullmatch(given)
     if url is None or exists(given):
         return given
-    host, path = url["host"], url["path"]  # with what stands behind `#` and `?`: names have them
+    host, path = url["host"], url["path"]  # includes `#` and `?`, which file names may contain
     if host and host.lower() != "localhost":
-        raise UsageError(f"{given} is a file of {host}, which is another machine")
+        raise UsageError(f"{given} is on another machine ({host}); only local files can be read")
     if path is None:
-        raise UsageError(f"{given} has no path; write it like file:///folder/name")
+        raise UsageError(f"{given} has no path; write URLs like file:///folder/name")
     path = os.fsdecode(unquote_to_bytes(path.encode("utf-8", "surrogateescape")))
     if sys.platform == "win32" and _WINDOWS_DRIVE.match(path):
         return path[1:]
@@ -42,20 +42,20 @@ def path_of(given: str) -> str:
 
 
 def names_in(file: BinaryIO, separator: bytes, begin: bytes = b"") -> Iterator[str]:
-    r"""The names in a list, without reading it whole; empty ones are left out.
+    r"""Yield the names in a list, except empty ones. The list is not read whole into memory.
 
-    A byte order mark is no part of a name. Lists in UTF-16, as some shells write them, are told by
-    theirs, unless it is how a file's name begins. In a list of lines a `\r` before the `\n` belongs
-    to the line's end, unless a file has such a name. Of a name that is longer than any system
-    takes it gives what stands for it.
+    A byte order mark is not part of a name. It marks lists in UTF-16, as some shells write them,
+    unless a file exists whose name begins with these bytes. In a list of lines, a `\r` before the
+    `\n` is part of the line break, unless a file exists whose name ends with it. A name that is
+    longer than any system allows is replaced by a `LongName`.
 
     Args:
         file: the list, open for reading.
         separator: a newline or NUL.
-        begin: what was read of it already.
+        begin: the part of the list that was read already.
 
     Raises:
-        UsageError: when it cannot be read, or is no UTF-16 though it begins so.
+        UsageError: the list cannot be read, or is invalid UTF-16.
     """
     lines = separator == b"\n"
     for raw in _split(_plain(file, separator, begin), separator):
@@ -92,13 +92,13 @@ def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield decoder.decode(block).encode()
         decoder.decode(b"", final=True)
     except UnicodeError as error:
-        raise UsageError(f"the list of paths is not the UTF-16 it begins as: {error}") from None
+        raise UsageError(f"the list of paths is not valid UTF-16: {error}") from None
 
 
 def reader(file: BinaryIO) -> Callable[[], bytes]:
-    """Reads what is there already, without waiting for a whole block of a pipe.
+    """Return a function that reads the next bytes, without waiting for a whole block of a pipe.
 
-    What it gives raises a `UsageError` when the file cannot be read.
+    The function raises `UsageError` if the file cannot be read.
     """
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
 

@@ -19,10 +19,10 @@ _SEPARATOR = re.compile(rb"[\n\0]")
 
 
 def read_start(file: BinaryIO) -> bytes:
-    """Read as much of a stream as it takes to tell an image from a list.
+    """Read enough of a stream to tell an image from a list.
 
     Raises:
-        UsageError: if the stream cannot be read.
+        UsageError: the stream cannot be read.
     """
     read = reader(file)
     start = read()
@@ -32,7 +32,7 @@ def read_start(file: BinaryIO) -> bytes:
 
 
 def is_image(start: bytes) -> bool:
-    """Whether a stream that starts like this is an image, and not a list of paths."""
+    """Return whether a stream with this start is an image, not a list of paths."""
     return sniff(start) is not None and not _names_a_file(start)
 
 
@@ -44,15 +44,15 @@ def _names_a_file(start: bytes) -> bool:
 def image_from(file: BinaryIO, start: bytes, image_id: str) -> ImageRef:
     """Copy an image from a stream to a temporary file, which is removed when the program ends.
 
-    It goes to the disk and not into memory: it may be of any size, and worker processes read it.
+    It is copied to the disk because it may be of any size, and worker processes read it.
 
     Args:
         file: the stream.
-        start: what was read from it already.
-        image_id: the identity of its rows.
+        start: the part of the stream that was read already.
+        image_id: identity of its rows.
 
     Raises:
-        UsageError: if the stream cannot be read.
+        UsageError: the stream cannot be read.
     """
     read, path = reader(file), os.path.join(_temporary_folder(), "standard-input")
     digest, size, block = xxhash.xxh3_64(), 0, start

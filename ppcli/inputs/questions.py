@@ -36,7 +36,7 @@ class Question:
     """A question about an image.
 
     Attributes:
-        custom_id: its name; `line-N` or `row-N` where it has none.
+        custom_id: its name; `line-N` or `row-N` if it has none.
         image: the image in question.
         question: the text; None in an invalid line.
         answers: the correct answers.
@@ -53,11 +53,11 @@ class Question:
 
     @property
     def image_id(self) -> str:
-        """What it is called where inputs are compared."""
+        """Its name, which identifies inputs when a run is resumed."""
         return self.custom_id
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
-        """All that is known of it; of one that failed the name alone."""
+        """Return all its content as JSON; only its name if it failed."""
         if failed:
             return json.dumps([self.custom_id]).encode()
         said = [self.custom_id, self.question, self.answers, self.kind, self.fault]
@@ -65,30 +65,30 @@ class Question:
         return json.dumps([*said, image.decode()]).encode()
 
     def with_state(self, state: FileState | None) -> "Question":
-        """The same question, with the state that its image file had when it was opened."""
+        """Return the same question with the state of its image file when that was opened."""
         return replace(self, image=self.image.with_state(state))
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
-        """How it differs from the question that gave a row, as far as that shows."""
+        """Return how it differs from the question of a row; None if no difference shows."""
         if row.custom_id != self.custom_id:
-            return f"{self.custom_id} where {row.custom_id} was"
+            return f"expected {row.custom_id}, found {self.custom_id}"
         if row.question != self.question and not failed:
-            return f"{self.custom_id} is another question"
+            return f"the question {self.custom_id} has changed"
         return None
 
 
 @dataclass(slots=True)
 class QuestionFile:
-    """The questions of a file; iterating gives a `Question` for each, lazily.
+    """The questions of a file. Iterating reads it lazily and yields a `Question` for each.
+
+    A repeated `custom_id` gets the suffix `~2`, `~3` and so on.
 
     Attributes:
-        path: a file of JSON lines or Parquet. Images are named relative to its folder.
-        limit: stop after so many.
-        root: a folder that all images must lie in; None where any may be read.
-        skipped: nothing is.
-        repeated: the first name that came before, as it was changed; empty when there is none.
-
-    A `custom_id` that came before, given or made, gets `~2` and so on behind it.
+        path: a file of JSON lines or Parquet. Paths of images are relative to its folder.
+        limit: stop after this many questions.
+        root: a folder that must contain all images; None for no limit.
+        skipped: always 0.
+        repeated: the first `custom_id` with a suffix; empty if none needed one.
     """
 
     path: str
@@ -99,7 +99,7 @@ class QuestionFile:
 
     @property
     def repeatable(self) -> bool:
-        """Whether iterating again gives the questions again."""
+        """Whether the questions may be iterated again, to count them."""
         return not self._is_parquet
 
     @property
@@ -107,10 +107,10 @@ class QuestionFile:
         return self.path.lower().endswith(".parquet")
 
     def check(self) -> None:
-        """Refuse what cannot be meant, before anything runs.
+        """Refuse an unusable file before anything runs.
 
         Raises:
-            UsageError: for a file that is not there, or lacks a column.
+            UsageError: the file or the root does not exist, or a column is missing.
         """
         if kind_of(self.path) is not PathKind.FILE:
             raise UsageError(f"{self.path}: no such file of questions")
@@ -123,13 +123,13 @@ class QuestionFile:
                 raise UsageError(f"{self.path} cannot be read: {error}") from error
             missing = [name for name in _COLUMNS if name not in names]
             if missing:
-                raise UsageError(f"{self.path} has no column {', '.join(missing)}")
+                raise UsageError(f"{self.path} lacks columns: {', '.join(missing)}")
 
     def __iter__(self) -> Iterator[Question]:
-        """The questions.
+        """Yield the questions.
 
         Raises:
-            UsageError: when the file cannot be read.
+            UsageError: the file cannot be read.
         """
         return islice(self._named(self._rows() if self._is_parquet else self._lines()), self.limit)
 
@@ -171,7 +171,7 @@ class QuestionFile:
             raise UsageError(f"{self.path} cannot be read: {error}") from error
 
     def _question(self, fields: Object, custom_id: str, where: str) -> Question:
-        """A line or row, whatever is wrong with it."""
+        """Parse a line or row; an invalid one becomes a question with a fault."""
         image: ImageRef | None = None
         try:
             given = _either(fields, "custom_id", "questionId")
@@ -185,17 +185,17 @@ class QuestionFile:
             return Question(custom_id, image or blank, fault=f"{where}: {error}")
 
     def _image(self, given: Any) -> ImageRef:  # noqa: ANN401
-        """A path, a data: URL, bytes, or both as data sets of Hugging Face have them.
+        """Resolve an image: a path, a data: URL, bytes, or the struct of Hugging Face datasets.
 
         Raises:
-            ValueError: when it is none of these.
+            ValueError: it is none of these.
         """
         path, content = given, given
         if isinstance(given, dict):
             path, content = given.get("path"), given.get("bytes")
         if not isinstance(content, bytes):
             if is_absent(path) or path == "":
-                raise ValueError("it has no image")
+                raise ValueError("image is missing")
             folder = ImageFolder(os.path.dirname(self.path), self.root)
             ref = folder.named(read("image", path, name))
             if not isinstance(ref.file, MemoryFile):
@@ -212,33 +212,33 @@ def _either(fields: Object, ours: str, of_docvqa: str) -> Any:  # noqa: ANN401
 
 
 def _kind(fields: Object) -> str | None:
-    """Of a question; DocVQA tells several."""
+    """Return the kind of a question; DocVQA may have several."""
     given = _either(fields, "kind", "question_types")
     several = given if isinstance(given, list) else [] if given is None else [given]
     return ", ".join(read("kind", one, words) for one in several) or None
 
 
 def _answers(given: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """One answer or several, texts or numbers.
+    """Return the answers, given as one string or number, or as a list of them.
 
     Raises:
-        ValueError: when there is none, or one is something else.
+        ValueError: there is none, or one has another type.
     """
     several = given if isinstance(given, list) else [] if given is None else [given]
     if not several:
-        raise ValueError("it has no answers")
+        raise ValueError("answers is missing or empty")
     if any(map(is_absent, several)):
-        raise ValueError("it has no answer")
+        raise ValueError("an answer is null")
     return tuple(read("answer", answer, words) for answer in several)
 
 
 def _text(fields: Object, what: str) -> str:
-    """A field that must be there.
+    """Return the text of a required field.
 
     Raises:
-        ValueError: when it is missing or no text.
+        ValueError: it is missing, or neither a string nor a number.
     """
     if what not in fields:
-        raise ValueError(f"it has no {what}")
+        raise ValueError(f"{what} is missing")
     found: str = read(what, fields[what], words)
     return found

@@ -1,4 +1,4 @@
-"""An input file and the identity of its rows."""
+"""References to input files, and the identities of their rows."""
 
 import json
 import os
@@ -19,21 +19,22 @@ _LEFT_OF_NAME = 100
 
 
 class Input(Protocol):
-    """What a run goes through one by one, and knows again when it is resumed."""
+    """One of the items that a run works on; a resumed run recognises it."""
 
     @property
     def image_id(self) -> str:
-        """The identity of its rows, as far as all of them share it."""
+        """The identity of its rows, or the part that they share."""
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
-        """What makes it the same input on resuming: identity and state.
+        """Return its identity and state; if equal, a resumed run treats it as the same input.
 
-        Of an input that failed, what may have been mended does not count. How its path is
-        spelled counts only where it is asked for: pixelprune 0.1.0 did that.
+        Args:
+            failed: it failed, so leave out what may have been repaired since.
+            with_path: include the spelling of its path, as pixelprune 0.1.0 did.
         """
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
-        """How it differs from the input that gave a row, as far as that shows."""
+        """Return how it differs from the input of a row; None if no difference shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,10 @@ class ImageRef:
     """One input image: its bytes and the identity of its rows.
 
     Attributes:
-        file: the handle of its bytes.
-        image_id: the identity of its rows, valid text, with `/` between folders.
-        state: of the file when it was opened; None until then.
-        page: the only page or frame (one-based) that is wanted; None for all that the options
-            select.
+        file: handle of its bytes.
+        image_id: identity of its rows: valid text, with `/` between folders.
+        state: state of the file when it was opened; None until then.
+        page: the only page or frame (one-based) to read; None for all that the options select.
     """
 
     file: InputFile
@@ -60,19 +60,19 @@ class ImageRef:
 
     @property
     def shown_id(self) -> str:
-        """The identity of the wanted rows: of the file, or of one page."""
+        """The identity of the file, or of the only page to read."""
         return self.image_id if self.page is None else self.page_id(self.page)
 
     def page_id(self, page: int) -> str:
-        """The identity of one page (one-based) of a file that gives several rows."""
+        """Return the identity of one page (one-based) of a file with several rows."""
         return f"{self.image_id}#{page}"
 
     def with_state(self, state: FileState | None) -> "ImageRef":
-        """The same image, with the state that its file had when it was opened."""
+        """Return the same image with the state of its file when that was opened."""
         return replace(self, state=state)
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
-        """Identity, size and version; of an image that failed, the identity only."""
+        """Return identity, size and version as JSON; without the last two if it failed."""
         path = [self.shown_path] if with_path else []
         return json.dumps([self.shown_id, *path, *self._size_and_version(failed)]).encode()
 
@@ -81,19 +81,19 @@ class ImageRef:
         return (-1, -1) if state is None else (state.size, state.version)
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
-        """How the image differs from the one that gave a row, as far as the row shows it."""
+        """Return how it differs from the image of a row; None if no difference shows."""
         if not (row.image_id or "").startswith(self.image_id):
-            return f"{self.image_id} where {row.image_id} was"
+            return f"expected {row.image_id}, found {self.image_id}"
         size, _ = self._size_and_version(failed)
         if size >= 0 and size != (getattr(row, "file_bytes", None) or size):
-            return f"{self.image_id} has another size"
+            return f"the size of {self.image_id} has changed"
         return None
 
 
 class LongName:
-    """What stands for a name that no system allows: its beginning, length and hash.
+    """Replaces a name that is too long for any system by its beginning, length and hash.
 
-    It is made of the bytes of the name as they come, of which few are kept.
+    The bytes of the name are added piece by piece; few of them are kept.
     """
 
     def __init__(self, begin: bytes = b"") -> None:
@@ -101,7 +101,7 @@ class LongName:
         self.add(begin)
 
     def add(self, more: bytes) -> None:
-        """Take the bytes that follow."""
+        """Add the next bytes of the name."""
         self._begin = self._begin or more[:_LEFT_OF_NAME]
         self._length += len(more)
         self._hash.update(more)
@@ -112,11 +112,11 @@ class LongName:
 
 
 def escape_name(name: str) -> str:
-    r"""A file name as valid text: itself when it is UTF-8, else with `\xNN` for the other bytes.
+    r"""Return a file name as valid text: unchanged if it is UTF-8, else with escapes like `\xNN`.
 
-    In an escaped name a backslash stands doubled, so that the bytes can be read back. A name
-    that looks like an escaped one is escaped too: no two names become the same text. What is too
-    long for a name is shortened.
+    An escaped name has each backslash doubled, so that the bytes can be recovered. A name that
+    looks escaped is escaped too, so that no two names become the same text. A name that is too
+    long for any system is replaced by a `LongName`.
     """
     if len(name) > LONGEST_NAME:
         return str(LongName(name.encode("utf-8", "surrogatepass")))
@@ -133,10 +133,10 @@ def _escaped(name: str) -> str:
 
 
 def identity(path: str) -> str:
-    r"""The image_id of a path: valid text with `/` between folders on every system.
+    r"""Return the image_id of a path: valid text, with `/` between folders on every system.
 
-    Pages have `#` and a number at the end of theirs. A file whose name ends so is escaped, with
-    `\x23` for that `#`: it is no page of another file.
+    The image_id of a page ends with `#` and a number. A file name that ends like this is escaped,
+    with `\x23` for the `#`, so that it does not look like a page of another file.
     """
     if len(path) > LONGEST_NAME:
         return escape_name(path)

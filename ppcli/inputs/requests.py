@@ -25,12 +25,12 @@ class Request:
     """One line of a file of requests.
 
     Attributes:
-        custom_id: the name that its answer bears.
-        images: in order.
-        prompt: None in a broken line; of a conversation the last turn of the user.
-        settings: what the line sets, by the names of `SETTINGS`.
-        messages: of a conversation, as chat templates take them; None of a plain request.
-        fault: what is wrong with the line; None when nothing is.
+        custom_id: its name, which its answer gets too; `line-N` if it has none.
+        images: its images in order.
+        prompt: the prompt, or the last user message of a conversation; None in an invalid line.
+        settings: the settings in the line, by their names in `SETTINGS`.
+        messages: a conversation, in the form for chat templates; None if there is a prompt.
+        fault: the error in the line; None if it is valid.
     """
 
     custom_id: str
@@ -42,22 +42,22 @@ class Request:
 
     @property
     def image_id(self) -> str:
-        """What it is called where inputs are compared."""
+        """Its name, which identifies inputs when a run is resumed."""
         return self.custom_id
 
     @property
     def image_ids(self) -> str | None:
-        """For the column of that name: a JSON list where there are several, null without one."""
+        """The column `image_id`: a JSON list for several images, None without an image."""
         names = [image.shown_id for image in self.images]
         return names[0] if len(names) == 1 else json.dumps(names) if names else None
 
     @property
     def page(self) -> int:
-        """For the column of that name: of its one image, where one page of it is asked for."""
+        """The column `page`: the page of its only image, if it selects one; else 1."""
         return (self.images[0].page or 1) if len(self.images) == 1 else 1
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
-        """All that the line says, and its images; of one that failed the name alone."""
+        """Return all its content and its images as JSON; only its name if it failed."""
         if failed:
             return json.dumps([self.custom_id]).encode()
         parts = [self.custom_id, self.prompt, sorted(self.settings.items()), self.fault]
@@ -66,32 +66,32 @@ class Request:
         return json.dumps(said).encode()
 
     def with_states(self, states: Sequence[FileState | None]) -> "Request":
-        """The same request, with the states that its image files had when they were opened."""
+        """Return the same request with the states of its image files when those were opened."""
         pairs = zip(self.images, states, strict=True)
         return replace(self, images=tuple(image.with_state(state) for image, state in pairs))
 
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
-        """How the request differs from the one that gave a row, as far as that shows."""
+        """Return how it differs from the request of a row; None if no difference shows."""
         if row.custom_id != self.custom_id:
-            return f"{self.custom_id} where {row.custom_id} was"
+            return f"expected {row.custom_id}, found {self.custom_id}"
         if row.prompt != self.prompt and not failed:
-            return f"{self.custom_id} has another prompt"
+            return f"the prompt of {self.custom_id} has changed"
         return None
 
 
 @dataclass(slots=True)
 class RequestFile:
-    """The requests of one run; iterating gives a `Request` for each line, lazily.
+    """The requests of one run. Iterating reads the file lazily and yields a `Request` per line.
+
+    A repeated `custom_id` gets the suffix `~2`, `~3` and so on.
 
     Attributes:
-        path: of the file; `-` for standard input. Images are named relative to its folder.
-        limit: stop after so many.
-        stdin: where `-` reads from.
-        root: a folder that all images must lie in; None where any may be read.
-        skipped: nothing is.
-        repeated: the first name that came before, as it was changed; empty when there is none.
-
-    A `custom_id` that came before, given or made, gets `~2` and so on behind it.
+        path: the file; `-` for standard input. Paths of images are relative to its folder.
+        limit: stop after this many requests.
+        stdin: what `-` reads.
+        root: a folder that must contain all images; None for no limit.
+        skipped: always 0.
+        repeated: the first `custom_id` with a suffix; empty if none needed one.
     """
 
     path: str
@@ -102,10 +102,10 @@ class RequestFile:
     repeated: str = field(default="", init=False)
 
     def check(self) -> None:
-        """Refuse what cannot be meant, before anything runs.
+        """Refuse an unusable file before anything runs.
 
         Raises:
-            UsageError: for a file that is not there.
+            UsageError: the file or the root does not exist.
         """
         kind = kind_of(self.path)
         if self.path != STDIN and kind in (PathKind.MISSING, PathKind.BROKEN_LINK):
@@ -117,14 +117,14 @@ class RequestFile:
 
     @property
     def repeatable(self) -> bool:
-        """Whether iterating again gives the requests again."""
+        """Whether iterating again yields the requests again; a pipe can be read only once."""
         return kind_of(self.path) is PathKind.FILE
 
     def __iter__(self) -> Iterator[Request]:
-        """The requests.
+        """Yield the requests.
 
         Raises:
-            UsageError: when the file cannot be read.
+            UsageError: the file cannot be read.
         """
         return islice(self._all(), self.limit)
 
@@ -145,17 +145,17 @@ class RequestFile:
         if self.path != STDIN:
             return open_stream(self.path)
         if self.stdin is None:
-            raise UsageError("standard input is not available, and - names it")
+            raise UsageError("- is standard input, which is not available")
         return open(os.dup(self.stdin.fileno()), "rb")
 
 
 def parse_request(line: bytes | None, number: int, folder: ImageFolder) -> Request:
-    """The request of one line; a broken line gives one with a fault.
+    """Parse a line; an invalid one becomes a request with a fault.
 
     Args:
-        line: JSON, UTF-8; None for one that is too long.
-        number: of the line, one-based; names a request that has no `custom_id`.
-        folder: that images are named relative to.
+        line: JSON in UTF-8; None if it is too long.
+        number: number of the line (one-based), for the name of a request without `custom_id`.
+        folder: resolves the images.
     """
     custom_id = f"line-{number}"
     try:
@@ -174,7 +174,7 @@ def _request(fields: Object, custom_id: str, folder: ImageFolder) -> Request:
     if unknown := sorted(set(fields) - _KNOWN):
         raise ValueError(f"unknown fields: {bounded(', '.join(unknown))}")
     if "prompt" not in fields:
-        raise ValueError("it has no prompt")
+        raise ValueError("prompt is missing")
     prompt = read("prompt", fields["prompt"], text)
     settings = settings_of(fields)
     return Request(custom_id, tuple(_images(fields, folder)), prompt, settings)
@@ -187,14 +187,14 @@ def _images(fields: Object, folder: ImageFolder) -> list[ImageRef]:
             one = {"image": fields["image"], "page": page}
             return [folder.image(fields["image"] if page is None else one)]
         if page is not None:
-            raise ValueError("it has a page, and no image")
+            raise ValueError("page is set, but there is no image")
         return []
     if "image" in fields:
-        raise ValueError("it has both image and images")
+        raise ValueError("image and images are both set")
     if page is not None:
-        raise ValueError('its page is of no image; write {"image": …, "page": …} within images')
+        raise ValueError('page does not say which image; write {"image": …, "page": …} in images')
     if not isinstance(fields["images"], list):
-        raise ValueError("its images are not a list")
+        raise ValueError("images is not a list")
     return [folder.image(one) for one in fields["images"]]
 
 

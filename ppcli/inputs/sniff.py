@@ -1,4 +1,4 @@
-"""What a file is, judged by its first bytes and, only for folders, by its extension."""
+"""Identifies formats by the first bytes of files; in folders, extensions count too."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from ppcli.files import InputFile, OpenFile
 
 SIGNATURE_BYTES = 32
 
-# Offset, bytes, and the name of the format as Pillow spells it. Those that Pillow does not
-# open are here too, so that their error says what the file is.
+# Offset, bytes, and the name of the format as Pillow spells it. Formats that are not supported
+# are listed too, so that their error names the format.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -39,7 +39,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF-", "PDF"),
     (0, b"%!PS", "EPS"),
 )
-# Two letters are not enough where any text may begin with them.
+# The signature BM is not enough: any text may begin with it.
 _BMP = re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)
 _BEGINNINGS = (
     *(signature for offset, signature, _ in _SIGNATURES if offset == 0),
@@ -48,11 +48,11 @@ _BEGINNINGS = (
 )
 _NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 
-# EPS is a program, not an image: named directly it gets its error row, but in a folder it is
-# skipped like any other file that is not an image.
+# EPS is a program, not an image. A file that is named directly becomes an error row; in a folder
+# it is skipped like any other file that is not an image.
 _NOT_IN_FOLDERS = frozenset({"EPS"})
 _PDF = ".pdf"
-_JUNK_BYTES = 1024  # that readers of PDF allow before its signature, and after its end
+_JUNK_BYTES = 1024  # that PDF readers allow before the signature and after the end mark
 _LATE_PDF = re.compile(rb"%PDF-\d")
 _END_OF_PDF = re.compile(rb"startxref\s+\d+\s+%%EOF")
 
@@ -67,7 +67,7 @@ _EXTENSIONS = frozenset(
 
 
 def sniff(head: bytes) -> str | None:
-    """The format that the first `SIGNATURE_BYTES` bytes of a file announce, or None."""
+    """Return the format of a file with these first `SIGNATURE_BYTES` bytes, or None."""
     for offset, signature, name in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return name if name != "WEBP" or head[:4] == b"RIFF" else None
@@ -77,25 +77,26 @@ def sniff(head: bytes) -> str | None:
 
 
 def may_become_image(head: bytes) -> bool:
-    """Whether the first bytes of a stream are too few to see that it is no image."""
+    """Return whether a stream may still be an image, given its first few bytes."""
     return len(head) < SIGNATURE_BYTES and any(
         head.startswith(one) or one.startswith(head) for one in _BEGINNINGS
     )
 
 
 def has_image_extension(name: str) -> bool:
-    """Whether a file's name ends the way names of images do."""
+    """Return whether a file name has the extension of an image format."""
     return os.path.splitext(name)[1].lower() in _EXTENSIONS
 
 
 def format_of(file: OpenFile, name: str = "") -> str | None:
-    """The format of an open file, by its content; None if it is not known.
+    """Return the format of an open file by its content; None if it is unknown.
 
-    A PDF may have junk before its signature. Then its extension or its end must agree.
+    A PDF may have other bytes before its signature. Then it is recognized only if its extension
+    or its end mark confirms it.
 
     Args:
-        file: at its start, where it is left again.
-        name: of the file.
+        file: open at its start; the position is restored.
+        name: name of the file.
 
     Raises:
         ImageError: `unreadable`.
@@ -110,7 +111,7 @@ def format_of(file: OpenFile, name: str = "") -> str | None:
 
 
 def sniffed_format(file: InputFile) -> str | None:
-    """The format of a file, by its content; None if it is not known or cannot be read."""
+    """Return the format of a file by its content; None if it is unknown or unreadable."""
     try:
         with file.open() as opened:
             return format_of(opened, file.name)
@@ -119,7 +120,7 @@ def sniffed_format(file: InputFile) -> str | None:
 
 
 def has_image_signature(file: OpenFile) -> bool:
-    """Whether an open file starts like an image that folders are searched for.
+    """Return whether an open file starts like an image, so that it counts in a folder.
 
     Raises:
         ImageError: `unreadable`.
@@ -129,9 +130,9 @@ def has_image_signature(file: OpenFile) -> bool:
 
 
 def _late_pdf(head: bytes, file: BinaryIO, named: bool) -> str | None:
-    """PDF, where its signature comes late, and either its name or its end says so too.
+    """Return PDF for a late signature that the extension or the end mark confirms, else None.
 
-    A text that merely mentions the signature has neither.
+    A text file that merely mentions the signature has neither.
     """
     if not _LATE_PDF.search(head):
         return None

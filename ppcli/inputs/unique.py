@@ -9,11 +9,11 @@ import xxhash
 class UniqueNames:
     """Returns new names unchanged and adds `~2`, `~3` and so on to repeated ones.
 
-    It remembers 64 bits of each name: of 10 million names one gets a number without need in
-    three of a million cases, and 160 to 320 MB are taken.
+    It stores a 64-bit hash of each name: 160 to 320 MB for 10 million names. Of these, one gets a
+    number unnecessarily with a probability of three in a million.
 
     Attributes:
-        first: the first name that had to be changed, as it was changed; empty when none was.
+        first: the first changed name, with its number; empty if none was changed.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class UniqueNames:
         return numbered
 
     def _free_number(self, name: str) -> int:
-        """One behind a number that is taken; the smallest, where none was given by hand."""
+        """Return a free number after a taken one: the smallest, unless inputs have such names."""
         taken, free = 1, 2
         for step in count(1):
             if _hash(f"{name}~{free}") not in self._hashes:
@@ -74,7 +74,7 @@ class _Hashes:
     def _place(self, number: int) -> int:
         """Return the slot of a number, or the free slot for it."""
         slots = self._slots
-        last = len(slots) - 1  # their number is a power of two
+        last = len(slots) - 1  # a power of two, less 1
         place = number & last
         while slots[place] not in (0, number):
             place = (place + 1) & last

@@ -1,4 +1,4 @@
-"""Walks folders, or the parts of them that a pattern with `**` matches."""
+"""Walks folders, or only the parts that match a pattern with `**`."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ DEEP = "**"
 
 
 class Search:
-    """A pattern below a folder, and how far the way from there has come in it.
+    """A pattern, and how much of it the path of the current folder has matched.
 
     Args of the constructor:
-        parts: the pattern, part by part; `**` stands for any number of folders.
-        places: the parts that may come next.
+        parts: the parts of the pattern between slashes; `**` matches any number of folders.
+        places: indices of the parts that may match next.
 
     Attributes:
-        names_folder: whether it names the folder that has been reached, and so all that is in it.
-        names_hidden: whether it may name hidden entries.
+        names_folder: the pattern matches the current folder, and therefore all its content.
+        names_hidden: the pattern may match hidden entries.
     """
 
     def __init__(self, parts: tuple[str, ...], places: frozenset[int] = frozenset({0})) -> None:
@@ -32,7 +32,7 @@ class Search:
         self.names_hidden = any(part.startswith(".") for part in parts)
 
     def takes(self, name: str) -> bool:
-        """Whether the search matches a file of this name in the folder."""
+        """Return whether the pattern matches a file with this name in the current folder."""
         if self.names_folder:
             return not name.startswith(".")
         return len(self._parts) in self._after(name)
@@ -60,13 +60,13 @@ EVERYTHING = Search((DEEP,))
 
 
 class Entry(NamedTuple):
-    """An entry that the walk found.
+    """A file or folder that the walk found.
 
     Attributes:
-        path: of the entry.
-        below: its path from the folder where the walk started.
-        kind: what it is; MISSING for a folder that cannot be listed, which is its own only entry.
-        search: continues in the folder; None for a file.
+        path: path of the entry.
+        below: its path relative to the folder where the walk started.
+        kind: its kind; MISSING for a folder that cannot be listed, which is its own only entry.
+        search: the search within the folder; None for a file.
     """
 
     path: str
@@ -76,15 +76,15 @@ class Entry(NamedTuple):
 
 
 def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterator[Entry]:
-    """Files that a search takes, and folders that may hold some, each before what is in it.
+    """Yield the files that match, and folders that may contain some, each before its content.
 
-    Hidden entries that the search does not name are left out, and so are symbolic links to
-    folders. Folder by folder, names come in bytewise order; where a search is on, paths do.
+    Symbolic links to folders are left out. Hidden entries are too, unless the pattern names them.
+    Names are sorted bytewise within each folder that matches; elsewhere whole paths are.
 
     Args:
-        folder: to begin with; the empty name is the current folder.
-        search: what is wanted of it.
-        enter: asked of each folder.
+        folder: where the walk starts; the empty path is the current folder.
+        search: the pattern; `EVERYTHING` matches all files.
+        enter: returns whether to walk a subfolder.
     """
     pending = [_entries(folder, "", search)]
     while pending:
@@ -98,10 +98,10 @@ def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterato
 
 
 def _entries(folder: str, below: str, search: Search) -> Iterator[Entry]:
-    """The entries of one folder.
+    """Yield the entries of one folder.
 
-    A folder that cannot be listed is its own only entry, so that it becomes an error row and
-    does not disappear.
+    A folder that cannot be listed is its own only entry, so that it becomes an error row instead
+    of being lost.
     """
     found: list[tuple[bytes, str, PathKind, Search | None]] = []
     try:

@@ -1,1 +1,1 @@
-"""The jobs of the commands, which any program can call; they know no terminal."""
+"""The jobs behind the commands. Any program can call them; they do not use the terminal."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from ppcli.errors import UsageError
 from ppcli.models.families.family_registry import PUBLISHED_SIZES, family_of_size
 from ppcli.models.model_choices import Dtype, Weights
-from ppcli.options import Option, Options
+from ppcli.options import Option, Options, listed
 from ppcli.store.output_options import Overwrite
 
 BENCH_IMAGES = 16
@@ -50,17 +50,22 @@ class RandomModelOptions(Options):
     layers: Annotated[
         int | None,
         Option(
-            "Random weights: layers of each transformer; the others are extrapolated.",
+            "Random weights: run this many layers of each transformer and extrapolate the others.",
             metavar="N",
             min=1,
         ),
     ] = None
     dtype: Annotated[
         Dtype | None,
-        Option("Random weights: data type. Default: float32 on the CPU, bfloat16 on CUDA."),
+        Option(
+            f"Random weights: data type, {listed(Dtype)}. Default: float32 on the CPU, bfloat16 on "
+            "CUDA.",
+            metavar="TYPE",
+        ),
     ] = None
     weights: Annotated[
-        Weights | None, Option("Random weights: quantization of the matrices. Default: float.")
+        Weights | None,
+        Option("Random weights: quantize the matrices of the language model. Default: float."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -79,7 +84,7 @@ class MeasureOptions(Options):
         prompt: question about each page.
         new_tokens: tokens to generate for each answer.
         batch_sizes: requests to process at once; None for sizes that suit the device.
-        repeats: measured runs of each page, after a first one that warms up.
+        repeats: measured runs of each page, after a warm-up run.
     """
 
     panel: ClassVar = "Measurement"
@@ -88,7 +93,7 @@ class MeasureOptions(Options):
         "What does this page say?"
     )
     new_tokens: Annotated[
-        int, Option("Tokens to generate for every answer.", metavar="N", min=2)
+        int, Option("Tokens to generate for each answer.", metavar="N", min=2)
     ] = 32
     batch_sizes: Annotated[
         tuple[int, ...] | None,
@@ -99,7 +104,7 @@ class MeasureOptions(Options):
         ),
     ] = None
     repeats: Annotated[
-        int, Option("Runs of each page, after one that warms up.", metavar="N", min=1)
+        int, Option("Measured runs of each page, after a warm-up run.", metavar="N", min=1)
     ] = 3
 
 

@@ -14,7 +14,7 @@ from ppcli.store.output_options import Overwrite
 
 ImageIds = Annotated[
     tuple[str, ...],
-    Option("Take only this image of a dataset; repeatable.", flags=("--image-id",), metavar="ID"),
+    Option("Use only this image of a dataset; repeatable.", flags=("--image-id",), metavar="ID"),
 ]
 
 
@@ -95,13 +95,13 @@ class ReportOptions(Options):
         str, Option("Folder that analyze wrote.", metavar="DATASET", is_argument=True)
     ]
     answers: Annotated[
-        str | None, Option("Folder that infer wrote, to show answers.", metavar="DIR")
+        str | None, Option("Folder that infer wrote, to show its answers.", metavar="DIR")
     ] = None
     model: Annotated[
         tuple[str, ...],
         Option(
             f"Estimate the savings of a model: {', '.join(PUBLISHED_SIZES)}, or a folder; "
-            "repeatable. Default: the sizes with these tiles.",
+            "repeatable. Default: the sizes whose tiles match.",
             metavar="MODEL",
         ),
     ] = ()

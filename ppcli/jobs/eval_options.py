@@ -36,7 +36,7 @@ class VariantOptions(Options):
     thresholds: Annotated[
         tuple[float, ...],
         Option(
-            "Thresholds of pred_2d. The control variants get as many tokens as the first one.",
+            "Thresholds of pred_2d. The controls get as many tokens as the first one.",
             metavar="TAU,TAU",
             parse=parse_thresholds,
             default_text="0",
@@ -46,8 +46,8 @@ class VariantOptions(Options):
     controls: Annotated[
         bool,
         Option(
-            "Also evaluate random tiles, connected components, raster order and a smaller image, "
-            "each with as many tokens as pruning keeps."
+            "Also evaluate controls with as many tokens: random tiles, connected components, "
+            "raster order and a smaller image."
         ),
     ] = True
 

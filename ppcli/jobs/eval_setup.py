@@ -49,7 +49,7 @@ def evaluate(
     compared = variants_at(variants.thresholds, variants.seed, variants.controls)
     if len({variant.name for variant in compared}) < len(compared):
         shown = ", ".join(f"{threshold:g}" for threshold in variants.thresholds)
-        raise UsageError(f"two of the thresholds look the same: {shown}")
+        raise UsageError(f"two thresholds are equal in three digits: {shown}")
     kernels = partial(load_variant_kernels, fit, compared)
     executor = image_executor(workers, DEFAULT_MAX_IMAGE_PIXELS, kernels)
     summary = EvalSummary()

@@ -42,7 +42,7 @@ MEASURES = ("exact", "anls", "relaxed")
 
 @dataclass(frozen=True, slots=True)
 class QuestionRequests:
-    """Each question as one request a variant of its image. One task prepares all variants.
+    """Each question as one request per variant of its image. One task prepares all variants.
 
     Attributes:
         fit: of the model.
@@ -220,7 +220,7 @@ class Tally:
         questions: number of the question of each score, from 1.
         images: identity of the image of each score.
         kinds: kind of the question of each score; empty if it has none.
-        scores: one score a measure, in the order of `MEASURES`.
+        scores: one score per measure, in the order of `MEASURES`.
         tokens: tiles of all images.
         kept: tiles that were fed.
         milliseconds: time of all phases.

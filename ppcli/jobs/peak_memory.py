@@ -35,7 +35,7 @@ def peak_bytes(
         device: the device that the model runs on.
         threads: of the CPU.
         request: prompt and settings of all requests.
-        images: one a request, the largest first.
+        images: one per request, the largest first.
 
     Raises:
         ImageError: if it could not be measured; the message has the reason.

@@ -57,7 +57,7 @@ class RequestSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageRequests:
-    """One request a page of each image, all with the same prompt.
+    """One request per page of each image, all with the same prompt.
 
     Attributes:
         work: decodes and prunes the images.

@@ -176,7 +176,7 @@ def _words(manifest: Manifest) -> str:
 
 
 def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> Iterator[pa.Table]:
-    """Yield the rows with a status, one table a shard."""
+    """Yield the rows with a status, one table per shard."""
     for number in range(len(manifest.shards)):
         with open_parquet(shard_path(dataset, STATS, number), STATS) as file:
             table = file.read(columns=[*columns, "status"])

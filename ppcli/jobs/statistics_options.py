@@ -21,7 +21,7 @@ class StatisticsOptions(Options):
     estimate: Annotated[
         str | None,
         Option(
-            f"Estimate what a model saves: {', '.join(PUBLISHED_SIZES)}, or the folder of a model.",
+            f"Estimate what a model saves: {', '.join(PUBLISHED_SIZES)}, or a model folder.",
             metavar="MODEL",
         ),
     ] = None

@@ -76,7 +76,7 @@ class StoredImage:
     def difference(self, row: Any, failed: bool) -> str | None:  # noqa: ANN401
         """Return how it differs from the input of a row; None if no difference shows."""
         if row.image_id != self.image_id:
-            return f"{self.image_id} where {row.image_id} was"
+            return f"expected {row.image_id}, found {self.image_id}"
         return None
 
 
@@ -181,7 +181,7 @@ def _stored(rows: list[StatsRow], check: PageCheck) -> StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequests:
-    """One request a page of each image of a dataset, all with the same prompt.
+    """One request per page of each image of a dataset, all with the same prompt.
 
     Attributes:
         root: the dataset folder.

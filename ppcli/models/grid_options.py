@@ -8,12 +8,12 @@ from ppcli.imaging.image_choices import Fit
 from ppcli.models.families.family_registry import DEFAULT_PRESET, PRESETS, get_preset
 from ppcli.options import Option, Options
 
-_INSTEAD = "Replaces the number of the preset."
+_INSTEAD = "Overrides the preset."
 
 
 @dataclass(frozen=True, slots=True)
 class GridOptions(Options):
-    """The grid as the user chooses it: a preset, and numbers that replace those of the preset.
+    """The grid that the user chooses: a preset, and numbers that override the preset.
 
     Attributes:
         preset: name of a model family.
@@ -49,7 +49,7 @@ class GridOptions(Options):
         int | None, Option(f"Reduce images with more pixels. {_INSTEAD}", metavar="N")
     ] = None
     fit: Annotated[
-        Fit, Option("Resample images to whole tiles, as the model does, or pad their edges.")
+        Fit, Option("Resize images to whole tiles, as the model does, or pad their edges.")
     ] = Fit.RESIZE
 
     def __post_init__(self) -> None:

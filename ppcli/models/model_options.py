@@ -64,9 +64,9 @@ class GenerationOptions(Options):
     """What a model is asked, and how it generates its answers.
 
     Attributes:
-        prompt: text of the user.
+        prompt: the question or instruction.
         prompt_file: text file with the prompt; one line break at its end is removed.
-        system: system text; None for none.
+        system: system message; None for none.
         max_new_tokens: maximum tokens to generate.
         batch_size: requests to process at once; None chooses.
         temperature, top_p, top_k, min_p: sampling; None for the most likely token.
@@ -86,16 +86,19 @@ class GenerationOptions(Options):
         str | None,
         Option("Text file with the prompt; one line break at its end is removed.", metavar="FILE"),
     ] = None
-    system: Annotated[str | None, Option("System text before the prompt.", metavar="TEXT")] = None
+    system: Annotated[str | None, Option("System message.", metavar="TEXT")] = None
     max_new_tokens: MaxNewTokens = DEFAULT_MAX_NEW_TOKENS
     batch_size: BatchSize = None
     temperature: Annotated[
         float | None,
-        Option("Sampling temperature (0: take the most likely token, the default).", metavar="T"),
+        Option("Sampling temperature. Default: 0, which takes the most likely token.", metavar="T"),
     ] = None
     top_p: Annotated[
         float | None,
-        Option("Sample from the most likely tokens with this total probability.", metavar="SHARE"),
+        Option(
+            "Sample from the smallest set of tokens with this total probability.",
+            metavar="SHARE",
+        ),
     ] = None
     top_k: Annotated[int | None, Option("Sample from the N most likely tokens.", metavar="N")] = (
         None
@@ -110,13 +113,13 @@ class GenerationOptions(Options):
     repetition_penalty: Annotated[
         float | None,
         Option(
-            "Above 1: make tokens of prompt and answer less likely. Default: the model's own.",
+            "Above 1: make tokens of prompt and answer less likely. Default: that of the model.",
             metavar="X",
         ),
     ] = None
     presence_penalty: Annotated[
         float | None,
-        Option("Above 0: make tokens of the answer less likely, from -2 to 2.", metavar="X"),
+        Option("From -2 to 2. Above 0: make tokens of the answer less likely.", metavar="X"),
     ] = None
     stop: Annotated[
         tuple[str, ...], Option("End the answer before this text; repeatable.", metavar="TEXT")
@@ -126,7 +129,7 @@ class GenerationOptions(Options):
     ] = False
     think: Annotated[
         Think,
-        Option("Keep thinking in the answer, split it into a column of its own, or drop it."),
+        Option("Keep the thinking in the answer, move it to its own column, or drop it."),
     ] = Think.KEEP
     prune: Annotated[bool, Option("Feed every patch to the model.", off_flag="--no-prune")] = True
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar
 
 from ppcli.errors import OutputError, UsageError
-from ppcli.options import Option, Options
+from ppcli.options import Option, Options, listed
 from ppcli.store.formats import ROWS_PER_SHARD, Format, TableFormat
 from ppcli.store.output_paths import RowFileType, is_same_file, row_file_type
 
@@ -25,7 +25,7 @@ class OutputOptions(Options):
 
     Attributes:
         output: a folder; a `.parquet`, `.jsonl` or `.csv` file, the last two also with `.gz` or
-            `.zst` behind; or `-` for standard output.
+            `.zst` appended; or `-` for standard output.
         row_format: of standard output; None for JSON lines.
         overwrite: replace an existing output.
         resume: continue an unfinished dataset.
@@ -49,8 +49,9 @@ class OutputOptions(Options):
     row_format: Annotated[
         Format | None,
         Option(
-            "Format of standard output (-o -). Default: jsonl.",
+            f"Format of standard output: {listed(TableFormat)}. Default: jsonl.",
             flags=("--format",),
+            metavar="FORMAT",
             choices=TableFormat,
         ),
     ] = None
@@ -140,7 +141,7 @@ class OutputOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class AnswerOutputOptions(OutputOptions):
-    """The same for answers, which have a format more.
+    """The same for answers, which have one more format.
 
     Attributes:
         row_format: of standard output; `openai` also of `.jsonl` files.
@@ -149,7 +150,9 @@ class AnswerOutputOptions(OutputOptions):
     row_format: Annotated[
         Format | None,
         Option(
-            "Format of standard output (-o -), and openai of .jsonl files. Default: jsonl.",
+            f"Format of standard output: {listed(Format)}; openai also for .jsonl files. "
+            "Default: jsonl.",
             flags=("--format",),
+            metavar="FORMAT",
         ),
     ] = None

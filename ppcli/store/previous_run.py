@@ -112,7 +112,7 @@ def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> l
 def difference_to(shard: Shard, inputs: list[PreviousInput]) -> str:
     """Describe how inputs differ from those of a shard; an empty text if they do not."""
     if len(inputs) != shard.inputs:
-        return f"{len(inputs):,} of {shard.inputs:,} remain"
+        return f"only {len(inputs):,} of {shard.inputs:,} inputs are left"
     for with_paths in (False, True):  # up to version 0.1.0 the digest included paths
         digest = InputsDigest(with_paths)
         for one in inputs:

@@ -87,13 +87,13 @@ def _read_manifest(root: str) -> Manifest | None:
 
 def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -> None:
     differing = [
-        f"{bounded(name)}: {_shown(manifest.config, name)} there, {_shown(config, name)} here"
+        f"{bounded(name)}: {_shown(manifest.config, name)}, now {_shown(config, name)}"
         for name in sorted({*manifest.config, *config})
         if manifest.config.get(name) != config.get(name)
     ]
     if differing:
-        others = f", and {len(differing) - _MAX_SHOWN} more" if differing[_MAX_SHOWN:] else ""
-        shown = ", ".join(differing[:_MAX_SHOWN]) + others
+        others = f"; and {len(differing) - _MAX_SHOWN} more" if differing[_MAX_SHOWN:] else ""
+        shown = "; ".join(differing[:_MAX_SHOWN]) + others
         raise OutputError(
             f"{root} was made with another configuration ({shown}); "
             "use --overwrite or another folder"
@@ -101,7 +101,7 @@ def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -
 
 
 def _shown(config: Config, name: str) -> str:
-    return bounded(json.dumps(config[name])) if name in config else "nothing"
+    return bounded(json.dumps(config[name])) if name in config else "not set"
 
 
 def _delete_all_shards(root: str, manifest: Manifest) -> None:

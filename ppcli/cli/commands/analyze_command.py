@@ -29,7 +29,7 @@ def analyze(
     failures: FailureOptions,
     log: LogOptions,
 ) -> ExitCode:
-    """Measure the redundancy of images and write patch sets, as Parquet."""
+    """Measure the redundancy of images, and write patch sets."""
     from ppcli import api
     from ppcli.cli.run_command import run_command
     from ppcli.cli.terminal import Terminal

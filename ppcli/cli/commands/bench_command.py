@@ -25,7 +25,7 @@ def bench(
     output: BenchOutputOptions,
     log: LogOptions,
 ) -> ExitCode:
-    """Measure how much faster a model is with the kept patches only."""
+    """Measure how much faster pruning makes a model."""
     from ppcli import api
     from ppcli.cli.bench_output import show_result
     from ppcli.cli.progress_display import ProgressDisplay

@@ -33,7 +33,7 @@ def infer(
     failures: FailureOptions,
     log: LogOptions,
 ) -> ExitCode:
-    """Ask a vision-language model about images, without their repeated patches."""
+    """Ask a vision-language model about images. It gets only the kept patches."""
     from ppcli import api
     from ppcli.cli.infer_output import show_answers
     from ppcli.cli.run_command import run_command

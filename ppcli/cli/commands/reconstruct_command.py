@@ -6,7 +6,7 @@ from ppcli.jobs.dataset_options import ReconstructOptions
 
 
 def reconstruct(options: ReconstructOptions, log: LogOptions) -> ExitCode:
-    """Rebuild the images of patch sets as PNG files, without padding."""
+    """Rebuild images from patch sets as PNG files, without padding."""
     from ppcli import api
     from ppcli.cli.picture_output import write_pictures
     from ppcli.cli.terminal import Terminal

@@ -6,7 +6,7 @@ from ppcli.jobs.dataset_options import ReportOptions
 
 
 def report(options: ReportOptions, log: LogOptions) -> ExitCode:
-    """Write a report about a dataset, as one HTML page that opens offline."""
+    """Write an HTML report about a dataset. It is one file that opens offline."""
     from pathlib import Path
 
     from ppcli import api

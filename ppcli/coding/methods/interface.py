@@ -16,7 +16,7 @@ class PruningMethod(ABC):
 
     Attributes:
         name: the value of `--method`, and of `method` in columns and manifests.
-        help: a phrase for `--help`, without a full stop.
+        help: what the method does, as a phrase without a full stop.
         used_options: those of `METHOD_OPTIONS` that have an effect.
         keeps_every_distinct_tile: whether at threshold 0 every pruned tile equals a kept one.
         is_control: whether it only serves as a control in experiments. A control keeps as many

@@ -12,19 +12,19 @@ class ExportOptions(Options):
     """Which checkpoint is exported, and how.
 
     Attributes:
-        model: a checkpoint folder, or a name on the Hugging Face hub.
+        model: a checkpoint folder, or a name on the Hugging Face Hub.
         out_dir: the model directory to write.
         dtype: data type of weights and activations.
         weights: whether the matrices of the language model are quantized.
         head: which matrix computes the logits; None for the one that the configuration names.
-        revision: branch, tag or commit on the hub.
+        revision: branch, tag or commit on the Hub.
         overwrite: replace an existing model directory.
     """
 
     model: Annotated[
         str,
         Option(
-            "Checkpoint folder, or name on the Hugging Face hub.",
+            "Checkpoint folder, or name on the Hugging Face Hub.",
             metavar="MODEL",
             is_argument=True,
         ),
@@ -40,9 +40,9 @@ class ExportOptions(Options):
     ] = Weights.FLOAT
     head: Annotated[
         Head | None,
-        Option("Output matrix to use, if the checkpoint is tied but contains another one."),
+        Option("Output matrix to use, if the checkpoint is tied but contains a different one."),
     ] = None
-    revision: Annotated[str | None, Option("Branch, tag or commit on the hub.", metavar="NAME")] = (
+    revision: Annotated[str | None, Option("Branch, tag or commit on the Hub.", metavar="NAME")] = (
         None
     )
     overwrite: Annotated[bool, Option("Replace an existing model directory.")] = False

@@ -23,7 +23,7 @@ class GenerationRequest:
 
     Attributes:
         prompt: text after the images.
-        system: system text; None for no system message.
+        system: system message; None for none.
         max_new_tokens: maximum tokens to generate.
         temperature, top_p, top_k, min_p: see `Sampling`.
         repetition_penalty, presence_penalty: see `Sampling`.

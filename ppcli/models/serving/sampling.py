@@ -1,4 +1,4 @@
-"""Choosing the next token."""
+"""Chooses the next token from its logits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 from ppcli.errors import UsageError
 
 Logits = NDArray[np.float32]
-_ALL = -1  # how vLLM writes a top-k of every token
+_ALL = -1  # vLLM's top-k for all tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen; as it is made, the likeliest one.
+    """How tokens are chosen; by default the most likely one.
 
-    Penalties come first, then the temperature, then what leaves tokens out, in the order and with
-    the numbers of transformers' logits processors.
+    Penalties are applied first, then the temperature, then top-k, top-p and min-p, with the same
+    order and arithmetic as transformers' logits processors.
 
     Attributes:
-        temperature: the logits are divided by it; at 0 the largest one is taken.
-        top_p: the smallest set of tokens with at least this much of the probability is drawn from.
-        top_k: only so many of the likeliest tokens are drawn from; 0 for all.
-        min_p: only tokens with this share of the probability of the likeliest are drawn from.
-        repetition_penalty: logits of tokens that the prompt or the answer has are divided by it
-            where positive, multiplied where negative.
-        presence_penalty: taken from the logits of tokens that the answer has.
+        temperature: divides the logits; 0 chooses the most likely token.
+        top_p: draw from the smallest set of tokens with at least this total probability.
+        top_k: draw from this many of the most likely tokens; 0 or -1 for all.
+        min_p: draw from tokens with at least this share of the highest probability.
+        repetition_penalty: divides the positive logits of tokens in the prompt or the answer, and
+            multiplies the negative ones; 1 for none.
+        presence_penalty: subtracted from the logits of tokens in the answer; 0 for none.
 
     Raises:
-        UsageError: for numbers out of range.
+        UsageError: a number is out of range.
     """
 
     temperature: float = 0.0
@@ -50,26 +50,26 @@ class Sampling:
             raise UsageError(f"min-p is {self.min_p}; it must be from 0 to 1")
         if not 0 < self.repetition_penalty < float("inf"):
             raise UsageError(
-                f"the repetition penalty is {self.repetition_penalty}; it must be above 0, "
-                "and 1 changes nothing"
+                f"the repetition penalty is {self.repetition_penalty}; it must be above 0; "
+                "1 has no effect"
             )
         if not -2 <= self.presence_penalty <= 2:
             raise UsageError(
-                f"the presence penalty is {self.presence_penalty}; it must be from -2 to 2, "
-                "and 0 changes nothing"
+                f"the presence penalty is {self.presence_penalty}; it must be from -2 to 2; "
+                "0 has no effect"
             )
 
 
 class Sampler:
-    """Chooses the tokens of one answer, and remembers them.
+    """Chooses the tokens of one answer, and remembers them for the penalties.
 
     Args of the constructor:
-        sampling: how.
-        seed: of the request, one number or several.
-        prompt: ids of its tokens, in any order.
+        sampling: how tokens are chosen.
+        seed: seed of the request, one number or several.
+        prompt: token ids of the prompt, in any order.
 
     Raises:
-        UsageError: for a seed below 0.
+        UsageError: a seed is negative.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Sampler:
         self._seen = set(prompt)
 
     def __call__(self, logits: Logits) -> int:
-        """The token to go on with, of logits float32 (vocabulary)."""
+        """Return the id of the next token, given its logits, float32 (vocabulary,)."""
         logits = self._penalised(logits)
         if self._how.temperature == 0:
             token = int(logits.argmax())
@@ -108,21 +108,21 @@ class Sampler:
 
 
 def drawn_from(logits: Logits, how: Sampling) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The tokens that are drawn from, and their chances, the likeliest first.
+    """Return the tokens to draw from and their probabilities, the most likely first.
 
     Args:
-        logits: float32 (vocabulary), penalised.
-        how: with a temperature above 0.
+        logits: float32 (vocabulary,), with the penalties applied.
+        how: the settings; the temperature is above 0.
 
     Returns:
-        int64 (n,), and float64 (n,), which add up to 1.
+        Token ids, int64 (n,), and probabilities, float64 (n,), which add up to 1.
     """
     scaled = (logits.astype(np.float64) - logits.max()) / how.temperature
     shares = np.exp(scaled)
     shares /= shares.sum()
     order = np.argsort(-shares, kind="stable")
     if 0 < how.top_k < len(order):
-        as_likely = shares[order] >= shares[order[how.top_k - 1]]  # equals of the last one, too
+        as_likely = shares[order] >= shares[order[how.top_k - 1]]  # keeps ties with the last one
         order = order[as_likely]
         shares = shares / shares[order].sum()
     running = np.cumsum(shares[order])
