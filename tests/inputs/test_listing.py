@@ -223,7 +223,7 @@ def test_deep_folders(tmp_path, monkeypatch) -> None:
     [
         ((), {}, "no inputs"),
         (("missing",), {}, "missing: no such file"),
-        (("in/*.bmp",), {}, "nothing matches"),
+        (("in/*.bmp",), {}, "no file matches"),
         (("-", "-"), {}, "only once"),
         (("-",), {"files0_from": "-"}, "only once"),
         ((), {"files0_from": "missing"}, "no such list"),
@@ -299,7 +299,7 @@ def test_a_list_is_not_waited_for_longer_than_its_first_name(tree) -> None:
 
 
 def test_an_image_is_no_list_of_files(tree) -> None:
-    with pytest.raises(UsageError, match="is an image and no list"):
+    with pytest.raises(UsageError, match="is an image, not a list"):
         list(Listing((), "-", stdin=io.BytesIO(PNG + bytes(99))))
     with pytest.raises(UsageError, match="is an image, not a list"):
         Listing((), "in/b.png").check()

@@ -215,7 +215,7 @@ def test_a_url_of_another_machine(tree: Path) -> None:
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["error_code"] for row in rows] == ["not_found", None, "not_found"]
     assert [row["image_id"] for row in rows] == ["file://server/a.png", "j[1].png", "file://["]
-    assert "a file of server, which is another machine" in rows[0]["error_message"]
+    assert "is on another machine (server)" in rows[0]["error_message"]
     with pytest.raises(UsageError, match="has no path"):
         path_of("file://")
 

@@ -49,15 +49,15 @@ def test_lines(tmp_path: Path) -> None:
     assert (zero.custom_id, zero.answers, zero.fault) == ("0", ("12",), None)
     faults = [one.fault for one in broken]
     assert faults == [
-        "line 3: it has no answers",
-        "line 4: it has no image",
-        "line 5: it has no question",
-        "line 7: it has no answer",
-        "line 8: its image is neither text nor a number",
-        "line 9: its answer is neither text nor a number",
-        "line 10: its image holds half a character",
-        "line 11: its answer holds half a character",
-        "line 12: its kind holds half a character",
+        "line 3: answers is missing or empty",
+        "line 4: image is missing",
+        "line 5: question is missing",
+        "line 7: an answer is null",
+        "line 8: image is neither a string nor a number",
+        "line 9: answer is neither a string nor a number",
+        "line 10: image contains an unpaired surrogate",
+        "line 11: answer contains an unpaired surrogate",
+        "line 12: kind contains an unpaired surrogate",
         "line 14: it is not a JSON object",
         "line 15: it is not JSON: Expecting value (character 1)",
     ]
@@ -108,7 +108,7 @@ def test_files_that_cannot_be_meant(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path / "q.parquet")
     pq.write_table(pa.table({"image": ["a"], "query": ["b"]}), tmp_path / "q.parquet")
-    with pytest.raises(UsageError, match="no column question, answers"):
+    with pytest.raises(UsageError, match="lacks columns: question, answers"):
         read(tmp_path / "q.parquet")
 
 
@@ -175,7 +175,7 @@ def test_images_are_held_to_the_root(tmp_path: Path, kind: str) -> None:
     file.check()
     faults = [one.fault for one in file]
     assert faults[0] is None
-    assert all("lies outside --root" in fault for fault in faults[1:])
+    assert all("is outside --root" in fault for fault in faults[1:])
     with pytest.raises(UsageError, match="no such folder"):
         QuestionFile(str(path), root=str(tmp_path / "x")).check()
 

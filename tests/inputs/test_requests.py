@@ -61,25 +61,25 @@ def test_absent_values_and_whole_numbers_as_pandas_writes_them(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"max_new_tokens": 8.5}, "its max_new_tokens is 8.5, which is not a whole number"),
-        ({"max_new_tokens": "8"}, 'its max_new_tokens is "8", which is not a whole number'),
-        ({"max_new_tokens": True}, "its max_new_tokens is true, which is not a whole number"),
-        ({"max_new_tokens": float("inf")}, "is Infinity, which is not a whole number"),
-        ({"temperature": "1"}, 'its temperature is "1", which is not a number'),
-        ({"temperature": 10**400}, "its temperature is out of range"),
-        ({"system": 5}, "its system is 5, which is not text"),
-        ({"prompt": None}, "it has no prompt"),
-        ({"image": "a.png", "images": ["b.png"]}, "it has both image and images"),
-        ({"images": ["a.png", None]}, "one of its images is neither a path nor a data: URL"),
-        ({"images": "a.png"}, "its images are not a list"),
-        ({"page": 3}, "it has a page, and no image"),
-        ({"image": "a.pdf", "page": 0}, "its page is 0, and pages are counted from 1"),
-        ({"image": "a.pdf", "page": 1.5}, "its page is 1.5, which is not a whole number"),
-        ({"images": ["a.pdf"], "page": 1}, "its page is of no image"),
-        ({"images": [{"image": "a.pdf", "pages": 1}]}, "an image of it has unknown fields: pages"),
-        ({"image": "https://example.org/a.png"}, "only files and data: URLs are read"),
-        ({"image": "s3://bucket/a.png"}, "only files and data: URLs are read"),
-        ({"image": "data:image/png;base64,@@@"}, "a data: URL whose base64 is damaged"),
+        ({"max_new_tokens": 8.5}, "max_new_tokens is 8.5; it must be a whole number"),
+        ({"max_new_tokens": "8"}, 'max_new_tokens is "8"; it must be a whole number'),
+        ({"max_new_tokens": True}, "max_new_tokens is true; it must be a whole number"),
+        ({"max_new_tokens": float("inf")}, "is Infinity; it must be a whole number"),
+        ({"temperature": "1"}, 'temperature is "1"; it must be a number'),
+        ({"temperature": 10**400}, "temperature is out of range"),
+        ({"system": 5}, "system is 5; it must be a string"),
+        ({"prompt": None}, "prompt is missing"),
+        ({"image": "a.png", "images": ["b.png"]}, "image and images are both set"),
+        ({"images": ["a.png", None]}, "an image is neither a path nor a URL"),
+        ({"images": "a.png"}, "images is not a list"),
+        ({"page": 3}, "page is set, but there is no image"),
+        ({"image": "a.pdf", "page": 0}, "page is 0; pages are counted from 1"),
+        ({"image": "a.pdf", "page": 1.5}, "page is 1.5; it must be a whole number"),
+        ({"images": ["a.pdf"], "page": 1}, "page does not say which image"),
+        ({"images": [{"image": "a.pdf", "pages": 1}]}, "unknown fields in an image: pages"),
+        ({"image": "https://example.org/a.png"}, "only paths, file:// and data: URLs are supported"),
+        ({"image": "s3://bucket/a.png"}, "only paths, file:// and data: URLs are supported"),
+        ({"image": "data:image/png;base64,@@@"}, "the base64 data of an image is invalid"),
         ({"temprature": None}, None),
         ({"temprature": 1}, "unknown fields: temprature"),
     ],
@@ -91,7 +91,7 @@ def test_what_makes_no_sense_is_told_by_name(fields: dict, fault: str | None) ->
 
 def test_a_field_that_is_named_twice() -> None:
     line = b'{"prompt": "x", "image": "a.png", "prompt": "y"}'
-    assert parse_request(line, 4, ImageFolder("")).fault == "line 4: it names prompt twice"
+    assert parse_request(line, 4, ImageFolder("")).fault == "line 4: the field prompt is repeated"
     many = ", ".join(f'"{number}": 0' for number in range(200_000))
     line = f'{{{many}, "last": 0, "last": 1}}'.encode()
     assert parse_request(line, 4, ImageFolder("")).fault == "line 4: it names last twice"
@@ -253,5 +253,5 @@ def test_what_shells_put_before_the_first_line(tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8-sig")
     assert [(one.prompt, one.fault) for one in RequestFile(str(path))] == [("x", None), ("y", None)]
     path.write_text(text, encoding="utf-16")
-    with pytest.raises(UsageError, match="write them as UTF-8"):
+    with pytest.raises(UsageError, match="write them in UTF-8"):
         list(RequestFile(str(path)))

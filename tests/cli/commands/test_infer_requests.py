@@ -96,7 +96,7 @@ def test_lines_of_an_openai_batch_are_answered(folder: Path, model: Path, tmp_pa
     }
     codes = {name: row["error_code"] for name, row in rows.items()}
     assert codes == dict.fromkeys(rows) | {"hot": "bad_request", "n": "bad_request"}
-    assert "asks for n, which is not supported" in rows["n"]["error_message"]
+    assert "sets n, which is not supported" in rows["n"]["error_message"]
     plain = rows["plain"]
     for name in ("same", "data"):
         assert rows[name]["answer"] == plain["answer"]

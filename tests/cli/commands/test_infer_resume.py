@@ -28,7 +28,7 @@ def test_going_on_after_a_kill(model: Path, tmp_path: Path) -> None:
         run.send_signal(signal.SIGKILL)
     before = (out / "answers" / "part-00000.parquet").stat().st_mtime_ns
     refused = infer(*options, "-o", out, code=5)
-    assert b"max_new_tokens: 200 there, 6 here" in refused.stderr
+    assert b"max_new_tokens: 200, now 6" in refused.stderr
     infer(*options, *slow, "-o", out)
     assert (out / "answers" / "part-00000.parquet").stat().st_mtime_ns == before
     infer(*options, *slow, "-o", tmp_path / "undisturbed")
@@ -70,7 +70,7 @@ def test_a_request_that_was_put_right_is_asked_again(model: Path, tmp_path: Path
     assert [row["prompt"] for row in answers_in(tmp_path / "out")] == ["x", "y"]
     file.write_text('{"custom_id": "a", "prompt": "z"}\n{"custom_id": "b", "prompt": "y"}\n')
     done = infer(*options, "-q", "-o", tmp_path / "out", code=5)
-    assert b"a has another prompt" in done.stderr
+    assert b"the prompt of a has changed" in done.stderr
 
 
 def test_an_image_that_was_mended_in_the_dataset_too(

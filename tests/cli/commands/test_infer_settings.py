@@ -140,9 +140,9 @@ def test_datasets_of_earlier_versions_go_on(model: Path, page: Path, tmp_path: P
     assert not (new | {"keep_special_tokens"}) & config.keys()
     ran("infer", *options)
     for flags, words in (
-        (("--repetition-penalty", "1.2"), "repetition_penalty: nothing there, 1.2 here"),
-        (("--stop", "x"), 'stop: nothing there, ["x"] here'),
-        (("--think", "split"), 'think: nothing there, "split" here'),
+        (("--repetition-penalty", "1.2"), "repetition_penalty: not set, now 1.2"),
+        (("--stop", "x"), 'stop: not set, now ["x"]'),
+        (("--think", "split"), 'think: not set, now "split"'),
     ):
         done = ran("infer", *options, *flags, code=5)
         assert words in done.stderr.decode()
