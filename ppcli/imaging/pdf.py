@@ -11,7 +11,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 from numpy.typing import NDArray
 
-from ppcli.errors import ErrorCode, ImageError
+from ppcli.errors import ErrorCode, ImageError, pluralize
 from ppcli.imaging.image_choices import Colour, PdfImages
 from ppcli.imaging.limits import check_pixels
 from ppcli.imaging.page_formats import PDF
@@ -67,7 +67,7 @@ class PdfSource:
             self.frames * _USUAL_BYTES_OF_PAGE > size and self._structure is None
         ):
             self.close()
-            message = f"the PDF declares {self.frames:,} pages in only {size:,} bytes"
+            message = f"the PDF declares {pluralize(self.frames, 'page')} in only {size:,} bytes"
             raise ImageError(ErrorCode.CORRUPT, message)
         self._damage = DamageCheck()
         self._bytes_of_page = size / self.frames
@@ -94,8 +94,8 @@ class PdfSource:
             self._document.close()
             raise ImageError(
                 ErrorCode.CORRUPT,
-                f"the PDF declares {self.frames:,} pages, but contains {structure.pages:,}; "
-                "rewrite it, for example with qpdf",
+                f"the PDF declares {pluralize(self.frames, 'page')}, but contains "
+                f"{structure.pages:,}; rewrite it, for example with qpdf",
             )
         return None
 

@@ -207,7 +207,7 @@ def test_lines_of_json_stay_json(images, tmp_path) -> None:
     assert done.returncode == ExitCode.OUTPUT
     [line] = [json.loads(line) for line in done.stderr.splitlines()]
     assert line["level"] == "error"
-    assert "another configuration (threshold: 0.0 there, 0.1 here)" in line["message"]
+    assert "another configuration (threshold: 0.0, now 0.1)" in line["message"]
 
 
 def test_a_name_of_nothing_is_a_usage_error(images) -> None:
@@ -281,7 +281,7 @@ def test_options_without_effect_are_no_other_configuration(images, tmp_path) -> 
     pixelprune(*command)
     assert pixelprune(*command, "--seed", "3", "--skip-ratio", "0.5").returncode == ExitCode.OK
     done = pixelprune(*command, "--fit", "pad", "--background", "black")
-    words = 'background: "#ffffff" there, "#000000" here, fit: "resize" there, "pad" here'
+    words = 'background: "#ffffff", now "#000000"; fit: "resize", now "pad"'
     assert words in " ".join(done.stderr.decode().split())
 
 

@@ -47,7 +47,7 @@ def test_the_table_is_that_of_the_samples(tmp_path: Path) -> None:
     assert done.returncode == 0
     printed = done.stderr.decode()
     for line in shown("keep ratio, median").strip().splitlines():
-        if line.startswith((" images/s", " bytes of patch", "written", " other files")) or not line:
+        if line.startswith((" images/s", " size of patch", "written", " other files")) or not line:
             continue
         assert re.sub(r"\s+", " ", line.strip()) in re.sub(r"\s+", " ", printed)
 

@@ -135,6 +135,6 @@ def test_a_given_file_after_a_byte_order_mark(corpus: Path) -> None:
 def test_a_file_with_more_pages_than_it_says_is_not_read_in_part(tmp_path: Path) -> None:
     """PDFium would return only the first one."""
     (tmp_path / "a.pdf").write_bytes(pdf([Page()] * 3).replace(b"/Count 3", b"/Count 1"))
-    with pytest.raises(ImageError, match="1 pages, and holds 3") as caught:
+    with pytest.raises(ImageError, match="1 page, but contains 3") as caught:
         open_source(LocalFile(str(tmp_path / "a.pdf")), ReadingOptions())
     assert caught.value.code is ErrorCode.CORRUPT

@@ -64,7 +64,10 @@ def test_another_conversation_is_another_request() -> None:
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input_audio"),
         ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "parts of type file"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "text is null"),
-        ({"messages": [{"role": "assistant", "content": [IMAGE]}]}, "the role assistant has an image"),
+        (
+            {"messages": [{"role": "assistant", "content": [IMAGE]}]},
+            "the role assistant has an image",
+        ),
         (
             {"messages": [{"role": "user", "content": [{**IMAGE, "image_url": {"url": ""}}]}]},
             "an image_url has no url",

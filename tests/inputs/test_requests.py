@@ -77,7 +77,10 @@ def test_absent_values_and_whole_numbers_as_pandas_writes_them(tmp_path: Path) -
         ({"image": "a.pdf", "page": 1.5}, "page is 1.5; it must be a whole number"),
         ({"images": ["a.pdf"], "page": 1}, "page does not say which image"),
         ({"images": [{"image": "a.pdf", "pages": 1}]}, "unknown fields in an image: pages"),
-        ({"image": "https://example.org/a.png"}, "only paths, file:// and data: URLs are supported"),
+        (
+            {"image": "https://example.org/a.png"},
+            "only paths, file:// and data: URLs are supported",
+        ),
         ({"image": "s3://bucket/a.png"}, "only paths, file:// and data: URLs are supported"),
         ({"image": "data:image/png;base64,@@@"}, "the base64 data of an image is invalid"),
         ({"temprature": None}, None),
@@ -94,7 +97,7 @@ def test_a_field_that_is_named_twice() -> None:
     assert parse_request(line, 4, ImageFolder("")).fault == "line 4: the field prompt is repeated"
     many = ", ".join(f'"{number}": 0' for number in range(200_000))
     line = f'{{{many}, "last": 0, "last": 1}}'.encode()
-    assert parse_request(line, 4, ImageFolder("")).fault == "line 4: it names last twice"
+    assert parse_request(line, 4, ImageFolder("")).fault == "line 4: the field last is repeated"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_an_error_row_keeps_the_configuration_and_names_the_file(tmp_path) -> No
     [result] = rows(tmp_path / "line\nbreak.png", coder=CoderOptions(threshold=0.5))
     stats = result.row
     assert (stats.status, stats.error_code) == ("error", "empty")
-    assert stats.error_message == "line\\nbreak.png: the file has no bytes"
+    assert stats.error_message == "line\\nbreak.png: the file is empty"
     assert (stats.threshold, stats.method, stats.file_bytes) == (0.5, "pred_2d", 0)
     assert stats.tokens is None
 

@@ -260,9 +260,9 @@ def test_changed_inputs_are_noticed(tmp_path) -> None:
     first = inputs / "0.png"
     whole, times = first.read_bytes(), first.stat()
     for change, words in (
-        (lambda: first.write_bytes(whole + b"x"), "another size"),
+        (lambda: first.write_bytes(whole + b"x"), "the size of 0.png has changed"),
         (lambda: first.write_bytes(whole), "a file was modified"),
-        (lambda: (inputs / "00.png").write_bytes(whole), "00.png where 1-broken.png was"),
+        (lambda: (inputs / "00.png").write_bytes(whole), "expected 1-broken.png, found 00.png"),
     ):
         change()
         with pytest.raises(OutputError, match=words):

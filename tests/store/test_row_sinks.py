@@ -198,11 +198,11 @@ def tree(root) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("names", "changes", "options", "words"),
     [
-        (["a"], {"threshold": 0.5}, {}, "threshold: 0.0 there, 0.5 here"),
+        (["a"], {"threshold": 0.5}, {}, "threshold: 0.0, now 0.5"),
         (["a"], {}, {"resume": False}, "earlier run"),
-        (["b"], {}, {}, "b where a was"),
-        ([], {}, {}, "0 of 1 remain"),
-        (["0", "a"], {}, {}, "0 where a was"),
+        (["b"], {}, {}, "expected a, found b"),
+        ([], {}, {}, "only 0 of 1 inputs are left"),
+        (["0", "a"], {}, {}, "expected a, found 0"),
     ],
 )
 def test_an_existing_dataset_is_refused_untouched(

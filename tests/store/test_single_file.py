@@ -223,7 +223,7 @@ def test_what_comes_into_being_meanwhile_is_left_alone(tmp_path: Path, overwrite
 def test_other_rows_are_not_mixed_in(tmp_path: Path) -> None:
     target = tmp_path / "x.csv"
     stop_after(target, 2)
-    with pytest.raises(OutputError, match=r"threshold: 0\.0 there, 0\.5 here"):
+    with pytest.raises(OutputError, match=r"threshold: 0\.0, now 0\.5"):
         write(target, config=CONFIG | {"threshold": 0.5})
     with pytest.raises(OutputError, match="was made from other inputs"):
         write(target, ROWS[1:])

@@ -6,7 +6,7 @@ from ppcli.models.onnx.export_options import ExportOptions
 
 
 def export(options: ExportOptions, log: LogOptions) -> ExitCode:
-    """Convert a checkpoint to ONNX graphs. They take only the kept patches."""
+    """Convert a checkpoint to ONNX. The graphs take only the kept patches."""
     from ppcli import api
     from ppcli.cli.progress_display import ProgressDisplay
     from ppcli.cli.terminal import Terminal
