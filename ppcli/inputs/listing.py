@@ -39,8 +39,8 @@ class Listing:
         inputs: files, folders, glob patterns, or `-` for standard input, which has one path per
             line, or one image.
         files0_from: a file of NUL-separated paths; `-` for standard input.
-        include: take only files that match from folders; empty for all.
-        exclude: skip files and subfolders that match in folders.
+        include: in folders, take only files that match; empty for all.
+        exclude: in folders, skip files and subfolders that match.
         limit: stop after this many files.
         stdin: what `-` reads.
         avoid: a folder that is not entered: the output of the run.

@@ -1,4 +1,4 @@
-"""Answers of two iterations over the same files, each of which is looked into once."""
+"""Shares answers between two iterations over the same files, so that each is opened once."""
 
 import threading
 from collections.abc import Callable
@@ -7,10 +7,10 @@ _MOST = 1 << 17  # answers that wait for the slower iteration; about 30 MB of pa
 
 
 class SharedAnswers:
-    """What one of two iterations found out about a file, kept until the other one asks.
+    """Keeps what one of two iterations found out about a file until the other one needs it.
 
-    The iterations run in different threads. If one is far ahead of the other, not all its answers
-    are kept, and the other one looks for itself.
+    The iterations run in different threads. If one is far ahead, not all its answers are kept, and
+    the other one finds the rest itself.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class SharedAnswers:
         self._known: dict[str, bool] = {}
 
     def get(self, path: str, look: Callable[[], bool]) -> bool:
-        """Return the answer of the other iteration, or look, and keep the answer for the other."""
+        """Return the answer of the other iteration; without one, call `look` and keep its answer."""
         with self._lock:
             known = self._known.pop(path, None)
             if known is None:
