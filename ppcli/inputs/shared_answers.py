@@ -18,7 +18,7 @@ class SharedAnswers:
         self._known: dict[str, bool] = {}
 
     def get(self, path: str, look: Callable[[], bool]) -> bool:
-        """Return the answer of the other iteration; without one, call `look` and keep its answer."""
+        """Return the answer of the other iteration; without one, call `look` and keep it."""
         with self._lock:
             known = self._known.pop(path, None)
             if known is None:
