@@ -234,7 +234,10 @@ def test_scores_of_other_images_are_not_kept(data: Path, model: Path, tmp_path: 
     ("args", "said"),
     [
         (("--data", "nothing.jsonl", "--model", "MODEL"), "no such file of questions"),
-        (("--data", "DATA", "--model", "MODEL", "--thresholds", "0.1,0.10001"), "equal in three digits"),
+        (
+            ("--data", "DATA", "--model", "MODEL", "--thresholds", "0.1,0.10001"),
+            "equal in three digits",
+        ),
         (("--data", "DATA", "--model", "MODEL", "--thresholds", "0,x"), "x"),
         (
             ("--data", "DATA", "--model", "MODEL", "--format", "openai"),
