@@ -12,6 +12,8 @@ import pytest
 
 from tests.command import pixelprune, pixelprune_process
 
+slow = pytest.mark.slow
+
 
 def state() -> list[object]:
     """What a command could change for the tests after it."""
@@ -39,10 +41,18 @@ def open_descriptors() -> int:
         (["analyze", "--help"], None),
         (["analyze", "gone.png"], None),
         (["analyze", "in", "-o", "OUT"], None),
-        (["analyze", "in", "-o", "OUT", "--workers", "2"], None),
-        (["analyze", "-", "-o", "OUT", "-v", "--log-format", "text"], b"in/a.png\nin/gone.png\n"),
-        (["analyze", "-", "-o", "OUT"], b"in/a.png\n" * 50_000 + b"in/b.jpg"),
-        (["view", "in/b.jpg", "-o", "OUT.png"], None),
+        pytest.param(["analyze", "in", "-o", "OUT", "--workers", "2"], None, marks=slow),
+        pytest.param(
+            ["analyze", "-", "-o", "OUT", "-v", "--log-format", "text"],
+            b"in/a.png\nin/gone.png\n",
+            marks=slow,
+        ),
+        pytest.param(
+            ["analyze", "-", "-o", "OUT"],
+            b"in/a.png\n" * 50_000 + b"in/b.jpg",
+            marks=slow,
+        ),
+        pytest.param(["view", "in/b.jpg", "-o", "OUT.png"], None, marks=slow),
         (["verify", "in"], None),
         (["no-such-command"], None),
     ],

@@ -120,6 +120,7 @@ def test_standard_output_is_data_only_though_a_library_prints(folder: Path, work
     assert rows == [("a.png", "ok"), ("b.jpg", "ok"), ("broken.png", "error"), ("sub/a.png", "ok")]
 
 
+@pytest.mark.slow
 def test_binary_data_is_whole_though_a_library_prints(folder: Path) -> None:
     done = beside_noise(folder, "-o", "-", "--workers", "1", "--format", "parquet")
     assert b"a library" not in done.stdout + done.stderr, "decoders are heard when asked for"

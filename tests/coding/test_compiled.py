@@ -162,6 +162,7 @@ def copy_package(to: Path) -> Path:
     return package
 
 
+@pytest.mark.slow
 def test_without_a_folder_for_the_cache(tmp_path):
     """Every candidate folder lies below a regular file, so that not even root can write there.
 

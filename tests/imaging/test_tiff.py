@@ -72,6 +72,7 @@ def test_every_kind_is_right_or_refused() -> None:
     assert refusals == {"unsupported_mode"}
 
 
+@pytest.mark.slow
 def test_without_imagecodecs_nothing_is_wrong_either() -> None:
     """Without imagecodecs such pages are refused, and the message says what to install."""
     script = (

@@ -62,14 +62,10 @@ def whole(inputs: Path, tmp_path_factory) -> tuple[small_run.Rows, small_run.Row
 def killed(inputs: Path, tmp_path_factory) -> Path:
     """A run of three shards, killed before the fourth."""
     out = tmp_path_factory.mktemp("killed") / "out"
-    step = 30
-    while True:
-        assert kill_at([step], inputs, out) == [-signal.SIGKILL]
-        made = Path(f"{out}{step}")
-        if len(Manifest.read(str(made)).shards) == 3:
-            return made
-        shutil.rmtree(made)
-        step += 10
+    steps = range(30, 130, 10)
+    assert set(kill_at(steps, inputs, out)) == {-signal.SIGKILL}
+    runs = [Path(f"{out}{step}") for step in steps]
+    return next(made for made in runs if len(Manifest.read(str(made)).shards) == 3)
 
 
 def test_what_is_written_grows_with_the_number_of_shards_and_not_its_square(tmp_path) -> None:
