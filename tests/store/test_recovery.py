@@ -23,22 +23,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Path:
-    return small_run.make_inputs(tmp_path_factory.mktemp("inputs") / "in")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(inputs: Path, tmp_path_factory) -> tuple[small_run.Rows, small_run.Rows]:
-    out = tmp_path_factory.mktemp("undisturbed") / "out"
-    small_run.run(inputs, out)
-    stats, patches = small_run.rows_of(out)
-    assert len(stats) == 8
-    assert len(patches) == 7
-    assert len(list((out / "stats").iterdir())) == 4
-    return stats, patches
-
-
 def kill_at(steps: Iterable[int], inputs: Path, out: Path, how: str = "resume") -> list[int]:
     """Exit codes of runs that are killed at these steps, into out0, out1, …"""
     return list(_killed([str(step) for step in steps], inputs, out, how).values())

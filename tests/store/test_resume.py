@@ -24,13 +24,6 @@ from tests.conftest import blocks
 from tests.store import small_run
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("made")
-    small_run.run(small_run.make_inputs(root / "in"), root / "out")
-    return root
-
-
 @pytest.fixture
 def here(made: Path, tmp_path: Path) -> Path:
     """Inputs `in` and their dataset `out`, times as they were."""

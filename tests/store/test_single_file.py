@@ -272,11 +272,6 @@ def test_the_partial_form_is_a_dataset(tmp_path: Path) -> None:
         assert [asdict(row) for row in dataset.rows()] == [asdict(row) for row in ROWS[:2]]
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Path:
-    return small_run.make_inputs(tmp_path_factory.mktemp("inputs") / "in")
-
-
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("name", "stride"), [("x.csv", 1), ("x.parquet", 5), ("x.jsonl.gz", 5)])

@@ -23,13 +23,6 @@ Change = Callable[[dict[str, Any]], Any]
 HUGE = 1 << 62
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("strange")
-    small_run.run(small_run.make_inputs(root / "in"), root / "out")
-    return root
-
-
 @pytest.fixture
 def out(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made / "out", tmp_path / "out")
