@@ -160,7 +160,7 @@ class OrderedTasks(Generic[_In, _Row]):
         self._plan = plan
         self._stop = stop
         self._active: deque[_Active[_In, _Row]] = deque()
-        self._submitted = 0  # tasks whose results have not been taken
+        self._submitted = 0  # tasks whose results are not used yet
 
     def run(self, inputs: Arrivals[_In]) -> Generator[tuple[_In, Iterator[_Row]], None, None]:
         """Yield each input with its rows, in order.

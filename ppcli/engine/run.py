@@ -56,7 +56,7 @@ class Work(Protocol):
         """What an input is called, in the singular."""
 
     def prestart(self, inputs: Arrivals[Any]) -> None:
-        """Start workers before the first input is taken; `inputs` may be looked at."""
+        """Start workers before the first input is read; `inputs` may be peeked at."""
 
     def results(
         self, inputs: Arrivals[Any], stop: StopRequest
@@ -72,7 +72,7 @@ class RunObserver:
     """Callbacks for the progress of a run.
 
     Attributes:
-        on_row: called with each new row after the sink has taken it.
+        on_row: called with each new row after the sink has received it.
         on_input: called after each input, of this run or an earlier one.
     """
 

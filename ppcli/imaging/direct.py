@@ -39,7 +39,7 @@ def decode_directly(image: Image.Image, data: bytes, background: Colour) -> Pixe
 
     Args:
         image: the file as opened by Pillow, within the limit of pixels.
-        data: the bytes of the file, starting with this image of it.
+        data: bytes of the file from the start of this image.
         background: the colour behind transparent pixels.
 
     Returns:

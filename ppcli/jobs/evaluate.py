@@ -154,7 +154,7 @@ class EvalWork:
     item: ClassVar = "question"
 
     def prestart(self, inputs: Arrivals[Any]) -> None:
-        """Start workers before the first question is taken."""
+        """Start workers before the first question is read."""
         self.infer.prestart(inputs)
 
     def results(

@@ -89,7 +89,7 @@ class InferWork:
         return self.source.item
 
     def prestart(self, inputs: Arrivals[Any]) -> None:
-        """Start workers before the first input is taken."""
+        """Start workers before the first input is read."""
         self.source.prestart(inputs)
 
     def results(

@@ -107,7 +107,7 @@ def _check_options(
 def _request(
     requests: RequestOptions, generation: GenerationOptions, seed: int
 ) -> GenerationRequest:
-    """Return what the model is asked where a line of a file sets nothing else."""
+    """Return the request for lines of a file that set nothing themselves."""
     return GenerationRequest(
         "" if requests.requests is not None else generation.prompt_text(),
         generation.system,

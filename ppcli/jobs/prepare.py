@@ -44,7 +44,7 @@ class RequestSource(Protocol):
         """What an input is called, in the singular."""
 
     def prestart(self, inputs: Arrivals[Any]) -> None:
-        """Start workers before the first input is taken."""
+        """Start workers before the first input is read."""
 
     def requests(
         self, inputs: Arrivals[Any], stop: Stop

@@ -59,7 +59,7 @@ class StartMonitor:
         return len(self.context.started) >= self._workers
 
     def is_futile(self, more: int = 0) -> bool:
-        """Return whether so many workers were started in vain that `more` would not help."""
+        """Return whether so many workers failed to start that `more` would not help."""
         return len(self.context.started) + more > _STARTS_PER_WORKER * self._workers
 
     def record_exit_code(self) -> None:
