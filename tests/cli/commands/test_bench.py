@@ -30,7 +30,7 @@ def test_tables_and_json(folder: Path, model: Path, tmp_path: Path) -> None:
         "first token",
     ):
         assert words in text
-    for words in ("decode", "total", "batch of 2", "peak memory with 2 at once", "ideal"):
+    for words in ("decode", "total", "batch of 2", "peak memory with 2 requests", "ideal"):
         assert words in text
     assert done.stdout == b""
     figures = json.loads(out.read_text())
