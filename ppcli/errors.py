@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     OUTPUT = 5
     DAMAGED = 6
     MISSING_DEPENDENCY = 7
+    SERVER = 8
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -52,6 +53,7 @@ class ErrorCode(StrEnum):
     WORKER_DIED = "worker_died"
     CONTEXT_TOO_LONG = "context_too_long"
     BAD_REQUEST = "bad_request"
+    SERVER_ERROR = "server_error"
     INTERNAL = "internal"
 
 
@@ -138,6 +140,12 @@ class MissingDependencyError(PixelpruneError):
     """An optional dependency is not installed; the message says how to install it."""
 
     exit_code = ExitCode.MISSING_DEPENDENCY
+
+
+class ServerError(PixelpruneError):
+    """No server answers, or those that do cannot be used."""
+
+    exit_code = ExitCode.SERVER
 
 
 class NothingToDoError(PixelpruneError):

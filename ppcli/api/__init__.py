@@ -25,6 +25,7 @@ from ppcli.jobs.run_control import PicturesResult, Progress, RunControl, RunResu
 from ppcli.jobs.statistics_options import StatisticsOptions
 from ppcli.models.grid_options import GridOptions
 from ppcli.models.model_options import GenerationOptions, ModelOptions
+from ppcli.models.remote.server_options import ServerOptions
 from ppcli.store.output_options import AnswerOutputOptions, OutputOptions
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "RequestOptions",
     "RunControl",
     "RunResult",
+    "ServerOptions",
     "StatisticsOptions",
     "VariantOptions",
     "VerifyResult",

@@ -16,6 +16,7 @@ from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
 from ppcli.jobs.run_control import RunControl, RunResult
 from ppcli.models.model_choices import Dtype, Head, Weights
 from ppcli.models.model_options import GenerationOptions, ModelOptions
+from ppcli.models.remote.server_options import ServerOptions
 from ppcli.store.formats import ANSWERS_PER_SHARD, SCORES_PER_SHARD
 from ppcli.store.output_options import OutputOptions
 
@@ -34,6 +35,7 @@ def infer(
     requests: RequestOptions = RequestOptions(),
     generation: GenerationOptions = GenerationOptions(),
     model: ModelOptions | Path | None = None,
+    server: ServerOptions = ServerOptions(),
     coder: CoderOptions = CoderOptions(),
     reading: ReadingOptions = ReadingOptions(),
     output: OutputOptions | Path | None = None,
@@ -49,6 +51,7 @@ def infer(
         requests: a file of requests, instead of inputs and prompt.
         generation: prompt, limits and sampling.
         model: a model directory, and its device; None for the small model in the package.
+        server: servers that answer instead.
         coder: how tiles are selected.
         reading: which pages of files are read, and how.
         output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
@@ -60,6 +63,7 @@ def infer(
         UsageError: an option is invalid, or an input does not exist.
         ModelError: the model is invalid or incomplete, or does not run on the device.
         MissingDependencyError: the device needs something that is not installed.
+        ServerError: no server answers, or one cannot be used.
         NothingToDoError: there is no image and no request.
         OutputError: the output cannot be written, or belongs to another configuration.
         StoppedError: too many requests failed, or a signal came; `result` has the totals so far.
@@ -73,6 +77,7 @@ def infer(
         requests=requests,
         generation=generation,
         model=model_options(model),
+        server=server,
         coder=coder,
         reading=reading,
         output=output_options(output, ANSWERS_PER_SHARD),

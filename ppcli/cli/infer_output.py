@@ -6,6 +6,10 @@ from ppcli.cli.summary_table import failures, show_totals
 from ppcli.cli.terminal import Terminal
 from ppcli.jobs.infer import PHASES, InferSummary
 
+_PHASE_NAMES = {name: name.removesuffix("_ms") for name in PHASES} | {
+    "request_ms": "servers, all requests"
+}
+
 
 def show_answers(summary: InferSummary, terminal: Terminal) -> None:
     """Print the totals of infer."""
@@ -34,8 +38,9 @@ def _lines(summary: InferSummary) -> list[tuple[str, str]]:
         lines.append(
             ("image tokens fed", f"{summary.kept:,} ({summary.kept / summary.tokens:.1%})")
         )
-    for name in PHASES if summary.good > summary.earlier_good else ():
-        lines.append((name.removesuffix("_ms"), f"{summary.phases[name] / 1000:,.2f} s"))
+    for name, milliseconds in summary.phases.items():
+        if milliseconds:
+            lines.append((_PHASE_NAMES[name], f"{milliseconds / 1000:,.2f} s"))
     if summary.waited_ms:
         lines.append(("waiting for images", f"{summary.waited_ms / 1000:,.2f} s"))
     if summary.phases["decode_ms"]:

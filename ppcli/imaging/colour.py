@@ -37,6 +37,17 @@ def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
     return turned(pixels, orientation)
 
 
+def is_upright(image: Image.Image) -> bool:
+    """Return whether no program turns an image: neither its EXIF nor its XMP block asks for it."""
+    try:
+        orientations = (
+            one.get(ExifTags.Base.Orientation, 1) for one in (_exif(image), image.getexif())
+        )
+        return all(orientation == 1 for orientation in orientations)
+    except Exception:
+        return False
+
+
 def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Apply an EXIF orientation to pixels, (height, width, 3)."""
     turn = _TURNS.get(orientation)

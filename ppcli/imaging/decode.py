@@ -14,7 +14,7 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.files import OpenFile
 from ppcli.imaging import bmp, png, ppm, psd
 from ppcli.imaging.apng import ApngScreen
-from ppcli.imaging.colour import to_rgb, upright
+from ppcli.imaging.colour import is_upright, to_rgb, upright
 from ppcli.imaging.direct import decode_directly, worth_reading
 from ppcli.imaging.gif import GifScreen
 from ppcli.imaging.image_choices import Colour
@@ -60,6 +60,8 @@ _IMPOSSIBLE: dict[str, Callable[[BinaryIO], str | None]] = {
     "DIB": bmp.impossible_size,
     "PNG": png.impossible_size,
 }
+_WIDELY_READ = frozenset({"PNG", "JPEG", "WEBP"})
+_PNG_DEPTH = 24  # offset of the bit depth in the file
 _LAYERED = "PSD"  # its frames are layers of one picture; Pillow's first frame is that picture
 
 
@@ -105,6 +107,7 @@ class ImageSource:
         self.warning: str | None = None
         self.format = ""
         self._screen: GifScreen | ApngScreen | None = None
+        self._is_mended = False
         self._max_image_pixels = max_image_pixels
         self._file = file
         try:
@@ -137,6 +140,7 @@ class ImageSource:
                 raise
             self._file.seek(0)
             mended = without_broken_segments(self._file.read())
+            self._is_mended = True
             return Image.open(io.BytesIO(mended), formats=["JPEG"])
 
     def __enter__(self) -> "ImageSource":
@@ -144,6 +148,18 @@ class ImageSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def original(self) -> bytes | None:
+        """Return the bytes of the file if any program shows the pixels of `page`; else None."""
+        image = self._image
+        if self.format not in _WIDELY_READ or self.frames > 1 or self._is_mended:
+            return None
+        if image.mode not in ("L", "RGB") or image.has_transparency_data or not is_upright(image):
+            return None
+        if self.format == "PNG" and self._head[_PNG_DEPTH] != 8:
+            return None
+        self._file.seek(0)
+        return self._file.read()
 
     def close(self) -> None:
         """Close the file and free the decoded image."""

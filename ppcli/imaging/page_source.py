@@ -31,6 +31,12 @@ class PageSource(Protocol):
     def page(self, number: int, background: Colour) -> NDArray[np.uint8]:
         """Decode one page or frame (one-based) to upright RGB, uint8 (height, width, 3)."""
 
+    def original(self) -> bytes | None:
+        """Return the bytes of the file if any program shows the pixels of `page`; else None.
+
+        These are PNG, JPEG and WebP of one frame with 8 bits, grey or RGB, opaque and upright.
+        """
+
     def close(self) -> None:
         """Close the file."""
 

@@ -120,6 +120,9 @@ class PdfSource:
             before = block[1 - len(word) :]
         return False
 
+    def original(self) -> None:
+        """Return None: programs differ in what they show of such a file."""
+
     def close(self) -> None:
         """Close the file."""
         if self._structure is not None:

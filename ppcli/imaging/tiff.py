@@ -60,6 +60,9 @@ class TiffSource:
             self._offsets = self._chain.offsets()
         self.frames = len(self._offsets)
 
+    def original(self) -> None:
+        """Return None: programs differ in what they show of such a file."""
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -199,6 +199,7 @@ def score_answer(question: Question, variant: ImageVariant, row: AnswerRow) -> S
         vision_ms=row.vision_ms,
         prefill_ms=row.prefill_ms,
         decode_ms=row.decode_ms,
+        request_ms=row.request_ms,
         **outcome_of(row),
     )
 

@@ -3,21 +3,18 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from ppcli.coding.patchset import KeptTiles
 from ppcli.engine.arrivals import Arrivals
+from ppcli.engine.run import UnfinishedInputError
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
-from ppcli.errors import DamagedError, ErrorCode, ImageError, as_image_error
+from ppcli.errors import ImageError, as_image_error
 from ppcli.inputs.refs import Input
 from ppcli.jobs.prepare import PreparedRequest, RequestSource
-from ppcli.models.serving.active_request import ActiveRequest
-from ppcli.models.serving.answering_model import AnsweringModel
-from ppcli.models.serving.batch import Generated
-from ppcli.store.patch_codec import kept_tiles
+from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.rows import (
     OK,
     AnswerRow,
@@ -27,8 +24,58 @@ from ppcli.store.rows import (
     with_error_subject,
 )
 
-PHASES = ("select_ms", "vision_ms", "prefill_ms", "decode_ms")
+PHASES = ("select_ms", "vision_ms", "prefill_ms", "decode_ms", "request_ms")
 _POLL_SECONDS = 0.1
+_MOST_PENDING = 4_096
+
+
+class RequestBatch(Protocol):
+    """Requests that are answered at the same time."""
+
+    @property
+    def active(self) -> int:
+        """How many requests have no answer yet."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no further request may be started."""
+
+    def can_start(self, request: Any) -> bool:  # noqa: ANN401
+        """Return whether a request may be started now."""
+
+    def start(self, key: Any, request: Any) -> None:  # noqa: ANN401
+        """Start a request. Its key comes back with the answer."""
+
+    def step(self) -> list[tuple[Any, Any]]:
+        """Work for a moment, and return the answers that are complete, with their keys."""
+
+
+class Answering(Protocol):
+    """What turns prepared requests into answer rows: a loaded model, or servers.
+
+    Attributes:
+        batch: takes the requests that `start` returns, by their attribute `batch_request`.
+    """
+
+    @property
+    def batch(self) -> RequestBatch:
+        """The requests under way."""
+
+    def start(
+        self,
+        row: AnswerRow,
+        request: GenerationRequest,
+        images: Sequence[Any],
+        on_text: Callable[[str], None] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Prepare a request for the batch.
+
+        Raises:
+            ImageError: the request cannot be answered.
+        """
+
+    def finish(self, active: Any, generated: Any) -> AnswerRow:  # noqa: ANN401
+        """Return the row of a request that the batch has finished."""
 
 
 @dataclass(slots=True)
@@ -75,13 +122,16 @@ class InferWork:
         load_model: called once, before the first request.
         summary: of the run; the time that the model waits is added to it.
         on_text: receives each piece of an answer as it is generated.
+        stops_within_inputs: whether a stop drops an input of which some answers are missing;
+            otherwise it waits for them.
     """
 
     source: RequestSource
-    load_model: Callable[[], AnsweringModel]
+    load_model: Callable[[], Answering]
     summary: InferSummary
     on_text: Callable[[str], None] | None = None
-    _model: list[AnsweringModel] = field(default_factory=list, init=False)
+    stops_within_inputs: bool = False
+    _model: list[Answering] = field(default_factory=list, init=False)
 
     @property
     def item(self) -> str:
@@ -97,7 +147,11 @@ class InferWork:
     ) -> Generator[tuple[Input, Iterator[AnswerResult]], None, None]:
         """Yield each input with its answers, in order.
 
-        A stop drops unfinished answers, except those of an input that has been yielded.
+        A stop drops unfinished answers, except those of an input that has been yielded, unless
+        the work stops within inputs.
+
+        Raises:
+            UnfinishedInputError: by the iterator of an input, if a stop cuts it short.
         """
         closed = threading.Event()
         prepared = self.source.requests(inputs, lambda: stop() or closed.is_set())
@@ -107,7 +161,8 @@ class InferWork:
                     self._model[:] = self._model or [self.load_model()]
                     answers = _OrderedAnswers(self._model[0], arrivals, self.summary, self.on_text)
                     while (first := answers.next_answered(stop)) is not None:
-                        yield first.ref, _answers_of_input(first, answers)
+                        within = stop if self.stops_within_inputs else _never
+                        yield first.ref, _answers_of_input(first, answers, within)
             finally:
                 closed.set()
                 arrivals.close(wait=True)
@@ -136,18 +191,23 @@ class _Pending:
     Attributes:
         ref: its input.
         is_last: whether it is the last request of its input.
-        active: in the batch, or ready for it.
+        active: as `Answering.start` returned it, until there is a row.
         row: the answer; None until there is one.
     """
 
     ref: Input
     is_last: bool
-    active: ActiveRequest | None = None
+    active: Any = None
     row: AnswerRow | None = None
 
 
-def _answers_of_input(first: _Pending, answers: "_OrderedAnswers") -> Iterator[AnswerResult]:
-    """Yield all answers of an input; a stop does not cut them short."""
+def _never() -> bool:
+    return False
+
+
+def _answers_of_input(
+    first: _Pending, answers: "_OrderedAnswers", stop: Callable[[], bool]
+) -> Iterator[AnswerResult]:
     pending = first
     while True:
         row = pending.row
@@ -155,8 +215,9 @@ def _answers_of_input(first: _Pending, answers: "_OrderedAnswers") -> Iterator[A
         yield AnswerResult(with_error_subject(row, row.custom_id or row.image_id or ""))
         if pending.is_last:
             return
-        following = answers.next_answered()
-        assert following is not None
+        following = answers.next_answered(stop)
+        if following is None:
+            raise UnfinishedInputError
         pending = following
 
 
@@ -165,7 +226,7 @@ class _OrderedAnswers:
 
     def __init__(
         self,
-        model: AnsweringModel,
+        model: Answering,
         arrivals: Arrivals[_Arrival],
         summary: InferSummary,
         on_text: Callable[[str], None] | None,
@@ -177,7 +238,7 @@ class _OrderedAnswers:
         self._has_ended = False
         self._error: Exception | None = None  # of the arrivals
 
-    def next_answered(self, stop: Callable[[], bool] = lambda: False) -> _Pending | None:
+    def next_answered(self, stop: Callable[[], bool]) -> _Pending | None:
         """Work until the first pending request is answered; return None at the end or a stop.
 
         An error of the arrivals is raised after all answers to requests that came before it.
@@ -198,9 +259,13 @@ class _OrderedAnswers:
     def _first_is_answered(self) -> bool:
         return bool(self._pending) and self._pending[0].row is not None
 
+    def _has_room(self) -> bool:
+        """Whether not too many answers wait for the one that comes first."""
+        return len(self._pending) < _MOST_PENDING
+
     def _fill_batch(self) -> None:
         """Start requests while the batch takes them; wait for one only if the batch is idle."""
-        while not self._first_is_answered() and not self._batch.full:
+        while not self._first_is_answered() and not self._batch.full and self._has_room():
             if self._held is None and not self._accept():
                 return
             pending = self._held
@@ -248,21 +313,13 @@ class _OrderedAnswers:
         self._has_ended = arrival is None
         return arrival
 
-    def _activate(self, prepared: PreparedRequest) -> ActiveRequest | None:
+    def _activate(self, prepared: PreparedRequest) -> Any:  # noqa: ANN401
         """Return None if the request has failed already."""
         if prepared.request is None or prepared.row.status != OK:
             return None
-        images = [_kept_tiles(patches) for patches in prepared.images]
-        return self._model.start(prepared.row, prepared.request, images, self._on_text)
+        return self._model.start(prepared.row, prepared.request, prepared.images, self._on_text)
 
-    def _finish(self, pending: _Pending, generated: Generated | ImageError) -> None:
+    def _finish(self, pending: _Pending, generated: Any) -> None:  # noqa: ANN401
         assert pending.active is not None
         pending.row = self._model.finish(pending.active, generated)
         pending.active = None
-
-
-def _kept_tiles(patches: PatchRow) -> KeptTiles:
-    try:
-        return kept_tiles(patches)
-    except DamagedError as error:
-        raise ImageError(ErrorCode.CORRUPT, f"its patch set is damaged: {error}") from error

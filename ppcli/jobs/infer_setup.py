@@ -1,5 +1,7 @@
 """Sets up a run of infer: the model, the requests, and where their images come from."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -18,12 +20,16 @@ from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.chosen_model import ChosenModel, report_cpu_fallback
 from ppcli.jobs.generation_defaults import with_model_defaults
 from ppcli.jobs.image_worker import image_executor
-from ppcli.jobs.infer import InferSummary, InferWork
+from ppcli.jobs.infer import Answering, InferSummary, InferWork
+from ppcli.jobs.pages import OnPage
 from ppcli.jobs.prepare import FileRequests, ImageRequests, RequestSource
 from ppcli.jobs.run_control import CountableInputs, ProgressCounter, RunControl, RunResult
 from ppcli.jobs.run_job import run_job
+from ppcli.jobs.sent_pages import send_page
+from ppcli.jobs.server_setup import ConnectedServers, check_server_options, connected
 from ppcli.jobs.stored_images import StoredImages, StoredRequests, is_dataset
 from ppcli.models.model_options import GenerationOptions, ModelOptions
+from ppcli.models.remote.server_options import ServerOptions
 from ppcli.models.serving.active_request import check_request
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
@@ -39,6 +45,7 @@ def infer(
     requests: RequestOptions,
     generation: GenerationOptions,
     model: ModelOptions,
+    server: ServerOptions,
     coder: CoderOptions,
     reading: ReadingOptions,
     output: OutputOptions | None,
@@ -49,39 +56,71 @@ def infer(
     """Ask a model about images; see `ppcli.api.infer`."""
     _check_options(inputs, requests, generation, coder, output)
     request = _request(requests, generation, coder.seed)
-    chosen = ChosenModel.of(model)
+    with ExitStack() as stack:
+        if server.server:
+            check_server_options(model, generation, coder)
+            servers = stack.enter_context(connected(server, coder, generation.prune))
+            engine = _server_engine(servers, request)
+        else:
+            from_file = requests.requests is not None
+            engine = _model_engine(ChosenModel.of(model), request, generation, from_file, control)
+        setup = _Setup(engine, workers, coder, reading, generation.prune)
+        if requests.requests is not None:
+            stream = setup.from_requests(requests, inputs.limit)
+        else:
+            stream = setup.from_images(inputs.listing(None if output is None else output.output))
+        summary = InferSummary()
+        work = InferWork(stream.source, engine.load, summary, control.on_text, bool(server.server))
+        return run_job(
+            work,
+            stream.inputs,
+            summary,
+            config=_config(stream, engine, generation.prune),
+            output=output,
+            failures=failures,
+            max_image_pixels=reading.max_image_pixels,
+            control=control,
+            counter=ProgressCounter(control, work.item, stream.inputs),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """What answers the requests of a run.
+
+    Attributes:
+        load: returns it, ready to answer.
+        request: what it is asked where a line of a file sets nothing else.
+        fit: how images are fitted.
+        config: what answers depend on.
+        on_page: makes what it takes of each page; None for patch sets.
+    """
+
+    load: Callable[[], Answering]
+    request: GenerationRequest
+    fit: FitOptions
+    config: Config
+    on_page: OnPage | None = None
+
+
+def _model_engine(
+    chosen: ChosenModel,
+    request: GenerationRequest,
+    generation: GenerationOptions,
+    from_file: bool,
+    control: RunControl,
+) -> _Engine:
     directory = chosen.directory
-    from_file = requests.requests is not None
     request = with_model_defaults(directory.generation, request, generation.settings, from_file)
     check_request(directory, request)
-    options = AnalysisOptions(
-        coder, FitOptions.of_preset(directory.preset), reading, rebuildable=False
-    )
-    kernels = partial(load_kernels, options)
-    executor = image_executor(workers, reading.max_image_pixels, kernels)
-    setup = _Setup(request, options, executor, generation.prune)
-    if requests.requests is not None:
-        stream = setup.from_requests(requests, inputs.limit)
-    else:
-        stream = setup.from_images(inputs.listing(None if output is None else output.output))
-    summary = InferSummary()
-    work = InferWork(
-        stream.source,
-        partial(_load_model, chosen, generation, control),
-        summary,
-        control.on_text,
-    )
-    return run_job(
-        work,
-        stream.inputs,
-        summary,
-        config=_config(stream, request, chosen, generation.prune),
-        output=output,
-        failures=failures,
-        max_image_pixels=reading.max_image_pixels,
-        control=control,
-        counter=ProgressCounter(control, work.item, stream.inputs),
-    )
+    config = {"model": directory.identity, "device": chosen.device.kind.value}
+    load = partial(_load_model, chosen, generation, control)
+    return _Engine(load, request, FitOptions.of_preset(directory.preset), config)
+
+
+def _server_engine(servers: ConnectedServers, request: GenerationRequest) -> _Engine:
+    on_page = partial(send_page, prune=servers.prune)
+    return _Engine(lambda: servers.answering, request, servers.fit, servers.as_config(), on_page)
 
 
 def _check_options(
@@ -143,16 +182,28 @@ class _RequestStream:
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    request: GenerationRequest
-    options: AnalysisOptions
-    executor: Executor
+    engine: _Engine
+    workers: WorkerOptions
+    coder: CoderOptions
+    reading: ReadingOptions
     prune: bool
+
+    @property
+    def _options(self) -> AnalysisOptions:
+        patches = self.engine.on_page is None
+        return AnalysisOptions(self.coder, self.engine.fit, self.reading, patches, False)
+
+    def _executor(self) -> Executor:
+        kernels = partial(load_kernels, self._options)
+        return image_executor(self.workers, self.reading.max_image_pixels, kernels)
 
     def from_requests(self, requests: RequestOptions, limit: int | None) -> _RequestStream:
         """The requests of a file."""
         file = requests.request_file(limit)
         file.check()
-        source = FileRequests(self.options, self.executor, self.request)
+        source = FileRequests(
+            self._options, self._executor(), self.engine.request, self.engine.on_page
+        )
         return _RequestStream(file, source, self._coding())
 
     def from_images(self, listing: Listing) -> _RequestStream:
@@ -161,37 +212,36 @@ class _Setup:
         if datasets:
             return self._from_dataset(datasets[0], listing)
         listing.check()
-        source = ImageRequests(AnalyzeWork(self.options, self.executor), self.request)
+        work = AnalyzeWork(self._options, self._executor(), self.engine.on_page)
+        source = ImageRequests(work, self.engine.request)
         return _RequestStream(listing, source, self._coding())
 
     def _from_dataset(self, dataset: str, listing: Listing) -> _RequestStream:
         if len(listing.inputs) > 1 or listing.files0_from or listing.include or listing.exclude:
             raise UsageError(f"{dataset} is a dataset; it cannot be combined with other inputs")
-        plain = CoderOptions(seed=self.request.seed)
-        if self.options != AnalysisOptions(plain, self.options.fit, rebuildable=False):
+        request = self.engine.request
+        if (self.coder, self.reading) != (CoderOptions(seed=request.seed), ReadingOptions()):
             raise UsageError(
                 f"{dataset} is a dataset, whose images are decoded and pruned already; "
                 "leave the options of the coder and of reading out"
             )
         images = StoredImages(dataset, listing.limit)
-        images.check(self.options.fit, self.prune)
-        source = StoredRequests(dataset, self.request, self.options.reading.max_image_pixels)
+        images.check(self.engine.fit, self.prune)
+        source = StoredRequests(dataset, request, self.reading.max_image_pixels)
         return _RequestStream(images, source, Manifest.read(dataset).config)
 
     def _coding(self) -> Config:
-        config = self.options.as_config()
+        config = self._options.as_config()
         del config["patches"]
         return config
 
 
-def _config(
-    stream: _RequestStream, request: GenerationRequest, chosen: ChosenModel, prune: bool
-) -> Config:
+def _config(stream: _RequestStream, engine: _Engine, prune: bool) -> Config:
     """Everything that answers depend on."""
     return (
         stream.coding
-        | request.as_config()
+        | engine.request.as_config()
         | {"rows": ANSWERS, "patches": False, "prune": prune}
-        | {"model": chosen.directory.identity, "device": chosen.device.kind.value}
+        | engine.config
         | {"of": stream.source.item}
     )

@@ -1,7 +1,7 @@
 """Turns pages of one image file into rows: decode, fit, prune, compress. Runs in workers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from ppcli.store.rows import PatchRow, StatsRow, as_error_row
 
 if TYPE_CHECKING:
     from ppcli.models.costs import NamedModel
+    from ppcli.models.remote.sent_image import SentImage
 
 _MAX_PATCH_BYTES, _MAX_SECONDS = 64 << 20, 1.0
 
@@ -52,16 +53,21 @@ class PageResult:
     patches: PatchRow | None = None
 
     @property
-    def patch_bytes(self) -> int:
+    def images(self) -> "Sequence[PatchRow | SentImage]":
+        """What a model takes of the page: its patch set; empty if none was made."""
+        return [] if self.patches is None else [self.patches]
+
+    @property
+    def nbytes(self) -> int:
         """Bytes of the mask and the compressed tiles; 0 without a patch set."""
         return 0 if self.patches is None else self.patches.nbytes
 
 
-OnPage = Callable[[NDArray[np.uint8], StatsRow, AnalysisOptions, float], PageResult]
+OnPage = Callable[[NDArray[np.uint8], StatsRow, AnalysisOptions, float, PageSource], PageResult]
 """Makes the result of a page.
 
 Its arguments are the upright pixels, RGB uint8 (height, width, 3); the columns that are known; the
-options; and `time.perf_counter` at the start of the work on the page.
+options; `time.perf_counter` at the start of the work on the page; and the open file.
 """
 
 
@@ -99,7 +105,7 @@ class PagesResult:
     @property
     def nbytes(self) -> int:
         """Approximate size in memory, in bytes."""
-        return sum(page.patch_bytes for page in self.pages)
+        return sum(page.nbytes for page in self.pages)
 
 
 def analyze_pages(
@@ -131,7 +137,7 @@ def analyze_pages(
                 raise ImageError(ErrorCode.UNREADABLE, "the file changed while it was being read")
             row = replace(row, frames=source.frames, format=source.format)
             part = slice(first - 1, first - 1 + most)
-            make = on_page or _analyze_page
+            make = on_page or analyze_page
             result = _pages_of(source, count, row, ref, options, part, started, make)
             loan.more_to_come = first + len(result.pages) <= count.rows and not result.is_end
             return replace(result, state=loan.state)
@@ -170,13 +176,13 @@ def _pages_of(
             pixels = source.page(number, reading.background)
             height, width = pixels.shape[:2]
             page = replace(page, width=width, height=height, warning=_warning(source))
-            results.append(on_page(pixels, page, options, started))
+            results.append(on_page(pixels, page, options, started, source))
         except Exception as error:
             results.append(PageResult(as_error_row(page, as_image_error(error), page.image_id)))
             if isinstance(error, UnreachableFrameError):
                 count = replace(count, rows=part.start + len(results))
                 return PagesResult(results, count, is_end=True)
-        patch_bytes += results[-1].patch_bytes
+        patch_bytes += results[-1].nbytes
         started = time.perf_counter()
     return PagesResult(results, count)
 
@@ -259,9 +265,14 @@ def _with_current_size(row: StatsRow, ref: ImageRef) -> StatsRow:
     return replace(row, file_bytes=None if state is None else state.size)
 
 
-def _analyze_page(
-    pixels: NDArray[np.uint8], row: StatsRow, options: AnalysisOptions, started: float
+def analyze_page(
+    pixels: NDArray[np.uint8],
+    row: StatsRow,
+    options: AnalysisOptions,
+    started: float,
+    _: PageSource,
 ) -> PageResult:
+    """Make the statistics of a page, and its patch set if the options ask for one."""
     fitted = fit_image(pixels, options.fit, options.reading.max_image_pixels)
     decoded = time.perf_counter()
     tile = options.fit.tile

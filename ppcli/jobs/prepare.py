@@ -1,6 +1,6 @@
 """Requests whose images workers decode and prune ahead, while the model answers others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -14,8 +14,9 @@ from ppcli.inputs.refs import Input
 from ppcli.inputs.requests import Request
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
-from ppcli.jobs.pages import PageResult
+from ppcli.jobs.pages import OnPage, PageResult
 from ppcli.jobs.request_images import PreparedImages, prepare_images
+from ppcli.models.remote.sent_image import SentImage
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.text.chat_tokenizer import expand_pages, with_system
 from ppcli.store.rows import AnswerRow, PatchRow, as_error_row, outcome_of
@@ -28,12 +29,12 @@ class PreparedRequest:
     Attributes:
         row: the columns that are known; an error row if an image failed.
         request: prompt and settings; None in an error row.
-        images: the patch set of each image, in order.
+        images: of each image, in order, its patch set or what is sent to a server.
     """
 
     row: AnswerRow
     request: GenerationRequest | None = None
-    images: list[PatchRow] = field(default_factory=list)
+    images: Sequence[PatchRow | SentImage] = field(default_factory=list)
 
 
 class RequestSource(Protocol):
@@ -100,7 +101,7 @@ def page_request(result: PageResult, request: GenerationRequest) -> PreparedRequ
         select_ms=stats.code_ms,
         **outcome_of(stats),
     )
-    return PreparedRequest(row, request, [result.patches] if result.patches is not None else [])
+    return PreparedRequest(row, request, result.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +112,13 @@ class FileRequests:
         options: how images are decoded and pruned.
         executor: runs the tasks; closed with the source.
         defaults: the settings that a request does not set itself.
+        on_page: what is done with the pixels of each page; see `analyze_pages`.
     """
 
     options: AnalysisOptions
     executor: Executor
     defaults: GenerationRequest
+    on_page: OnPage | None = None
     item: ClassVar = "request"
 
     def prestart(self, inputs: Arrivals[Any]) -> None:
@@ -129,7 +132,7 @@ class FileRequests:
         return OrderedTasks(self.executor, self._plan, stop).run(inputs)
 
     def _plan(self, request: Request) -> SingleCall[Request, PreparedRequest]:
-        call = Call(prepare_images, (request, self.options))
+        call = Call(prepare_images, (request, self.options, self.on_page))
         return SingleCall(request, call, self._prepared, _with_states)
 
     def _prepared(
@@ -183,6 +186,5 @@ def _with_images(row: AnswerRow, prepared: PreparedImages) -> AnswerRow:
         warning="; ".join(prepared.warnings) or None,
     )
     if len(prepared.images) == 1:
-        row.fitted_width = prepared.images[0].fitted_width
-        row.fitted_height = prepared.images[0].fitted_height
+        row.fitted_width, row.fitted_height = prepared.fitted_size
     return row

@@ -10,7 +10,8 @@ from ppcli.imaging.page_cache import close_kept_source
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.requests import Request
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.jobs.pages import PageResult, PagesResult, analyze_pages
+from ppcli.jobs.pages import OnPage, PageResult, PagesResult, analyze_pages
+from ppcli.models.remote.sent_image import SentImage
 from ppcli.store.rows import PatchRow, error_of
 
 _PAGES_PER_CALL = 16
@@ -21,22 +22,24 @@ class PreparedImages:
     """All images of one request.
 
     Attributes:
-        images: the patch set of every page that is fed, in order.
+        images: of every page that is fed, in order, its patch set or what is sent to a server.
         states: of each image file when it was opened.
         counts: how many pages each image gave.
         tokens: tiles of all pages; None without an image.
         kept: kept tiles of all pages; None without an image.
         select_ms: milliseconds that pruning took.
         warnings: from the pages.
+        fitted_size: width and height of the last page before padding.
     """
 
-    images: list[PatchRow] = field(default_factory=list)
+    images: list[PatchRow | SentImage] = field(default_factory=list)
     states: list[FileState | None] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     tokens: int | None = None
     kept: int | None = None
     select_ms: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    fitted_size: tuple[int | None, int | None] = (None, None)
 
     @property
     def nbytes(self) -> int:
@@ -52,8 +55,8 @@ class PreparedImages:
         row = page.row
         if (error := error_of(row)) is not None:
             raise error
-        assert page.patches is not None
-        self.images.append(page.patches)
+        self.images += page.images
+        self.fitted_size = row.fitted_width, row.fitted_height
         self.tokens = (self.tokens or 0) + (row.tokens or 0)
         self.kept = (self.kept or 0) + (row.kept or 0)
         self.select_ms += row.code_ms or 0.0
@@ -61,12 +64,15 @@ class PreparedImages:
             self.warnings.append(f"{row.image_id}: {row.warning}")
 
 
-def prepare_images(request: Request, options: AnalysisOptions) -> PreparedImages:
+def prepare_images(
+    request: Request, options: AnalysisOptions, on_page: OnPage | None = None
+) -> PreparedImages:
     """Decode and prune the images of a request, all selected pages of each; runs in a worker.
 
     Args:
         request: names the images.
         options: how they are decoded and pruned.
+        on_page: what is done with the pixels of each page; see `analyze_pages`.
 
     Raises:
         ImageError: the error of the first page that fails.
@@ -75,7 +81,7 @@ def prepare_images(request: Request, options: AnalysisOptions) -> PreparedImages
     for image in request.images:
         before, state = len(prepared.images), None
         try:
-            for part in _selected_parts(image, options):
+            for part in _selected_parts(image, options, on_page):
                 state = part.state
                 for page in part.pages:
                     prepared.add(page)
@@ -97,21 +103,25 @@ def selected_pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResu
         yield from part.pages
 
 
-def _selected_parts(ref: ImageRef, options: AnalysisOptions) -> Iterator[PagesResult]:
+def _selected_parts(
+    ref: ImageRef, options: AnalysisOptions, on_page: OnPage | None = None
+) -> Iterator[PagesResult]:
     if ref.page is not None:
-        yield _single_page(ref, ref.page, options)
+        yield _single_page(ref, ref.page, options, on_page)
         return
     first, rows = 1, 1
     while first <= rows:
-        result = analyze_pages(ref, options, first, _PAGES_PER_CALL)
+        result = analyze_pages(ref, options, first, _PAGES_PER_CALL, on_page)
         yield result
         first, rows = first + len(result.pages), result.count.rows if result.count else 0
 
 
-def _single_page(ref: ImageRef, page: int, options: AnalysisOptions) -> PagesResult:
+def _single_page(
+    ref: ImageRef, page: int, options: AnalysisOptions, on_page: OnPage | None
+) -> PagesResult:
     """Decode and prune one page or frame, whichever pages the options select."""
     reading = replace(options.reading, frames=Frames.ALL, pages=None)
-    result = analyze_pages(ref, replace(options, reading=reading), page, 1)
+    result = analyze_pages(ref, replace(options, reading=reading), page, 1, on_page)
     if not result.pages:
         pages = result.count.frames if result.count else 0
         raise ImageError(

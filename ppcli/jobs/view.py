@@ -22,6 +22,7 @@ from ppcli.errors import (
 )
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.imaging.page_source import PageSource
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.marks import DRAWN
 from ppcli.inputs.refs import ImageRef
@@ -64,7 +65,7 @@ class DrawnPage(PageResult):
     png: bytes = b""
 
     @property
-    def patch_bytes(self) -> int:
+    def nbytes(self) -> int:
         """Size of the picture in bytes."""
         return len(self.png)
 
@@ -174,6 +175,7 @@ def draw_page(
     row: StatsRow,
     options: AnalysisOptions,
     started: float,
+    source: PageSource,
     drawing: PictureOptions,
 ) -> DrawnPage:
     """Draw the picture of a page; runs in a worker.
@@ -183,6 +185,7 @@ def draw_page(
         row: the columns that are known.
         options: how the image is fitted.
         started: not used.
+        source: not used.
         drawing: what the picture shows.
     """
     raster = fit_image(pixels, options.fit, options.reading.max_image_pixels).raster

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import KeptTiles, PatchSet, raster_digest
-from ppcli.errors import DamagedError, UsageError
+from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.limits import check_grid
 from ppcli.store.rows import PatchRow
@@ -177,6 +177,18 @@ def kept_tiles(row: PatchRow) -> KeptTiles:
     """
     with _contradictions_as_damage():
         return _kept_tiles(row)
+
+
+def kept_tiles_of_image(row: PatchRow) -> KeptTiles:
+    """Do the same where damage fails one image, not the run.
+
+    Raises:
+        ImageError: `corrupt`, if the columns contradict one another.
+    """
+    try:
+        return kept_tiles(row)
+    except DamagedError as error:
+        raise ImageError(ErrorCode.CORRUPT, f"its patch set is damaged: {error}") from error
 
 
 def _kept_tiles(row: PatchRow) -> KeptTiles:

@@ -118,6 +118,7 @@ class AnswerRow:
     vision_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None
+    request_ms: float | None = None
     status: str = OK
     error_code: str | None = None
     error_message: str | None = None
@@ -154,6 +155,7 @@ class ScoreRow:
     vision_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None
+    request_ms: float | None = None
     status: str = OK
     error_code: str | None = None
     error_message: str | None = None

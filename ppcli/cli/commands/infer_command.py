@@ -12,6 +12,7 @@ from ppcli.errors import ExitCode
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import InputOptions, RequestOptions
 from ppcli.models.model_options import GenerationOptions, ModelOptions
+from ppcli.models.remote.server_options import ServerOptions
 from ppcli.store.formats import ANSWERS_PER_SHARD
 from ppcli.store.output_options import STDOUT, AnswerOutputOptions
 
@@ -24,6 +25,7 @@ def infer(
     requests: RequestOptions,
     generation: GenerationOptions,
     model: ModelOptions,
+    server: ServerOptions,
     coder: CoderOptions,
     reading: ReadingOptions,
     output: Annotated[
@@ -45,6 +47,7 @@ def infer(
         requests=requests,
         generation=generation,
         model=model,
+        server=server,
         coder=coder,
         reading=reading,
         workers=workers,

@@ -14,7 +14,8 @@ from ppcli.models.serving.active_request import ActiveRequest, start_request
 from ppcli.models.serving.batch import Batch, FinishReason, Generated
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.serving.runner import Runner
-from ppcli.store.rows import AnswerRow, as_error_row
+from ppcli.store.patch_codec import kept_tiles_of_image
+from ppcli.store.rows import AnswerRow, PatchRow, as_error_row
 
 _STILL_THINKING = (
     "the answer ended while the model was thinking; raise --max-new-tokens to leave it more room"
@@ -46,17 +47,18 @@ class AnsweringModel:
         self,
         row: AnswerRow,
         request: GenerationRequest,
-        images: Sequence[KeptTiles],
+        images: Sequence[KeptTiles | PatchRow],
         on_text: Callable[[str], None] | None = None,
     ) -> ActiveRequest:
         """Prepare a request for the batch; see `start_request`.
 
         Raises:
-            ImageError: `bad_request` or `context_too_long`.
+            ImageError: `bad_request`, `context_too_long`, or `corrupt` for a damaged patch set.
         """
+        kept = [one if isinstance(one, KeptTiles) else kept_tiles_of_image(one) for one in images]
         if not self._prune:
-            images = [rebuild_all_tiles(one) for one in images]
-        return start_request(self._model, row, request, images, on_text)
+            kept = [rebuild_all_tiles(one) for one in kept]
+        return start_request(self._model, row, request, kept, on_text)
 
     def finish(self, active: ActiveRequest, generated: Generated | ImageError) -> AnswerRow:
         """Return the row of a request that the batch has finished."""
