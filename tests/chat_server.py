@@ -10,6 +10,7 @@ prunes them. Faults can be injected: see `ChatServer.faults`.
 import base64
 import io
 import json
+import socket
 import sys
 import threading
 import time
@@ -209,6 +210,13 @@ def chat_server() -> Iterator[ChatServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 if __name__ == "__main__":
