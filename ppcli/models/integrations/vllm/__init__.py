@@ -1,0 +1,1 @@
+"""Pruning inside vLLM: a plugin that vLLM finds by its entry point."""
