@@ -15,6 +15,7 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 _MEMORY_FOR_FILES = 4 << 30
 ORACLE_MODULE = "\npytestmark = pytest.mark.oracle\n"
+VLLM_MODULE = "\npytestmark = pytest.mark.vllm\n"
 
 
 def pytest_configure() -> None:
@@ -26,10 +27,15 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip the import of oracle modules when their tests are deselected: torch takes seconds."""
-    if "not oracle" not in config.option.markexpr or not collection_path.is_file():
+    """Skip the import of modules whose tests are deselected: torch and vLLM take seconds."""
+    chosen = config.option.markexpr
+    left_out = [ORACLE_MODULE] if "not oracle" in chosen else []
+    if chosen and ("vllm" not in chosen or "not vllm" in chosen):
+        left_out.append(VLLM_MODULE)
+    if not left_out or not collection_path.is_file():
         return None
-    return ORACLE_MODULE in collection_path.read_text(encoding="utf-8") or None
+    text = collection_path.read_text(encoding="utf-8")
+    return any(marked in text for marked in left_out) or None
 
 
 @pytest.hookimpl(wrapper=True)
