@@ -18,7 +18,7 @@ from vllm.multimodal.processing import InputProcessingContext, PromptReplacement
 
 from ppcli.errors import UsageError
 from ppcli.imaging.presets import Preset
-from ppcli.models.integrations.vllm.kernel_builder import load_kernels
+from ppcli.models.integrations.vllm.vllm_kernels import load_kernels
 from ppcli.models.integrations.vllm.vllm_options import OPTION, Preparation, PruningOptions
 from ppcli.models.integrations.vllm.vllm_positions import KEEP, positions_ahead, table_rows
 from ppcli.models.integrations.vllm.vllm_preparation import (

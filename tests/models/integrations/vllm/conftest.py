@@ -7,17 +7,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.models.integrations.vllm.vllm_environment import OPERATORS, vllm_environment
-from tests.models.tiny_checkpoint import Tiny, write_checkpoint
+from tests.models.tiny_checkpoint import SPECIAL, Tiny, write_checkpoint
 
 HF_OVERRIDES = {"architectures": ["PixelPruneQwen3VLForConditionalGeneration"]}
+
+
+PROMPT = "w20 w31 w400 w77"
+
+
+def write_tiny(folder: Path, tiny: Tiny) -> Path:
+    """Write a tiny Qwen3-VL."""
+    write_checkpoint(folder, tiny)
+    write_words(folder)
+    return folder
+
+
+def write_words(folder: Path) -> None:
+    """Replace the tokenizer by one that shows every token as a word of its own: w7, w8, …"""
+    size = Tiny().config()["text_config"]["vocab_size"]
+    words = [*SPECIAL, *(f"w{number}" for number in range(len(SPECIAL), size))]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=words[len(SPECIAL)]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen3-VL."""
-    return write_checkpoint(tmp_path_factory.mktemp("tiny") / "checkpoint", Tiny())
+    return write_tiny(tmp_path_factory.mktemp("tiny") / "checkpoint", Tiny())
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +74,10 @@ def processor_of(checkpoint: Path, in_vllm: None) -> Callable[..., Any]:
         return MULTIMODAL_REGISTRY.create_processor(ModelConfig(str(checkpoint), **settings))
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings of vLLM and torch are none of ours."""
+    for item in items:
+        if item.get_closest_marker("vllm"):
+            item.add_marker(pytest.mark.filterwarnings("ignore"))

@@ -15,9 +15,8 @@ IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
+    import numba  # noqa: F401  (which alone keeps a CPU worker from starting in this process)
     from vllm import LLM, SamplingParams
-
-    from ppcli.imaging.page_source import open_source  # noqa: F401  (as a user's program may)
 
     llm = LLM(job["model"], **job["engine"])
     sampling = SamplingParams(temperature=0, max_tokens=job["new_tokens"], logprobs=0)
@@ -33,7 +32,6 @@ def main() -> None:
             }
             for output in outputs
         ]
-    results["numba"] = "numba" in sys.modules
     with open(sys.argv[2], "w", encoding="utf-8") as file:
         json.dump(results, file)
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from tests.models.integrations.vllm.vllm_environment import ROOT, vllm_environment
 
 NEW_TOKENS = 16
@@ -29,8 +31,14 @@ class Answered:
 
 @dataclass(frozen=True)
 class Server:
+    """A running server.
+
+    Answers are decoded from their tokens here: vLLM holds back bytes that are no text yet.
+    """
+
     url: str
     log: Path
+    tokenizer: Tokenizer
 
     def ask(
         self,
@@ -51,6 +59,7 @@ class Server:
             "messages": [{"role": "user", "content": content}],
             "temperature": 0,
             "max_tokens": NEW_TOKENS,
+            "return_token_ids": True,
             **body,
         }
         request = urllib.request.Request(
@@ -60,7 +69,8 @@ class Server:
         )
         with urllib.request.urlopen(request, timeout=120) as response:
             got = json.load(response)
-        return Answered(got["choices"][0]["message"]["content"], got["usage"]["prompt_tokens"])
+        text = self.tokenizer.decode(got["choices"][0]["token_ids"])
+        return Answered(text, got["usage"]["prompt_tokens"])
 
     def ask_all(self, questions: Sequence[Mapping[str, Any]], threads: int = 6) -> list[Answered]:
         """The answers to many questions that are sent at the same time."""
@@ -87,6 +97,7 @@ def served(model: Path, log: Path, *options: str, **environment: str) -> Iterato
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     line = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
     line += ["--served-model-name", "served", "--host", "127.0.0.1", "--port", str(port)]
     line += ["--dtype", "float32", "--enforce-eager", *options]
@@ -95,7 +106,7 @@ def served(model: Path, log: Path, *options: str, **environment: str) -> Iterato
             line, cwd=ROOT, env=vllm_environment(**environment), stdout=out, stderr=out
         )
         try:
-            server = Server(f"http://127.0.0.1:{port}", log)
+            server = Server(f"http://127.0.0.1:{port}", log, tokenizer)
             _wait(server, process)
             yield server
         finally:

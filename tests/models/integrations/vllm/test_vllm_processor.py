@@ -121,7 +121,7 @@ def test_levels_where_the_model_normalises(
     processor_of: Callable[..., Any], preparation: str, dtype: str
 ) -> None:
     """By default vLLM hands bytes to the model, which normalises them."""
-    image = media(Image.fromarray(blocks(300, 200, block=40)))
+    image = media(Image.fromarray(blocks(320, 256, block=128, levels=2)))
     options = {"preparation": preparation, "threshold": "2/255"}
     given = {"dtype": dtype, "pixelprune": options}
     floats = processor_of(**given)

@@ -11,14 +11,13 @@ from PIL import Image
 
 from tests.command import pixelprune_process
 from tests.conftest import blocks
-from tests.models.integrations.vllm.conftest import HF_OVERRIDES
+from tests.models.integrations.vllm.conftest import HF_OVERRIDES, PROMPT
 from tests.models.integrations.vllm.served import NEW_TOKENS, Answered, Server, served
 from tests.models.integrations.vllm.vllm_environment import ROOT, skip_without_vllm
 
 skip_without_vllm()
 pytestmark = pytest.mark.vllm
 
-PROMPT = "What is the total of the invoice?"
 SAMPLES = ROOT / "sample_data"
 
 
