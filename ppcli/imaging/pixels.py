@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from ppcli.errors import UsageError
 from ppcli.imaging.presets import Preset
 
-_MAX_ROUNDING_ERROR = 0.01  # levels of 255
+MAX_ROUNDING_ERROR = 0.01  # levels of 255
 
 
 def pixel_values(tiles: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:
@@ -68,7 +68,7 @@ def invert_pixel_values(
     values: NDArray[np.float32],
     grid: tuple[int, int],
     preset: Preset,
-    max_error: float = _MAX_ROUNDING_ERROR,
+    max_error: float = MAX_ROUNDING_ERROR,
 ) -> NDArray[np.uint8]:
     """Recover the raster from the normalised patches of `pixel_values`.
 

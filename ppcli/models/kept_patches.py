@@ -18,7 +18,7 @@ from ppcli.coding.selection import select_tiles
 from ppcli.errors import UsageError
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
-from ppcli.imaging.pixels import invert_pixel_values, pixel_values
+from ppcli.imaging.pixels import MAX_ROUNDING_ERROR, invert_pixel_values, pixel_values
 from ppcli.imaging.presets import Preset
 from ppcli.models.families.base import ModelConfig
 
@@ -92,7 +92,11 @@ def patches_of_tiles(kept: KeptTiles, preset: Preset, config: ModelConfig) -> Ke
 
 
 def keep_of_pixel_values(
-    values: NDArray[np.float32], grid: tuple[int, int], preset: Preset, options: CoderOptions
+    values: NDArray[np.float32],
+    grid: tuple[int, int],
+    preset: Preset,
+    options: CoderOptions,
+    max_error: float = MAX_ROUNDING_ERROR,
 ) -> Mask:
     """Select the tiles of an image that another processor has normalised already.
 
@@ -101,6 +105,7 @@ def keep_of_pixel_values(
         grid: rows and columns of tiles.
         preset: how that processor cuts and scales.
         options: of the coder.
+        max_error: how far a value may be from a level, in levels; below one half.
 
     Returns:
         bool (grid_h, grid_w), true where the tile is kept.
@@ -116,7 +121,7 @@ def keep_of_pixel_values(
         >>> keep_of_pixel_values(white, (2, 3), get_preset("qwen3-vl"), CoderOptions()).tolist()
         [[True, False, False], [False, False, False]]
     """
-    raster = invert_pixel_values(values, grid, preset)
+    raster = invert_pixel_values(values, grid, preset, max_error)
     return select_tiles(raster, preset.patch_size * preset.merge_size, options)
 
 

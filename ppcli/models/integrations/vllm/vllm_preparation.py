@@ -21,13 +21,14 @@ from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, WHITE, Colour
 from ppcli.imaging.page_source import source_of
-from ppcli.imaging.pixels import invert_pixel_values, pixel_levels, pixel_values
+from ppcli.imaging.pixels import MAX_ROUNDING_ERROR, pixel_levels, pixel_values
 from ppcli.imaging.presets import Preset
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import KERNELS as RESAMPLING
 from ppcli.jit.kernel import Variant
 from ppcli.models.checkpoints.preprocessor_config import HARMLESS, NORMALIZATION, normalization
 from ppcli.models.integrations.vllm.vllm_options import OPTION, PruningOptions
+from ppcli.models.kept_patches import keep_of_pixel_values, patches_kept
 
 Mask = NDArray[np.bool_]
 _SIZES = ("patch_size", "merge_size", "temporal_patch_size")
@@ -35,7 +36,6 @@ _LIMITS = frozenset({"size", "min_pixels", "max_pixels"})
 _FIXED: Mapping[str, Any] = {"do_resize": True, "do_convert_rgb": True, "resample": 3}
 _CHANNELS = (1, 3, 4)
 # A level that was rounded to bfloat16 is off by a quarter of a level at most.
-_MAX_ERRORS = {torch.float32: 0.01}
 _MAX_ERROR_LOW_PRECISION = 0.3
 
 
@@ -139,14 +139,12 @@ def prune_prepared(
     keep = np.ones(shape, dtype=np.bool_)
     if options.enabled:
         if patches.dtype == torch.uint8:
-            max_error = _MAX_ERRORS[torch.float32]
             preset = _levels(preset)
-        else:
-            max_error = _MAX_ERRORS.get(patches.dtype, _MAX_ERROR_LOW_PRECISION)
-        raster = invert_pixel_values(patches.float().numpy(), shape, preset, max_error)
-        keep = select_tiles(raster, preset.patch_size * m, options.coder)
-    rows = torch.from_numpy(np.repeat(keep.ravel(), m * m))
-    return PreparedImage(patches[rows], keep)
+        exact = patches.dtype in (torch.uint8, torch.float32)
+        max_error = MAX_ROUNDING_ERROR if exact else _MAX_ERROR_LOW_PRECISION
+        values = patches.float().numpy()
+        keep = keep_of_pixel_values(values, shape, preset, options.coder, max_error)
+    return PreparedImage(patches[torch.from_numpy(patches_kept(keep, m))], keep)
 
 
 def _levels(preset: Preset) -> Preset:
