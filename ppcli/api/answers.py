@@ -92,6 +92,7 @@ def evaluate(
     *,
     variants: VariantOptions = VariantOptions(),
     model: ModelOptions | Path | None = None,
+    server: ServerOptions = ServerOptions(),
     answers: AnswerOptions = AnswerOptions(),
     output: OutputOptions | Path | None = None,
     workers: WorkerOptions = WorkerOptions(),
@@ -104,6 +105,7 @@ def evaluate(
         questions: a file of JSON lines or Parquet.
         variants: which variants of the images are compared.
         model: a model directory, and its device; None for the small model in the package.
+        server: servers that answer instead; they must prune as each request says.
         answers: limits of the answers.
         output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
         workers: worker processes, which decode and prune images.
@@ -114,6 +116,7 @@ def evaluate(
         UsageError: an option is invalid, or the file cannot be read.
         ModelError: the model is invalid or incomplete, or does not run on the device.
         MissingDependencyError: the device needs something that is not installed.
+        ServerError: no server answers, or one cannot be used.
         NothingToDoError: there is no question.
         OutputError: the output cannot be written, or belongs to another configuration.
         StoppedError: too many questions failed, or a signal came; `result` has the totals so far.
@@ -126,6 +129,7 @@ def evaluate(
         questions,
         variants=variants,
         model=model_options(model),
+        server=server,
         answers=answers,
         output=output_options(output, SCORES_PER_SHARD),
         workers=workers,

@@ -1,27 +1,51 @@
 """Sets up a run of evaluate: the model, the questions, and the variants of their images."""
 
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 
+from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.input_options import QuestionOptions
 from ppcli.inputs.questions import QuestionFile
+from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.chosen_model import ChosenModel, report_cpu_fallback
 from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
-from ppcli.jobs.evaluate import EvalSummary, EvalWork, QuestionRequests, eval_config
+from ppcli.jobs.evaluate import (
+    EvalSummary,
+    EvalWork,
+    QuestionRequests,
+    eval_config,
+    model_config,
+)
 from ppcli.jobs.generation_defaults import with_model_defaults
 from ppcli.jobs.image_worker import image_executor
-from ppcli.jobs.infer import InferWork
+from ppcli.jobs.infer import Answering, InferWork
 from ppcli.jobs.run_control import ProgressCounter, RunControl, RunResult
 from ppcli.jobs.run_job import run_job
-from ppcli.jobs.variants import load_variant_kernels, variants_at
+from ppcli.jobs.sent_pages import send_variants
+from ppcli.jobs.server_setup import ConnectedServers, check_server_options, connected_to_compare
+from ppcli.jobs.variants import (
+    ImageVariant,
+    PreparedVariants,
+    load_variant_kernels,
+    prepare_variants,
+    variants_at,
+)
 from ppcli.models.model_choices import Think
 from ppcli.models.model_options import ModelOptions
+from ppcli.models.remote.server_options import ServerOptions
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
+from ppcli.store.formats import Config
 from ppcli.store.output_options import OutputOptions
+
+logger = logging.getLogger("pixelprune")
 
 
 def evaluate(
@@ -29,6 +53,7 @@ def evaluate(
     *,
     variants: VariantOptions,
     model: ModelOptions,
+    server: ServerOptions,
     answers: AnswerOptions,
     output: OutputOptions | None,
     workers: WorkerOptions,
@@ -38,36 +63,96 @@ def evaluate(
     """Score the answers to questions about variants of images; see `ppcli.api.evaluate`."""
     if output is not None:
         output.check_not_read(questions.data)
-    chosen = ChosenModel.of(model)
+    request = GenerationRequest("", max_new_tokens=answers.max_new_tokens, think=Think.SPLIT)
+    file = QuestionFile(questions.data, questions.limit, questions.root)
+    with ExitStack() as stack:
+        if server.server:
+            _check_server_options(model, variants, answers)
+            compared = _variants(variants, controls=False)
+            file.check()
+            servers = stack.enter_context(connected_to_compare(server))
+            engine = _server_engine(servers, request, compared)
+            if variants.controls:
+                logger.info("controls need a model here, so only full and pred_2d are compared")
+        else:
+            compared = _variants(variants, variants.controls)
+            engine = _model_engine(ChosenModel.of(model), request, answers, compared)
+            file.check()
+        kernels = partial(load_variant_kernels, engine.fit, compared)
+        executor = image_executor(workers, DEFAULT_MAX_IMAGE_PIXELS, kernels)
+        summary = EvalSummary()
+        source = QuestionRequests(engine.prepare, compared, executor, engine.request)
+        asking = InferWork(source, engine.load, summary, stops_within_inputs=bool(server.server))
+        return run_job(
+            EvalWork(asking, compared),
+            file,
+            summary,
+            config=eval_config(engine.fit, compared, engine.request, engine.config),
+            output=output,
+            failures=failures,
+            max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS,
+            control=control,
+            counter=ProgressCounter(control, "question", file),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """What answers the questions of a run.
+
+    Attributes:
+        load: returns it, ready to answer.
+        request: the settings of all requests.
+        fit: how images are fitted.
+        prepare: makes all variants of an image.
+        config: what answers depend on.
+    """
+
+    load: Callable[[], Answering]
+    request: GenerationRequest
+    fit: FitOptions
+    prepare: Callable[[ImageRef], PreparedVariants]
+    config: Config
+
+
+def _model_engine(
+    chosen: ChosenModel,
+    request: GenerationRequest,
+    answers: AnswerOptions,
+    compared: Sequence[ImageVariant],
+) -> _Engine:
     directory = chosen.directory
-    request = with_model_defaults(
-        directory.generation,
-        GenerationRequest("", max_new_tokens=answers.max_new_tokens, think=Think.SPLIT),
-    )
+    request = with_model_defaults(directory.generation, request)
     report_cpu_fallback(chosen.device)
     fit = FitOptions.of_preset(directory.preset)
-    compared = variants_at(variants.thresholds, variants.seed, variants.controls)
-    if len({variant.name for variant in compared}) < len(compared):
-        shown = ", ".join(f"{threshold:g}" for threshold in variants.thresholds)
-        raise UsageError(f"two thresholds are equal in three digits: {shown}")
-    kernels = partial(load_variant_kernels, fit, compared)
-    executor = image_executor(workers, DEFAULT_MAX_IMAGE_PIXELS, kernels)
-    summary = EvalSummary()
-    asking = InferWork(
-        QuestionRequests(fit, compared, executor, request),
+    return _Engine(
         lambda: AnsweringModel(directory, chosen.open_sessions(), batch_size=answers.batch_size),
-        summary,
+        request,
+        fit,
+        partial(prepare_variants, fit=fit, wanted=compared),
+        model_config(directory, chosen.device.kind, request),
     )
-    file = QuestionFile(questions.data, questions.limit, questions.root)
-    file.check()
-    return run_job(
-        EvalWork(asking, compared),
-        file,
-        summary,
-        config=eval_config(fit, compared, request, directory, chosen.device.kind),
-        output=output,
-        failures=failures,
-        max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS,
-        control=control,
-        counter=ProgressCounter(control, "question", file),
-    )
+
+
+def _server_engine(
+    servers: ConnectedServers, request: GenerationRequest, compared: Sequence[ImageVariant]
+) -> _Engine:
+    prepare = partial(send_variants, fit=servers.fit, wanted=compared)
+    config = servers.as_config() | {"think": request.think}
+    return _Engine(lambda: servers.answering, request, servers.fit, prepare, config)
+
+
+def _variants(options: VariantOptions, controls: bool) -> list[ImageVariant]:
+    compared = variants_at(options.thresholds, options.seed, controls)
+    if len({variant.name for variant in compared}) < len(compared):
+        shown = ", ".join(f"{threshold:g}" for threshold in options.thresholds)
+        raise UsageError(f"two thresholds are equal in three digits: {shown}")
+    return compared
+
+
+def _check_server_options(
+    model: ModelOptions, variants: VariantOptions, answers: AnswerOptions
+) -> None:
+    check_server_options(model, answers.batch_size, CoderOptions())
+    if variants.seed:
+        raise UsageError("--seed is for the random control, which needs a model here")

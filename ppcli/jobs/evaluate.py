@@ -1,8 +1,9 @@
 """The job of `eval`: ask each question about each variant of its image, and score the answers."""
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +16,11 @@ from ppcli.engine.stopping import Stop, StopRequest
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.inputs.questions import Question
+from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.infer import PHASES, InferSummary, InferWork
 from ppcli.jobs.prepare import PreparedRequest
 from ppcli.jobs.scores import anls, exact_match, interval, relaxed_match
-from ppcli.jobs.variants import ImageVariant, PreparedVariants, prepare_variants
+from ppcli.jobs.variants import ImageVariant, PreparedVariants
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.serving.generation_request import GenerationRequest
@@ -45,13 +47,13 @@ class QuestionRequests:
     """Each question as one request per variant of its image. One task prepares all variants.
 
     Attributes:
-        fit: of the model.
+        prepare: makes all variants of an image; must be picklable.
         variants: to compare.
         executor: runs the tasks; closed with the source.
         settings: of all requests; the prompt is the question.
     """
 
-    fit: FitOptions
+    prepare: Callable[[ImageRef], PreparedVariants]
     variants: Sequence[ImageVariant]
     executor: Executor
     settings: GenerationRequest
@@ -68,7 +70,7 @@ class QuestionRequests:
         return OrderedTasks(self.executor, self._plan, stop).run(inputs)
 
     def _plan(self, question: Question) -> SingleCall[Question, PreparedRequest]:
-        call = Call(prepare_variants, (question.image, self.fit, self.variants))
+        call = Call(self.prepare, (question.image,))
         return SingleCall(question, call, self._prepared, _with_state)
 
     def _prepared(
@@ -86,9 +88,10 @@ class QuestionRequests:
                 yield PreparedRequest(as_error_row(blank, images))
             return
         request = replace(self.settings, prompt=question.question or "")
-        for patches, select_ms in zip(images.images, images.select_ms, strict=True):
-            row = replace(blank, tokens=images.tokens, select_ms=select_ms)
-            yield PreparedRequest(row, request, [patches])
+        counts = images.kept if images.kept is not None else repeat(None, len(images.images))
+        for image, select_ms, kept in zip(images.images, images.select_ms, counts, strict=True):
+            row = replace(blank, tokens=images.tokens, kept=kept, select_ms=select_ms)
+            yield PreparedRequest(row, request, [image])
 
     def close(self) -> None:
         """Stop the workers."""
@@ -103,8 +106,7 @@ def eval_config(
     fit: FitOptions,
     variants: Sequence[ImageVariant],
     settings: GenerationRequest,
-    model: ModelDirectory,
-    device: Device,
+    engine: Config,
 ) -> Config:
     """Return everything that scores depend on, except the questions.
 
@@ -112,18 +114,27 @@ def eval_config(
         fit: of the model.
         variants: to compare.
         settings: of all requests.
-        model: the model directory.
-        device: the model runs on.
+        engine: what depends on the model.
     """
-    config: Config = {
+    return {
         "rows": SCORES,
         "patches": False,
         **asdict(fit),
         "variants": [asdict(variant) for variant in variants],
         "max_new_tokens": settings.max_new_tokens,
-        "model": model.identity,
-        "device": device.value,
+        **engine,
     }
+
+
+def model_config(model: ModelDirectory, device: Device, settings: GenerationRequest) -> Config:
+    """Return what scores depend on in a model here.
+
+    Args:
+        model: the model directory.
+        device: the model runs on.
+        settings: of all requests.
+    """
+    config: Config = {"model": model.identity, "device": device.value}
     if settings.repetition_penalty != 1:  # earlier versions ignored that of the model
         config["repetition_penalty"] = settings.repetition_penalty
     prompt = model.chat_tokenizer.render(chat_messages("", 1))
@@ -278,7 +289,7 @@ class EvalSummary(InferSummary):
         tally.scores.append(tuple(getattr(row, name) or 0.0 for name in MEASURES))
         tally.tokens += row.tokens or 0
         tally.kept += row.kept or 0
-        tally.milliseconds += sum(getattr(row, name) or 0.0 for name in PHASES)
+        tally.milliseconds += _model_ms(row)
 
     @property
     def kinds(self) -> list[str]:
@@ -319,3 +330,10 @@ class EvalSummary(InferSummary):
         scores = np.array([score - score_of_full for score, score_of_full in pairs])
         _, groups = np.unique([other.images[n] for n in both], return_inverse=True)
         return Estimate(float(scores.mean()), *interval(scores, groups, -1.0))
+
+
+def _model_ms(row: ScoreRow) -> float:
+    """Return the time that the model took; a server prunes by itself, which its time includes."""
+    if row.request_ms is not None:
+        return row.request_ms
+    return sum(getattr(row, name) or 0.0 for name in PHASES)

@@ -58,7 +58,7 @@ def infer(
     request = _request(requests, generation, coder.seed)
     with ExitStack() as stack:
         if server.server:
-            check_server_options(model, generation, coder)
+            check_server_options(model, generation.batch_size, coder)
             servers = stack.enter_context(connected(server, coder, generation.prune))
             engine = _server_engine(servers, request)
         else:

@@ -1,14 +1,23 @@
 """Pages of images for a server: checked and counted here, pruned there. Runs in workers."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.selection import select_tiles
+from ppcli.imaging.fit import fit_image
+from ppcli.imaging.fit_options import FitOptions
+from ppcli.imaging.page_cache import page_source
 from ppcli.imaging.page_source import PageSource
+from ppcli.imaging.reading_options import ReadingOptions
+from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.pages import PageResult, analyze_page
+from ppcli.jobs.variants import ImageVariant, PreparedVariants
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.store.rows import StatsRow
 
@@ -55,8 +64,45 @@ def send_page(
     stats = analyze_page(pixels, row, options, started, source).row
     if not prune:
         stats = replace(stats, kept=stats.tokens)
-    coder = options.coder if prune else None
+    return SentPage(stats, sent=_sent(pixels, source, options.coder if prune else None))
+
+
+def send_variants(
+    ref: ImageRef, fit: FitOptions, wanted: Sequence[ImageVariant]
+) -> PreparedVariants:
+    """Make what a server gets of the first page of an image in each variant; runs in a worker.
+
+    Args:
+        ref: the image.
+        fit: how it is fitted to count its tiles.
+        wanted: the variants; none of them is a control.
+
+    Raises:
+        ImageError: if the image cannot be decoded.
+    """
+    reading = ReadingOptions()
+    with page_source(ref.file, reading) as loan:
+        pixels = np.array(loan.source.page(1, reading.background))
+        whole, state = _sent(pixels, loan.source, None), loan.state
+    raster = fit_image(pixels, fit).raster
+    tokens = raster.shape[0] * raster.shape[1] // fit.tile**2
+    kept, times = [], []
+    for variant in wanted:
+        started = time.perf_counter()
+        kept.append(_kept(raster, fit.tile, variant.coder, ref.image_id) or tokens)
+        times.append((time.perf_counter() - started) * 1000)
+    images = [replace(whole, coder=variant.coder) for variant in wanted]
+    return PreparedVariants(images, tokens, times, state, kept)
+
+
+def _kept(
+    raster: NDArray[np.uint8], tile: int, coder: CoderOptions | None, image_id: str
+) -> int | None:
+    return None if coder is None else int(select_tiles(raster, tile, coder, image_id).sum())
+
+
+def _sent(pixels: NDArray[np.uint8], source: PageSource, coder: CoderOptions | None) -> SentImage:
     original = source.original()
     if original is None:
-        return SentPage(stats, sent=SentImage.of_pixels(pixels, coder))
-    return SentPage(stats, sent=SentImage.of_file(source.format, original, coder))
+        return SentImage.of_pixels(pixels, coder)
+    return SentImage.of_file(source.format, original, coder)

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ppcli.coding.coder_options import CoderOptions, Method
-from ppcli.errors import UsageError
+from ppcli.errors import ServerError, UsageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.models.families.family_registry import DEFAULT_PRESET, get_preset
-from ppcli.models.model_options import GenerationOptions, ModelOptions
+from ppcli.models.model_options import ModelOptions
 from ppcli.models.remote.answering_server import AnsweringServer
 from ppcli.models.remote.server_check import Pruning
 from ppcli.models.remote.server_connection import ServerConnection
@@ -74,9 +74,41 @@ def connected(
         connection.close()
 
 
-def check_server_options(
-    model: ModelOptions, generation: GenerationOptions | None, coder: CoderOptions
-) -> None:
+@contextmanager
+def connected_to_compare(
+    servers: ServerOptions, streams: bool = False
+) -> Iterator[ConnectedServers]:
+    """Connect to servers that prune, or do not, as each request says; disconnect at the end.
+
+    Args:
+        servers: their URLs.
+        streams: whether answers are streamed, which gives the time of their first token.
+
+    Raises:
+        ServerError: no server answers, or one cannot be used.
+    """
+    connection = ServerConnection(servers, streams)
+    try:
+        if connection.facts.pruning is not Pruning.BY_REQUEST:
+            raise ServerError(f"{servers.urls[0]} {_NO_SWITCH[connection.facts.pruning]}")
+        yield ConnectedServers(connection, True)
+    finally:
+        connection.close()
+
+
+_NO_SWITCH = {
+    Pruning.BY_SERVER: (
+        "does not let a request say whether images are pruned, so it cannot be compared with "
+        "itself; start vLLM with --trust-request-mm-kwargs"
+    ),
+    Pruning.NONE: (
+        "does not prune, so there is nothing to compare; start vLLM with the plugin of pixelprune "
+        "and with --trust-request-mm-kwargs"
+    ),
+}
+
+
+def check_server_options(model: ModelOptions, batch_size: int | None, coder: CoderOptions) -> None:
     """Refuse options of a model in this process, and methods that servers do not have.
 
     Raises:
@@ -84,7 +116,7 @@ def check_server_options(
     """
     if model != ModelOptions():
         raise UsageError("--server names the model; leave --model and the options of a device out")
-    if generation is not None and generation.batch_size is not None:
+    if batch_size is not None:
         raise UsageError("--batch-size is for a model here; servers take --in-flight")
     told = CoderOptions(coder.method, coder.metric, coder.mode, coder.threshold, seed=coder.seed)
     if coder != told:

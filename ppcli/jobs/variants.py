@@ -19,6 +19,7 @@ from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
+from ppcli.models.remote.sent_image import SentImage
 from ppcli.store.patch_codec import to_patch_row
 from ppcli.store.rows import FULL, PatchRow
 
@@ -77,16 +78,18 @@ class PreparedVariants:
     """One image in all variants.
 
     Attributes:
-        images: patch set of each variant.
+        images: of each variant, its patch set or what is sent to a server.
         tokens: tiles of the full image.
         select_ms: milliseconds that pruning took, of each variant.
         state: of the image file when it was opened.
+        kept: number of kept tiles of each variant; None if the model counts them.
     """
 
-    images: list[PatchRow]
+    images: Sequence[PatchRow | SentImage]
     tokens: int
-    select_ms: list[float]
+    select_ms: Sequence[float]
     state: FileState
+    kept: Sequence[int] | None = None
 
     @property
     def nbytes(self) -> int:

@@ -10,6 +10,7 @@ from ppcli.errors import ExitCode
 from ppcli.inputs.input_options import QuestionOptions
 from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
 from ppcli.models.model_options import ModelOptions
+from ppcli.models.remote.server_options import ServerOptions
 from ppcli.store.formats import SCORES_PER_SHARD
 from ppcli.store.output_options import OutputOptions
 
@@ -17,6 +18,7 @@ from ppcli.store.output_options import OutputOptions
 def evaluate(
     questions: QuestionOptions,
     model: ModelOptions,
+    server: ServerOptions,
     answers: AnswerOptions,
     variants: VariantOptions,
     output: Annotated[
@@ -37,6 +39,7 @@ def evaluate(
         questions,
         variants=variants,
         model=model,
+        server=server,
         answers=answers,
         output=output,
         workers=workers,

@@ -26,6 +26,8 @@ class ServerConnection:
 
     Args of the constructor:
         options: the servers.
+        streams: whether answers are streamed, which gives the time of their first token; the
+            bodies must ask for it.
 
     Attributes:
         facts: what all servers have.
@@ -36,13 +38,13 @@ class ServerConnection:
 
     facts: ServerFacts
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, options: ServerOptions, streams: bool = False) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._done: queue.SimpleQueue[tuple[Any, Completion | ImageError]] = queue.SimpleQueue()
         self._numbers = self._taken = 0
-        self._served_model = options.served_model
+        self._served_model, self._streams = options.served_model, streams
         self._pool: ServerPool | None = None
         try:
             self._pool = self.run(self._connected_pool(options))
@@ -64,7 +66,7 @@ class ServerConnection:
             Server(ChatClient(url, options.request_timeout), InFlightLimit(options.in_flight))
             for url in options.urls
         ]
-        pool = ServerPool(servers, self._check_again)
+        pool = ServerPool(servers, self._check_again, self._streams)
         try:
             await self._connect(servers, options)
         except BaseException:

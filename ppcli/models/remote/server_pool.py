@@ -82,12 +82,16 @@ class ServerPool:
         servers: at least one.
         check: called when a server that was down answers again; raises a `ServerFault` if it may
             not be used.
+        streams: whether answers are streamed; the bodies must ask for it.
     """
 
     def __init__(
-        self, servers: Sequence[Server], check: Callable[[ChatClient], Awaitable[None]]
+        self,
+        servers: Sequence[Server],
+        check: Callable[[ChatClient], Awaitable[None]],
+        streams: bool = False,
     ) -> None:
-        self._servers = servers
+        self._servers, self._streams = servers, streams
         self._check = check
         self._waiting: list[_Waiting] = []
         self._numbers = 0
@@ -127,7 +131,8 @@ class ServerPool:
             started = time.monotonic()
             try:
                 server.limit.on_start(started, server.in_flight)
-                completion = await server.client.complete(body)
+                client = server.client
+                completion = await (client.stream(body) if self._streams else client.complete(body))
             except Refused as fault:
                 self._on_answer(server, time.monotonic() - started)
                 return fault.as_error()
