@@ -26,6 +26,7 @@ def report(
     models: Iterable[str] | None = None,
     max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
     overwrite: bool = False,
+    control: RunControl = RunControl(),
 ) -> str:
     """Write a report about a dataset, as one HTML page that opens offline.
 
@@ -37,6 +38,7 @@ def report(
             with the dataset's tiles.
         max_image_pixels: larger rasters are not rebuilt.
         overwrite: replace an existing file.
+        control: callbacks. Signals are not handled.
 
     Returns:
         The path of the file.
@@ -48,12 +50,15 @@ def report(
         OutputError: the file cannot be written, or exists.
         DamagedError: a file of the dataset is damaged.
     """
+    control.report("picture", 0, None)  # before imports that take seconds when they are new
+
     from ppcli.jobs.report import write_report
 
     named = None if models is None else [named_model(name) for name in dict.fromkeys(models)]
     path = os.fspath(output)
     folder = None if answers is None else os.fspath(answers)
-    write_report(os.fspath(dataset), path, named, folder, max_image_pixels, overwrite)
+    on_picture = partial(control.report, "picture")
+    write_report(os.fspath(dataset), path, named, folder, max_image_pixels, overwrite, on_picture)
     return path
 
 

@@ -1,7 +1,7 @@
 """The progress bar that Rich draws."""
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
 
@@ -14,13 +14,7 @@ class ProgressBar:
     """
 
     def __init__(self, console: Console, items: str) -> None:
-        columns = (
-            BarColumn(),
-            _Count(items),
-            _Rate(items),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-        )
+        columns = BarColumn(), _Count(items), _Rate(items), _TimeLeft()
         self._bar = Progress(*columns, console=console, transient=True)
         self._task = self._bar.add_task(items, total=None)
         self._bar.start()
@@ -51,3 +45,11 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text("" if task.speed is None else f"{task.speed:,.1f} {self._items}/s")
+
+
+class _TimeLeft(TimeRemainingColumn):
+    def render(self, task: Task) -> Text:
+        """Show nothing while the time is unknown: `0 images left` would read as an empty run."""
+        if task.time_remaining is None:
+            return Text("")
+        return super().render(task).append(" left")

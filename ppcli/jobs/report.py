@@ -3,7 +3,7 @@
 import base64
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -60,6 +60,7 @@ def write_report(
     answers: str | None,
     max_image_pixels: int,
     overwrite: bool,
+    on_picture: Callable[[int, int], None],
 ) -> None:
     """Write a report about a dataset; see `ppcli.api.report`."""
     if not output.lower().endswith((".html", ".htm")):
@@ -68,7 +69,7 @@ def write_report(
     if os.path.isdir(output) or (os.path.lexists(output) and not overwrite):
         raise OutputError(f"{output} exists; use --overwrite or another name")
     check_charts()
-    page = report_page(figures_of(dataset, models, answers, max_image_pixels))
+    page = report_page(figures_of(dataset, models, answers, max_image_pixels, on_picture))
     try:
         os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
         with atomic_file(output) as file:
@@ -82,6 +83,7 @@ def figures_of(
     models: Sequence[NamedModel] | None,
     answers: str | None = None,
     max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    on_picture: Callable[[int, int], None] = lambda done, total: None,
 ) -> ReportData:
     """Compute the figures of a dataset of `analyze`, with the answers of `infer` about it.
 
@@ -90,6 +92,7 @@ def figures_of(
         models: estimate what they save; None for the published sizes with the same tiles.
         answers: a folder that `infer` wrote; None for no answers.
         max_pixels: of an image with a picture in the report; a larger one is an error.
+        on_picture: called after each picture with the number of finished pictures and of all.
 
     Raises:
         UsageError: if there is no such dataset, it is of another kind, a model has other tiles, or
@@ -111,7 +114,7 @@ def figures_of(
     ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
     if answers is not None:
         ends = _answered(ends, answers, set(good["image_id"].to_pylist()), dataset)
-    pictured = _pictured(ends, dataset, manifest, max_pixels)
+    pictured = _pictured(ends, dataset, manifest, max_pixels, on_picture)
     return ReportData(
         name=dataset,
         config=_words(manifest),
@@ -242,7 +245,11 @@ def _listed(good: pa.Table) -> list[ImageSummary]:
 
 
 def _pictured(
-    images: list[ImageSummary], dataset: str, manifest: Manifest, max_pixels: int
+    images: list[ImageSummary],
+    dataset: str,
+    manifest: Manifest,
+    max_pixels: int,
+    on_picture: Callable[[int, int], None],
 ) -> list[ImageSummary]:
     """Add pictures, if the dataset has patch sets.
 
@@ -261,6 +268,7 @@ def _pictured(
                 except (DamagedError, ImageError) as error:
                     raise DamagedError(f"{path}, {bounded(row.image_id)}: {error}") from error
                 pictures[row.image_id] = _data_uri(pixels)
+                on_picture(len(pictures), len(wanted))
     return [replace(one, picture=pictures.get(one.image_id, "")) for one in images]
 
 

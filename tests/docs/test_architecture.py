@@ -34,7 +34,8 @@ def test_the_layers_are_those_of_import_linter() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = [one for one in project["tool"]["importlinter"]["contracts"] if "layers" in one]
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
-    shown = [block.splitlines()[0].split(" → ") for block in page.split("```text\n")[1:]]
+    chains = [block.split("```")[0] for block in page.split("```text\n")[1:]]
+    shown = [" ".join(chain.split()).split(" → ") for chain in chains]
     assert shown == [
         [layer for layer in contract["layers"] if layer != "version"] for contract in contracts
     ]

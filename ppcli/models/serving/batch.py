@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.errors import ErrorCode, ImageError, UsageError, pluralize
 from ppcli.models.families.prompt_layout import PromptLayout
 from ppcli.models.kept_patches import KeptPatches
 from ppcli.models.model_choices import Device
@@ -180,13 +180,14 @@ class Batch(Generic[_Key]):
             slots = max(1, min(slots, runner.slots_within(available, length)))
         if (slots, length) != (runner.slots, runner.length):
             size = _size(runner.cache_bytes(slots, length))
-            logger.info("caches for %s × %s tokens: %s", f"{slots:,}", f"{length:,}", size)
+            requests = pluralize(slots, "request")
+            logger.info("allocating %s for %s of up to %s tokens", size, requests, f"{length:,}")
         slots = self._reserve(length, slots)
         if self._requested and slots < self._requested and not self._slots:
             needed = _size(runner.cache_bytes(self._requested, length))
             raise UsageError(
-                f"caches for a batch of {self._requested:,} × {length:,} tokens need {needed}, "
-                f"more than is free; the largest batch that fits is {slots:,}"
+                f"the caches of {self._requested:,} requests of up to {length:,} tokens need "
+                f"{needed}, more than is free; the largest batch that fits is {slots:,}"
             )
         self._slots = [None] * slots
 

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from ppcli.errors import ErrorCode, ImageError, internal_error
+from ppcli.errors import ErrorCode, ImageError, internal_error, pluralize
 from ppcli.models.families.base import ImageFeature
 from ppcli.models.families.prompt_layout import PromptLayout
 from ppcli.models.kept_patches import KeptPatches
@@ -217,8 +217,9 @@ def _tokens(feature: ImageFeature, array: Floats, first: int, last: int) -> Floa
 def _too_little_memory(slots: int, length: int, needed: int) -> ImageError:
     return ImageError(
         ErrorCode.OUT_OF_MEMORY,
-        f"caches for {slots:,} × {length:,} tokens need {needed / 1e9:,.2f} GB, more than is free; "
-        "lower --max-new-tokens or --batch-size, or prune more",
+        f"the caches of {pluralize(slots, 'request')} of up to {length:,} tokens need "
+        f"{needed / 1e9:,.2f} GB, more than is free; lower --max-new-tokens or "
+        "--batch-size, or prune more",
     )
 
 

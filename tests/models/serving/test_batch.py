@@ -253,19 +253,19 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(
     token = engine.batch._runner.cache_bytes(1, 1)
     room = SimpleNamespace(available=int(256 * token * 5.5 / 0.9))
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: room)
-    with pytest.raises(UsageError, match=r"64 × 256 tokens .* the largest batch that fits is 5"):
+    with pytest.raises(UsageError, match=r"64 requests of up to 256 tokens .* that fits is 5"):
         engine.batch.start("x", request.batch_request)
     chosen = AnsweringModel(model, sessions, batch_size=None)
     chosen.batch.start("x", request.batch_request)
     assert len(chosen.batch._slots) == 2  # of half of what is free
 
 
-def test_the_memory_is_told_before_it_is_taken(model, sessions, caplog) -> None:
+def test_the_memory_is_reported_before_it_is_allocated(model, sessions, caplog) -> None:
     engine = AnsweringModel(model, sessions, batch_size=3)
     request = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=200), [])
     with caplog.at_level("INFO", logger="pixelprune"):
         engine.batch.start("x", request.batch_request)
-    assert "caches for 3 × 256 tokens: " in caplog.text
+    assert " for 3 requests of up to 256 tokens" in caplog.text
 
 
 def test_longer_requests_wait_for_room(model, sessions, alone) -> None:
