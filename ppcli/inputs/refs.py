@@ -19,7 +19,7 @@ _LEFT_OF_NAME = 100
 
 
 class Input(Protocol):
-    """One of the items that a run works on; a resumed run recognises it."""
+    """One of the items that a run works on; a resumed run recognizes it."""
 
     @property
     def image_id(self) -> str:

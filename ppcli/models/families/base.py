@@ -1,6 +1,6 @@
 """The interface between a model family and the code that exports, runs and measures models.
 
-A `Family` recognises checkpoints and reads their `config.json`. The `ModelConfig` that it returns
+A `Family` recognizes checkpoints and reads their `config.json`. The `ModelConfig` that it returns
 describes one model: its sizes, its graphs, the caches of its layers, the inputs of its vision
 transformer, and its cost. Code outside a family's folder uses these two classes only.
 
