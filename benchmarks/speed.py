@@ -215,13 +215,13 @@ def pipelines(files: list[str]) -> Iterator[Row]:
 
 
 def patch_sets(pngs: list[str]) -> Iterator[Row]:
-    """Bytes of patch sets against those of optimised PNG and lossless WebP of the same rasters."""
+    """Bytes of patch sets against those of optimized PNG and lossless WebP of the same rasters."""
     for fit in Fit:
-        sizes: dict[str, list[float]] = {"PNG, optimised": [], "WebP, lossless": []}
+        sizes: dict[str, list[float]] = {"PNG, optimized": [], "WebP, lossless": []}
         for raster in rasters(pngs[::5], fit):
             row = to_patch_row("", (1, 1), (1, 1), fit, encode(raster, TILE, CoderOptions()), "")
             image = Image.fromarray(raster)
-            sizes["PNG, optimised"].append(row.nbytes / _size(image, "PNG", optimize=True))
+            sizes["PNG, optimized"].append(row.nbytes / _size(image, "PNG", optimize=True))
             sizes["WebP, lossless"].append(row.nbytes / _size(image, "WEBP", lossless=True))
         for against, ratios in sizes.items():
             yield f"bytes of patch sets, --fit {fit}", against, statistics.median(ratios)

@@ -34,7 +34,7 @@ def pixel_values(tiles: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32
 
 
 def pixel_levels(tiles: NDArray[np.uint8], preset: Preset) -> NDArray[np.uint8]:
-    """Cut tiles into patches as `pixel_values` does, without normalising them.
+    """Cut tiles into patches as `pixel_values` does, without normalizing them.
 
     Args:
         tiles: RGB uint8 (tiles, P·M, P·M, 3), in row-major order of the image.
@@ -70,7 +70,7 @@ def invert_pixel_values(
     preset: Preset,
     max_error: float = MAX_ROUNDING_ERROR,
 ) -> NDArray[np.uint8]:
-    """Recover the raster from the normalised patches of `pixel_values`.
+    """Recover the raster from the normalized patches of `pixel_values`.
 
     Args:
         values: float32 (tiles·M², 3·temporal·P·P), all tiles of an image.
@@ -91,9 +91,9 @@ def invert_pixel_values(
             f"pixel values of {rows} × {columns} tiles cannot have shape {values.shape}"
         )
     first = values.reshape(rows, columns, m, m, 3, t, p, p)[:, :, :, :, :, 0]
-    normalised = first.transpose(0, 2, 5, 1, 3, 6, 4)
+    normalized = first.transpose(0, 2, 5, 1, 3, 6, 4)
     mean, std = np.array(preset.mean, dtype=np.float32), np.array(preset.std, dtype=np.float32)
-    levels = (normalised * std + mean) / np.float32(preset.rescale_factor)
+    levels = (normalized * std + mean) / np.float32(preset.rescale_factor)
     nearest = np.rint(levels)
     is_level = np.abs(levels - nearest) < max_error
     if not (is_level & (nearest >= 0) & (nearest <= 255)).all():

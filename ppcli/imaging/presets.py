@@ -17,7 +17,7 @@ class Preset:
         max_pixels: larger images are reduced.
         mean: mean of each channel, after rescaling.
         std: standard deviation of each channel, after rescaling.
-        rescale_factor: factor applied to levels in [0, 255] before normalisation.
+        rescale_factor: factor applied to levels in [0, 255] before normalization.
     """
 
     patch_size: int

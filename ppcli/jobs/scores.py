@@ -17,7 +17,7 @@ def exact_match(answer: str, right: list[str]) -> float:
 
 
 def anls(answer: str, right: list[str]) -> float:
-    """Return the normalised Levenshtein similarity to the nearest right answer (arXiv 1907.00490).
+    """Return the normalized Levenshtein similarity to the nearest right answer (arXiv 1907.00490).
 
     It is 1 − d/n, where d is the edit distance and n the longer length; 0 if not above 0.5.
     """

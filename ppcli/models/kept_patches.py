@@ -98,7 +98,7 @@ def keep_of_pixel_values(
     options: CoderOptions,
     max_error: float = MAX_ROUNDING_ERROR,
 ) -> Mask:
-    """Select the tiles of an image that another processor has normalised already.
+    """Select the tiles of an image that another processor has normalized already.
 
     Args:
         values: float32 (grid_h·grid_w·M², 3·temporal·P·P), all patches in merge-block order.

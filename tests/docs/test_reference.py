@@ -85,6 +85,7 @@ def test_every_option_that_a_page_names_exists() -> None:
     known = help_text + pixelprune("--help", COLUMNS="200").stdout.decode()
     of_others = {
         "--bare",
+        "--dist",
         "--cuda",
         "--pictures",
         "--compile",

@@ -244,7 +244,7 @@ class ModelConfig(ABC):
 
 
 class Family(ABC):
-    """How the models of a family are recognised and read.
+    """How the models of a family are recognized and read.
 
     Attributes:
         model_types: values of `model_type` in `config.json`.
