@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Inputs, Path, input_options, named_model, output_options
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.engine.worker_options import FailureOptions, WorkerOptions
+from ppcli.engine.worker_options import VIEW_TIMEOUT, FailureOptions, WorkerOptions
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
 from ppcli.jobs.run_control import PicturesResult, ProgressCounter, RunControl, RunResult
@@ -96,7 +96,7 @@ def view(
     grid: GridOptions = GridOptions(),
     reading: ReadingOptions = ReadingOptions(),
     output: PictureOutputOptions | Path = PictureOutputOptions(),
-    workers: WorkerOptions = WorkerOptions(),
+    workers: WorkerOptions = WorkerOptions(timeout=VIEW_TIMEOUT),
     control: RunControl = RunControl(),
 ) -> PicturesResult:
     """Draw images with their pruned tiles faded.

@@ -8,6 +8,7 @@ from ppcli.errors import UsageError
 from ppcli.options import Option, Options
 
 DEFAULT_TIMEOUT = 60.0
+VIEW_TIMEOUT = 120.0  # drawing takes longer than measuring
 
 
 def parse_size(text: str) -> int:

@@ -89,13 +89,13 @@ class NamedModel:
         if self.tile != tile:
             raise UsageError(
                 f"{self.name} has tiles of {self.tile} pixels, but the images are cut into tiles "
-                f"of {tile}; use the --preset of the model"
+                f"of {tile}; analyze them with the --preset of the model"
             )
         if limits is not None and self.limits is not None and limits != self.limits:
             least, most = self.limits
             raise UsageError(
-                f"{self.name} resizes images to other limits; use --min-pixels {least} "
-                f"--max-pixels {most}"
+                f"{self.name} resizes images to other limits; analyze them with "
+                f"--min-pixels {least} --max-pixels {most}"
             )
 
     def costs(self, tokens: int) -> Costs:

@@ -28,7 +28,7 @@ def evaluate(
     failures: FailureOptions,
     log: LogOptions,
 ) -> ExitCode:
-    """Score a model's answers about whole and pruned images. Controls get as many tokens."""
+    """Score a model's answers about whole images, pruned images, and controls of equal size."""
     from ppcli import api
     from ppcli.cli.eval_output import show_scores
     from ppcli.cli.run_command import run_command

@@ -7,7 +7,7 @@ import typer
 from ppcli.cli.log_options import LogOptions
 from ppcli.cli.parameters import Defaults
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.engine.worker_options import WorkerOptions
+from ppcli.engine.worker_options import VIEW_TIMEOUT, WorkerOptions
 from ppcli.errors import ExitCode, UsageError
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import InputOptions
@@ -30,7 +30,7 @@ def view(
     grid: GridOptions,
     reading: ReadingOptions,
     output: PictureOutputOptions,
-    workers: Annotated[WorkerOptions, Defaults(timeout=120.0)],
+    workers: Annotated[WorkerOptions, Defaults(timeout=VIEW_TIMEOUT)],
     log: LogOptions,
 ) -> ExitCode:
     """Draw images with their pruned tiles faded. Takes images, or a dataset of analyze."""

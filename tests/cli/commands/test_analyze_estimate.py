@@ -44,7 +44,7 @@ def test_an_estimate_is_of_images_as_the_model_sees_them(folder: Path, tmp_path:
     args = ("analyze", folder, "-o", "-", "--estimate", f"{SMALL_MODEL}/")
     wrong = pixelprune(*args)
     assert wrong.returncode == 2
-    [advice] = re.findall(r"other limits; use (.*)", wrong.stderr.decode())
+    [advice] = re.findall(r"other limits; analyze them with (.*)", wrong.stderr.decode())
     rows = [json.loads(line) for line in pixelprune(*args, *advice.split()).stdout.splitlines()]
     asked = pixelprune("infer", folder, "--prompt", "x", "--max-new-tokens", "1", "-o", "-")
     seen = [json.loads(line) for line in asked.stdout.splitlines()]
