@@ -5,27 +5,12 @@ from typing import Any
 
 from ppcli.errors import bounded
 from ppcli.inputs.fields import SETTINGS, Object, read, settings_of, text, whole, with_values
+from ppcli.inputs.server_fields import AS_IT_IS, REFUSED, SERVER_FIELDS, WITHOUT_EFFECT, sendable
 
 URL = "/v1/chat/completions"
 _LINE = frozenset({"custom_id", "method", "url", "body"})
 _OF_TOKENS = ("max_completion_tokens", "max_tokens")
 _SETTINGS = frozenset(SETTINGS) - {"system", "max_new_tokens"}  # same names at OpenAI
-# Fields that do not affect the answer.
-_WITHOUT_EFFECT = frozenset(
-    {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
-)
-# Fields that are accepted only with the values that describe the default behaviour.
-_AS_IT_IS: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "stream": (False,),
-    "logprobs": (False,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "response_format": ({"type": "text"},),
-    "modalities": (["text"],),
-}
 _ROLES = ("system", "user", "assistant")
 _DETAILS = ("auto", "high")  # images always have the highest resolution that the model accepts
 
@@ -38,11 +23,15 @@ class Chat:
         messages: in the form for chat templates; each image is a part `{"type": "image"}`.
         images: the paths or URLs in the messages, in order.
         settings: the settings in the body.
+        server_fields: fields of the body that are sent to a server unchanged.
+        model: the model that the body names; None if it names none.
     """
 
     messages: list[Object]
     images: list[str] = field(default_factory=list)
     settings: Object = field(default_factory=dict)
+    server_fields: Object = field(default_factory=dict)
+    model: str | None = None
 
     @property
     def asked(self) -> str:
@@ -59,8 +48,13 @@ def is_batch_line(fields: Object) -> bool:
     return "body" in fields
 
 
-def chat_of(line: Object) -> Chat:
+def chat_of(line: Object, for_server: bool = False) -> Chat:
     """Parse the conversation of a line.
+
+    Args:
+        line: its fields.
+        for_server: a server answers it, so that the fields of the body that only servers know are
+            kept. Otherwise they are refused.
 
     Raises:
         ValueError: a field is invalid or not supported; the message names it.
@@ -75,7 +69,13 @@ def chat_of(line: Object) -> Chat:
     if not isinstance(body, dict):
         raise ValueError("body is not a JSON object")
     body = with_values(body)
-    chat = Chat([], settings=_settings(body))
+    model = body.get("model")
+    chat = Chat(
+        [],
+        settings=_settings(body),
+        server_fields=_server_fields(body, for_server),
+        model=model if isinstance(model, str) else None,
+    )
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise ValueError("body has no messages")
@@ -87,11 +87,25 @@ def chat_of(line: Object) -> Chat:
     return chat
 
 
+def _server_fields(body: Object, for_server: bool) -> Object:
+    """Return the fields that are sent to a server as they are; check the names of all others."""
+    kept: Object = {}
+    for name in sorted(set(body) - {"messages", "model", *_OF_TOKENS, *_SETTINGS}):
+        value = body[name]
+        if for_server and name in SERVER_FIELDS | WITHOUT_EFFECT:
+            kept[name] = read(name, value, sendable)
+        elif name in WITHOUT_EFFECT or any(value == one for one in AS_IT_IS.get(name, ())):
+            continue
+        elif name in SERVER_FIELDS:
+            raise ValueError(f"body sets {name}, which only a server can do (--server URL)")
+        elif name in REFUSED:
+            raise ValueError(f"body sets {name}, which is not supported: {REFUSED[name]}")
+        else:
+            raise ValueError(f"body sets {bounded(name)}, which is not a known field")
+    return kept
+
+
 def _settings(body: Object) -> Object:
-    known = {"messages", *_OF_TOKENS, *_SETTINGS, *_WITHOUT_EFFECT}
-    for name in sorted(set(body) - known):
-        if not any(body[name] == allowed for allowed in _AS_IT_IS.get(name, ())):
-            raise ValueError(f"body sets {bounded(name)}, which is not supported")
     settings = settings_of({name: body[name] for name in _SETTINGS if name in body})
     limits = {read(name, body[name], whole) for name in _OF_TOKENS if name in body}
     if len(limits) > 1:

@@ -13,6 +13,7 @@ import xxhash
 from ppcli.errors import UsageError, bounded
 from ppcli.files import LocalFile, MemoryFile, exists, is_folder
 from ppcli.inputs.fields import read, text, whole, with_values
+from ppcli.inputs.http_file import HttpFile, is_http
 from ppcli.inputs.names import path_of
 from ppcli.inputs.refs import ImageRef, identity
 
@@ -31,10 +32,12 @@ class ImageFolder:
     Attributes:
         folder: base of relative paths.
         root: folder that must contain all images, after links are followed; None for no limit.
+        allow_http: whether http:// and https:// URLs are fetched; None if no option allows it.
     """
 
     folder: str
     root: str | None = None
+    allow_http: bool | None = None
 
     def image(self, given: Any) -> ImageRef:  # noqa: ANN401
         """Resolve the image in a field: a string, or an object with `image` and `page`.
@@ -69,11 +72,21 @@ class ImageFolder:
             raise ValueError(str(error)) from None
         url = _OTHER_URL.match(path)
         if url is not None and not exists(os.path.join(self.folder, path)):
+            if self.allow_http is not None and is_http(url["scheme"]):
+                return self._on_server(path, page)
             raise ValueError(
                 f"the image {bounded(name, 80)} is not a local file; "
                 "only paths, file:// and data: URLs are supported"
             )
         return ImageRef(LocalFile(self._within_root(path)), identity(path), page=page)
+
+    def _on_server(self, url: str, page: int | None) -> ImageRef:
+        if not self.allow_http:
+            raise ValueError(
+                f"the image {bounded(url, 80)} is on a server; --allow-http fetches it"
+            )
+        file = HttpFile.of(url)
+        return ImageRef(file, identity(file.name), page=page)
 
     def _within_root(self, path: str) -> str:
         whole = os.path.join(self.folder, path)

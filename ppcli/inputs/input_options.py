@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar
 
+from ppcli.errors import UsageError
 from ppcli.options import Option, Options
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class RequestOptions(Options):
     Attributes:
         requests: the file; `-` for standard input.
         root: a folder that must contain all images; None for no limit.
+        allow_http: fetch images at http:// and https:// URLs.
+
+    Raises:
+        UsageError: `root` and `allow_http` are both set.
     """
 
     panel: ClassVar = "Inputs"
@@ -95,13 +100,27 @@ class RequestOptions(Options):
         ),
     ] = None
     root: Root = None
+    allow_http: Annotated[
+        bool,
+        Option(
+            "Fetch the images that requests name by http:// or https:// URLs, from any server that "
+            "this machine reaches."
+        ),
+    ] = False
 
-    def request_file(self, limit: int | None) -> "RequestFile":
-        """Return the requests, at most `limit`."""
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        if self.allow_http and self.root is not None:
+            raise UsageError("--root allows images of one folder only; leave --allow-http out")
+
+    def request_file(self, limit: int | None, for_server: bool = False) -> "RequestFile":
+        """Return the requests, at most `limit`; `for_server` if a server answers them."""
         from ppcli.inputs.requests import RequestFile
 
         assert self.requests is not None
-        return RequestFile(self.requests, limit, standard_input(), self.root)
+        return RequestFile(
+            self.requests, limit, standard_input(), self.root, for_server, self.allow_http
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ppcli.inputs.fields import SETTINGS, Object, name, parse_object, read, sett
 from ppcli.inputs.image_fields import ImageFolder, check_root, page_of
 from ppcli.inputs.lines import TOO_LONG, numbered_lines
 from ppcli.inputs.refs import ImageRef
+from ppcli.inputs.server_fields import fields_of_request
 from ppcli.inputs.unique import UniqueNames
 
 STDIN = "-"
@@ -31,6 +32,8 @@ class Request:
         settings: the settings in the line, by their names in `SETTINGS`.
         messages: a conversation, in the form for chat templates; None if there is a prompt.
         fault: the error in the line; None if it is valid.
+        server_fields: fields of its body that are sent to a server unchanged.
+        model: the model that its body names; None if it names none. It is not used.
     """
 
     custom_id: str
@@ -39,6 +42,8 @@ class Request:
     settings: Object = field(default_factory=dict)
     messages: list[Object] | None = None
     fault: str | None = None
+    server_fields: Object = field(default_factory=dict)
+    model: str | None = None
 
     @property
     def image_id(self) -> str:
@@ -62,7 +67,11 @@ class Request:
             return json.dumps([self.custom_id]).encode()
         parts = [self.custom_id, self.prompt, sorted(self.settings.items()), self.fault]
         images = [image.fingerprint(failed, with_path).decode() for image in self.images]
-        said = [*parts, images] if self.messages is None else [*parts, images, self.messages]
+        said: list[Any] = (
+            [*parts, images] if self.messages is None else [*parts, images, self.messages]
+        )
+        if more := fields_of_request(self.server_fields):
+            said.append(more)
         return json.dumps(said).encode()
 
     def with_states(self, states: Sequence[FileState | None]) -> "Request":
@@ -90,6 +99,8 @@ class RequestFile:
         limit: stop after this many requests.
         stdin: what `-` reads.
         root: a folder that must contain all images; None for no limit.
+        for_server: whether a server answers; see `chat_of`.
+        allow_http: whether images may be on servers.
         skipped: always 0.
         repeated: the first `custom_id` with a suffix; empty if none needed one.
     """
@@ -98,6 +109,8 @@ class RequestFile:
     limit: int | None = None
     stdin: BinaryIO | None = None
     root: str | None = None
+    for_server: bool = False
+    allow_http: bool = False
     skipped: int = 0
     repeated: str = field(default="", init=False)
 
@@ -129,12 +142,16 @@ class RequestFile:
         return islice(self._all(), self.limit)
 
     def _all(self) -> Iterator[Request]:
-        folder = ImageFolder("" if self.path == STDIN else os.path.dirname(self.path), self.root)
+        folder = ImageFolder(
+            "" if self.path == STDIN else os.path.dirname(self.path),
+            self.root,
+            self.allow_http if self.root is None else None,
+        )
         unique, self.repeated = UniqueNames(), ""
         try:
             with self._open() as file:
                 for number, line in numbered_lines(file):
-                    request = parse_request(line, number, folder)
+                    request = parse_request(line, number, folder, self.for_server)
                     custom_id = unique(request.custom_id)
                     self.repeated = unique.first
                     yield replace(request, custom_id=custom_id)
@@ -149,13 +166,16 @@ class RequestFile:
         return open(os.dup(self.stdin.fileno()), "rb")
 
 
-def parse_request(line: bytes | None, number: int, folder: ImageFolder) -> Request:
+def parse_request(
+    line: bytes | None, number: int, folder: ImageFolder, for_server: bool = False
+) -> Request:
     """Parse a line; an invalid one becomes a request with a fault.
 
     Args:
         line: JSON in UTF-8; None if it is too long.
         number: number of the line (one-based), for the name of a request without `custom_id`.
         folder: resolves the images.
+        for_server: whether a server answers; see `chat_of`.
     """
     custom_id = f"line-{number}"
     try:
@@ -164,8 +184,9 @@ def parse_request(line: bytes | None, number: int, folder: ImageFolder) -> Reque
         fields = parse_object(line)
         if "custom_id" in fields:
             custom_id = read("custom_id", fields["custom_id"], name)
-        make = _conversation if is_batch_line(fields) else _request
-        return make(fields, custom_id, folder)
+        if is_batch_line(fields):
+            return _conversation(fields, custom_id, folder, for_server)
+        return _request(fields, custom_id, folder)
     except ValueError as error:
         return Request(custom_id, fault=f"line {number}: {error}")
 
@@ -198,7 +219,14 @@ def _images(fields: Object, folder: ImageFolder) -> list[ImageRef]:
     return [folder.image(one) for one in fields["images"]]
 
 
-def _conversation(fields: Object, custom_id: str, folder: ImageFolder) -> Request:
-    chat = chat_of(fields)
-    images = tuple(folder.named(url) for url in chat.images)
-    return Request(custom_id, images, chat.asked, chat.settings, chat.messages)
+def _conversation(fields: Object, custom_id: str, folder: ImageFolder, for_server: bool) -> Request:
+    chat = chat_of(fields, for_server)
+    return Request(
+        custom_id,
+        tuple(folder.named(url) for url in chat.images),
+        chat.asked,
+        chat.settings,
+        chat.messages,
+        server_fields=chat.server_fields,
+        model=chat.model,
+    )

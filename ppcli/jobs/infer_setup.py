@@ -94,6 +94,7 @@ class _Engine:
         fit: how images are fitted.
         config: what answers depend on.
         on_page: makes what it takes of each page; None for patch sets.
+        served_model: name of the model on the servers; None for a model here.
     """
 
     load: Callable[[], Answering]
@@ -101,6 +102,7 @@ class _Engine:
     fit: FitOptions
     config: Config
     on_page: OnPage | None = None
+    served_model: str | None = None
 
 
 def _model_engine(
@@ -120,7 +122,10 @@ def _model_engine(
 
 def _server_engine(servers: ConnectedServers, request: GenerationRequest) -> _Engine:
     on_page = partial(send_page, prune=servers.prune)
-    return _Engine(lambda: servers.answering, request, servers.fit, servers.as_config(), on_page)
+    model = servers.connection.facts.model
+    return _Engine(
+        lambda: servers.answering, request, servers.fit, servers.as_config(), on_page, model
+    )
 
 
 def _check_options(
@@ -137,6 +142,8 @@ def _check_options(
     if requests.requests is None:
         if requests.root is not None:
             raise UsageError("--root is for the images of --requests FILE")
+        if requests.allow_http:
+            raise UsageError("--allow-http is for the images of --requests FILE")
         return
     others = (inputs.inputs, inputs.files0_from, inputs.include, inputs.exclude)
     if any(others) or (generation.prompt, generation.prompt_file) != (None, None):
@@ -199,10 +206,11 @@ class _Setup:
 
     def from_requests(self, requests: RequestOptions, limit: int | None) -> _RequestStream:
         """The requests of a file."""
-        file = requests.request_file(limit)
+        engine = self.engine
+        file = requests.request_file(limit, for_server=engine.served_model is not None)
         file.check()
         source = FileRequests(
-            self._options, self._executor(), self.engine.request, self.engine.on_page
+            self._options, self._executor(), engine.request, engine.on_page, engine.served_model
         )
         return _RequestStream(file, source, self._coding())
 

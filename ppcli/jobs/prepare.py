@@ -1,5 +1,6 @@
 """Requests whose images workers decode and prune ahead, while the model answers others."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
@@ -9,7 +10,7 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.ordered import Call, OrderedTasks, SingleCall
 from ppcli.engine.stopping import Stop
-from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.errors import ErrorCode, ImageError, UsageError, bounded
 from ppcli.inputs.refs import Input
 from ppcli.inputs.requests import Request
 from ppcli.jobs.analysis_options import AnalysisOptions
@@ -20,6 +21,8 @@ from ppcli.models.remote.sent_image import SentImage
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.text.chat_tokenizer import expand_pages, with_system
 from ppcli.store.rows import AnswerRow, PatchRow, as_error_row, outcome_of
+
+logger = logging.getLogger("pixelprune")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,15 @@ class FileRequests:
         executor: runs the tasks; closed with the source.
         defaults: the settings that a request does not set itself.
         on_page: what is done with the pixels of each page; see `analyze_pages`.
+        served_model: name of the model on the servers that answer; None for a model here.
     """
 
     options: AnalysisOptions
     executor: Executor
     defaults: GenerationRequest
     on_page: OnPage | None = None
+    served_model: str | None = None
+    _other_models: list[str] = field(default_factory=list, init=False)
     item: ClassVar = "request"
 
     def prestart(self, inputs: Arrivals[Any]) -> None:
@@ -132,8 +138,22 @@ class FileRequests:
         return OrderedTasks(self.executor, self._plan, stop).run(inputs)
 
     def _plan(self, request: Request) -> SingleCall[Request, PreparedRequest]:
+        self._compare_model(request)
         call = Call(prepare_images, (request, self.options, self.on_page))
         return SingleCall(request, call, self._prepared, _with_states)
+
+    def _compare_model(self, request: Request) -> None:
+        """Say at the first request for another model that the served one answers it."""
+        asked, served = request.model, self.served_model
+        if served is None or asked in (None, served) or self._other_models:
+            return
+        self._other_models.append(asked)
+        logger.warning(
+            "%s asks for the model %s; the model of the server, %s, answers all requests",
+            bounded(request.custom_id, 80),
+            bounded(asked, 80),
+            served,
+        )
 
     def _prepared(
         self, request: Request, images: PreparedImages | ImageError
@@ -165,6 +185,7 @@ class FileRequests:
             self.defaults,
             prompt=request.prompt or "",
             has_own_seed="seed" in request.settings,
+            server_fields=request.server_fields,
             **request.settings,
         )
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from ppcli.errors import ErrorCode, ImageError
+from ppcli.errors import ErrorCode, ImageError, with_subject
 from ppcli.files import FileState
 from ppcli.imaging.image_choices import Frames
 from ppcli.imaging.page_cache import close_kept_source
+from ppcli.inputs.http_file import fetched_once
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.requests import Request
 from ppcli.jobs.analysis_options import AnalysisOptions
@@ -81,7 +82,7 @@ def prepare_images(
     for image in request.images:
         before, state = len(prepared.images), None
         try:
-            for part in _selected_parts(image, options, on_page):
+            for part in _selected_parts(_here(image), options, on_page):
                 state = part.state
                 for page in part.pages:
                     prepared.add(page)
@@ -91,6 +92,14 @@ def prepare_images(
         prepared.states.append(state)
         prepared.counts.append(len(prepared.images) - before)
     return prepared
+
+
+def _here(image: ImageRef) -> ImageRef:
+    """Return an image whose bytes are on this machine."""
+    try:
+        return replace(image, file=fetched_once(image.file))
+    except ImageError as error:
+        raise ImageError(error.code, with_subject(image.image_id, error.message)) from None
 
 
 def selected_pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:

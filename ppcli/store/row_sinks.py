@@ -90,7 +90,8 @@ def row_writer(
     if row_format is Format.CSV:
         return CsvWriter(file, [one.name for one in fields(ROW_TYPES[main_kind(config)])])
     if row_format is Format.OPENAI:
-        return OpenAiBatchWriter(file, config["model"]["source"])
+        model = config["model"]
+        return OpenAiBatchWriter(file, model if isinstance(model, str) else model["source"])
 
     from ppcli.store.schema import FileMetadata
     from ppcli.store.table_writers import ArrowStreamWriter, ParquetRowWriter

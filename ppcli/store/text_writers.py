@@ -86,7 +86,6 @@ class OpenAiBatchWriter:
         self._file.flush()
 
     def _response(self, row: AnswerRow) -> dict[str, Any]:
-        prompt, answer = row.prompt_tokens or 0, row.answer_tokens or 0
         message = {"role": "assistant", "content": row.answer, "refusal": None}
         if row.thinking is not None:
             message["reasoning_content"] = row.thinking
@@ -102,11 +101,7 @@ class OpenAiBatchWriter:
             "created": 0,  # constant, so that equal runs write equal lines
             "model": self._model,
             "choices": [choice],
-            "usage": {
-                "prompt_tokens": prompt,
-                "completion_tokens": answer,
-                "total_tokens": prompt + answer,
-            },
+            "usage": _usage(row),
         }
         return {"status_code": 200, "request_id": f"req_{self._lines}", "body": body}
 
@@ -115,3 +110,15 @@ class OpenAiBatchWriter:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def _usage(row: AnswerRow) -> dict[str, int] | None:
+    """Return the numbers of tokens; None if a server did not tell them."""
+    prompt, answer = row.prompt_tokens, row.answer_tokens
+    if prompt is None or answer is None:
+        return None
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": answer,
+        "total_tokens": prompt + answer,
+    }

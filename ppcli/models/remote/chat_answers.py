@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ppcli.models.remote.server_faults import Failed
+from ppcli.errors import bounded
+from ppcli.models.remote.server_faults import Failed, Refused
 
 _LONGEST_WAIT = 600.0  # that Retry-After may ask for
 STREAM_LINE = "data:"
@@ -58,11 +59,14 @@ def parse_completion(answer: dict[str, Any], seconds: float) -> Completion:
 
     Raises:
         Failed: it has no answer.
+        Refused: the model refuses to answer.
     """
     try:
         choice = answer["choices"][0]
         message = choice["message"]
         text = message.get("content") or ""
+        if not text and (refusal := message.get("refusal")):
+            raise Refused(f"answered with a refusal: {bounded(str(refusal))}")
         thinking = message.get("reasoning_content") or message.get("reasoning")
         usage = answer.get("usage") or {}
         if not isinstance(text, str) or not isinstance(usage, dict):

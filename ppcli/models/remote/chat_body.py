@@ -67,7 +67,7 @@ def chat_body(
         body["stop"] = list(request.stop)
     if request.keep_special_tokens:
         body["skip_special_tokens"] = False
-    return json.dumps(body | extra, ensure_ascii=False).encode()
+    return json.dumps(body | request.server_fields | extra, ensure_ascii=False).encode()
 
 
 def _messages(messages: Sequence[Message], images: Iterator[SentImage]) -> list[Message]:

@@ -1,7 +1,7 @@
 """What a model is asked to generate: prompt, limits and sampling settings."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import xxhash
@@ -35,6 +35,7 @@ class GenerationRequest:
         stop: texts that end the answer. The answer does not contain them.
         keep_special_tokens: keep special tokens in the answer.
         think: what happens to the model's thinking.
+        server_fields: more fields for a server, sent unchanged.
 
     Raises:
         UsageError: a setting is out of range.
@@ -55,6 +56,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     keep_special_tokens: bool = False
     think: Think = Think.KEEP
+    server_fields: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -93,7 +95,8 @@ class GenerationRequest:
         """Return the settings that answers depend on, for a dataset's configuration."""
         default = GenerationRequest(self.prompt)
         config = asdict(self) | {"stop": list(self.stop)}
-        del config["has_own_seed"], config["messages"]  # they belong to single requests
+        for name in ("has_own_seed", "messages", "server_fields"):  # of single requests
+            del config[name]
         return {
             name: value
             for name, value in config.items()
