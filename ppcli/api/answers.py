@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ppcli.jobs.bench_measures import BenchResult
     from ppcli.jobs.evaluate import EvalSummary
     from ppcli.jobs.infer import InferSummary
+    from ppcli.jobs.server_bench_measures import ServerBenchResult
 
 logger = logging.getLogger("pixelprune")
 
@@ -143,31 +144,40 @@ def bench(
     *,
     model: ModelOptions | Path | None = None,
     random_weights: RandomModelOptions = RandomModelOptions(),
+    server: ServerOptions = ServerOptions(),
     coder: CoderOptions = CoderOptions(),
     measure: MeasureOptions = MeasureOptions(),
     control: RunControl = RunControl(),
-) -> "BenchResult":
+) -> "BenchResult | ServerBenchResult":
     """Measure a model with all patches and with the kept ones, in turn.
 
     Args:
         inputs: files, folders and glob patterns; by default the first 16 images count.
         model: a model directory, and its device; None for the small model in the package.
         random_weights: a model with random weights instead.
+        server: servers that are measured instead; they must prune as each request says.
         coder: how tiles are selected.
         measure: what is measured.
         control: callbacks. Signals are not handled.
+
+    Returns:
+        The measurements of the model, or with `server` those of the servers.
 
     Raises:
         UsageError: an option is invalid, or an input does not exist.
         ModelError: the model is invalid or incomplete, or does not run on the device.
         MissingDependencyError: the device needs something that is not installed.
+        ServerError: no server answers, or one cannot be used.
         NothingToDoError: the inputs contain no image.
     """
     from ppcli.jobs.bench_setup import bench as run_bench
+    from ppcli.jobs.server_bench_setup import bench_server
 
-    chosen = inputs if isinstance(inputs, InputOptions) else None
-    return run_bench(
-        chosen or replace(input_options(inputs), limit=BENCH_IMAGES),
+    if not isinstance(inputs, InputOptions):
+        inputs = replace(input_options(inputs), limit=BENCH_IMAGES)
+    run = partial(bench_server, server=server) if server.server else run_bench
+    return run(
+        inputs,
         model=model_options(model),
         random_weights=random_weights,
         coder=coder,

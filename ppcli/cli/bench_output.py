@@ -1,13 +1,15 @@
 """The results of `bench`, as tables."""
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ppcli.cli.bench_tables import bench_table, tail
+from ppcli.cli.server_bench_output import show_server_result
 from ppcli.cli.terminal import Terminal, logger
 from ppcli.errors import bounded
 from ppcli.jobs.bench_json import as_json
 from ppcli.jobs.bench_measures import BenchResult, Comparison
+from ppcli.jobs.server_bench_measures import ServerBenchResult
 
 _TITLES = {
     "vision_ms": "vision",
@@ -20,12 +22,15 @@ _OF_PAGE = ("vision", "prefill", "total")
 _LEAST_NAME, _OTHER_COLUMNS = 12, 60
 
 
-def show_result(result: BenchResult, terminal: Terminal) -> None:
+def show_result(result: BenchResult | ServerBenchResult, terminal: Terminal) -> None:
     """Print the results on standard error: as tables, or as one line if logs are JSON."""
     if terminal.quiet:
         return
     if terminal.as_json:
         logger.info("finished", extra={"fields": as_json(result)})
+        return
+    if isinstance(result, ServerBenchResult):
+        show_server_result(result, terminal)
         return
     if not result.pages:
         return
@@ -37,21 +42,13 @@ def show_result(result: BenchResult, terminal: Terminal) -> None:
         terminal.say(sentence)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-    table.add_column(columns[0], overflow="fold")
-    for column in columns[1:]:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
 def _pages_table(result: BenchResult, width: int) -> Table:
     room = max(_LEAST_NAME, width - _OTHER_COLUMNS)
-    table = _table("faster (ideal)", "tiles", "kept", *_OF_PAGE, "same")
+    table = bench_table("faster (ideal)", "tiles", "kept", *_OF_PAGE, "same")
     for page in result.pages:
         comparison = result.of_page(page)
         table.add_row(
-            Text(_tail(bounded(page.image_id), room)),
+            Text(tail(bounded(page.image_id), room)),
             f"{page.sizes.full.tiles:,}",
             f"{page.keep_ratio:.2f}",
             *(_factor(comparison, f"{title}_ms") for title in _OF_PAGE),
@@ -64,7 +61,7 @@ def _phases_table(result: BenchResult) -> Table:
     measured, extrapolated = result.of_all, result.extrapolated
     heads = ["full", "pruned", "faster", "ideal"]
     heads += ["full*", "pruned*"] if extrapolated else []
-    table = _table("all images, ms", *heads)
+    table = bench_table("all images, ms", *heads)
     faster, ideal = measured.faster, measured.ideal
     table.add_row("select", *(f"{side.select_ms:,.1f}" for side in measured.times))
     for name, title in _TITLES.items():
@@ -78,7 +75,7 @@ def _phases_table(result: BenchResult) -> Table:
 
 def _batches_table(result: BenchResult) -> Table:
     heads = ("full", "pruned", "faster", "ideal", "changed")
-    table = _table("requests per minute", *heads)
+    table = bench_table("requests per minute", *heads)
     for batch in result.batches:
         comparison, seconds = result.of_batch(batch), batch.seconds
         table.add_row(
@@ -89,11 +86,6 @@ def _batches_table(result: BenchResult) -> Table:
             f"{sum(batch.differing)} of {2 * batch.requests}",
         )
     return table
-
-
-def _tail(name: str, room: int) -> str:
-    """Shorten a name to a column; the end is kept, which tells more than the beginning."""
-    return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
 def _factor(comparison: Comparison, name: str) -> str:

@@ -16,16 +16,19 @@ from ppcli.jobs.bench_measures import (
     PageMeasure,
 )
 from ppcli.jobs.bench_options import BenchOutputOptions
+from ppcli.jobs.server_bench_measures import ServerBenchResult
 from ppcli.store.atomic import PendingFile, as_output_error
 from ppcli.store.output_options import STDOUT
 from ppcli.store.output_paths import check_path
 from ppcli.store.rows import error_columns
 
+Measured = BenchResult | ServerBenchResult
+
 
 @contextmanager
 def figures_output(
     options: BenchOutputOptions, stdout: BinaryIO | None
-) -> Iterator[Callable[[BenchResult], None]]:
+) -> Iterator[Callable[[Measured], None]]:
     """Open the output of figures before anything is measured; give the function that writes it.
 
     Raises:
@@ -52,7 +55,7 @@ def figures_output(
             pending.discard()
 
 
-def _to_stdout(result: BenchResult, stream: BinaryIO | None) -> None:
+def _to_stdout(result: Measured, stream: BinaryIO | None) -> None:
     if stream is None:
         raise OutputError("-o is -, and standard output is closed")
     try:
@@ -64,18 +67,20 @@ def _to_stdout(result: BenchResult, stream: BinaryIO | None) -> None:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def _to_file(result: BenchResult, pending: PendingFile, overwrite: bool) -> None:
+def _to_file(result: Measured, pending: PendingFile, overwrite: bool) -> None:
     pending.file.write(_json_bytes(result))
     pending.finish()
     pending.put_in_place(replace=overwrite)
 
 
-def _json_bytes(result: BenchResult) -> bytes:
+def _json_bytes(result: Measured) -> bytes:
     return json.dumps(as_json(result), indent=1).encode() + b"\n"
 
 
-def as_json(result: BenchResult) -> dict[str, Any]:
-    """Return all figures. Names end with units; figures of several requests are sums."""
+def as_json(result: Measured) -> dict[str, Any]:
+    """Return all figures. Names end with units; those of a model are sums over requests."""
+    if isinstance(result, ServerBenchResult):
+        return result.as_json()
     extrapolated = result.extrapolated
     return {
         "setting": result.setting,

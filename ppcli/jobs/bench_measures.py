@@ -1,11 +1,14 @@
 """The measurements of `bench`, and the speed-ups that counts of operations predict."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
 from ppcli.errors import ImageError
 from ppcli.models.families.base import ModelConfig
+
+logger = logging.getLogger("pixelprune")
 
 _Of = TypeVar("_Of")
 _To = TypeVar("_To")
@@ -42,6 +45,14 @@ class Failure:
 
     name: str
     error: ImageError
+
+
+def log_failures(failures: Iterable[Failure]) -> None:
+    """Log why measurements failed."""
+    for failure in failures:
+        code, message = failure.error.code.value, failure.error.message
+        message = message.removeprefix(f"{failure.name}: ")
+        logger.warning("%s: %s: %s", code, failure.name, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class MeasureOptions(Options):
         new_tokens: tokens to generate for each answer.
         batch_sizes: requests to process at once; None for sizes that suit the device.
         repeats: measured runs of each page, after a warm-up run.
+        price_per_hour: of all servers together; None if it is unknown.
     """
 
     panel: ClassVar = "Measurement"
@@ -106,6 +107,14 @@ class MeasureOptions(Options):
     repeats: Annotated[
         int, Option("Measured runs of each page, after a warm-up run.", metavar="N", min=1)
     ] = 3
+    price_per_hour: Annotated[
+        float | None,
+        Option(
+            "Price of the servers per hour; also gives the cost of 1,000 pages.",
+            metavar="PRICE",
+            min=0,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Sets up a run of bench: the model that is measured, and the pages."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from ppcli.imaging.presets import Preset
 from ppcli.inputs.input_options import InputOptions
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.bench import BenchOptions, bench_model, bench_pages
-from ppcli.jobs.bench_measures import BenchResult, Failure
+from ppcli.jobs.bench_measures import BenchResult, log_failures
 from ppcli.jobs.bench_options import MeasureOptions, RandomModelOptions
 from ppcli.jobs.chosen_model import ChosenModel, report_cpu_fallback
 from ppcli.jobs.run_control import RunControl
@@ -33,8 +32,6 @@ from ppcli.models.onnx.random_model import random_model
 from ppcli.models.serving.active_request import check_request
 from ppcli.models.serving.generation_request import GenerationRequest
 
-logger = logging.getLogger("pixelprune")
-
 
 def bench(
     inputs: InputOptions,
@@ -46,6 +43,8 @@ def bench(
     control: RunControl,
 ) -> BenchResult:
     """Measure a model with all patches and with the kept ones; see `ppcli.api.bench`."""
+    if measure.price_per_hour is not None:
+        raise UsageError("--price-per-hour needs --server URL")
     if model.model is not None and random_weights.random_weights is not None:
         raise UsageError("give --model DIR or --random-weights SIZE, not both")
     listing = inputs.listing()
@@ -57,7 +56,7 @@ def bench(
     options = BenchOptions(request, measure.repeats, measure.batch_sizes, model.threads)
     with pillow_limits(DEFAULT_MAX_IMAGE_PIXELS):
         pages, failures = bench_pages(listing, analysis)
-    _log_failures(failures)
+    log_failures(failures)
     if not pages:
         return BenchResult(measured.config, None, failures=failures)
     with measured.opened() as directory:
@@ -70,16 +69,9 @@ def bench(
             measured.whole,
             partial(control.report, "run"),
         )
-    _log_failures(result.failures)
+    log_failures(result.failures)
     result.failures[:0] = failures
     return result
-
-
-def _log_failures(failures: list[Failure]) -> None:
-    for failure in failures:
-        code, message = failure.error.code.value, failure.error.message
-        message = message.removeprefix(f"{failure.name}: ")
-        logger.warning("%s: %s: %s", code, failure.name, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,13 +102,20 @@ def _here(image: ImageRef) -> ImageRef:
         raise ImageError(error.code, with_subject(image.image_id, error.message)) from None
 
 
-def selected_pages(ref: ImageRef, options: AnalysisOptions) -> Iterator[PageResult]:
+def selected_pages(
+    ref: ImageRef, options: AnalysisOptions, on_page: OnPage | None = None
+) -> Iterator[PageResult]:
     """Decode and prune the selected pages of a file in this process.
+
+    Args:
+        ref: the file.
+        options: how it is decoded and pruned.
+        on_page: what is done with the pixels of each page; see `analyze_pages`.
 
     Raises:
         ImageError: `no_such_page` if the reference names a page that the file does not have.
     """
-    for part in _selected_parts(ref, options):
+    for part in _selected_parts(ref, options, on_page):
         yield from part.pages
 
 

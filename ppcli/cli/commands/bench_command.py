@@ -14,12 +14,14 @@ from ppcli.jobs.bench_options import (
     RandomModelOptions,
 )
 from ppcli.models.model_options import ModelOptions
+from ppcli.models.remote.server_options import ServerOptions
 
 
 def bench(
     inputs: Annotated[InputOptions, Defaults(limit=BENCH_IMAGES)],
     model: ModelOptions,
     random_weights: RandomModelOptions,
+    server: ServerOptions,
     coder: CoderOptions,
     measure: MeasureOptions,
     output: BenchOutputOptions,
@@ -41,6 +43,7 @@ def bench(
                 inputs,
                 model=model,
                 random_weights=random_weights,
+                server=server,
                 coder=coder,
                 measure=measure,
                 control=RunControl(progress),

@@ -82,7 +82,9 @@ def _messages(messages: Sequence[Message], images: Iterator[SentImage]) -> list[
 def _part(part: Message, images: Iterator[SentImage]) -> Message:
     if part["type"] != "image":
         return part
-    return {"type": "image_url", "image_url": {"url": next(images).as_url()}}
+    image = next(images)
+    named = {} if image.name is None else {"uuid": image.name}
+    return {"type": "image_url", "image_url": {"url": image.as_url()}, **named}
 
 
 def _seed(request: GenerationRequest, identity: str) -> int:

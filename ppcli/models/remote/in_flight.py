@@ -37,6 +37,12 @@ class InFlightLimit:
     def __post_init__(self) -> None:
         self.value = self.fixed or _FIRST
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a higher limit has been found not to raise the throughput."""
+        is_holding = self._before is None and self._held < _ROUNDS_TO_HOLD
+        return self.fixed is not None or is_holding
+
     def on_start(self, now: float, in_flight: int) -> None:
         """Count a request that is sent.
 

@@ -21,11 +21,13 @@ class SentImage:
         media_type: such as `image/png`.
         data: the bytes of the file.
         coder: how the server prunes it; None to feed every patch.
+        name: under which vLLM caches it; None for its content.
     """
 
     media_type: str
     data: bytes
     coder: CoderOptions | None = None
+    name: str | None = None
 
     @property
     def nbytes(self) -> int:

@@ -45,6 +45,7 @@ class ServerConnection:
         self._done: queue.SimpleQueue[tuple[Any, Completion | ImageError]] = queue.SimpleQueue()
         self._numbers = self._taken = 0
         self._served_model, self._streams = options.served_model, streams
+        self._in_flight = options.in_flight
         self._pool: ServerPool | None = None
         try:
             self._pool = self.run(self._connected_pool(options))
@@ -116,6 +117,23 @@ class ServerConnection:
     def full(self) -> bool:
         """Whether more requests would only wait."""
         return self.active >= self._connected.capacity
+
+    @property
+    def in_flight_limits(self) -> list[int]:
+        """How many requests each server may have at once now."""
+        return [limit.value for limit in self._connected.limits]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether more requests at once do not raise the throughput of any server."""
+        return all(limit.is_settled for limit in self._connected.limits)
+
+    def limit_in_flight(self, number: int | None) -> None:
+        """Fix the requests at once to each server; None to adapt them anew.
+
+        A number in the options of the constructor stays.
+        """
+        self.run(self._connected.set_limits(self._in_flight or number))
 
     @property
     def _connected(self) -> ServerPool:

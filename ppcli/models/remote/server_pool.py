@@ -105,6 +105,21 @@ class ServerPool:
         places = sum(one.limit.value for one in self._servers if one.is_up)
         return max(1, places) + _AHEAD
 
+    @property
+    def limits(self) -> list[InFlightLimit]:
+        """The limits of the servers."""
+        return [one.limit for one in self._servers]
+
+    async def set_limits(self, fixed: int | None) -> None:
+        """Begin anew with the limits.
+
+        Args:
+            fixed: requests at once to each server; None to adapt them.
+        """
+        for one in self._servers:
+            one.limit = InFlightLimit(fixed)
+        self._hand_out()
+
     def start(self) -> None:
         """Try again those servers that are down already."""
         for server in self._servers:
