@@ -58,7 +58,9 @@ def test_a_dataset_is_written_verified_rebuilt_drawn_and_reported(
     assert (rebuilt.written, rebuilt.failed) == (1, 0)
     drawn = ppcli.view(out, output=tmp_path / "drawn", picture=ViewOptions(side_by_side=True))
     assert drawn.written == 1
-    page = ppcli.report(out, tmp_path / "report.html")
+    seen: list[Progress] = []
+    page = ppcli.report(out, tmp_path / "report.html", control=RunControl(seen.append))
+    assert seen == [Progress("picture", 0, None), Progress("picture", 1, 1)]
     assert Path(page).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
