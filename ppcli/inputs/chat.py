@@ -12,7 +12,9 @@ _LINE = frozenset({"custom_id", "method", "url", "body"})
 _OF_TOKENS = ("max_completion_tokens", "max_tokens")
 _SETTINGS = frozenset(SETTINGS) - {"system", "max_new_tokens"}  # same names at OpenAI
 _ROLES = ("system", "user", "assistant")
+_SERVER_ROLES = (*_ROLES, "developer")
 _DETAILS = ("auto", "high")  # images always have the highest resolution that the model accepts
+_SERVER_DETAILS = (*_DETAILS, "low")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Chat:
     """A conversation.
 
     Attributes:
-        messages: in the form for chat templates; each image is a part `{"type": "image"}`.
+        messages: in the form for chat templates; each image is a part `{"type": "image"}`, with its
+            `detail` if a server answers.
         images: the paths or URLs in the messages, in order.
         settings: the settings in the body.
         server_fields: fields of the body that are sent to a server unchanged.
@@ -81,7 +84,7 @@ def chat_of(line: Object, for_server: bool = False) -> Chat:
         raise ValueError("body has no messages")
     for number, message in enumerate(messages, 1):
         try:
-            chat.messages.append(_message(message, chat.images))
+            chat.messages.append(_message(message, chat.images, for_server))
         except ValueError as error:
             raise ValueError(f"message {number}: {error}") from None
     return chat
@@ -115,13 +118,13 @@ def _settings(body: Object) -> Object:
     return settings
 
 
-def _message(given: Any, images: list[str]) -> Object:  # noqa: ANN401
+def _message(given: Any, images: list[str], for_server: bool) -> Object:  # noqa: ANN401
     """Parse a message and append its images to `images`."""
     if not isinstance(given, dict):
         raise ValueError("it is not a JSON object")
     fields = {name: value for name, value in with_values(given).items() if value != []}
     role = fields.get("role")
-    if role not in _ROLES:
+    if role not in (_SERVER_ROLES if for_server else _ROLES):
         raise ValueError(f"the role {bounded(str(role))} is not supported")
     if unknown := sorted(set(fields) - {"role", "content"}):
         raise ValueError(f"unsupported fields: {bounded(', '.join(unknown))}")
@@ -130,10 +133,13 @@ def _message(given: Any, images: list[str]) -> Object:  # noqa: ANN401
         return {"role": role, "content": read("content", content, text)}
     if not isinstance(content, list):
         raise ValueError("content is neither a string nor a list of parts")
-    return {"role": role, "content": [_part(part, role, images) for part in content]}
+    return {
+        "role": role,
+        "content": [_part(part, str(role), images, for_server) for part in content],
+    }
 
 
-def _part(given: Any, role: str, images: list[str]) -> Object:  # noqa: ANN401
+def _part(given: Any, role: str, images: list[str], for_server: bool) -> Object:  # noqa: ANN401
     if not isinstance(given, dict):
         raise ValueError("a part is not a JSON object")
     fields = with_values(given)
@@ -147,19 +153,23 @@ def _part(given: Any, role: str, images: list[str]) -> Object:  # noqa: ANN401
         return {"type": "text", "text": read("text", value, text)}
     if role != "user":
         raise ValueError(f"the role {role} has an image; only the role user may have images")
-    images.append(_url(value))
-    return {"type": "image"}
+    url, detail = _url(value, for_server)
+    images.append(url)
+    return {"type": "image"} | ({"detail": detail} if for_server and detail else {})
 
 
-def _url(given: Any) -> str:  # noqa: ANN401
-    """Return the URL of an image, which may be wrapped in an object."""
+def _url(given: Any, for_server: bool) -> tuple[str, str | None]:  # noqa: ANN401
+    """Return the URL of an image, which may be wrapped in an object, and its detail."""
+    detail = None
     if isinstance(given, dict):
         fields = with_values(given)
         if unknown := sorted(set(fields) - {"url", "detail"}):
             raise ValueError(f"unsupported fields in image_url: {bounded(', '.join(unknown))}")
-        if (detail := fields.get("detail", "auto")) not in _DETAILS:
+        detail = fields.get("detail")
+        allowed = _SERVER_DETAILS if for_server else _DETAILS
+        if detail is not None and detail not in allowed:
             raise ValueError(f"the detail {bounded(str(detail))} is not supported")
         given = fields.get("url")
     if not isinstance(given, str) or not given:
         raise ValueError("an image_url has no url")
-    return str(read("url", given, text))
+    return str(read("url", given, text)), detail

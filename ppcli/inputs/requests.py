@@ -85,6 +85,9 @@ class Request:
             return f"expected {row.custom_id}, found {self.custom_id}"
         if row.prompt != self.prompt and not failed:
             return f"the prompt of {self.custom_id} has changed"
+        for image in () if failed else self.images:
+            if image.file.state() is None:
+                return f"{image.image_id} cannot be read now"
         return None
 
 

@@ -8,11 +8,22 @@ SERVER_FIELDS = frozenset(
     {
         *("frequency_penalty", "logit_bias", "prediction", "reasoning_effort", "response_format"),
         *("verbosity", "add_generation_prompt", "add_special_tokens", "allowed_token_ids"),
-        *("bad_words", "chat_template", "chat_template_kwargs", "continue_final_message"),
+        *(
+            "bad_words",
+            "chat_template",
+            "chat_template_kwargs",
+            "continue_final_message",
+            "documents",
+        ),
         *("guided_choice", "guided_decoding_backend", "guided_grammar", "guided_json"),
         *("guided_regex", "guided_whitespace_pattern", "ignore_eos", "include_reasoning"),
-        *("include_stop_str_in_output", "length_penalty", "min_tokens", "skip_special_tokens"),
-        *("spaces_between_special_tokens", "stop_token_ids", "structured_outputs"),
+        *("include_stop_str_in_output", "length_penalty", "min_tokens", "repetition_detection"),
+        *(
+            "skip_special_tokens",
+            "spaces_between_special_tokens",
+            "stop_token_ids",
+            "structured_outputs",
+        ),
         *("thinking_token_budget", "vllm_xargs"),
     }
 )

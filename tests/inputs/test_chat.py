@@ -146,6 +146,19 @@ def test_fields_without_effect_are_sent_and_change_no_request(name: str) -> None
     assert sent.fingerprint(failed=False) == parsed([TEXT]).fingerprint(failed=False)
 
 
+def test_what_servers_know_of_messages_is_kept_for_them() -> None:
+    low = {**IMAGE, "image_url": {"url": "a.png", "detail": "low"}}
+    given = [{"role": "developer", "content": "Short."}, {"role": "user", "content": [low, IMAGE]}]
+    kept = parsed(given, for_server=True)
+    parts = [{"type": "image", "detail": "low"}, {"type": "image"}]
+    assert kept.fault is None
+    assert kept.messages == [given[0], {"role": "user", "content": parts}]
+    high = {**IMAGE, "image_url": {"url": "a.png", "detail": "high"}}
+    assert parsed([{"role": "user", "content": [high]}]) == parsed(
+        [{"role": "user", "content": [IMAGE]}]
+    )
+
+
 def test_fields_of_servers_are_part_of_the_request() -> None:
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     turned = {"type": "object", "properties": {"a": {}, "b": {}}}

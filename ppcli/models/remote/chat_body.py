@@ -84,7 +84,8 @@ def _part(part: Message, images: Iterator[SentImage]) -> Message:
         return part
     image = next(images)
     named = {} if image.name is None else {"uuid": image.name}
-    return {"type": "image_url", "image_url": {"url": image.as_url()}, **named}
+    detail = {"detail": part["detail"]} if "detail" in part else {}
+    return {"type": "image_url", "image_url": {"url": image.as_url()} | detail, **named}
 
 
 def _seed(request: GenerationRequest, identity: str) -> int:

@@ -62,7 +62,9 @@ def written(path: Path, *given: dict[str, Any]) -> Path:
 DATA = [f"data:image/png;base64,{base64.b64encode(png(seed)).decode()}" for seed in range(3)]
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 TEXT_PART = WORDS.map(lambda text: {"type": "text", "text": text})
-USER_PART = TEXT_PART | st.sampled_from(DATA).map(image)
+DETAIL = st.sampled_from(["auto", "high", "low"])
+IMAGE_URL = st.fixed_dictionaries({"url": st.sampled_from(DATA)}, optional={"detail": DETAIL})
+USER_PART = TEXT_PART | IMAGE_URL.map(lambda one: {"type": "image_url", "image_url": one})
 
 
 def message(role: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -80,7 +82,7 @@ VALUE = st.recursive(
 BODY = st.fixed_dictionaries(
     {
         "messages": st.lists(
-            st.sampled_from(["system", "user", "assistant"]).flatmap(message),
+            st.sampled_from(["system", "developer", "user", "assistant"]).flatmap(message),
             min_size=1,
             max_size=5,
         ),
@@ -287,7 +289,10 @@ def test_a_run_with_images_on_servers_resumes(
     images.marks["a.png"] = '"changed"'
     done = infer(*command, code=5)
     assert b"was modified" in done.stderr
-    images.marks["a.png"] = '"0"'
+    content = images.files.pop("a.png")
+    done = infer(*command, code=5)
+    assert f"{images.url}/a.png cannot be read now" in done.stderr.decode()
+    images.files["a.png"], images.marks["a.png"] = content, '"0"'
     infer(*command, "--retry-failed", code=3)
     assert len(server.questions) == asked
 
