@@ -49,6 +49,7 @@ class ChatServer(ThreadingHTTPServer):
         seconds: that each answer takes.
         faults: called with the number of each chat request and its body; returns None, a reply
             that is sent instead of an answer, or `cut` to break the connection.
+        list_faults: called with each question for the models; True breaks the connection.
         bodies: of all chat requests, in order of arrival.
         most_in_flight: the most requests that were answered at once.
     """
@@ -63,6 +64,7 @@ class ChatServer(ThreadingHTTPServer):
         self.key: str | None = None
         self.seconds = 0.0
         self.faults: Callable[[int, Any], Reply | str | None] = lambda number, body: None
+        self.list_faults: Callable[[], bool] = lambda: False
         self.bodies: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.in_flight = self.most_in_flight = 0
@@ -149,6 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """List the models."""
         if self._is_refused():
+            return
+        if self.server.list_faults():
+            self.close_connection = True
             return
         models = [{"id": name} for name in self.server.models]
         self._send((200, JSON, json.dumps({"object": "list", "data": models}).encode()))

@@ -87,6 +87,7 @@ def test_exit_codes_are_the_contract() -> None:
         "OUTPUT": 5,
         "DAMAGED": 6,
         "MISSING_DEPENDENCY": 7,
+        "SERVER": 8,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }

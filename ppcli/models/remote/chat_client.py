@@ -16,7 +16,9 @@ from ppcli.models.remote.chat_answers import (
     retry_seconds,
 )
 from ppcli.models.remote.server_faults import (
+    Broken,
     Busy,
+    Denied,
     Failed,
     Refused,
     ServerFault,
@@ -129,7 +131,7 @@ class ChatClient:
             raise TimedOut("did not answer in time (--request-timeout)") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             reason = self._shown(str(error) or type(error).__name__)
-            raise Failed(f"broke the connection: {reason}") from error
+            raise Broken(f"broke the connection: {reason}") from error
 
     async def _content(self, response: "httpx2.Response") -> bytes:
         parts, size = [], 0
@@ -148,9 +150,9 @@ class ChatClient:
         if 300 <= status < 400:
             target = self._shown(response.headers.get("location", "elsewhere"))
             return Unusable(f"redirects to {target}; name that server instead")
-        if status in (401, 403):
-            return Unusable(self._refused_key(answered))
-        if status == 404 or code in (_UNKNOWN_MODEL, _NO_CREDIT):
+        if status in (401, 403) or code == _NO_CREDIT:
+            return Denied(answered if code == _NO_CREDIT else self._refused_key(answered))
+        if status == 404 or code == _UNKNOWN_MODEL:
             return Unusable(answered)
         if status in _BUSY_STATUSES:
             return Busy(answered, retry_seconds(response.headers.get("retry-after")))

@@ -185,19 +185,19 @@ class ServerConnection:
         """Cancel the requests under way, and end the thread."""
         if self._loop.is_closed():
             return
-        if self._pool is not None:
-            self.run(_cancel_all(self._pool))
+        self.run(_cancel_all(self._pool))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
-async def _cancel_all(pool: ServerPool) -> None:
+async def _cancel_all(pool: ServerPool | None) -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await pool.close()
+    if pool is not None:
+        await pool.close()
 
 
 def _difference(facts: ServerFacts, other: ServerFacts) -> str:

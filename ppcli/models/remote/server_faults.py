@@ -27,6 +27,10 @@ class Failed(ServerFault):
     """The server failed, or its answer makes no sense. The request is tried a few times more."""
 
 
+class Broken(Failed):
+    """The connection ended before the answer did. The server may have stopped."""
+
+
 class TimedOut(Failed):
     """The answer took too long."""
 
@@ -48,4 +52,8 @@ class Refused(ServerFault):
 
 
 class Unusable(ServerFault):
-    """The server answers no request at all: a refused key, an unknown model, another API."""
+    """The server answers no request at all: an unknown model, another API, a wrong path."""
+
+
+class Denied(Unusable):
+    """The server does not take the key, or its owner has no credit left."""

@@ -13,15 +13,17 @@ from ppcli.models.remote.chat_answers import Completion
 from ppcli.models.remote.chat_client import ChatClient
 from ppcli.models.remote.in_flight import InFlightLimit
 from ppcli.models.remote.server_faults import (
+    Broken,
     Busy,
+    Denied,
     Failed,
     Refused,
     ServerFault,
     TimedOut,
-    Unusable,
 )
 
 MOST_TRIES = 8
+_MOST_TIMEOUTS = 3
 PATIENCE_SECONDS = 600.0  # without a server that answers
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 15.0
 _AHEAD = 4  # requests that wait for a free place, so that the next is ready
@@ -75,8 +77,8 @@ class ServerPool:
     """Servers that share the requests of a run. Belongs to one event loop.
 
     A request that a server did not receive, or that it is too busy for, waits. A request that
-    failed at a server is tried again, up to eight times, with growing waits. A server that cannot
-    be reached gets no requests until it answers again.
+    failed at a server is tried again, with growing waits: up to eight times, or three where no
+    answer came in time. A server that cannot be reached gets no requests until it answers again.
 
     Args of the constructor:
         servers: at least one.
@@ -140,7 +142,7 @@ class ServerPool:
             body: JSON of the chat completion.
             number: of the request; lower ones get a server first.
         """
-        failures = 0
+        failures = timeouts = 0
         while True:
             server = await self._place(number)
             started = time.monotonic()
@@ -152,10 +154,12 @@ class ServerPool:
                 self._on_answer(server, time.monotonic() - started)
                 return fault.as_error()
             except Failed as fault:
-                failures += 1
                 if isinstance(fault, TimedOut):
+                    timeouts += 1
                     server.limit.on_refusal(time.monotonic())
-                if failures == MOST_TRIES:
+                if not (isinstance(fault, Broken) and await self._has_stopped(server, fault)):
+                    failures += 1
+                if failures == MOST_TRIES or timeouts == _MOST_TIMEOUTS:
                     said = f"{server.name} {fault} (tried {failures} times)"
                     return ImageError(ErrorCode.SERVER_ERROR, said)
             except ServerFault as fault:
@@ -168,6 +172,21 @@ class ServerPool:
                 self._hand_out()
             if failures:
                 await asyncio.sleep(_wait(failures))
+
+    async def _has_stopped(self, server: Server, fault: Broken) -> bool:
+        """Return whether a server that broke a connection does not answer at all any more.
+
+        Then the request is not at fault. A proxy before the server may take connections all the
+        same.
+        """
+        if not server.is_up:
+            return True
+        try:
+            await server.client.model_names()
+        except ServerFault:
+            self._set_aside(server, fault)
+            return True
+        return False
 
     async def _place(self, number: int) -> Server:
         """Wait for a server with room, and take a place there."""
@@ -213,13 +232,13 @@ class ServerPool:
             asyncio.get_running_loop().call_later(seconds + 0.01, self._hand_out)
         elif server.is_up:
             server.is_up, server.trouble = False, str(fault)
-            if isinstance(fault, Unusable):
+            if isinstance(fault, Denied):
                 self._lose(server, fault)
                 return
             logger.warning("%s %s; requests wait until it answers again", server.name, fault)
             self._spawn(self._revive(server))
 
-    def _lose(self, server: Server, fault: Unusable) -> None:
+    def _lose(self, server: Server, fault: Denied) -> None:
         """Never ask a server again."""
         server.is_lost, server.trouble = True, str(fault)
         if all(one.is_lost for one in self._servers):
@@ -239,7 +258,7 @@ class ServerPool:
             await asyncio.sleep(_wait(tries))
             try:
                 await self._check(server.client)
-            except Unusable as fault:
+            except Denied as fault:
                 self._lose(server, fault)
                 return
             except ServerFault as fault:

@@ -1,5 +1,6 @@
 """Servers that cannot be used: what a command says at the start."""
 
+import signal
 import socket
 import subprocess
 import threading
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.chat_server import ChatServer, chat_server, free_port
-from tests.command import pixelprune
+from tests.command import command_line, pixelprune
 from tests.conftest import blocks
 
 KEY = "sk-s3cretKey"
@@ -136,3 +137,21 @@ def test_one_server_of_two_may_be_down_at_the_start(server: ChatServer, image: P
     done = infer(image, "--prompt", "?", "--server", gone, "--server", server.url)
     assert done.returncode == 0
     assert b"the others answer" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_that_waits_for_a_server(
+    image: Path, number: signal.Signals
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        line = command_line(["infer", image, "--prompt", "?", "--server", url])
+        with subprocess.Popen(line, stderr=subprocess.PIPE) as run:
+            connection, _ = silent.accept()
+            connection.recv(100)
+            run.send_signal(number)
+            _, log = run.communicate(timeout=25)
+            connection.close()
+    assert run.returncode == (130 if number == signal.SIGINT else 143), log.decode()
+    assert b"Traceback" not in log
+    assert b"Task was destroyed" not in log
