@@ -33,10 +33,6 @@ class Result(Protocol):
         """The patch set."""
 
 
-class UnfinishedInputError(Exception):
-    """Raised by the results of an input that a stop cuts short."""
-
-
 class Inputs(Protocol):
     """The inputs of a run; iterating may be slow.
 
@@ -166,16 +162,12 @@ class Run:
             )
 
     def _add(self, ref: Input, results: Iterator[Result], sink: RowReceiver) -> None:
-        try:
-            for result in results:
-                sink.add(result.row, result.patches)
-                failed = self.summary.failed
-                self.summary.add(result.row, result.patches)
-                self.summary.failed_now += self.summary.failed - failed
-                self.observer.on_row(result.row)
-        except UnfinishedInputError:
-            self._raise_if_stopped()
-            raise
+        for result in results:
+            sink.add(result.row, result.patches)
+            failed = self.summary.failed
+            self.summary.add(result.row, result.patches)
+            self.summary.failed_now += self.summary.failed - failed
+            self.observer.on_row(result.row)
         sink.end_of_input(ref)
         self._end_input()
         self._raise_if_too_many_failed()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ppcli.engine.arrivals import Arrivals
-from ppcli.engine.run import UnfinishedInputError
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
 from ppcli.errors import ImageError, as_image_error
@@ -123,7 +122,8 @@ class InferWork:
         summary: of the run; the time that the model waits is added to it.
         on_text: receives each piece of an answer as it is generated.
         stops_within_inputs: whether a stop drops an input of which some answers are missing;
-            otherwise it waits for them.
+            otherwise it waits for them. Then no answer about an input appears before all have
+            come.
     """
 
     source: RequestSource
@@ -147,11 +147,7 @@ class InferWork:
     ) -> Generator[tuple[Input, Iterator[AnswerResult]], None, None]:
         """Yield each input with its answers, in order.
 
-        A stop drops unfinished answers, except those of an input that has been yielded, unless
-        the work stops within inputs.
-
-        Raises:
-            UnfinishedInputError: by the iterator of an input, if a stop cuts it short.
+        A stop drops unfinished answers, except those of an input that has been yielded.
         """
         closed = threading.Event()
         prepared = self.source.requests(inputs, lambda: stop() or closed.is_set())
@@ -161,8 +157,13 @@ class InferWork:
                     self._model[:] = self._model or [self.load_model()]
                     answers = _OrderedAnswers(self._model[0], arrivals, self.summary, self.on_text)
                     while (first := answers.next_answered(stop)) is not None:
-                        within = stop if self.stops_within_inputs else _never
-                        yield first.ref, _answers_of_input(first, answers, within)
+                        if not self.stops_within_inputs:
+                            yield first.ref, _answers_of_input(first, answers, _never)
+                            continue
+                        complete = list(_answers_of_input(first, answers, stop))
+                        if stop():
+                            return
+                        yield first.ref, iter(complete)
             finally:
                 closed.set()
                 arrivals.close(wait=True)
@@ -216,8 +217,8 @@ def _answers_of_input(
         if pending.is_last:
             return
         following = answers.next_answered(stop)
-        if following is None:
-            raise UnfinishedInputError
+        if following is None:  # only a stop leaves answers out
+            return
         pending = following
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from filelock import FileLock, Timeout
 
-from ppcli.errors import DamagedError, OutputError, StoppedError, UsageError, bounded
+from ppcli.errors import DamagedError, OutputError, ServerError, StoppedError, UsageError, bounded
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import as_output_error
 from ppcli.store.formats import ROWS_PER_SHARD, Config
@@ -220,7 +220,7 @@ class DatasetWriter:
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         complete = self._writer is None or not self._writer.within_input
         if kind is None or (
-            complete and issubclass(kind, StoppedError | DamagedError | UsageError)
+            complete and issubclass(kind, StoppedError | DamagedError | UsageError | ServerError)
         ):
             self._end_shard()
             self._manifest_writer.checkpoint(finished=kind is None or self._manifest.finished)
