@@ -15,6 +15,7 @@ from ppcli.inputs.input_options import QuestionOptions
 from ppcli.inputs.questions import QuestionFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.chosen_model import ChosenModel, report_cpu_fallback
+from ppcli.jobs.count_check import CountCheck
 from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
 from ppcli.jobs.evaluate import (
     EvalSummary,
@@ -44,6 +45,7 @@ from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.formats import Config
 from ppcli.store.output_options import OutputOptions
+from ppcli.store.rows import ScoreRow
 
 logger = logging.getLogger("pixelprune")
 
@@ -84,7 +86,7 @@ def evaluate(
         source = QuestionRequests(engine.prepare, compared, executor, engine.request)
         asking = InferWork(source, engine.load, summary, stops_within_inputs=bool(server.server))
         return run_job(
-            EvalWork(asking, compared),
+            EvalWork(asking, compared, engine.on_score),
             file,
             summary,
             config=eval_config(engine.fit, compared, engine.request, engine.config),
@@ -106,6 +108,7 @@ class _Engine:
         fit: how images are fitted.
         prepare: makes all variants of an image.
         config: what answers depend on.
+        on_score: called with each row.
     """
 
     load: Callable[[], Answering]
@@ -113,6 +116,7 @@ class _Engine:
     fit: FitOptions
     prepare: Callable[[ImageRef], PreparedVariants]
     config: Config
+    on_score: Callable[[ScoreRow], None] = lambda row: None
 
 
 def _model_engine(
@@ -139,7 +143,8 @@ def _server_engine(
 ) -> _Engine:
     prepare = partial(send_variants, fit=servers.fit, wanted=compared)
     config = servers.as_config() | {"think": request.think}
-    return _Engine(lambda: servers.answering, request, servers.fit, prepare, config)
+    answering, on_score = servers.answering, CountCheck().of_row
+    return _Engine(lambda: answering, request, servers.fit, prepare, config, on_score)
 
 
 def _variants(options: VariantOptions, controls: bool) -> list[ImageVariant]:

@@ -11,6 +11,7 @@ from ppcli.errors import ImageError, NothingToDoError
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.bench_measures import Failure, Paired
+from ppcli.jobs.count_check import CountCheck
 from ppcli.jobs.request_images import selected_pages
 from ppcli.jobs.sent_pages import send_page
 from ppcli.jobs.server_bench_measures import (
@@ -142,6 +143,9 @@ class ServerBench:
         a_run = self._requests_of_run(pages, in_flight)
         self._total = self._done + 2 * self._repeats * (len(pages) + a_run)
         measured = [page for page in pages if self._alone(page, result)]
+        check = CountCheck()
+        for one in result.pages:
+            check.of_counts(Paired(one.tiles.full, one.tiles.pruned), one.prompt_tokens)
         if measured:
             self._together(measured, in_flight, result)
 

@@ -1,6 +1,7 @@
 """`bench --server` as a user runs it."""
 
 import json
+import signal
 import statistics
 import subprocess
 import threading
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.chat_server import MODEL, ChatServer, chat_server
-from tests.command import pixelprune
+from tests.command import command_line, pixelprune
 from tests.conftest import blocks
 
 QUICK = ("--repeats", "2", "--in-flight", "3", "--new-tokens", "5", "--prompt", "what?")
@@ -280,3 +281,44 @@ def test_a_server_that_goes_away(server: ChatServer, folder: Path) -> None:
     server.faults = fault
     done = bench(folder, "--server", server.url, *QUICK, code=8)
     assert b"asks for a key" in done.stderr
+
+
+@pytest.mark.parametrize("tokens", [0, 1])
+def test_a_server_that_counts_other_tokens_is_noticed(
+    server: ChatServer, folder: Path, tokens: int
+) -> None:
+    def fewer(_: int, body: Any) -> Any:
+        if body["max_tokens"] == 1 or not is_pruned(body):
+            return None
+        status, headers, content = server.reply(body)
+        events = [json.loads(one[6:]) for one in content.decode().split("\n\n")[:-2]]
+        events[-1]["usage"]["prompt_tokens"] -= tokens
+        return (
+            status,
+            headers,
+            b"".join(b"data: %s\n\n" % json.dumps(one).encode() for one in events),
+        )
+
+    server.faults = fewer
+    done = bench(folder, "--server", server.url, *QUICK)
+    assert done.stderr.decode().count("image tokens and kept ones are estimates") == tokens
+
+
+def test_an_interrupt_ends_it_while_the_server_does_not_answer(
+    server: ChatServer, folder: Path
+) -> None:
+    def faults(*_: Any) -> None:
+        if len(server.questions) > 6:
+            time.sleep(30)
+
+    server.faults = faults
+    line = command_line(["bench", folder, "--server", server.url, *QUICK])
+    with subprocess.Popen(line, stderr=subprocess.PIPE) as run:
+        while len(server.questions) < 7:
+            assert run.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.3)
+        run.send_signal(signal.SIGINT)
+        _, log = run.communicate(timeout=25)
+    assert run.returncode == 130, log.decode()
+    assert b"Traceback" not in log

@@ -159,6 +159,25 @@ def test_a_run_is_resumed_and_failures_are_retried(
     evaluate("--data", data, "-o", out, "--no-controls", code=5)  # the scores of another model
 
 
+def test_a_server_that_counts_other_tokens_is_noticed_once(server: ChatServer, data: Path) -> None:
+    def fewer(_: int, body: Any) -> Any:
+        if body["max_tokens"] == 1 or not body["mm_processor_kwargs"]["pixelprune"]["enabled"]:
+            return None
+        status, headers, content = server.reply(body)
+        answer = json.loads(content)
+        answer["usage"]["prompt_tokens"] -= 1
+        return status, headers, json.dumps(answer).encode()
+
+    line = ("--data", data, "--server", server.url, "--no-controls", "-o", "-")
+    words = "image tokens and kept ones are estimates"
+    assert words not in evaluate(*line).stderr.decode()
+    server.faults = fewer
+    done = evaluate(*line)
+    assert done.stderr.decode().count(words) == 1
+    rows = lines(done.stdout)
+    assert [row["exact"] for row in rows] == [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("pruning", "words"),
     [
