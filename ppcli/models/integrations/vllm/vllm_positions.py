@@ -59,16 +59,14 @@ def whole_prompt(
     return whole, moved, np.concatenate(stays)
 
 
-def positions_ahead(keep_counts: Sequence[int], grids: Sequence[Sequence[int]], merge: int) -> int:
-    """Return by how many positions a pruned prompt is longer than its tokens; may be negative.
+def longest_span(max_pixels: int, tile: int) -> int:
+    """Return the most tiles along the longer side of a fitted image.
 
     Args:
-        keep_counts: the number of kept tiles of each image.
-        grids: (1, rows, columns) of patches of each whole image.
-        merge: M, patches along the side of a tile.
+        max_pixels: the most pixels of a fitted image.
+        tile: side of a tile in pixels.
     """
-    spans = [max(rows, columns) // merge for _, rows, columns in grids]
-    return sum(spans) - sum(keep_counts)
+    return math.ceil(math.sqrt(max_pixels * MAX_ASPECT_RATIO) / tile) + 1
 
 
 def table_rows(
@@ -86,9 +84,8 @@ def table_rows(
         max_pixels: the most pixels of a fitted image.
         tile: side of a tile in pixels.
     """
-    span = math.ceil(math.sqrt(max_pixels * MAX_ASPECT_RATIO) / tile) + 1
     images = min(images, max_model_len // _TOKENS_PER_IMAGE)
-    needed = max_model_len + images * (span - 1)
+    needed = max_model_len + images * (longest_span(max_pixels, tile) - 1)
     return min(needed, _MOST_TIMES_LONGER * max(max_model_len, max_positions))
 
 

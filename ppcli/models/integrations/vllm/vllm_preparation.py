@@ -13,11 +13,11 @@ from vllm.multimodal.media.base import MediaWithBytes
 from ppcli.arguments import describe_value
 from ppcli.coding.patchset import cut_tiles, patch_set_kernels
 from ppcli.coding.selection import select_tiles, selection_kernels
-from ppcli.errors import ImageError, UsageError, bounded
+from ppcli.errors import ErrorCode, ImageError, UsageError, bounded
 from ppcli.files import MemoryFile
 from ppcli.imaging import direct
 from ppcli.imaging.colour import to_rgb, upright
-from ppcli.imaging.fit import fit_image
+from ppcli.imaging.fit import MAX_ASPECT_RATIO, fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, WHITE, Colour
 from ppcli.imaging.page_source import source_of
@@ -31,6 +31,11 @@ from ppcli.models.integrations.vllm.vllm_options import OPTION, PruningOptions
 from ppcli.models.kept_patches import keep_of_pixel_values, patches_kept
 
 Mask = NDArray[np.bool_]
+# Where the error gives advice that is for the command line.
+_REASONS = {
+    ErrorCode.ASPECT_RATIO: f"one side is more than {MAX_ASPECT_RATIO} times the other",
+    ErrorCode.TOO_LARGE: f"it has more than {DEFAULT_MAX_IMAGE_PIXELS:,} pixels",
+}
 _SIZES = ("patch_size", "merge_size", "temporal_patch_size")
 _LIMITS = frozenset({"size", "min_pixels", "max_pixels"})
 _FIXED: Mapping[str, Any] = {"do_resize": True, "do_convert_rgb": True, "resample": 3}
@@ -110,7 +115,8 @@ def prepare_image(
     try:
         raster = fit_image(_pixels(item), fit).raster
     except ImageError as error:
-        raise UsageError(f"an image cannot be used ({error.code}): {error}") from error
+        reason = _REASONS.get(error.code, str(error))
+        raise UsageError(f"an image cannot be used ({error.code}): {reason}") from error
     if options.enabled:
         keep = select_tiles(raster, fit.tile, options.coder)
     else:

@@ -20,7 +20,7 @@ from ppcli.errors import UsageError
 from ppcli.imaging.presets import Preset
 from ppcli.models.integrations.vllm.vllm_kernels import load_kernels
 from ppcli.models.integrations.vllm.vllm_options import OPTION, Preparation, PruningOptions
-from ppcli.models.integrations.vllm.vllm_positions import KEEP, positions_ahead, table_rows
+from ppcli.models.integrations.vllm.vllm_positions import KEEP, longest_span, table_rows
 from ppcli.models.integrations.vllm.vllm_preparation import (
     PreparedImage,
     image_settings,
@@ -30,6 +30,7 @@ from ppcli.models.integrations.vllm.vllm_preparation import (
 )
 
 _IMAGE, _SCOPE = "image", "images_kwargs"
+_REMEMBERED = 1 << 16
 
 
 class _Context(InputProcessingContext):
@@ -125,6 +126,9 @@ class PrunedProcessor(Qwen3VLMultiModalProcessor):
         self._image_token = self.info.get_hf_config().image_token_id
         tile = vision.patch_size * self._merge
         load_kernels(needed_kernels(self.info.pruning({}), tile))
+        self._room = self.info.position_rows() - self.info.ctx.model_config.max_model_len
+        self._longest_span = longest_span(self.info.preset({}).max_pixels, tile)
+        self._spans: dict[str, int] = {}  # by the hash of the image
 
     def get_dummy_inputs(self, *args: Any, **kwargs: Any) -> Any:
         """Keep every tile of the images that memory is measured with; they are blank."""
@@ -236,20 +240,22 @@ class PrunedProcessor(Qwen3VLMultiModalProcessor):
                 positions than the model has.
         """
         out = super().apply(inputs, timing_ctx)
+        places = out["mm_placeholders"].get(_IMAGE, ())
         items = out["mm_kwargs"].get(_IMAGE, ())
-        pruned = [
-            (item, place)
-            for item, place in zip(items, out["mm_placeholders"].get(_IMAGE, ()), strict=True)
-            if item is not None and KEEP in item
-        ]
-        grids = [item["image_grid_thw"].data.tolist() for item, _ in pruned]
-        ahead = positions_ahead([place.length for _, place in pruned], grids, self._merge)
-        longest = self.info.ctx.model_config.max_model_len
-        room = self.info.position_rows() - longest
-        if ahead > room:
+        spans = map(self._span, out["mm_hashes"].get(_IMAGE, ()), items)
+        ahead = sum(spans) - sum(place.length for place in places)
+        if ahead > self._room:
             raise UsageError(
                 f"the images of the prompt span {ahead:,} positions more than they have tokens "
-                f"left, and the model has {room:,} beyond --max-model-len {longest:,}; lower "
-                "that, or send smaller or fewer images"
+                f"left, and the model has {self._room:,} beyond --max-model-len; lower that, or "
+                "send smaller or fewer images"
             )
         return out
+
+    def _span(self, digest: str, item: Any) -> int:
+        """Return how many positions an image spans; vLLM drops items that its engine has cached."""
+        if item is not None:
+            if len(self._spans) >= _REMEMBERED:
+                self._spans.clear()
+            self._spans[digest] = max(item["image_grid_thw"].data.tolist()) // self._merge
+        return self._spans.get(digest, self._longest_span)

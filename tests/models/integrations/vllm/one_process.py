@@ -27,8 +27,13 @@ def main() -> None:
         results[phase] = [
             {
                 "prompt_tokens": len(output.prompt_token_ids),
-                "text": output.outputs[0].text,
                 "tokens": list(output.outputs[0].token_ids),
+                "logprobs": [
+                    step[token].logprob
+                    for token, step in zip(
+                        output.outputs[0].token_ids, output.outputs[0].logprobs, strict=True
+                    )
+                ],
             }
             for output in outputs
         ]

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.patchset import cut_tiles
 from ppcli.coding.selection import select_tiles
+from ppcli.imaging.colour import to_rgb
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
@@ -32,7 +34,7 @@ MOE = {
     "decoder_sparse_step": 1,
     "mlp_only_layers": [],
     "model_type": "qwen3_vl_moe_text",
-    "moe_intermediate_size": 64,
+    "moe_intermediate_size": 48,
     "norm_topk_prob": True,
     "num_experts": 8,
     "num_experts_per_tok": 2,
@@ -40,7 +42,7 @@ MOE = {
 
 
 def moe_config() -> dict[str, Any]:
-    config = Tiny().config()
+    config = Tiny(tied=False).config()
     config["text_config"] |= MOE
     config["vision_config"]["model_type"] = "qwen3_vl_moe_vision"
     name = "Qwen3VLMoeForConditionalGeneration"
@@ -65,9 +67,23 @@ def model_with_weights() -> Any:
     return model
 
 
+def published(model: Any) -> dict[str, np.ndarray]:
+    """Weights as the published checkpoints have them: those of experts with rows for inputs."""
+    hidden = Tiny().hidden
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        weight = tensor.numpy()
+        inputs = hidden if name.endswith("gate_up_proj") else MOE["moe_intermediate_size"]
+        if ".experts." in name and weight.shape[1] != inputs:
+            weight = weight.swapaxes(1, 2)
+        if name != "lm_head.weight" or not model.config.tie_word_embeddings:
+            weights[name] = np.ascontiguousarray(weight)
+    return weights
+
+
 def seen(path: Path, threshold: float) -> random_images.Image:
     """An image as the reference takes it."""
-    pixels = np.array(Image.open(path).convert("RGB"))
+    pixels = np.array(to_rgb(Image.open(path)))
     raster = fit_image(pixels, FitOptions.of_preset(PRESET, Fit.RESIZE)).raster
     keep = select_tiles(raster, 32, CoderOptions(threshold=threshold))
     everything = cut_tiles(raster, np.ones_like(keep), 32)
@@ -79,7 +95,8 @@ def test_tokens_are_those_of_transformers(tmp_path: Path, in_vllm: None) -> None
 
     checkpoint = tmp_path / "moe"
     model = model_with_weights()
-    model.save_pretrained(checkpoint)
+    checkpoint.mkdir()
+    save_file(published(model), checkpoint / "model.safetensors", {"format": "pt"})
     write_json(checkpoint / "config.json", moe_config())
     write_settings(checkpoint)
     write_words(checkpoint)

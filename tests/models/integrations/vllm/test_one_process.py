@@ -3,22 +3,23 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tokenizers import Tokenizer
 
 from tests.command import pixelprune_process
-from tests.models.integrations.vllm.conftest import HF_OVERRIDES, PROMPT, write_tiny
+from tests.models.integrations.vllm.conftest import HF_OVERRIDES, PROMPT, TINY, write_tiny
 from tests.models.integrations.vllm.test_vllm_server import SAMPLES, inferred
 from tests.models.integrations.vllm.vllm_environment import (
     ROOT,
     skip_without_vllm,
     vllm_environment,
 )
-from tests.models.tiny_checkpoint import Tiny
 
 skip_without_vllm()
 pytestmark = pytest.mark.vllm
@@ -54,7 +55,7 @@ def long_images(folder: Path) -> list[str]:
 
 def test_answers_and_what_spoils_them(tmp_path: Path) -> None:
     """The table of positions was made for 700; the last prompt needs more."""
-    checkpoint = write_tiny(tmp_path / "checkpoint", Tiny(max_positions=POSITIONS))
+    checkpoint = write_tiny(tmp_path / "checkpoint", replace(TINY, max_positions=POSITIONS))
     names = ["form.png", "dialog.png", "table.png", "slide-q40.jpg", "questions/list-1.png"]
     images = [[str(SAMPLES / name)] for name in names]
     images += [[str(SAMPLES / "dialog.png"), str(SAMPLES / "questions/list-1.png")]]
@@ -77,12 +78,14 @@ def test_answers_and_what_spoils_them(tmp_path: Path) -> None:
         },
     }
     got = run(tmp_path, job)
-    far = write_tiny(tmp_path / "far", Tiny())
+    far = write_tiny(tmp_path / "far", TINY)
     done = pixelprune_process("export", far, tmp_path / "model")
     assert done.returncode == 0, done.stderr
     expected = inferred(tmp_path / "model", prompts, tmp_path)
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     for phase in ("right", "right again"):
-        assert [one["text"] for one in got[phase]] == [one.text for one in expected]
+        texts = [tokenizer.decode(one["tokens"]) for one in got[phase]]
+        assert texts == [one.text for one in expected]
         assert [one["prompt_tokens"] for one in got[phase]] == [
             one.prompt_tokens for one in expected
         ]

@@ -130,11 +130,9 @@ with set_current_vllm_config(VllmConfig()):
 
 
 def test_rows_of_the_table(in_vllm: None) -> None:
-    from ppcli.models.integrations.vllm.vllm_positions import positions_ahead, table_rows
+    from ppcli.models.integrations.vllm.vllm_positions import table_rows
 
     few = table_rows(32_768, 262_144, 2, 16_777_216, 32)
     assert 32_768 + 2 * 1800 < few < 32_768 + 2 * 1830
     assert table_rows(262_144, 262_144, 999, 16_777_216, 32) == 4 * 262_144
     assert table_rows(600, 32_768, 999, 4096, 32) < 600 + 200 * 30
-    assert positions_ahead([1, 3], [(1, 4, 20), (1, 8, 2)], 2) == 10 + 4 - 4
-    assert positions_ahead([], [], 2) == 0

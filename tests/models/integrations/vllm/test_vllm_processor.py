@@ -212,6 +212,38 @@ def test_a_cached_image_is_not_prepared_again(processor: Any) -> None:
             assert out["prompt_token_ids"] == expected
 
 
+def test_positions_beyond_the_table_are_refused(
+    processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of an image whose data vLLM keeps in its engine alone."""
+    long = Image.new("RGB", (3200, 32), "white")
+    assert processed(processor, [long])["prompt_token_ids"].count(IMAGE_TOKEN) == 1
+    monkeypatch.setattr(processor, "_room", 150)
+    processed(processor, [long])
+    with pytest.raises(UsageError, match="span 198 positions more than they have tokens left"):
+        processed(processor, [long, long])
+    monkeypatch.setattr(processor, "_room", 98)
+    with pytest.raises(UsageError, match="and the model has 98 beyond --max-model-len"):
+        processed(processor, [long])
+    assert processor._span("unknown", None) > 1800
+
+
+def test_graphs_are_left_out_for_images_alone(in_vllm: None) -> None:
+    from types import SimpleNamespace
+
+    from ppcli.models.integrations.vllm.vllm_models import (
+        PixelPruneQwen3VLForConditionalGeneration,
+    )
+
+    model = object.__new__(PixelPruneQwen3VLForConditionalGeneration)
+    vars(model).update(
+        is_multimodal_pruning_enabled=False,
+        get_max_frames_per_video=lambda: 4,
+        visual=SimpleNamespace(out_hidden_size=8),
+    )
+    assert model.get_encoder_cudagraph_config().modalities == ["video"]
+
+
 def test_an_engine_with_wrong_options_does_not_start(processor_of: Callable[..., Any]) -> None:
     with pytest.raises(UsageError, match="pixelprune has no option 'tau'"):
         processor_of({"tau": 0.1})

@@ -56,9 +56,8 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         [SAMPLES / "dialog.png", SAMPLES / "questions/list-1.png", SAMPLES / "form.png"],
         [SAMPLES / "dialog.png", SAMPLES / "dialog.png"],
     ]
-    return [
-        {"images": images, "prompt": PROMPT} for images in [*([one] for one in single), *several]
-    ]
+    asked = [*([one] for one in single), *several]
+    return [{"images": some, "prompt": f"w{9 + n} {PROMPT}"} for n, some in enumerate(asked)]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ def test_answers_are_those_of_infer(
 ) -> None:
     """One and several images, in batches, with caches empty and full."""
     expected = inferred(model, questions, tmp_path, "--threshold", threshold)
-    assert len({one.text for one in expected}) > len(expected) // 2, "the answers hardly vary"
+    assert len({one.text for one in expected}) > 0.8 * len(expected), "the answers hardly vary"
     asked = [one | {"pixelprune": {"threshold": threshold}} for one in questions]
     assert server.ask_all(asked) == expected
     assert server.ask_all(asked, threads=1) == expected
@@ -150,7 +149,7 @@ def test_an_image_that_cannot_be_used_is_refused(server: Server, tmp_path: Path)
     Image.new("RGB", (2010, 10)).save(tmp_path / "thin.png")
     status, body = server.refusal([tmp_path / "thin.png"], PROMPT)
     assert status == 400
-    assert "aspect ratio" in body
+    assert "an image cannot be used (aspect_ratio): one side is more than 200 times" in body
     assert server.ask([SAMPLES / "dialog.png"], PROMPT).text
 
 
