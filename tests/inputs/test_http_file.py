@@ -16,7 +16,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
 @pytest.fixture
-def server() -> Iterator[ImageServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ImageServer]:
+    monkeypatch.setattr(http_fetch, "_WAIT_SECONDS", 0.01)
     with image_server() as running:
         running.files["a.png"] = PNG
         running.marks["a.png"] = '"one"'
@@ -105,7 +106,8 @@ def test_a_body_without_an_end_is_left(
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 
-def test_no_server_at_all() -> None:
+def test_no_server_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_fetch, "_WAIT_SECONDS", 0.01)
     with pytest.raises(ImageError, match="the connection to the server failed"):
         HttpFile.of("http://127.0.0.1:1/a.png").fetch()
     with pytest.raises(ImageError):

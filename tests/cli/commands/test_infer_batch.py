@@ -14,6 +14,7 @@ from PIL import Image
 
 import ppcli
 from ppcli.api import RequestOptions, ServerOptions, WorkerOptions
+from ppcli.inputs import http_fetch
 from tests.chat_server import JSON, ChatServer, chat_server
 from tests.cli.commands.answers import answers_in, infer, lines
 from tests.command import pixelprune
@@ -31,7 +32,8 @@ def server() -> Iterator[ChatServer]:
 
 
 @pytest.fixture
-def images() -> Iterator[ImageServer]:
+def images(monkeypatch: pytest.MonkeyPatch) -> Iterator[ImageServer]:
+    monkeypatch.setattr(http_fetch, "_WAIT_SECONDS", 0.01)
     with image_server() as running:
         for seed, name in enumerate(("a.png", "b.png")):
             running.files[name] = png(seed)
@@ -103,7 +105,7 @@ BODY = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(st.lists(BODY, min_size=10, max_size=20))
 def test_what_the_parser_accepts_arrives_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, bodies: list[dict[str, Any]]
