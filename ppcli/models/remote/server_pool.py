@@ -109,8 +109,9 @@ class ServerPool:
 
     @property
     def limits(self) -> list[InFlightLimit]:
-        """The limits of the servers."""
-        return [one.limit for one in self._servers]
+        """The limits of the servers that are up; of all if none is."""
+        up = [one for one in self._servers if one.is_up]
+        return [one.limit for one in up or self._servers]
 
     async def set_limits(self, fixed: int | None) -> None:
         """Begin anew with the limits.

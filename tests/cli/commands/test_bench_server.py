@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.chat_server import MODEL, ChatServer, chat_server
+from ppcli import api
+from ppcli.jobs.server_bench_measures import ServerBenchResult
+from tests.chat_server import MODEL, ChatServer, chat_server, free_port
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
 
@@ -227,6 +229,29 @@ def test_requests_at_once_rise_while_that_helps(server: ChatServer, folder: Path
     load = figures(folder / "a.png", *line)["load"]
     assert 8 <= load["in_flight"] <= 16
     assert load["requests"] == 4 * load["in_flight"]
+
+
+def test_several_servers_share_the_load_and_one_that_is_down_does_not_count(
+    server: ChatServer, folder: Path
+) -> None:
+    with chat_server() as other:
+        dead = f"http://127.0.0.1:{free_port()}"
+        urls = ("--server", server.url, "--server", dead, "--server", other.url)
+        load = figures(folder, *urls, *QUICK)["load"]
+        assert (load["in_flight"], load["requests"]) == (3, 4 * 3 * 2)
+        assert len(other.questions) > 24
+
+
+def test_a_program_gets_the_same_figures(server: ChatServer, folder: Path) -> None:
+    result = api.bench(
+        [str(folder)],
+        server=api.ServerOptions(server=(server.url,), in_flight=1),
+        measure=api.MeasureOptions(repeats=1, new_tokens=5, price_per_hour=3.0),
+    )
+    assert isinstance(result, ServerBenchResult)
+    assert result.load is not None and result.cost is not None
+    assert result.cost.full == pytest.approx(3000 / (60 * result.load.a_minute.full))
+    assert result.differing == 0
 
 
 @pytest.mark.parametrize(
