@@ -201,7 +201,7 @@ class ServerBench:
                 last.map(lambda one: one.prompt_tokens),
                 last.map(lambda one: one.answer_tokens),
                 Paired(*(ServerTimes.median(map(_times, side)) for side in sides)),
-                last.map(lambda one: until_end(one.text)),
+                last.map(_said),
             )
         )
         return True
@@ -280,11 +280,12 @@ def _times(answer: Completion) -> ServerTimes:
 
 def _differing(run: _Round, alone: Sequence[str]) -> int:
     """Count the answers that differ from the answer about the same page alone."""
-    texts = [one.text for one in run.answers if isinstance(one, Completion)]
-    return sum(until_end(text) != known for text, known in zip(texts, alone, strict=True))
+    said = [_said(one) for one in run.answers if isinstance(one, Completion)]
+    return sum(text != known for text, known in zip(said, alone, strict=True))
 
 
-def until_end(text: str) -> str:
-    """Cut an answer before the first of the tokens that end answers."""
+def _said(answer: Completion) -> str:
+    """Return thinking and answer, cut before the first of the tokens that end answers."""
+    text = (answer.thinking or "") + answer.text
     places = [place for end in _ENDS if (place := text.find(end)) >= 0]
     return text[: min(places, default=len(text))]

@@ -42,7 +42,7 @@ class ServerPageMeasure:
         prompt_tokens: that the server reports; None if it does not.
         answer_tokens: that the server reports; None if it does not.
         times: medians over the repeats.
-        answers: the last ones, up to the token that ends them.
+        answers: the last ones, with thinking, up to the token that ends them.
     """
 
     image_id: str

@@ -93,6 +93,7 @@ class StreamedCompletion:
 
     started: float
     _pieces: list[str] = field(default_factory=list)
+    _thoughts: list[str] = field(default_factory=list)
     _usage: dict[str, Any] = field(default_factory=dict)
     _reason: str | None = None
     _first: float | None = None
@@ -117,6 +118,7 @@ class StreamedCompletion:
             if (piece or thought) and self._first is None:
                 self._first = time.perf_counter() - self.started
             self._pieces.append(piece or "")
+            self._thoughts.append(thought or "")
             self._reason = choice.get("finish_reason") or self._reason
 
     def completion(self) -> Completion:
@@ -129,7 +131,7 @@ class StreamedCompletion:
             raise Failed("cut its answer off")
         return Completion(
             "".join(self._pieces),
-            None,
+            "".join(self._thoughts) or None,
             self._reason,
             _count(self._usage.get("prompt_tokens")),
             _count(self._usage.get("completion_tokens")),

@@ -190,6 +190,25 @@ def test_what_comes_after_the_end_of_an_answer_does_not_count(
     assert made["load"]["answers_unlike_alone"] == {"full": 0, "pruned": 0}
 
 
+def test_thinking_that_differs_counts(server: ChatServer, folder: Path) -> None:
+    def fault(_: int, body: Any) -> Any:
+        if body["max_tokens"] == 1:
+            return None
+        deltas = [{"reasoning_content": "few" if is_pruned(body) else "many"}, {"content": "4"}]
+        choices: list[Any] = [[{"delta": one}] for one in deltas]
+        choices.append([{"delta": {}, "finish_reason": "length"}])
+        events = [{"choices": one} for one in choices]
+        lines = b"".join(b"data: %s\n\n" % json.dumps(one).encode() for one in events)
+        return 200, {"Content-Type": "text/event-stream"}, lines
+
+    server.faults = fault
+    made = figures(folder, "--server", server.url, *QUICK)
+    assert made["images"][0]["answers"] == {"full": "many4", "pruned": "few4"}
+    assert made["together"]["answers_that_differ"] == 2
+    assert made["together"]["prompt_tokens"] == {"full": None, "pruned": None}
+    assert "–" in bench(folder, "--server", server.url, *QUICK).stderr.decode()
+
+
 def test_images_that_fail_are_left_out(server: ChatServer, folder: Path) -> None:
     (folder / "broken.png").write_bytes((folder / "a.png").read_bytes()[:200])
 
