@@ -35,7 +35,7 @@ def processor(model: str, architecture: str) -> Any:  # noqa: ANN401
 
     load_general_plugins()
     overrides = {"architectures": [architecture]}
-    config = ModelConfig(model, dtype="bfloat16", max_model_len=32_768, hf_overrides=overrides)
+    config = ModelConfig(model, dtype="bfloat16", hf_overrides=overrides)
     return MULTIMODAL_REGISTRY.create_processor(config)
 
 

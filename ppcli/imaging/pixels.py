@@ -1,5 +1,7 @@
 """Converts tiles to the input of a vision transformer, and back."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,16 +86,9 @@ def invert_pixel_values(
     Raises:
         UsageError: the values were not made from 8-bit pixels with this preset.
     """
-    p, m, t = preset.patch_size, preset.merge_size, preset.temporal_patch_size
-    rows, columns = grid
-    if values.shape != (rows * columns * m * m, 3 * t * p * p):
-        raise UsageError(
-            f"pixel values of {rows} × {columns} tiles cannot have shape {values.shape}"
-        )
-    first = values.reshape(rows, columns, m, m, 3, t, p, p)[:, :, :, :, :, 0]
-    normalized = first.transpose(0, 2, 5, 1, 3, 6, 4)
+    normalised = _raster(values, grid, preset)
     mean, std = np.array(preset.mean, dtype=np.float32), np.array(preset.std, dtype=np.float32)
-    levels = (normalized * std + mean) / np.float32(preset.rescale_factor)
+    levels = (normalised * std + mean) / np.float32(preset.rescale_factor)
     nearest = np.rint(levels)
     is_level = np.abs(levels - nearest) < max_error
     if not (is_level & (nearest >= 0) & (nearest <= 255)).all():
@@ -101,4 +96,36 @@ def invert_pixel_values(
             "the pixel values were not made from 8-bit pixels with this model's mean and std"
         )
     raster: NDArray[np.uint8] = nearest.astype(np.uint8)
-    return raster.reshape(rows * m * p, columns * m * p, 3)
+    return raster
+
+
+def invert_pixel_levels(
+    levels: NDArray[np.uint8], grid: tuple[int, int], preset: Preset
+) -> NDArray[np.uint8]:
+    """Recover the raster from the patches of `pixel_levels`.
+
+    Args:
+        levels: uint8 (tiles·M², 3·temporal·P·P), all tiles of an image.
+        grid: rows and columns of tiles.
+        preset: sizes that the patches were cut with.
+
+    Returns:
+        RGB uint8 (rows·P·M, columns·P·M, 3).
+
+    Raises:
+        UsageError: the patches have another shape.
+    """
+    raster: NDArray[np.uint8] = _raster(levels, grid, preset)
+    return raster
+
+
+def _raster(values: NDArray[Any], grid: tuple[int, int], preset: Preset) -> NDArray[Any]:
+    """Put patches back in their places, (rows·P·M, columns·P·M, 3), of the first frame."""
+    p, m, t = preset.patch_size, preset.merge_size, preset.temporal_patch_size
+    rows, columns = grid
+    if values.shape != (rows * columns * m * m, 3 * t * p * p):
+        raise UsageError(
+            f"pixel values of {rows} × {columns} tiles cannot have shape {values.shape}"
+        )
+    first = values.reshape(rows, columns, m, m, 3, t, p, p)[:, :, :, :, :, 0]
+    return first.transpose(0, 2, 5, 1, 3, 6, 4).reshape(rows * m * p, columns * m * p, 3)

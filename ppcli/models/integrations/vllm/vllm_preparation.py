@@ -21,7 +21,7 @@ from ppcli.imaging.fit import MAX_ASPECT_RATIO, fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, WHITE, Colour
 from ppcli.imaging.page_source import source_of
-from ppcli.imaging.pixels import MAX_ROUNDING_ERROR, pixel_levels, pixel_values
+from ppcli.imaging.pixels import MAX_ROUNDING_ERROR, invert_pixel_levels, pixel_levels, pixel_values
 from ppcli.imaging.presets import Preset
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import KERNELS as RESAMPLING
@@ -143,20 +143,15 @@ def prune_prepared(
     m = preset.merge_size
     shape = grid[1] // m, grid[2] // m
     keep = np.ones(shape, dtype=np.bool_)
-    if options.enabled:
-        if patches.dtype == torch.uint8:
-            preset = _levels(preset)
-        exact = patches.dtype in (torch.uint8, torch.float32)
+    if options.enabled and patches.dtype == torch.uint8:
+        raster = invert_pixel_levels(patches.numpy(), shape, preset)
+        keep = select_tiles(raster, preset.patch_size * m, options.coder)
+    elif options.enabled:
+        exact = patches.dtype == torch.float32
         max_error = MAX_ROUNDING_ERROR if exact else _MAX_ERROR_LOW_PRECISION
         values = patches.float().numpy()
         keep = keep_of_pixel_values(values, shape, preset, options.coder, max_error)
     return PreparedImage(patches[torch.from_numpy(patches_kept(keep, m))], keep)
-
-
-def _levels(preset: Preset) -> Preset:
-    sizes = (preset.patch_size, preset.merge_size, preset.temporal_patch_size)
-    limits = (preset.min_pixels, preset.max_pixels)
-    return Preset(*sizes, *limits, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 1.0)
 
 
 def needed_kernels(options: PruningOptions, tile: int) -> Iterable[Variant]:
