@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -47,6 +48,7 @@ class ChatServer(ThreadingHTTPServer):
         pruning: `by_request`, `by_server` or `none`.
         key: that requests must bear; None for none.
         seconds: that each answer takes.
+        min_pixels: smaller images are enlarged.
         faults: called with the number of each chat request and its body; returns None, a reply
             that is sent instead of an answer, or `cut` to break the connection.
         list_faults: called with each question for the models; True breaks the connection.
@@ -63,6 +65,7 @@ class ChatServer(ThreadingHTTPServer):
         self.pruning = "by_request"
         self.key: str | None = None
         self.seconds = 0.0
+        self.min_pixels = get_preset(DEFAULT_PRESET).min_pixels
         self.faults: Callable[[int, Any], Reply | str | None] = lambda number, body: None
         self.list_faults: Callable[[], bool] = lambda: False
         self.bodies: list[Any] = []
@@ -102,7 +105,7 @@ class ChatServer(ThreadingHTTPServer):
         if options is None or self.pruning == "none":
             options = {"enabled": self.pruning != "none"}
         try:
-            seen = [_seen(url, options) for url in images]
+            seen = [_seen(url, options, self.min_pixels) for url in images]
         except OSError as error:
             return error_reply(400, f"cannot identify image: {error}")
         words = " ".join(f"{digest} {size}" for digest, size, _ in seen)
@@ -128,12 +131,12 @@ def _stream(answer: str, usage: dict[str, int]) -> bytes:
     return "".join(lines).encode()
 
 
-def _seen(url: str, options: dict[str, Any]) -> tuple[str, str, int]:
+def _seen(url: str, options: dict[str, Any], min_pixels: int) -> tuple[str, str, int]:
     """Digest and size of an image, and how many tokens it has."""
     data = base64.b64decode(url.split(",", 1)[1])
     pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
     height, width = pixels.shape[:2]
-    fit = FitOptions.of_preset(get_preset(DEFAULT_PRESET))
+    fit = replace(FitOptions.of_preset(get_preset(DEFAULT_PRESET)), min_pixels=min_pixels)
     raster = fit_image(pixels, fit).raster
     chosen = {name: value for name, value in options.items() if name != "enabled"}
     keep = keep_mask(raster, fit.tile, **chosen)

@@ -3,6 +3,7 @@
 import logging
 
 from ppcli.jobs.bench_measures import Paired
+from ppcli.models.remote.answering_server import ESTIMATED_COUNTS
 from ppcli.store.rows import FULL, ScoreRow
 
 logger = logging.getLogger("pixelprune")
@@ -39,10 +40,7 @@ class CountCheck:
         if None in (here, there) or here == there or self._has_warned:
             return
         self._has_warned = True
-        logger.warning(
-            "the server fits images to other sizes than Qwen3-VL, so image tokens and kept ones "
-            "are estimates; prompt tokens are exact"
-        )
+        logger.warning("%s", ESTIMATED_COUNTS)
 
 
 def _left_out(counts: Paired[int | None]) -> int | None:

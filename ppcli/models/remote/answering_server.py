@@ -1,5 +1,6 @@
 """Servers that turn requests into answer rows, as a loaded model does."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,13 @@ from ppcli.models.text.thinking import split_thinking
 from ppcli.store.patch_codec import kept_tiles_of_image
 from ppcli.store.rows import AnswerRow, PatchRow, as_error_row
 
+ESTIMATED_COUNTS = (
+    "the server fits images to other sizes than Qwen3-VL, so image tokens and kept ones are "
+    "estimates; prompt tokens are exact"
+)
+
+logger = logging.getLogger("pixelprune")
+
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
@@ -27,12 +35,14 @@ class ServerRequest:
         batch_request: the body, JSON.
         think: what happens to the thinking in its answer.
         on_text: receives the answer.
+        text: all that determines its number of tokens besides the images; None if that is unknown.
     """
 
     row: AnswerRow
     batch_request: bytes
     think: Think
     on_text: Callable[[str], None] | None
+    text: tuple[str, str | None, int] | None = None
 
 
 class AnsweringServer:
@@ -49,6 +59,8 @@ class AnsweringServer:
         self.batch = connection
         self._model = connection.facts.model
         self._pruning = connection.facts.pruning
+        self._text_tokens: tuple[object, int] | None = None  # of the last text
+        self._has_warned = False
 
     def start(
         self,
@@ -78,7 +90,8 @@ class AnsweringServer:
             row = replace(row, select_ms=row.select_ms + (time.perf_counter() - started) * 1000)
         if sent and not self._is_told:
             row = replace(row, kept=row.tokens if self._pruning is Pruning.NONE else None)
-        return ServerRequest(row, body, request.think, on_text)
+        text = None if request.messages else (request.prompt, request.system, len(images))
+        return ServerRequest(row, body, request.think, on_text, text)
 
     def finish(self, active: ServerRequest, result: Completion | ImageError) -> AnswerRow:
         """Return the row of a request that a server has answered."""
@@ -92,6 +105,7 @@ class AnsweringServer:
             thinking = None
         if active.on_text is not None:
             active.on_text(text)
+        self._check_counts(active, result.prompt_tokens)
         return replace(
             active.row,
             answer=text,
@@ -101,6 +115,20 @@ class AnsweringServer:
             answer_tokens=result.answer_tokens,
             request_ms=result.seconds * 1000,
         )
+
+    def _check_counts(self, active: ServerRequest, prompt_tokens: int | None) -> None:
+        """Warn once if the kept tiles that were counted here are not those that the server feeds.
+
+        Two requests with the same text differ in the tokens of their images only.
+        """
+        kept = active.row.kept
+        if self._has_warned or active.text is None or prompt_tokens is None or kept is None:
+            return
+        found = active.text, prompt_tokens - kept
+        before, self._text_tokens = self._text_tokens, found
+        if before is not None and before[0] == active.text and before != found:
+            self._has_warned = True
+            logger.warning("%s", ESTIMATED_COUNTS)
 
     @property
     def _is_told(self) -> bool:

@@ -274,3 +274,15 @@ def test_a_run_resumes_with_another_url(server: ChatServer, folder: Path, tmp_pa
         assert (len(server.questions), len(other.questions)) == (asked, 1)
     different = pixelprune("infer", folder, "--prompt", "!", "-o", out, "--server", server.url)
     assert different.returncode == 5
+
+
+@pytest.mark.parametrize("pruned", [True, False])
+def test_counts_that_are_not_those_of_the_server_are_called_estimates(
+    server: ChatServer, folder: Path, pruned: bool
+) -> None:
+    (folder / "broken.png").unlink()
+    Image.fromarray(blocks(128, 96, levels=2)).save(folder / "small.png")
+    line = (folder, "--prompt", "?", "--server", server.url, *(() if pruned else ("--no-prune",)))
+    assert b"are estimates" not in pixelprune("infer", *line).stderr
+    server.min_pixels = 4_096
+    assert pixelprune("infer", *line).stderr.count(b"are estimates") == 1
