@@ -27,7 +27,7 @@ SERVER_FIELDS = frozenset(
         *("thinking_token_budget", "vllm_xargs"),
     }
 )
-# These do not change the answer. A server gets them; a model here has no use for them.
+# These do not change the answer. A server gets them; a local model has no use for them.
 WITHOUT_EFFECT = frozenset(
     {
         *("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),

@@ -75,7 +75,7 @@ def evaluate(
             servers = stack.enter_context(connected_to_compare(server))
             engine = _server_engine(servers, request, compared)
             if variants.controls:
-                logger.info("controls need a model here, so only full and pred_2d are compared")
+                logger.info("controls need a local model, so only full and pred_2d are compared")
         else:
             compared = _variants(variants, variants.controls)
             engine = _model_engine(ChosenModel.of(model), request, answers, compared)
@@ -160,4 +160,4 @@ def _check_server_options(
 ) -> None:
     check_server_options(model, answers.batch_size, CoderOptions())
     if variants.seed:
-        raise UsageError("--seed is for the random control, which needs a model here")
+        raise UsageError("--seed is for the random control, which needs a local model")

@@ -127,7 +127,7 @@ def eval_config(
 
 
 def model_config(model: ModelDirectory, device: Device, settings: GenerationRequest) -> Config:
-    """Return what scores depend on in a model here.
+    """Return what scores depend on in a local model.
 
     Args:
         model: the model directory.

@@ -94,7 +94,7 @@ class _Engine:
         fit: how images are fitted.
         config: what answers depend on.
         on_page: makes what it takes of each page; None for patch sets.
-        served_model: name of the model on the servers; None for a model here.
+        served_model: name of the model on the servers; None for a local model.
     """
 
     load: Callable[[], Answering]

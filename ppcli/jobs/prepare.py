@@ -116,7 +116,7 @@ class FileRequests:
         executor: runs the tasks; closed with the source.
         defaults: the settings that a request does not set itself.
         on_page: what is done with the pixels of each page; see `analyze_pages`.
-        served_model: name of the model on the servers that answer; None for a model here.
+        served_model: name of the model on the servers that answer; None for a local model.
     """
 
     options: AnalysisOptions

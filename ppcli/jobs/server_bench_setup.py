@@ -64,9 +64,9 @@ def _check_options(
         UsageError: naming them.
     """
     if random_weights != RandomModelOptions():
-        raise UsageError("--random-weights is for a model here; --server names the model")
+        raise UsageError("--random-weights is for a local model; --server names the model")
     if measure.batch_sizes is not None:
-        raise UsageError("--batch-sizes is for a model here; servers take --in-flight")
+        raise UsageError("--batch-sizes is for a local model; servers take --in-flight")
     if coder.seed:
         raise UsageError("--seed is for the method random, which servers do not have")
     check_server_options(model, None, coder)

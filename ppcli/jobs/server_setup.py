@@ -117,12 +117,12 @@ def check_server_options(model: ModelOptions, batch_size: int | None, coder: Cod
     if model != ModelOptions():
         raise UsageError("--server names the model; leave --model and the options of a device out")
     if batch_size is not None:
-        raise UsageError("--batch-size is for a model here; servers take --in-flight")
+        raise UsageError("--batch-size is for a local model; servers take --in-flight")
     told = CoderOptions(coder.method, coder.metric, coder.mode, coder.threshold, seed=coder.seed)
     if coder != told:
         raise UsageError("servers take --method, --metric, --mode and --threshold alone")
     if coder.method is Method.RANDOM:
-        raise UsageError("servers do not prune at random; --method random is for a model here")
+        raise UsageError("servers do not prune at random; --method random is for a local model")
 
 
 def _check_pruning(pruning: Pruning, coder: CoderOptions, prune: bool) -> None:

@@ -27,7 +27,7 @@ class ServerOptions(Options):
     server: Annotated[
         tuple[str, ...],
         Option(
-            "Ask this server (OpenAI chat API, such as vLLM) instead of a model here; repeatable. "
+            "Ask this server (OpenAI chat API, such as vLLM) instead of a local model; repeatable. "
             "The key comes from OPENAI_API_KEY.",
             metavar="URL",
         ),

@@ -291,8 +291,8 @@ def test_a_server_without_the_switch_is_refused(
     [
         (("--model", "m"), "leave --model"),
         (("--threads", "2"), "leave --model"),
-        (("--random-weights", "qwen3-vl-2b"), "--random-weights is for a model here"),
-        (("--batch-sizes", "1,2"), "--batch-sizes is for a model here"),
+        (("--random-weights", "qwen3-vl-2b"), "--random-weights is for a local model"),
+        (("--batch-sizes", "1,2"), "--batch-sizes is for a local model"),
         (("--method", "random"), "random"),
         (("--seed", "1"), "--seed is for the method random"),
         (("-o", "figures.txt"), "name a .json file"),

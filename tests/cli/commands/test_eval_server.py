@@ -74,7 +74,7 @@ def test_answers_are_scored_in_every_variant(server: ChatServer, data: Path) -> 
         assert full["kept"] > exact["kept"] >= lossy["kept"]
     shown = done.stderr.decode()
     assert "every token" in shown and "2 (67%)" in shown
-    assert shown.count("controls need a model here") == 1
+    assert shown.count("controls need a local model") == 1
 
 
 def test_the_server_is_told_each_variant_and_sees_one_image(server: ChatServer, data: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_server_without_the_switch_is_refused(
     ("options", "words"),
     [
         (("--model", "m"), "leave --model"),
-        (("--batch-size", "4"), "--batch-size is for a model here"),
+        (("--batch-size", "4"), "--batch-size is for a local model"),
         (("--seed", "4"), "--seed is for the random control"),
         (("--thresholds", "0.1,0.10001"), "equal in three digits"),
     ],
