@@ -15,7 +15,6 @@ from ppcli.inputs.input_options import QuestionOptions
 from ppcli.inputs.questions import QuestionFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.chosen_model import ChosenModel, report_cpu_fallback
-from ppcli.jobs.count_check import CountCheck
 from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
 from ppcli.jobs.evaluate import (
     EvalSummary,
@@ -45,7 +44,6 @@ from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.formats import Config
 from ppcli.store.output_options import OutputOptions
-from ppcli.store.rows import ScoreRow
 
 logger = logging.getLogger("pixelprune")
 
@@ -86,7 +84,7 @@ def evaluate(
         source = QuestionRequests(engine.prepare, compared, executor, engine.request)
         asking = InferWork(source, engine.load, summary, stops_within_inputs=bool(server.server))
         return run_job(
-            EvalWork(asking, compared, engine.on_score),
+            EvalWork(asking, compared),
             file,
             summary,
             config=eval_config(engine.fit, compared, engine.request, engine.config),
@@ -108,7 +106,6 @@ class _Engine:
         fit: how images are fitted.
         prepare: makes all variants of an image.
         config: what answers depend on.
-        on_score: called with each row.
     """
 
     load: Callable[[], Answering]
@@ -116,7 +113,6 @@ class _Engine:
     fit: FitOptions
     prepare: Callable[[ImageRef], PreparedVariants]
     config: Config
-    on_score: Callable[[ScoreRow], None] = lambda row: None
 
 
 def _model_engine(
@@ -143,8 +139,7 @@ def _server_engine(
 ) -> _Engine:
     prepare = partial(send_variants, fit=servers.fit, wanted=compared)
     config = servers.as_config() | {"think": request.think}
-    answering, on_score = servers.answering, CountCheck().of_row
-    return _Engine(lambda: answering, request, servers.fit, prepare, config, on_score)
+    return _Engine(lambda: servers.answering, request, servers.fit, prepare, config)
 
 
 def _variants(options: VariantOptions, controls: bool) -> list[ImageVariant]:

@@ -17,7 +17,7 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.inputs.questions import Question
 from ppcli.inputs.refs import ImageRef
-from ppcli.jobs.infer import PHASES, AnswerResult, InferSummary, InferWork
+from ppcli.jobs.infer import PHASES, InferSummary, InferWork
 from ppcli.jobs.prepare import PreparedRequest
 from ppcli.jobs.scores import anls, exact_match, interval, relaxed_match
 from ppcli.jobs.variants import ImageVariant, PreparedVariants
@@ -158,12 +158,10 @@ class EvalWork:
     Attributes:
         infer: answers the questions.
         variants: in the order of the requests of each question.
-        on_score: called with each row.
     """
 
     infer: InferWork
     variants: Sequence[ImageVariant]
-    on_score: Callable[[ScoreRow], None] = lambda row: None
     item: ClassVar = "question"
 
     def prestart(self, inputs: Arrivals[Any]) -> None:
@@ -177,14 +175,10 @@ class EvalWork:
         for question, answers in self.infer.results(inputs, stop):
             assert isinstance(question, Question)
             pairs = zip(self.variants, answers, strict=True)
-            yield question, (self._scored(question, *pair) for pair in pairs)
-
-    def _scored(
-        self, question: Question, variant: ImageVariant, answer: AnswerResult
-    ) -> ScoreResult:
-        row = score_answer(question, variant, answer.row)
-        self.on_score(row)
-        return ScoreResult(row)
+            yield (
+                question,
+                (ScoreResult(score_answer(question, variant, one.row)) for variant, one in pairs),
+            )
 
     def close(self) -> None:
         """Stop the workers."""

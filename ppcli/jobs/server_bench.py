@@ -11,7 +11,6 @@ from ppcli.errors import ImageError, NothingToDoError
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.bench_measures import Failure, Paired
-from ppcli.jobs.count_check import CountCheck
 from ppcli.jobs.request_images import selected_pages
 from ppcli.jobs.sent_pages import send_page
 from ppcli.jobs.server_bench_measures import (
@@ -22,6 +21,7 @@ from ppcli.jobs.server_bench_measures import (
 )
 from ppcli.models.remote.chat_answers import Completion
 from ppcli.models.remote.chat_body import chat_body, pruning_fields
+from ppcli.models.remote.count_check import CountCheck
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.models.remote.server_connection import ServerConnection
 from ppcli.models.serving.generation_request import GenerationRequest
@@ -145,7 +145,8 @@ class ServerBench:
         measured = [page for page in pages if self._alone(page, result)]
         check = CountCheck()
         for one in result.pages:
-            check.of_counts(Paired(one.tiles.full, one.tiles.pruned), one.prompt_tokens)
+            check.add(one.image_id, one.prompt_tokens.full, one.tiles.full)
+            check.add(one.image_id, one.prompt_tokens.pruned, one.tiles.pruned)
         if measured:
             self._together(measured, in_flight, result)
 

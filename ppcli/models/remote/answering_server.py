@@ -1,6 +1,5 @@
 """Servers that turn requests into answer rows, as a loaded model does."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from ppcli.errors import ImageError
 from ppcli.models.model_choices import Think
 from ppcli.models.remote.chat_answers import Completion
 from ppcli.models.remote.chat_body import chat_body, pruning_fields
+from ppcli.models.remote.count_check import CountCheck
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.models.remote.server_check import Pruning
 from ppcli.models.remote.server_connection import ServerConnection
@@ -17,13 +17,6 @@ from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.text.thinking import split_thinking
 from ppcli.store.patch_codec import kept_tiles_of_image
 from ppcli.store.rows import AnswerRow, PatchRow, as_error_row
-
-ESTIMATED_COUNTS = (
-    "the server fits images to other sizes than Qwen3-VL, so image tokens and kept ones are "
-    "estimates; prompt tokens are exact"
-)
-
-logger = logging.getLogger("pixelprune")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +52,7 @@ class AnsweringServer:
         self.batch = connection
         self._model = connection.facts.model
         self._pruning = connection.facts.pruning
-        self._text_tokens: tuple[object, int] | None = None  # of the last text
-        self._has_warned = False
+        self._counts = CountCheck()
 
     def start(
         self,
@@ -105,7 +97,8 @@ class AnsweringServer:
             thinking = None
         if active.on_text is not None:
             active.on_text(text)
-        self._check_counts(active, result.prompt_tokens)
+        if active.text is not None:
+            self._counts.add(active.text, result.prompt_tokens, active.row.kept)
         return replace(
             active.row,
             answer=text,
@@ -115,20 +108,6 @@ class AnsweringServer:
             answer_tokens=result.answer_tokens,
             request_ms=result.seconds * 1000,
         )
-
-    def _check_counts(self, active: ServerRequest, prompt_tokens: int | None) -> None:
-        """Warn once if the kept tiles that were counted here are not those that the server feeds.
-
-        Two requests with the same text differ in the tokens of their images only.
-        """
-        kept = active.row.kept
-        if self._has_warned or active.text is None or prompt_tokens is None or kept is None:
-            return
-        found = active.text, prompt_tokens - kept
-        before, self._text_tokens = self._text_tokens, found
-        if before is not None and before[0] == active.text and before != found:
-            self._has_warned = True
-            logger.warning("%s", ESTIMATED_COUNTS)
 
     @property
     def _is_told(self) -> bool:
