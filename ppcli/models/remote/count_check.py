@@ -2,6 +2,8 @@
 
 import logging
 
+_MOST_TEXTS = 1_024
+
 logger = logging.getLogger("pixelprune")
 
 
@@ -14,11 +16,11 @@ class CountCheck:
     """
 
     def __init__(self) -> None:
-        self._before: tuple[object, int] | None = None
+        self._text_tokens: dict[object, int] = {}
         self._has_warned = False
 
     def add(self, text: object, prompt_tokens: int | None, image_tokens: int | None) -> None:
-        """Compare a prompt with the one before, if both have the same text.
+        """Compare a prompt with an earlier one of the same text.
 
         Args:
             text: equal for prompts whose text and number of images are the same.
@@ -27,8 +29,10 @@ class CountCheck:
         """
         if self._has_warned or prompt_tokens is None or image_tokens is None:
             return
-        before, self._before = self._before, (text, prompt_tokens - image_tokens)
-        if before is not None and before[0] == text and before != self._before:
+        if len(self._text_tokens) == _MOST_TEXTS:
+            self._text_tokens.clear()
+        rest = prompt_tokens - image_tokens
+        if self._text_tokens.setdefault(text, rest) != rest:
             self._has_warned = True
             logger.warning(
                 "the server fits images to other sizes than Qwen3-VL, so image tokens and kept "
