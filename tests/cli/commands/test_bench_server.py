@@ -246,7 +246,7 @@ def test_requests_at_once_rise_while_that_helps(server: ChatServer, folder: Path
     server.faults = wait_for_a_place
     line = ("--server", server.url, "--repeats", "1", "--new-tokens", "5")
     load = figures(folder / "a.png", *line)["load"]
-    assert 8 <= load["in_flight"] <= 16
+    assert load["in_flight"] >= 8  # where it settles is tried without a clock, in test_in_flight.py
     assert load["requests"] == 4 * load["in_flight"]
 
 
