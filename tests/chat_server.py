@@ -83,6 +83,14 @@ class ChatServer(ThreadingHTTPServer):
         """The bodies without those of the check at the start."""
         return [one for one in self.bodies if one["max_tokens"] > 1]
 
+    def stop_listening(self) -> None:
+        """Refuse connections from now on; may be called while a request is answered.
+
+        To close the socket alone would leave connections without an answer.
+        """
+        self.shutdown()
+        self.server_close()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that hang up."""
 
@@ -215,8 +223,7 @@ def chat_server() -> Iterator[ChatServer]:
     try:
         yield server
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop_listening()
         thread.join()
 
 

@@ -156,6 +156,7 @@ def random_faults(seed: int, share: float) -> Callable[[int, Any], Any]:
     return faults
 
 
+@pytest.mark.slow
 def test_random_faults_change_no_row(
     server: ChatServer, many_requests: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +194,7 @@ def test_two_servers_share_the_work_and_one_may_die(server: ChatServer, requests
         def faults(number: int, _: Any) -> Any:
             if number < 20:
                 return None
-            other.server_close()  # no further connection
+            other.stop_listening()
             return "cut"
 
         other.faults = faults
@@ -217,7 +218,7 @@ def test_no_server_for_too_long_ends_the_run_and_keeps_what_is_done(
         def faults(number: int, _: Any) -> Any:
             if number < asked + 50:
                 return None
-            server.server_close()
+            server.stop_listening()
             return "cut"
 
         server.faults = faults
@@ -272,6 +273,7 @@ def server_process(port: int) -> Iterator[subprocess.Popen[bytes]]:
         running.wait()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_and_started_again_costs_nothing(
     many_requests: Path, tmp_path: Path
 ) -> None:
