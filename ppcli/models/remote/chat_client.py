@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _CONNECT_SECONDS = 10.0
+_LIST_SECONDS = 30.0  # for the list of models, which takes no model
 _MAX_ANSWER_BYTES = 64 << 20
 _UNKNOWN_MODEL = "model_not_found"
 _NO_CREDIT = "insufficient_quota"
@@ -76,7 +77,8 @@ class ChatClient:
         Raises:
             ServerFault: it does not answer, or does not speak this API.
         """
-        async with self._responding("GET", _MODELS) as response:
+        seconds = min(self._timeout, _LIST_SECONDS)
+        async with self._responding("GET", _MODELS, seconds) as response:
             answer = parse_json(await self._content(response))
         try:
             return [str(one["id"]) for one in answer["data"]]
@@ -90,7 +92,7 @@ class ChatClient:
             ServerFault: there is no answer.
         """
         started = time.perf_counter()
-        async with self._responding("POST", _CHAT, body) as response:
+        async with self._responding("POST", _CHAT, self._timeout, body) as response:
             answer = parse_json(await self._content(response))
         return parse_completion(answer, time.perf_counter() - started)
 
@@ -101,14 +103,14 @@ class ChatClient:
             ServerFault: there is no answer, or the stream is cut.
         """
         collected = StreamedCompletion(time.perf_counter())
-        async with self._responding("POST", _CHAT, body) as response:
+        async with self._responding("POST", _CHAT, self._timeout, body) as response:
             async for line in response.aiter_lines():
                 collected.add(line)
         return collected.completion()
 
     @asynccontextmanager
     async def _responding(
-        self, method: str, path: str, body: bytes | None = None
+        self, method: str, path: str, seconds: float, body: bytes | None = None
     ) -> AsyncIterator["httpx2.Response"]:
         """Send a request, and yield a response of status 200 whose body has not been read."""
         import asyncio
@@ -118,7 +120,7 @@ class ChatClient:
         url = self.base_url + path
         try:
             async with (
-                asyncio.timeout(self._timeout + _CONNECT_SECONDS),
+                asyncio.timeout(seconds),
                 self._http.stream(method, url, content=body) as response,
             ):
                 if response.status_code != 200:
@@ -128,7 +130,7 @@ class ChatClient:
             reason = self._shown(str(error) or "no connection in time")
             raise Unreachable(f"cannot be reached: {reason}") from error
         except (httpx2.TimeoutException, TimeoutError) as error:
-            raise TimedOut("did not answer in time (--request-timeout)") from error
+            raise TimedOut(f"did not answer within {seconds:g} seconds") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             reason = self._shown(str(error) or type(error).__name__)
             raise Broken(f"broke the connection: {reason}") from error

@@ -155,3 +155,14 @@ def test_a_signal_ends_a_command_that_waits_for_a_server(
     assert run.returncode == (130 if number == signal.SIGINT else 143), log.decode()
     assert b"Traceback" not in log
     assert b"Task was destroyed" not in log
+
+
+def test_a_server_that_takes_connections_and_never_answers(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ppcli.models.remote.chat_client._LIST_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = infer(image, "--prompt", "?", "--server", url)
+    assert done.returncode == 8
+    assert b"did not answer within 0.5 seconds" in done.stderr

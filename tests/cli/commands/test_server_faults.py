@@ -170,6 +170,19 @@ def test_random_faults_change_no_row(
     assert len(server.questions) > 2 * asked + 20  # the faults did happen
 
 
+@pytest.mark.slow
+def test_a_request_without_an_answer_in_time_is_one_error_row(
+    server: ChatServer, requests: Path
+) -> None:
+    server.faults = lambda _, body: time.sleep(20) if "question 3" in json.dumps(body) else None
+    line = ("--server", server.url, "--limit", "8", "--request-timeout", "3")
+    done = infer("--requests", requests, *line)
+    assert done.returncode == 3
+    failed = [row for row in rows_of(done.stdout) if row["status"] == "error"]
+    assert [(row["custom_id"], row["error_code"]) for row in failed] == [("r3", "server_error")]
+    assert "did not answer within 3 seconds (tried 3 times)" in failed[0]["error_message"]
+
+
 def test_retry_after_is_obeyed(server: ChatServer, image: Path) -> None:
     times: list[float] = []
 
