@@ -236,6 +236,7 @@ def test_files_that_fail_alone(server: ChatServer, folder: Path) -> None:
     assert not server.questions
 
 
+@pytest.mark.slow
 def test_requests_at_once_rise_while_that_helps(server: ChatServer, folder: Path) -> None:
     places = threading.Semaphore(8)
 
