@@ -57,14 +57,13 @@ class HttpFile:
         Raises:
             ValueError: it is not a URL that can be fetched, or it contains a user or a password.
         """
-        shown = bounded(url.partition("?")[0], _LONGEST_SHOWN)
         try:
             parts = urlsplit(url)
             is_valid = bool(parts.hostname) and parts.port != 0
         except ValueError:
             is_valid = False
         if not is_valid or not url.isprintable():
-            raise ValueError(f"the URL of an image is invalid: {shown}")
+            raise ValueError(f"the URL of an image is invalid: {shown_url(url)}")
         if "@" in parts.netloc:
             raise ValueError(f"the URL of an image contains a user: {parts.scheme}://…")
         name = parts._replace(query="", fragment="").geturl()
@@ -112,6 +111,15 @@ def fetched_once(file: InputFile) -> InputFile:
         ImageError: the file is on a server that does not send it.
     """
     return file.fetch() if isinstance(file, HttpFile) else file
+
+
+def shown_url(url: str) -> str:
+    """Return a URL for messages, without user, password and query."""
+    scheme, separator, rest = url.partition("://")
+    place = rest.partition("?")[0].partition("#")[0]
+    host, slash, path = place.partition("/")
+    host = f"…@{host.rpartition('@')[2]}" if "@" in host else host
+    return bounded(scheme + separator + host + slash + path, _LONGEST_SHOWN)
 
 
 def is_http(scheme: str) -> bool:

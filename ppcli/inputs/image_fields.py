@@ -13,7 +13,7 @@ import xxhash
 from ppcli.errors import UsageError, bounded
 from ppcli.files import LocalFile, MemoryFile, exists, is_folder
 from ppcli.inputs.fields import read, text, whole, with_values
-from ppcli.inputs.http_file import HttpFile, is_http
+from ppcli.inputs.http_file import HttpFile, is_http, shown_url
 from ppcli.inputs.names import path_of
 from ppcli.inputs.refs import ImageRef, identity
 
@@ -75,7 +75,7 @@ class ImageFolder:
             if self.allow_http is not None and is_http(url["scheme"]):
                 return self._on_server(path, page)
             raise ValueError(
-                f"the image {bounded(name, 80)} is not a local file; "
+                f"the image {shown_url(path)} is not a local file; "
                 "only paths, file:// and data: URLs are supported"
             )
         return ImageRef(LocalFile(self._within_root(path)), identity(path), page=page)
@@ -83,7 +83,7 @@ class ImageFolder:
     def _on_server(self, url: str, page: int | None) -> ImageRef:
         if not self.allow_http:
             raise ValueError(
-                f"the image {bounded(url, 80)} is on a server; --allow-http fetches it"
+                f"the image {shown_url(url)} is on a server; --allow-http fetches it"
             )
         file = HttpFile.of(url)
         return ImageRef(file, identity(file.name), page=page)

@@ -174,3 +174,20 @@ def test_what_is_allowed() -> None:
         assert ImageFolder("", allow_http=True).named(url).image_id == url.lower()
     with pytest.raises(ValueError, match="only paths"):
         ImageFolder("", allow_http=True).named("s3://h/a.png")
+
+
+@pytest.mark.parametrize("allow_http", [None, False, True])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:s3cret@host/a.png?sig=s3cret",
+        "https://user:s3cret@host:port/a.png?sig=s3cret",
+        "ftp://user:s3cret@host/a.png?sig=s3cret",
+    ],
+)
+def test_a_url_that_is_not_fetched_is_shown_without_its_secrets(
+    url: str, allow_http: bool | None
+) -> None:
+    with pytest.raises(ValueError, match="the image|of an image") as caught:
+        ImageFolder("", allow_http=allow_http).named(url)
+    assert "s3cret" not in str(caught.value)

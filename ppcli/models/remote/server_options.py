@@ -75,7 +75,8 @@ def base_url(url: str) -> str:
     except ValueError:
         parts, port_is_valid = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
-        raise UsageError(f"--server {url!r} is not a URL such as http://localhost:8000")
+        shown = "…" if "@" in url else repr(url.partition("?")[0])
+        raise UsageError(f"--server {shown} is not a URL such as http://localhost:8000")
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError(
             f"--server {parts.scheme}://{parts.hostname}…: the URL must not contain a user, a key "

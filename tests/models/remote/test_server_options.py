@@ -36,6 +36,13 @@ def test_keys_in_a_url_are_refused_and_not_repeated(given: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("given", ["http://user:s3cret@host:port", "host:8000?key=s3cret"])
+def test_keys_in_what_is_no_url_are_not_repeated(given: str) -> None:
+    with pytest.raises(UsageError, match="not a URL") as caught:
+        base_url(given)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_one_server_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="twice"):
         ServerOptions(server=("http://host:1", "http://host:1/v1/"))
