@@ -82,9 +82,7 @@ class ImageFolder:
 
     def _on_server(self, url: str, page: int | None) -> ImageRef:
         if not self.allow_http:
-            raise ValueError(
-                f"the image {shown_url(url)} is on a server; --allow-http fetches it"
-            )
+            raise ValueError(f"the image {shown_url(url)} is on a server; --allow-http fetches it")
         file = HttpFile.of(url)
         return ImageRef(file, identity(file.name), page=page)
 

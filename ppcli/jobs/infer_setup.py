@@ -29,6 +29,7 @@ from ppcli.jobs.sent_pages import send_page
 from ppcli.jobs.server_setup import ConnectedServers, check_server_options, connected
 from ppcli.jobs.stored_images import StoredImages, StoredRequests, is_dataset
 from ppcli.models.model_options import GenerationOptions, ModelOptions
+from ppcli.models.remote.chat_body import chosen_extensions
 from ppcli.models.remote.server_options import ServerOptions
 from ppcli.models.serving.active_request import check_request
 from ppcli.models.serving.answering_model import AnsweringModel
@@ -55,7 +56,7 @@ def infer(
 ) -> RunResult[InferSummary]:
     """Ask a model about images; see `ppcli.api.infer`."""
     _check_options(inputs, requests, generation, coder, output)
-    request = _request(requests, generation, coder.seed)
+    request = _request(requests, generation, coder.seed, bool(server.server))
     with ExitStack() as stack:
         if server.server:
             check_server_options(model, generation.batch_size, coder)
@@ -123,9 +124,8 @@ def _model_engine(
 def _server_engine(servers: ConnectedServers, request: GenerationRequest) -> _Engine:
     on_page = partial(send_page, prune=servers.prune)
     model = servers.connection.facts.model
-    return _Engine(
-        lambda: servers.answering, request, servers.fit, servers.as_config(), on_page, model
-    )
+    config = servers.as_config() | request.server_fields
+    return _Engine(lambda: servers.answering, request, servers.fit, config, on_page, model)
 
 
 def _check_options(
@@ -151,7 +151,7 @@ def _check_options(
 
 
 def _request(
-    requests: RequestOptions, generation: GenerationOptions, seed: int
+    requests: RequestOptions, generation: GenerationOptions, seed: int, for_server: bool
 ) -> GenerationRequest:
     """Return the request for lines of a file that set nothing themselves."""
     return GenerationRequest(
@@ -162,6 +162,7 @@ def _request(
         stop=generation.stop,
         keep_special_tokens=generation.keep_special_tokens,
         think=generation.think,
+        server_fields=chosen_extensions(generation.settings) if for_server else {},
         **generation.settings,
     )
 

@@ -17,6 +17,7 @@ from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.pages import OnPage, PageResult
 from ppcli.jobs.request_images import PreparedImages, prepare_images
+from ppcli.models.remote.chat_body import chosen_extensions
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.text.chat_tokenizer import expand_pages, with_system
@@ -185,9 +186,13 @@ class FileRequests:
             self.defaults,
             prompt=request.prompt or "",
             has_own_seed="seed" in request.settings,
-            server_fields=request.server_fields,
+            server_fields=self._server_fields_of(request),
             **request.settings,
         )
+
+    def _server_fields_of(self, request: Request) -> dict[str, Any]:
+        chosen = {} if self.served_model is None else chosen_extensions(request.settings)
+        return self.defaults.server_fields | chosen | request.server_fields
 
     def close(self) -> None:
         """Stop the workers."""

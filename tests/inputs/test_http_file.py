@@ -188,6 +188,6 @@ def test_what_is_allowed() -> None:
 def test_a_url_that_is_not_fetched_is_shown_without_its_secrets(
     url: str, allow_http: bool | None
 ) -> None:
-    with pytest.raises(ValueError, match="the image|of an image") as caught:
+    with pytest.raises(ValueError, match=r"the image|of an image") as caught:
         ImageFolder("", allow_http=allow_http).named(url)
     assert "s3cret" not in str(caught.value)

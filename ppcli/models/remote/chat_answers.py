@@ -110,16 +110,23 @@ class StreamedCompletion:
         event = parse_json(data.encode())
         if "error" in event:
             raise Failed("reported an error in the middle of its answer")
-        self._usage = event.get("usage") or self._usage
-        for choice in event.get("choices") or []:
-            delta = choice.get("delta") or {}
-            piece = delta.get("content")
-            thought = delta.get("reasoning_content") or delta.get("reasoning")
-            if (piece or thought) and self._first is None:
-                self._first = time.perf_counter() - self.started
-            self._pieces.append(piece or "")
-            self._thoughts.append(thought or "")
-            self._reason = choice.get("finish_reason") or self._reason
+        try:
+            self._usage = dict(event.get("usage") or self._usage)
+            for choice in event.get("choices") or []:
+                self._take(choice.get("delta") or {}, choice.get("finish_reason"))
+        except (AttributeError, TypeError, ValueError):
+            raise Failed("streamed JSON that is not a chat completion") from None
+
+    def _take(self, delta: dict[str, Any], reason: str | None) -> None:
+        piece = delta.get("content") or ""
+        thought = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        if not isinstance(piece, str) or not isinstance(thought, str):
+            raise TypeError
+        if (piece or thought) and self._first is None:
+            self._first = time.perf_counter() - self.started
+        self._pieces.append(piece)
+        self._thoughts.append(thought)
+        self._reason = reason or self._reason
 
     def completion(self) -> Completion:
         """Return the whole answer.

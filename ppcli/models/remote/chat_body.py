@@ -1,7 +1,7 @@
 """Writes a request in the form of the OpenAI chat API."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import xxhash
@@ -31,6 +31,14 @@ def pruning_fields(coder: CoderOptions | None) -> dict[str, Any]:
             "mode": coder.mode.value,
         }
     return {"mm_processor_kwargs": {PLUGIN: options}}
+
+
+def chosen_extensions(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a server gets only if they are chosen.
+
+    Without them it takes defaults of its own, which need not be those here.
+    """
+    return {name: settings[name] for name in _EXTENSIONS if name in settings}
 
 
 def chat_body(

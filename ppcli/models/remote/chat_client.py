@@ -1,6 +1,8 @@
 """Talks to one server: the OpenAI API for chat completions, as far as it is needed."""
 
 import os
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -79,7 +81,7 @@ class ChatClient:
         """
         seconds = min(self._timeout, _LIST_SECONDS)
         async with self._responding("GET", _MODELS, seconds) as response:
-            answer = parse_json(await self._content(response))
+            answer = parse_json(await _content(response))
         try:
             return [str(one["id"]) for one in answer["data"]]
         except (KeyError, TypeError):
@@ -93,7 +95,7 @@ class ChatClient:
         """
         started = time.perf_counter()
         async with self._responding("POST", _CHAT, self._timeout, body) as response:
-            answer = parse_json(await self._content(response))
+            answer = parse_json(await _content(response))
         return parse_completion(answer, time.perf_counter() - started)
 
     async def stream(self, body: bytes) -> Completion:
@@ -104,7 +106,7 @@ class ChatClient:
         """
         collected = StreamedCompletion(time.perf_counter())
         async with self._responding("POST", _CHAT, self._timeout, body) as response:
-            async for line in response.aiter_lines():
+            async for line in _lines(response):
                 collected.add(line)
         return collected.completion()
 
@@ -124,25 +126,16 @@ class ChatClient:
                 self._http.stream(method, url, content=body) as response,
             ):
                 if response.status_code != 200:
-                    raise self._refusal(response, await self._content(response))
+                    raise self._refusal(response, await _content(response))
                 yield response
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            reason = self._shown(str(error) or "no connection in time")
+            reason = self._shown(_reason(error))
             raise Unreachable(f"cannot be reached: {reason}") from error
         except (httpx2.TimeoutException, TimeoutError) as error:
             raise TimedOut(f"did not answer within {seconds:g} seconds") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             reason = self._shown(str(error) or type(error).__name__)
             raise Broken(f"broke the connection: {reason}") from error
-
-    async def _content(self, response: "httpx2.Response") -> bytes:
-        parts, size = [], 0
-        async for part in response.aiter_bytes():
-            parts.append(part)
-            size += len(part)
-            if size > _MAX_ANSWER_BYTES:
-                raise Failed(f"sent more than {_MAX_ANSWER_BYTES >> 20} MiB")
-        return b"".join(parts)
 
     def _refusal(self, response: "httpx2.Response", content: bytes) -> ServerFault:
         """Return what a response of another status means."""
@@ -171,6 +164,44 @@ class ChatClient:
     def _shown(self, text: str) -> str:
         """Return text of the server, bounded, without the key."""
         return bounded(text.replace(self._key, "[key]") if self._key else text)
+
+
+async def _parts(response: "httpx2.Response") -> AsyncIterator[bytes]:
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > _MAX_ANSWER_BYTES:
+            raise Failed(f"sent more than {_MAX_ANSWER_BYTES >> 20} MiB")
+        yield part
+
+
+async def _content(response: "httpx2.Response") -> bytes:
+    return b"".join([part async for part in _parts(response)])
+
+
+async def _lines(response: "httpx2.Response") -> AsyncIterator[str]:
+    """Yield the lines of a stream. Other line breaks than a line feed may be text of an answer."""
+    begun: list[bytes] = []
+    async for part in _parts(response):
+        *ends, rest = part.split(b"\n")
+        for end in ends:
+            yield b"".join([*begun, end]).decode(errors="replace")
+            begun = []
+        begun.append(rest)
+    yield b"".join(begun).decode(errors="replace")
+
+
+def _reason(error: BaseException) -> str:
+    """Return why there is no connection, as the operating system says it if it does."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return cause.strerror or str(cause)
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+            return os.strerror(cause.errno).lower()
+        group = cause.exceptions if isinstance(cause, BaseExceptionGroup) else ()
+        cause = group[0] if group else cause.__cause__ or cause.__context__
+    return str(error) or "no connection in time"
 
 
 def _key() -> str:

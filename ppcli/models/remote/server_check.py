@@ -1,6 +1,7 @@
 """Finds out at the start what a server has: its model, and whether it prunes images."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -19,8 +20,11 @@ from ppcli.models.serving.generation_request import GenerationRequest
 _SIDE = 512  # pixels; 256 tiles of Qwen3-VL
 _CLEAR_DIFFERENCE = 100  # prompt tokens
 _TRIES, _WAIT_SECONDS = 8, 0.5
+_LONG_SECONDS = 5.0  # a longer wait is worth a word
 _QUESTION = GenerationRequest("What is this?", max_new_tokens=1)
 _Result = TypeVar("_Result")
+
+logger = logging.getLogger("pixelprune")
 
 
 class Pruning(Enum):
@@ -56,7 +60,7 @@ async def check_server(client: ChatClient, model: str | None) -> ServerFacts:
     Raises:
         ServerFault: the server cannot be used, or not now.
     """
-    name = _chosen(await _patiently(client.model_names), model)
+    name = _chosen(await _patiently(client, client.model_names), model)
     return ServerFacts(name, await _pruning(client, name))
 
 
@@ -77,7 +81,7 @@ async def _pruning(client: ChatClient, model: str) -> Pruning:
 
     async def tokens(pixels: Any, extra: dict[str, Any]) -> int | None:  # noqa: ANN401
         body = chat_body(model, _QUESTION, [SentImage.of_pixels(pixels)], "", extra)
-        return (await _patiently(lambda: client.complete(body))).prompt_tokens
+        return (await _patiently(client, lambda: client.complete(body))).prompt_tokens
 
     def is_clear(more: int | None, fewer: int | None) -> bool:
         return more is not None and fewer is not None and more - fewer >= _CLEAR_DIFFERENCE
@@ -96,7 +100,7 @@ async def _pruning(client: ChatClient, model: str) -> Pruning:
     return Pruning.BY_SERVER if is_clear(detailed, plain) else Pruning.NONE
 
 
-async def _patiently(ask: Callable[[], Awaitable[_Result]]) -> _Result:
+async def _patiently(client: ChatClient, ask: Callable[[], Awaitable[_Result]]) -> _Result:
     """Repeat a request while the server is busy or fails, a few times."""
     for tries in range(1, _TRIES + 1):
         try:
@@ -107,5 +111,8 @@ async def _patiently(ask: Callable[[], Awaitable[_Result]]) -> _Result:
             if tries == _TRIES:
                 raise Unusable(str(fault)) from fault
             asked = fault.seconds if isinstance(fault, Busy) else None
-            await asyncio.sleep(asked if asked is not None else _WAIT_SECONDS * tries)
+            seconds = _WAIT_SECONDS * tries if asked is None else asked
+            if seconds >= _LONG_SECONDS:
+                logger.warning("%s %s; waiting %.0f seconds", client.base_url, fault, seconds)
+            await asyncio.sleep(seconds)
     raise AssertionError("unreachable")

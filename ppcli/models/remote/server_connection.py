@@ -16,6 +16,7 @@ from ppcli.models.remote.server_options import ServerOptions
 from ppcli.models.remote.server_pool import Server, ServerPool
 
 _POLL_SECONDS = 0.1
+_MOST_BYTES = 1 << 30  # of all requests under way
 _Done = list[tuple[Any, Completion | ImageError]]
 
 logger = logging.getLogger("pixelprune")
@@ -42,8 +43,10 @@ class ServerConnection:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._done: queue.SimpleQueue[tuple[Any, Completion | ImageError]] = queue.SimpleQueue()
-        self._numbers = self._taken = 0
+        self._done: queue.SimpleQueue[tuple[Any, Completion | ImageError, int]] = (
+            queue.SimpleQueue()
+        )
+        self._numbers = self._taken = self._bytes = 0
         self._served_model, self._streams = options.served_model, streams
         self._in_flight = options.in_flight
         self._pool: ServerPool | None = None
@@ -140,9 +143,9 @@ class ServerConnection:
         assert self._pool is not None
         return self._pool
 
-    def can_start(self, _: bytes) -> bool:
-        """Return true: a request fits as soon as there is room."""
-        return True
+    def can_start(self, body: bytes) -> bool:
+        """Return whether the requests under way leave memory for one more."""
+        return not self.active or self._bytes + len(body) <= _MOST_BYTES
 
     def start(self, key: Any, body: bytes) -> None:  # noqa: ANN401
         """Send a request as soon as a server has room.
@@ -153,13 +156,14 @@ class ServerConnection:
         """
         asyncio.run_coroutine_threadsafe(self._answer(key, body, self._numbers), self._loop)
         self._numbers += 1
+        self._bytes += len(body)
 
     async def _answer(self, key: Any, body: bytes, number: int) -> None:  # noqa: ANN401
         try:
             result = await self._connected.answer(body, number)
         except Exception as error:
             result = internal_error(error)
-        self._done.put((key, result))
+        self._done.put((key, result, len(body)))
 
     def step(self) -> _Done:
         """Wait a moment for answers, and return those that have come.
@@ -168,12 +172,15 @@ class ServerConnection:
             ServerError: no server answers any more.
         """
         pool, done = self._connected, []
-        try:
-            done.append(self._done.get(timeout=_POLL_SECONDS))
-            while True:
-                done.append(self._done.get_nowait())
-        except queue.Empty:
-            pass
+        timeout = _POLL_SECONDS
+        while True:
+            try:
+                key, result, size = self._done.get(timeout=timeout)
+            except queue.Empty:
+                break
+            done.append((key, result))
+            self._bytes -= size
+            timeout = 0
         self._taken += len(done)
         if not done:
             self._loop.call_soon_threadsafe(pool.check_patience)

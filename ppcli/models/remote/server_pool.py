@@ -143,7 +143,7 @@ class ServerPool:
             body: JSON of the chat completion.
             number: of the request; lower ones get a server first.
         """
-        failures = timeouts = 0
+        failures = timeouts = stops = 0
         while True:
             server = await self._place(number)
             started = time.monotonic()
@@ -158,11 +158,14 @@ class ServerPool:
                 if isinstance(fault, TimedOut):
                     timeouts += 1
                     server.limit.on_refusal(time.monotonic())
-                if not (isinstance(fault, Broken) and await self._has_stopped(server, fault)):
+                if isinstance(fault, Broken) and await self._has_stopped(server, fault):
+                    stops += 1
+                else:
                     failures += 1
                 if failures == MOST_TRIES or timeouts == _MOST_TIMEOUTS:
-                    said = f"{server.name} {fault} (tried {failures} times)"
-                    return ImageError(ErrorCode.SERVER_ERROR, said)
+                    return _given_up(server, fault, failures)
+                if stops == MOST_TRIES:
+                    return _given_up(server, fault, stops)
             except ServerFault as fault:
                 self._set_aside(server, fault)
             else:
@@ -282,6 +285,10 @@ class ServerPool:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _given_up(server: Server, fault: ServerFault, tries: int) -> ImageError:
+    return ImageError(ErrorCode.SERVER_ERROR, f"{server.name} {fault} (tried {tries} times)")
 
 
 def _wait(tries: int) -> float:

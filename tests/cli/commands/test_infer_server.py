@@ -15,6 +15,7 @@ from PIL import Image
 from ppcli.files import LocalFile
 from ppcli.imaging.page_source import open_source
 from ppcli.imaging.reading_options import ReadingOptions
+from ppcli.models.remote import server_connection
 from tests.chat_server import MODEL, ChatServer, chat_server
 from tests.command import pixelprune
 from tests.conftest import blocks
@@ -155,6 +156,43 @@ def test_pixels_mean_the_same_for_every_image_of_the_corpus(
     assert [(row["image_id"], row["error_code"], row["error_message"]) for row in rows] == [
         (row["image_id"], row["error_code"], row["error_message"]) for row in analyzed
     ]
+
+
+def test_a_setting_that_is_the_default_here_is_sent_if_it_is_chosen(
+    server: ChatServer, folder: Path
+) -> None:
+    """The server may have another default, such as the top-k of its model."""
+    file = folder / "requests.jsonl"
+    lines = [{"prompt": "a", "min_p": 0}, {"prompt": "b", "top_k": 5}]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    given = ("--server", server.url, "--in-flight", "1")
+    answers("--requests", file, *given, "--top-k", "0", "--repetition-penalty", "1")
+    a, b = server.questions
+    expected = {"top_k": 0, "repetition_penalty": 1, "min_p": 0}
+    assert {name: a[name] for name in expected} == expected
+    assert b["top_k"] == 5
+    assert "min_p" not in b
+
+
+def test_a_run_is_not_resumed_with_a_setting_that_only_the_server_notices(
+    server: ChatServer, folder: Path, tmp_path: Path
+) -> None:
+    given = (folder / "a.png", "--prompt", "?", "--server", server.url, "-o", tmp_path / "out")
+    assert pixelprune("infer", *given).returncode == 0
+    assert pixelprune("infer", *given, "--top-k", "0").returncode == 5
+
+
+def test_requests_under_way_are_bounded_in_bytes(
+    server: ChatServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_connection, "_MOST_BYTES", 1)
+    server.seconds = 0.05
+    names = ["a.png", "b.jpg"] * 4
+    file = folder / "requests.jsonl"
+    file.write_text("\n".join(json.dumps({"image": name, "prompt": name}) for name in names))
+    rows = answers("--requests", file, "--server", server.url)
+    assert [row["answer"].partition(":")[0] for row in rows] == names
+    assert server.most_in_flight == 1
 
 
 def test_requests_of_a_file_keep_their_own_settings(

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.chat_server import ChatServer, chat_server, free_port
+from ppcli.models.remote import server_check
+from tests.chat_server import ChatServer, chat_server, error_reply, free_port
 from tests.command import command_line, pixelprune
 from tests.conftest import blocks
 
@@ -64,7 +65,7 @@ def test_a_server_that_is_not_there(image: Path) -> None:
     done = infer(image, "--prompt", "?", "--server", url)
     assert done.returncode == 8
     assert done.stdout == b""
-    assert f"{url}/v1 cannot be reached" in done.stderr.decode()
+    assert f"{url}/v1 cannot be reached: connection refused" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,18 @@ def test_a_server_that_speaks_something_else(
         done = infer(image, "--prompt", "?", "--server", url)
     assert done.returncode == 8
     assert words in done.stderr.decode()
+
+
+def test_a_server_that_is_busy_at_the_start_is_waited_for_in_words(
+    server: ChatServer, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_check, "_LONG_SECONDS", 0.1)
+    server.faults = lambda number, _: (
+        error_reply(503, "loading", Retry_After="0.2") if number == 0 else None
+    )
+    done = infer(image, "--prompt", "?", "--server", server.url)
+    assert done.returncode == 0
+    assert f"{server.url}/v1 answered 503: loading; waiting 0 seconds" in done.stderr.decode()
 
 
 def test_a_model_that_the_server_does_not_have(server: ChatServer, image: Path) -> None:

@@ -270,6 +270,30 @@ def test_a_proxy_before_a_server_that_restarts_costs_nothing(
     assert rows_of(done.stdout) == rows_of(undisturbed.stdout)
 
 
+def test_a_request_that_stops_its_server_each_time_is_one_error_row(
+    server: ChatServer, requests: Path
+) -> None:
+    """A proxy takes connections while the server starts anew."""
+    has_stopped: list[bool] = []
+
+    def faults(_: int, body: Any) -> Any:
+        if "question 17" not in json.dumps(body):
+            return None
+        has_stopped.append(True)
+        return "cut"
+
+    server.faults = faults
+    server.list_faults = lambda: bool(has_stopped) and has_stopped.pop()
+    given = ("--requests", requests, "--server", server.url, "--limit", "30", "--in-flight", "1")
+    done = infer(*given)
+    assert done.returncode == 3, done.stderr.decode()
+    rows = rows_of(done.stdout)
+    assert [row["custom_id"] for row in rows] == [f"r{n}" for n in range(30)]
+    [failed] = [row for row in rows if row["status"] == "error"]
+    assert failed["custom_id"] == "r17"
+    assert "(tried 8 times)" in failed["error_message"]
+
+
 @contextmanager
 def server_process(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The server in a process of its own, once it listens."""
