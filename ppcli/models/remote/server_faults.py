@@ -48,7 +48,7 @@ class Refused(ServerFault):
 
     def as_error(self) -> ImageError:
         """Return the error of the row."""
-        return ImageError(self.code, str(self))
+        return ImageError(self.code, f"the server {self}")
 
 
 class Unusable(ServerFault):

@@ -110,7 +110,7 @@ def dataset_rows(folder: Path) -> list[dict[str, Any]]:
     ("reply", "code", "words"),
     [
         (error_reply(400, "this image is too weird"), "bad_request", "too weird"),
-        (error_reply(413, "too large"), "bad_request", "answered 413: too large"),
+        (error_reply(413, "too large"), "bad_request", ": the server answered 413: too large"),
         (
             error_reply(400, "This model's maximum context length is 8 tokens"),
             "context_too_long",
