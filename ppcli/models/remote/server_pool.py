@@ -20,6 +20,7 @@ from ppcli.models.remote.server_faults import (
     Refused,
     ServerFault,
     TimedOut,
+    Unusable,
 )
 
 MOST_TRIES = 8
@@ -168,6 +169,9 @@ class ServerPool:
                     return _given_up(server, fault, stops)
             except ServerFault as fault:
                 self._set_aside(server, fault)
+                stops += isinstance(fault, Unusable)
+                if stops == MOST_TRIES:
+                    return _given_up(server, fault, stops)
             else:
                 self._on_answer(server, completion.seconds)
                 return completion
@@ -269,6 +273,7 @@ class ServerPool:
                 server.trouble = str(fault)
                 continue
             logger.info("%s answers again", server.name)
+            self._stalled_since = None
             server.is_up, server.trouble, server.pauses = True, "", 0
             self._hand_out()
             return

@@ -117,6 +117,7 @@ def dataset_rows(folder: Path) -> list[dict[str, Any]]:
             "maximum context length",
         ),
         (error_reply(500, "out of luck"), "server_error", "out of luck (tried 8 times)"),
+        (error_reply(404, "no such thing"), "server_error", "no such thing (tried 8 times)"),
         ((200, JSON, b"<html>"), "server_error", "HTML"),
         ((200, JSON, b'{"choices": []}'), "server_error", "not a chat completion"),
         ("cut", "server_error", "broke the connection"),
