@@ -74,6 +74,21 @@ class _Waiting:
     place: "asyncio.Future[Server]" = field(compare=False)
 
 
+@dataclass(slots=True)
+class _Tries:
+    """How often a request came back without an answer.
+
+    Attributes:
+        failures: the server failed at it.
+        timeouts: of these, because no answer came in time.
+        stops: the server was of no use to any request, as far as one could tell.
+    """
+
+    failures: int = 0
+    timeouts: int = 0
+    stops: int = 0
+
+
 class ServerPool:
     """Servers that share the requests of a run. Belongs to one event loop.
 
@@ -144,7 +159,7 @@ class ServerPool:
             body: JSON of the chat completion.
             number: of the request; lower ones get a server first.
         """
-        failures = timeouts = stops = 0
+        tries = _Tries()
         while True:
             server = await self._place(number)
             started = time.monotonic()
@@ -155,31 +170,32 @@ class ServerPool:
             except Refused as fault:
                 self._on_answer(server, time.monotonic() - started)
                 return fault.as_error()
-            except Failed as fault:
-                if isinstance(fault, TimedOut):
-                    timeouts += 1
-                    server.limit.on_refusal(time.monotonic())
-                if isinstance(fault, Broken) and await self._has_stopped(server, fault):
-                    stops += 1
-                else:
-                    failures += 1
-                if failures == MOST_TRIES or timeouts == _MOST_TIMEOUTS:
-                    return _given_up(server, fault, failures)
-                if stops == MOST_TRIES:
-                    return _given_up(server, fault, stops)
             except ServerFault as fault:
-                self._set_aside(server, fault)
-                stops += isinstance(fault, Unusable)
-                if stops == MOST_TRIES:
-                    return _given_up(server, fault, stops)
+                if await self._is_over(server, fault, tries):
+                    said = f"{server.name} {fault} (tried {max(tries.failures, tries.stops)} times)"
+                    return ImageError(ErrorCode.SERVER_ERROR, said)
             else:
                 self._on_answer(server, completion.seconds)
                 return completion
             finally:
                 server.in_flight -= 1
                 self._hand_out()
-            if failures:
-                await asyncio.sleep(_wait(failures))
+            if tries.failures:
+                await asyncio.sleep(_wait(tries.failures))
+
+    async def _is_over(self, server: Server, fault: ServerFault, tries: "_Tries") -> bool:
+        """Count a try without an answer, and return whether there should be no further one."""
+        if not isinstance(fault, Failed):
+            self._set_aside(server, fault)
+            tries.stops += isinstance(fault, Unusable)
+        elif isinstance(fault, Broken) and await self._has_stopped(server, fault):
+            tries.stops += 1
+        else:
+            tries.failures += 1
+        if isinstance(fault, TimedOut):
+            tries.timeouts += 1
+            server.limit.on_refusal(time.monotonic())
+        return tries.timeouts == _MOST_TIMEOUTS or MOST_TRIES in (tries.failures, tries.stops)
 
     async def _has_stopped(self, server: Server, fault: Broken) -> bool:
         """Return whether a server that broke a connection does not answer at all any more.
@@ -290,10 +306,6 @@ class ServerPool:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _given_up(server: Server, fault: ServerFault, tries: int) -> ImageError:
-    return ImageError(ErrorCode.SERVER_ERROR, f"{server.name} {fault} (tried {tries} times)")
 
 
 def _wait(tries: int) -> float:
