@@ -12,7 +12,8 @@ import onnxruntime as ort
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.patchset import KeptTiles
-from ppcli.errors import ErrorCode, ImageError, NothingToDoError, UsageError
+from ppcli.engine.run import no_inputs_error
+from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.bench_measures import (
@@ -113,7 +114,7 @@ def bench_pages(
             tiles = Paired(rebuild_all_tiles(kept_tiles(whole.patches)), kept_tiles(page.patches))
             pages.append(BenchPage(row.image_id, tiles, row.code_ms or 0.0))
     if not pages and not failures:
-        raise NothingToDoError("no image among the inputs")
+        raise no_inputs_error("image", 0)
     return pages, failures
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, islice
 
-from ppcli.errors import ImageError, NothingToDoError
+from ppcli.engine.run import no_inputs_error
+from ppcli.errors import ImageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.bench_measures import Failure, Paired
@@ -82,7 +83,7 @@ def server_pages(
             tiles = Paired(row.tokens or 0, row.kept or 0)
             pages.append(ServerPage(row.image_id, tiles, both))
     if not pages and not failures:
-        raise NothingToDoError("no image among the inputs")
+        raise no_inputs_error("image", 0)
     return pages, failures
 
 

@@ -131,4 +131,5 @@ def test_figures_that_cannot_be_written_are_shown(folder: Path, model: Path) -> 
 
 
 def test_nothing_to_measure(tmp_path: Path, model: Path) -> None:
-    bench(tmp_path, "--model", model, *QUICK, code=4)
+    done = bench(tmp_path, "--model", model, *QUICK, code=4)
+    assert b"no image among the inputs" in done.stderr

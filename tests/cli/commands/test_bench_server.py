@@ -313,7 +313,9 @@ def test_a_price_needs_a_server(folder: Path) -> None:
 
 
 def test_nothing_to_measure(server: ChatServer, tmp_path: Path) -> None:
-    bench(tmp_path, "--server", server.url, code=4)
+    done = bench(tmp_path, "--server", server.url, code=4)
+    assert b"no image among the inputs" in done.stderr
+    assert server.questions == []
 
 
 def test_a_server_that_goes_away(server: ChatServer, folder: Path) -> None:
