@@ -40,10 +40,10 @@ class StopRequest:
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             self.exit_code = ExitCode.INTERRUPTED
-            logger.warning("stopping after the current file; interrupt again to stop at once")
+            logger.warning("stopping; finished work is kept; interrupt again to stop at once")
         else:
             self.exit_code = ExitCode.TERMINATED
-            logger.warning("terminating after the current file")
+            logger.warning("terminating; finished work is kept")
 
 
 def termination_signals() -> list[signal.Signals]:
