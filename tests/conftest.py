@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from tests.object_store import ObjectStore, s3_server, variables
+
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 _MEMORY_FOR_FILES = 4 << 30
@@ -59,6 +61,20 @@ def corpus() -> Path:
         pytest.skip("PIXELPRUNE_CORPUS is not set: no real images to test with")
     assert (folder / "images").is_dir(), f"PIXELPRUNE_CORPUS is {folder}, and has no images/"
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_of_session() -> Iterator[ObjectStore]:
+    """One server of S3 for all tests; each uses a bucket of its own."""
+    with s3_server() as store:
+        yield store
+
+
+@pytest.fixture
+def s3(s3_of_session: ObjectStore) -> Iterator[ObjectStore]:
+    """The server of S3, which programs find with the variables that are set meanwhile."""
+    with variables(s3_of_session.environment):
+        yield s3_of_session
 
 
 def blocks(

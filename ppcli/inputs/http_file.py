@@ -5,10 +5,9 @@ from urllib.parse import urlsplit
 
 import xxhash
 
-from ppcli.errors import ImageError, bounded
+from ppcli.errors import ImageError
 from ppcli.files import FileState, InputFile, MemoryFile, OpenFile
-
-_LONGEST_SHOWN = 80
+from ppcli.filesystems.schemes import shown_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +110,6 @@ def fetched_once(file: InputFile) -> InputFile:
         ImageError: the file is on a server that does not send it.
     """
     return file.fetch() if isinstance(file, HttpFile) else file
-
-
-def shown_url(url: str) -> str:
-    """Return a URL for messages, without user, password and query."""
-    scheme, separator, rest = url.partition("://")
-    place = rest.partition("?")[0].partition("#")[0]
-    host, slash, path = place.partition("/")
-    host = f"…@{host.rpartition('@')[2]}" if "@" in host else host
-    return bounded(scheme + separator + host + slash + path, _LONGEST_SHOWN)
 
 
 def is_http(scheme: str) -> bool:

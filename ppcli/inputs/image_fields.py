@@ -12,8 +12,9 @@ import xxhash
 
 from ppcli.errors import UsageError, bounded
 from ppcli.files import LocalFile, MemoryFile, exists, is_folder
+from ppcli.filesystems.schemes import shown_url
 from ppcli.inputs.fields import read, text, whole, with_values
-from ppcli.inputs.http_file import HttpFile, is_http, shown_url
+from ppcli.inputs.http_file import HttpFile, is_http
 from ppcli.inputs.names import path_of
 from ppcli.inputs.refs import ImageRef, identity
 
