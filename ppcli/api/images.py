@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from ppcli.api.short_forms import Inputs, Path, input_options, named_model, output_options
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import VIEW_TIMEOUT, FailureOptions, WorkerOptions
+from ppcli.errors import UsageError
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
 from ppcli.jobs.run_control import PicturesResult, ProgressCounter, RunControl, RunResult
 from ppcli.jobs.statistics_options import StatisticsOptions
 from ppcli.models.grid_options import GridOptions
+from ppcli.store.formats import ZSTD_LEVEL
 from ppcli.store.output_options import OutputOptions
 
 if TYPE_CHECKING:
@@ -58,11 +60,15 @@ def analyze(
         target.check_not_read(chosen.files0_from)
     listing = chosen.listing(None if target is None else target.output)
     listing.check()
+    patches = target is not None and target.is_folder and statistics.patches
+    if not patches and statistics.zstd_level != ZSTD_LEVEL:
+        raise UsageError("--compression is for patch sets, and this run writes none; leave it out")
     options = AnalysisOptions(
         coder,
         grid.fit_options(),
         reading,
-        patches=target is not None and target.is_folder and statistics.patches,
+        patches=patches,
+        zstd_level=statistics.zstd_level,
         estimate=None if statistics.estimate is None else named_model(statistics.estimate),
     )
     kernels = partial(load_kernels, options)

@@ -16,6 +16,10 @@ from ppcli.show.report_data import format_saving
 def show_summary(summary: AnalyzeSummary, terminal: Terminal) -> None:
     """Print the totals of `analyze`."""
     show_totals(terminal, _numbers(summary), _lines(summary))
+    if summary.patch_bytes > summary.bytes_in:
+        terminal.say(
+            "patch sets are larger than the image files; --no-patches writes statistics only"
+        )
 
 
 def show_totals(
@@ -81,12 +85,19 @@ def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
         lines += _savings(summary)
     lines.append(("size of image files", _bytes(summary.bytes_in)))
     if summary.patch_bytes:
-        lines.append(("size of patch sets", _bytes(summary.patch_bytes)))
+        lines.append(("size of patch sets", _size_of_patch_sets(summary)))
     if summary.earlier_inputs:
         lines.append(("files done by an earlier run", f"{summary.earlier_inputs:,}"))
     if summary.good > summary.earlier_good:
         lines.append(("images/s", f"{summary.rate:,.1f}"))
     return lines
+
+
+def _size_of_patch_sets(summary: AnalyzeSummary) -> str:
+    size = _bytes(summary.patch_bytes)
+    if not summary.bytes_in:
+        return size
+    return f"{size} ({summary.patch_bytes / summary.bytes_in:,.2f} of the image files)"
 
 
 def _ratios(summary: AnalyzeSummary) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from ppcli.imaging.page_formats import has_pages, may_have_pages
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniffed_format
+from ppcli.store.formats import ZSTD_LEVEL
 
 if TYPE_CHECKING:
     from ppcli.models.costs import NamedModel
@@ -24,6 +25,7 @@ class AnalysisOptions:
         fit: the grid and the limits.
         reading: which pages of a file become rows, and how they become pixels.
         patches: whether to make patch sets.
+        zstd_level: how their tiles are compressed. No row depends on it.
         rebuildable: whether patch sets must be decodable; those for a model need not be.
         estimate: a model whose costs are computed, for all tokens and for the kept ones.
 
@@ -36,6 +38,7 @@ class AnalysisOptions:
     fit: FitOptions
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     patches: bool = True
+    zstd_level: int = ZSTD_LEVEL
     rebuildable: bool = True
     estimate: "NamedModel | None" = None
 
@@ -49,7 +52,7 @@ class AnalysisOptions:
         """Return the options that have an effect, flat and JSON-ready, for stored metadata."""
         nested: dict[str, Any] = asdict(self)
         coder = nested.pop("coder")
-        del nested["rebuildable"]
+        del nested["rebuildable"], nested["zstd_level"]
         nested["estimate"] = self.estimate.identity if self.estimate is not None else None
         for name in self.coder.unused_options:
             del coder[name]

@@ -331,4 +331,5 @@ def _pack(
         options.fit.fit,
         kept,
         digest,
+        options.zstd_level,
     )

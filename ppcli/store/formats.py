@@ -8,6 +8,8 @@ Config = dict[str, Any]
 ROWS_PER_SHARD = 10_000
 ANSWERS_PER_SHARD = 100  # each takes seconds, and an unfinished shard is lost by a crash
 SCORES_PER_SHARD = 1_000
+ZSTD_LEVEL = 3  # of the tiles of patch sets
+MOST_ZSTD_LEVEL = 22
 
 
 class Format(StrEnum):

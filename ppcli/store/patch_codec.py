@@ -14,9 +14,8 @@ from ppcli.coding.patchset import KeptTiles, PatchSet, raster_digest
 from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.limits import check_grid
+from ppcli.store.formats import ZSTD_LEVEL
 from ppcli.store.rows import PatchRow
-
-ZSTD_LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +76,7 @@ def to_patch_row(
     fit: Fit,
     kept: KeptTiles,
     digest: str,
+    zstd_level: int = ZSTD_LEVEL,
 ) -> PatchRow:
     """Convert kept tiles to a row: the mask as bits, the tiles as one zstd frame.
 
@@ -88,6 +88,7 @@ def to_patch_row(
         kept: keep mask and kept tiles.
         digest: `raster_digest` of the raster that decoding must give; empty if the method cannot
             be decoded.
+        zstd_level: 1 to 22; every level is read in the same way.
     """
     grid_h, grid_w = kept.keep.shape
     tiles = np.ascontiguousarray(kept.tiles).data.cast("B")
@@ -106,7 +107,7 @@ def to_patch_row(
         mode=kept.options.mode.value,
         threshold=kept.options.threshold,
         keep=np.packbits(kept.keep).tobytes(),
-        tiles=pa.Codec("zstd", ZSTD_LEVEL).compress(tiles, asbytes=True),
+        tiles=pa.Codec("zstd", zstd_level).compress(tiles, asbytes=True),
         raster_digest=digest,
     )
 

@@ -150,6 +150,13 @@ def test_odd_file_names(tmp_path: Path) -> None:
         (["--method", "random"], 2, "--no-patches"),
         (["--mode", "sliding", "--threshold", "0.1"], 2, "--no-patches"),
         (["--match-count"], 2, "conncomp"),
+        (["--compression", "zstd:0"], 2, "zstd:1 to zstd:22"),
+        (["--compression", "zstd:23"], 2, "zstd:1 to zstd:22"),
+        (["--compression", "zstd"], 2, "zstd:1 to zstd:22"),
+        (["--compression", "zstd:²"], 2, "zstd:1 to zstd:22"),
+        (["--compression", "gzip:9"], 2, "gzip:9"),
+        (["--compression", "zstd:9", "--no-patches"], 2, "this run writes none"),
+        (["--compression", "zstd:9", "-o", "out.csv"], 2, "this run writes none"),
         (["--background", "sort of blue"], 2, "sort of blue"),
         (["--format", "csv"], 2, "-o -"),
         (["-o", "out.json"], 2, ".jsonl"),
@@ -245,3 +252,46 @@ def test_a_dataset_from_before_a_column_is_read(folder: Path, tmp_path: Path) ->
     pq.write_table(table.drop_columns(["tile"]), path)
     with pytest.raises(DamagedError, match="does not have the columns"):
         list(read_rows(str(path), "stats"))
+
+
+def _patch_bytes(out: Path) -> int:
+    return sum(map(len, pq.read_table(out / "patches")["tiles"].to_pylist()))
+
+
+def test_a_level_of_compression_changes_bytes_and_nothing_else(folder, tmp_path: Path) -> None:
+    rows = {}
+    for level in ("1", "3", "19"):
+        out = tmp_path / level
+        pixelprune("analyze", folder, "-o", out, "--compression", f"zstd:{level}")
+        assert pixelprune("verify", out, "--data").returncode == 0
+        rows[level] = pq.read_table(out / "stats").drop(["decode_ms", "code_ms"])
+    assert rows["1"] == rows["3"] == rows["19"]
+    assert _patch_bytes(tmp_path / "1") > _patch_bytes(tmp_path / "19")
+    pixelprune("analyze", folder, "-o", tmp_path / "usual")
+    assert pq.read_table(tmp_path / "usual" / "patches") == pq.read_table(
+        tmp_path / "3" / "patches"
+    )
+
+
+def test_a_dataset_is_resumed_at_another_level(folder: Path, tmp_path: Path) -> None:
+    pixelprune("analyze", folder / "a.png", folder / "b.jpg", "-o", tmp_path / "out")
+    inputs = [folder / name for name in ("a.png", "b.jpg", "sub/a.png")]
+    args = ("analyze", *inputs, "-o", tmp_path / "out", "--compression", "zstd:19")
+    done = pixelprune(*args)
+    assert done.returncode == 0, done.stderr
+    assert pixelprune("verify", tmp_path / "out", "--data").returncode == 0
+
+
+def test_patch_sets_larger_than_the_files_are_told(folder: Path, tmp_path: Path) -> None:
+    hint = "--no-patches writes statistics only"
+    photo = tmp_path / "photo.jpg"
+    Image.effect_noise((320, 320), 80).convert("RGB").save(photo, quality=30)
+    for _ in range(2):  # the second run has rows of the first alone
+        done = pixelprune("analyze", photo, "-o", tmp_path / "out")
+        assert "of the image files)" in done.stderr.decode()
+        assert hint in done.stderr.decode()
+    picture = tmp_path / "flat.png"
+    Image.fromarray(blocks(320, 320)).save(picture, compress_level=0)
+    done = pixelprune("analyze", picture, "-o", tmp_path / "flat")
+    assert "of the image files)" in done.stderr.decode()
+    assert hint not in done.stderr.decode()
