@@ -1,7 +1,6 @@
 """The images of a dataset that `analyze` wrote, as inputs of `infer`."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
@@ -18,10 +17,10 @@ from ppcli.jobs.pages import PageResult
 from ppcli.jobs.prepare import PreparedRequest, page_request
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.completeness import PageCheck
-from ppcli.store.journal import read_own_file
 from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
 from ppcli.store.metadata_checks import check_statistics_config
 from ppcli.store.patch_codec import check_declared_size
+from ppcli.store.places.place import place_of
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row
 
@@ -29,7 +28,7 @@ from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row
 def is_dataset(path: str) -> bool:
     """Return whether a folder has the manifest of a dataset, damaged or not."""
     try:
-        return bool(path) and DATASET_KIND.encode() in read_own_file(os.path.join(path, MANIFEST))
+        return bool(path) and DATASET_KIND.encode() in (place_of(path) / MANIFEST).read()
     except (OSError, ValueError, DamagedError):
         return False
 

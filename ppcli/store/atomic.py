@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 import xxhash
 
 from ppcli.errors import OutputError
+from ppcli.store.places.place import NewFile
 
 TEMPORARY_SUFFIX = ".pixelprune-tmp"
 
@@ -81,17 +82,15 @@ class PendingFile:
             os.fsync(self._file.fileno())
             self._file.close()
 
-    def put_in_place(self, path: str | None = None, replace: bool = True) -> None:
-        """Rename the finished file to `path`, or to the path of the constructor.
+    def put_in_place(self, replace: bool = True) -> None:
+        """Rename the finished file to its final path.
 
         Args:
-            path: final path; by default the one of the constructor.
             replace: replace an existing file instead of raising `OutputError`.
         """
-        target = path or self.path
         with as_output_error(self.path):
-            if replace or not _link_new(self._temporary, target):
-                os.replace(self._temporary, target)
+            if replace or not _link_new(self._temporary, self.path):
+                os.replace(self._temporary, self.path)
             sync_folder(os.path.dirname(self.path))
 
     def discard(self) -> None:
@@ -116,10 +115,7 @@ def _link_new(temporary: str, target: str) -> bool:
 
 @contextmanager
 def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
-    """Write a file atomically.
-
-    The bytes are synced to the disk before the file gets its name. If the block raises, the
-    temporary file is deleted and an existing file stays as it was.
+    """Write a file on this machine atomically; see `whole_file`.
 
     Args:
         path: path of the file.
@@ -128,7 +124,20 @@ def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
     Raises:
         OutputError: the file cannot be written; the system's error is the cause.
     """
-    pending = PendingFile(path)
+    with whole_file(PendingFile(path), replace) as file:
+        yield file
+
+
+@contextmanager
+def whole_file(pending: NewFile, replace: bool = True) -> Iterator[BinaryIO]:
+    """Write a new file from start to end, and put it in place.
+
+    All bytes are durable before the file gets its name. If the block raises, they are deleted and
+    an existing file stays as it was.
+
+    Raises:
+        OutputError: the file cannot be written; the system's error is the cause.
+    """
     try:
         yield pending.file
         pending.finish()
@@ -138,7 +147,7 @@ def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def as_output_error(path: str) -> Iterator[None]:
+def as_output_error(path: object) -> Iterator[None]:
     """Convert an `OSError` of a write into an `OutputError` that names the file."""
     try:
         yield

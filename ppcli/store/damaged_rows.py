@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ppcli.store.manifest import Shard, shard_path
-from ppcli.store.reader import open_native
+from ppcli.store.manifest import Shard
+from ppcli.store.places.place import Place
 from ppcli.store.rows import OK, PATCHES
 
 Span = tuple[int, int]
@@ -14,7 +14,7 @@ _UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 
 def affected_rows(
-    root: str, kind: str, main_kind: str, number: int, shard: Shard, rows_before: int
+    files: dict[str, Place], kind: str, main_kind: str, shard: Shard, rows_before: int
 ) -> str:
     """Describe the rows of a changed file that may be wrong, counted from 1.
 
@@ -22,28 +22,27 @@ def affected_rows(
     change is in the metadata and may affect any row.
 
     Args:
-        root: the dataset folder.
-        kind: kind of the rows in the file.
+        files: the files of the shard, by kind.
+        kind: kind of the rows in the changed file.
         main_kind: kind of the rows that every input has.
-        number: number of the shard.
         shard: record of the shard in the manifest.
         rows_before: number of main rows in the shards before it.
     """
     rows = shard.patch_sets if kind == PATCHES else shard.rows
-    spans = _unreadable_spans(shard_path(root, kind, number), rows)
-    names = _image_ids(shard_path(root, main_kind, number), kind)
+    spans = _unreadable_spans(files[kind], rows)
+    names = _image_ids(files[main_kind], kind)
     if not spans and rows:
         words = _describe((0, rows), kind, rows_before, names)
         return f"{words}, whose checksums match; the metadata of the file has changed"
     return ", ".join(_describe(span, kind, rows_before, names) for span in spans) or "no row"
 
 
-def _unreadable_spans(path: str, rows: int) -> list[Span]:
+def _unreadable_spans(path: Place, rows: int) -> list[Span]:
     """Return spans (first, end) of unreadable row groups; all rows if the footer is unreadable."""
     spans: list[Span] = []
     try:
         with (
-            open_native(path) as raw,
+            path.open() as raw,
             pq.ParquetFile(raw, page_checksum_verification=True) as file,
         ):
             start = 0
@@ -67,10 +66,10 @@ def _is_readable(file: pq.ParquetFile, group: int) -> bool:
     return True
 
 
-def _image_ids(main_path: str, kind: str) -> list[str]:
+def _image_ids(main_path: Place, kind: str) -> list[str]:
     """Return the image_ids of the rows of a file; none if the main rows are unreadable."""
     try:
-        with open_native(main_path) as raw:
+        with main_path.open() as raw:
             table = pq.read_table(
                 raw, columns=["image_id", "status"], page_checksum_verification=True
             )

@@ -1,19 +1,16 @@
 """Writes a dataset folder shard by shard, and resumes it."""
 
 import logging
-import os
-import shutil
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-
-from filelock import FileLock, Timeout
 
 from ppcli.errors import DamagedError, OutputError, ServerError, StoppedError, UsageError, bounded
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import as_output_error
 from ppcli.store.formats import ROWS_PER_SHARD, Config
 from ppcli.store.manifest import ManifestWriter, shard_path
+from ppcli.store.places.place import Place, place_of
 from ppcli.store.previous_run import (
     PreviousInput,
     PreviousShard,
@@ -23,7 +20,7 @@ from ppcli.store.previous_run import (
     with_inputs,
 )
 from ppcli.store.reader import read_patch_rows, read_rows
-from ppcli.store.recovery import LOCK, prepare_folder, require_own_folder, settle_replacement
+from ppcli.store.recovery import complete_replacement, prepare_folder, require_own_folder
 from ppcli.store.rows import PATCHES, MainRow, PatchRow
 from ppcli.store.shard_writer import NEW_SUFFIX, ShardWriter
 
@@ -46,7 +43,7 @@ def dataset_output(
     """Open a dataset folder for writing and hold its lock.
 
     Args:
-        root: the folder.
+        root: path or URL of the folder.
         config: options that the rows depend on.
         overwrite: remove an existing dataset first.
         resume: continue an existing dataset.
@@ -57,17 +54,18 @@ def dataset_output(
         OutputError: the folder has foreign files, another configuration or another running
             writer, or cannot be written.
     """
-    with locked_dataset(root):
-        manifest = prepare_folder(root, config, overwrite, resume)
-        with closing(ManifestWriter(root, manifest)) as manifest_writer:
-            dataset = DatasetWriter(root, manifest_writer, rows_per_shard)
+    folder = place_of(root)
+    with locked_dataset(folder):
+        manifest = prepare_folder(folder, config, overwrite, resume)
+        with closing(ManifestWriter(folder, manifest)) as manifest_writer:
+            dataset = DatasetWriter(folder, manifest_writer, rows_per_shard)
             with dataset:
                 yield dataset
             on_end(dataset)
 
 
 @contextmanager
-def locked_dataset(root: str) -> Iterator[None]:
+def locked_dataset(root: Place) -> Iterator[None]:
     """Create a dataset folder if it is missing, and hold its lock.
 
     Raises:
@@ -75,23 +73,17 @@ def locked_dataset(root: str) -> Iterator[None]:
             cannot be written.
     """
     require_own_folder(root)
-    with as_output_error(root):
-        os.makedirs(root, exist_ok=True)
-        lock = FileLock(os.path.join(root, LOCK), timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise OutputError(f"another run is writing to {root}; wait until it ends") from None
-    try:
+    with ExitStack() as stack:
+        with as_output_error(root):
+            root.make_folder()
+            stack.enter_context(root.lock())
         yield
-    finally:
-        lock.release()
 
 
 class DatasetWriter:
     """Sink of a run that writes a dataset folder."""
 
-    def __init__(self, root: str, manifest_writer: ManifestWriter, rows_per_shard: int) -> None:
+    def __init__(self, root: Place, manifest_writer: ManifestWriter, rows_per_shard: int) -> None:
         self._root = root
         self._manifest_writer = manifest_writer
         self._manifest = manifest_writer.manifest
@@ -166,14 +158,14 @@ class DatasetWriter:
         The journal line decides: before it is written the old files count, after it resuming
         completes the replacement.
         """
-        writer = ShardWriter(self._root, number, self._manifest)
+        writer = ShardWriter(self._root, number, self._manifest, NEW_SUFFIX)
         try:
             yield writer
             writer.finish()
-            writer.put_in_place(NEW_SUFFIX)
+            writer.put_in_place()
             self._manifest_writer.record(number, writer.shard)
             with as_output_error(self._root):
-                settle_replacement(self._root, number, writer.shard)
+                complete_replacement(self._root, number, writer.shard)
         finally:
             writer.discard()
 
@@ -206,13 +198,10 @@ class DatasetWriter:
         self._manifest_writer.record(len(self._manifest.shards), writer.shard)
 
     def _warn_of_low_space(self) -> None:
-        with suppress(OSError):
-            free = shutil.disk_usage(self._root).free
-            if free < _LOW_DISK_BYTES and not self._warned_of_space:
-                self._warned_of_space = True
-                logger.warning(
-                    "only %s MB of disk space left for %s", f"{free // 10**6:,}", self._root
-                )
+        free = self._root.free_space()
+        if free is not None and free < _LOW_DISK_BYTES and not self._warned_of_space:
+            self._warned_of_space = True
+            logger.warning("only %s MB of disk space left for %s", f"{free // 10**6:,}", self._root)
 
     def __enter__(self) -> "DatasetWriter":
         return self

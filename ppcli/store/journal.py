@@ -9,16 +9,15 @@ import io
 import json
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import xxhash
 
 from ppcli.errors import DamagedError
 from ppcli.store.atomic import as_output_error, sync_folder
-
-Content = dict[str, Any]
+from ppcli.store.places.place import Content, ManifestT
 
 
 @dataclass(slots=True)
@@ -78,6 +77,41 @@ class Journal:
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFile:
+    """The journal of a dataset on this machine.
+
+    Attributes:
+        path: path of the file.
+    """
+
+    path: str
+
+    def begin(self, base: str) -> Journal:
+        """Return a writer of the lines that continue the manifest with the digest `base`."""
+        return Journal(self.path, base)
+
+    def read_with(
+        self, read_manifest: Callable[[], tuple[ManifestT, str]]
+    ) -> tuple[ManifestT, str, JournalContent]:
+        """Read the lines, then the manifest; see `DatasetJournal.read_with`."""
+        lines = read_journal(self.path)  # first: a running process may merge it into the manifest
+        return *read_manifest(), lines
+
+    def is_torn(self) -> bool:
+        """Whether the last line is incomplete."""
+        return read_journal(self.path).torn
+
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return os.path.exists(self.path)
+
+    def delete(self) -> None:
+        """Delete the file, if there is one."""
+        with as_output_error(self.path), suppress(FileNotFoundError):
+            os.unlink(self.path)
 
 
 def read_journal(path: str) -> JournalContent:

@@ -1,22 +1,20 @@
 """The manifest of a dataset folder: its configuration and its shards."""
 
 import json
-import os
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ppcli.errors import DamagedError
-from ppcli.store.atomic import as_output_error, atomic_file, file_digest
+from ppcli.store.atomic import whole_file
 from ppcli.store.formats import Config
-from ppcli.store.journal import Journal, canonical_json, content_digest, read_journal, read_own_file
+from ppcli.store.journal import canonical_json, content_digest
 from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
+from ppcli.store.places.place import JOURNAL, Place, place_of
 from ppcli.store.rows import PATCHES, STATS
 from ppcli.version import __version__
 
 MANIFEST = "manifest.json"
-JOURNAL = "manifest.journal"  # changes since the manifest was written
 SHARD_KEY = "pixelprune.shard"  # metadata of a file of main rows: the record of its shard
 DATASET_KIND = "pixelprune dataset"
 _MAX_VERSION_LENGTH = 100
@@ -34,14 +32,15 @@ class FileRecord:
     size: int
     digest: str
 
-    def difference(self, path: str) -> str:
+    def difference(self, path: str | Place) -> str:
         """Describe how a file differs from this record; an empty text if it does not."""
+        place = place_of(path)
         try:
-            same = os.path.getsize(path) == self.size and FileRecord(*file_digest(path)) == self
+            same = place.size() == self.size and FileRecord(*place.digest()) == self
         except FileNotFoundError:
             return "is missing"
         except OSError as error:
-            return f"cannot be read ({error.strerror})"
+            return f"cannot be read ({error.strerror or error})"
         return "" if same else "was changed after it was written"
 
 
@@ -142,32 +141,27 @@ class Manifest:
         """The manifest as JSON values."""
         return {"kind": DATASET_KIND, **asdict(self)}
 
-    def write(self, root: str) -> None:
+    def write(self, root: str | Place) -> None:
         """Write the manifest atomically, then delete the journal, which it contains.
 
         Raises:
             OutputError: it cannot be written.
         """
-        with atomic_file(os.path.join(root, MANIFEST)) as file:
+        folder = place_of(root)
+        with whole_file((folder / MANIFEST).new_file()) as file:
             file.write(canonical_json(self.content, indent=1))
-        journal = os.path.join(root, JOURNAL)
-        with as_output_error(journal), suppress(FileNotFoundError):
-            os.unlink(journal)
+        folder.journal().delete()
 
     @classmethod
-    def read(cls, root: str) -> "Manifest":
+    def read(cls, root: str | Place) -> "Manifest":
         """Read the manifest of a dataset folder and apply its journal.
 
         Raises:
             FileNotFoundError, NotADirectoryError: the folder has no manifest.
             DamagedError: it is not a manifest of pixelprune, or was changed.
         """
-        path = os.path.join(root, JOURNAL)
-        journal = read_journal(path)  # first: a running process may merge it into the manifest
-        manifest = cls._parse(os.path.join(root, MANIFEST))
-        if not journal.entries:
-            return manifest
-        base = content_digest(manifest.content)
+        folder = place_of(root)
+        manifest, base, journal = folder.journal().read_with(lambda: cls._parse(folder / MANIFEST))
         try:
             changes = [manifest.parse_change(entry) for entry in journal.entries]
             if journal.base == base:
@@ -176,14 +170,18 @@ class Manifest:
             elif any(manifest.shards[number] != shard for number, shard in dict(changes).items()):
                 raise IndexError
         except (ValueError, IndexError):
-            raise DamagedError(f"{path} does not belong to the manifest beside it") from None
+            raise DamagedError(
+                f"{folder / JOURNAL} does not belong to the manifest beside it"
+            ) from None
         return manifest
 
     @classmethod
-    def _parse(cls, path: str) -> "Manifest":
-        raw = read_own_file(path)
+    def _parse(cls, path: Place) -> tuple["Manifest", str]:
+        """Return the manifest in a file, and its digest."""
+        raw = path.read()
         try:
-            manifest = cls._of(json.loads(raw))
+            text = json.loads(raw)
+            manifest = cls._of(text)
             as_it_was = raw == canonical_json(manifest.content, indent=1)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             reason = f": {error}" if isinstance(error, InvalidContentError) else ""
@@ -194,7 +192,7 @@ class Manifest:
             raise DamagedError(
                 f"{path} was changed after it was written: its digest does not match"
             )
-        return manifest
+        return manifest, text["digest"]
 
     @classmethod
     def _of(cls, text: Any) -> "Manifest":  # noqa: ANN401
@@ -243,24 +241,23 @@ class Manifest:
 
 
 class ManifestWriter:
-    """Keeps the manifest of a dataset up to date on the disk; each change is one journal line.
+    """Keeps the manifest of a dataset up to date; each change is one line of the journal.
 
     Args of the constructor:
         root: the dataset folder.
         manifest: the manifest in it, without a journal.
     """
 
-    def __init__(self, root: str, manifest: Manifest) -> None:
+    def __init__(self, root: Place, manifest: Manifest) -> None:
         self.manifest = manifest
         self._root = root
         self._start_journal()
 
     def _start_journal(self) -> None:
-        base = content_digest(self.manifest.content)
-        self._journal = Journal(os.path.join(self._root, JOURNAL), base)
+        self._journal = self._root.journal().begin(content_digest(self.manifest.content))
 
     def record(self, number: int, shard: Shard) -> None:
-        """Append or replace a shard, and sync the change to the disk.
+        """Append or replace a shard, durably.
 
         Raises:
             OutputError: it cannot be written.
@@ -294,6 +291,11 @@ def main_kind(config: Config) -> str:
     return str(config.get("rows", STATS))
 
 
-def shard_path(root: str, kind: str, number: int) -> str:
-    """Return the path of one file of a shard."""
-    return os.path.join(root, kind, f"part-{number:05d}.parquet")
+def shard_path(root: str | Place, kind: str, number: int) -> Place:
+    """Return the place of one file of a shard."""
+    return place_of(root) / kind / shard_name(number)
+
+
+def shard_name(number: int) -> str:
+    """Return the name of each file of a shard, in the folder of its kind."""
+    return f"part-{number:05d}.parquet"

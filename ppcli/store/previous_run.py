@@ -1,6 +1,5 @@
 """Reads the finished shards of a previous run and checks that files and inputs are the same."""
 
-import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from ppcli.inputs.refs import ImageRef, Input
 from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Config
 from ppcli.store.manifest import Manifest, Shard, shard_path
+from ppcli.store.places.place import Place
 from ppcli.store.reader import open_parquet, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, MainRow, PatchRow, StatsRow
 from ppcli.store.shard_writer import InputsDigest, ShardWriter
@@ -54,7 +54,7 @@ class PreviousShard:
     replacement: Callable[[], AbstractContextManager[ShardWriter]]
 
 
-def intact_rows(root: str, number: int, manifest: Manifest) -> list[MainRow]:
+def intact_rows(root: Place, number: int, manifest: Manifest) -> list[MainRow]:
     """Return the rows of a shard after checking its files.
 
     Of the patch sets only the size and the ids are compared, since reading them would take as
@@ -77,13 +77,13 @@ def intact_rows(root: str, number: int, manifest: Manifest) -> list[MainRow]:
     return rows
 
 
-def _check_patches(path: str, shard: Shard, rows: list[MainRow], config: Config) -> None:
+def _check_patches(path: Place, shard: Shard, rows: list[MainRow], config: Config) -> None:
     try:
-        same = os.path.getsize(path) == shard.files[PATCHES].size
+        same = path.size() == shard.files[PATCHES].size
     except FileNotFoundError:
         raise DamagedError(f"{path} is missing") from None
     except OSError as error:
-        raise DamagedError(f"{path} cannot be read ({error.strerror})") from None
+        raise DamagedError(f"{path} cannot be read ({error.strerror or error})") from None
     if same:
         with open_parquet(path, PATCHES, config) as file:
             names = file.read(columns=["image_id"])["image_id"].to_pylist()

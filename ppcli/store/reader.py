@@ -17,40 +17,51 @@ from ppcli.inputs.refs import escape_name
 from ppcli.store.formats import Config
 from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
 from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
+from ppcli.store.places.place import Place, place_of
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
 from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible
 
 _ROWS_PER_BATCH = 16
 
 
-def patch_files(path: str) -> list[str]:
+def patch_files(path: str) -> list[Place]:
     """Return the patch-set files of a dataset folder, or the given file.
+
+    Args:
+        path: path or URL of the folder or the file.
 
     Raises:
         UsageError: the path does not exist, or has no patch sets.
         DamagedError: the manifest is unreadable.
     """
-    if os.path.isfile(path):
-        if not is_parquet(path):
-            raise UsageError(f"{path} is neither a dataset folder nor a .parquet file")
-        return [path]
+    place = place_of(path)
+    if is_single_file(place):
+        return [place]
     try:
-        manifest = Manifest.read(path)
+        manifest = Manifest.read(place)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{path} is not a dataset") from None
+        raise UsageError(f"{place} is not a dataset") from None
     if not manifest.has_patches:
         how = "with --no-patches" if manifest.main_kind == STATS else "by infer"
-        raise UsageError(f"{path} has no patch sets: it was made {how}")
-    return [shard_path(path, PATCHES, number) for number in range(len(manifest.shards))]
+        raise UsageError(f"{place} has no patch sets: it was made {how}")
+    return [shard_path(place, PATCHES, number) for number in range(len(manifest.shards))]
 
 
-def is_parquet(path: str) -> bool:
-    """Return whether a file name ends in `.parquet`."""
-    return os.path.splitext(path)[1].lower() == ".parquet"
+def is_single_file(place: Place) -> bool:
+    """Return whether there is a Parquet file at a place, rather than a folder or nothing.
+
+    Raises:
+        UsageError: there is a file of another kind.
+    """
+    if not place.is_file():
+        return False
+    if not str(place).lower().endswith(".parquet"):
+        raise UsageError(f"{place} is neither a dataset folder nor a .parquet file")
+    return True
 
 
 @contextmanager
-def as_damaged_error(path: str) -> Iterator[None]:
+def as_damaged_error(path: Place) -> Iterator[None]:
     """Convert errors of Arrow into a `DamagedError` that names the file."""
     try:
         yield
@@ -59,23 +70,18 @@ def as_damaged_error(path: str) -> Iterator[None]:
         raise DamagedError(f"{path}: {reason}") from error
 
 
-def open_native(path: str) -> pa.NativeFile:
-    """Open a file for Arrow by the bytes of its name, which need not be UTF-8.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    return pa.OSFile(os.fsencode(path))
-
-
-def read_metadata(path: str) -> FileMetadata:
+def read_metadata(path: str | Place) -> FileMetadata:
     """Read the metadata that pixelprune wrote to a Parquet file.
 
     Raises:
         DamagedError: the file is unreadable, or was not written by pixelprune.
     """
-    with as_damaged_error(path), open_native(path) as file:
-        schema = pq.read_schema(file)
+    place = place_of(path)
+    with as_damaged_error(place), place.open() as file:
+        return _metadata_of(pq.read_schema(file), place)
+
+
+def _metadata_of(schema: pa.Schema, path: Place) -> FileMetadata:
     try:
         return FileMetadata.of(schema)
     except DamagedError as error:
@@ -83,34 +89,37 @@ def read_metadata(path: str) -> FileMetadata:
 
 
 @contextmanager
-def open_parquet(path: str, kind: str, config: Config | None = None) -> Iterator[pq.ParquetFile]:
+def open_parquet(
+    path: str | Place, kind: str, config: Config | None = None
+) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file of pixelprune with verification of its page checksums.
 
     Args:
-        path: path of the file.
+        path: the file.
         kind: kind of its rows: `stats`, `patches`, `answers` or `scores`.
         config: configuration that it must have; None accepts any.
 
     Raises:
         DamagedError: it is unreadable, or has another kind or configuration.
     """
-    metadata = read_metadata(path)
-    with as_damaged_error(path), open_native(path) as raw:
-        file = pq.ParquetFile(raw, page_checksum_verification=True)
+    place = place_of(path)
+    with as_damaged_error(place), place.open() as raw:
+        file = pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=place.is_far)
+        metadata = _metadata_of(file.schema_arrow, place)
         if metadata.kind != kind or not is_compatible(file.schema_arrow, SCHEMAS[kind]):
-            raise DamagedError(f"{path} does not have the columns of {kind}")
+            raise DamagedError(f"{place} does not have the columns of {kind}")
         if config is not None and metadata.config != config:
-            raise DamagedError(f"{path} has another configuration than the manifest")
+            raise DamagedError(f"{place} has another configuration than the manifest")
         yield file
 
 
 def read_patch_rows(
-    path: str, image_ids: Collection[str] | None = None, config: Config | None = None
+    path: str | Place, image_ids: Collection[str] | None = None, config: Config | None = None
 ) -> Iterator[PatchRow]:
     """Iterate over the rows of a patch-set file, with few of them in memory.
 
     Args:
-        path: path of the file.
+        path: the file.
         image_ids: ids of the rows to read; None reads all.
         config: configuration that the file must have; None accepts any.
 
@@ -131,7 +140,7 @@ def read_patch_rows(
                 yield from (PatchRow(**row) for row in chosen.to_pylist())
 
 
-def read_rows(path: str, kind: str, config: Config | None = None) -> Iterator[Any]:
+def read_rows(path: str | Place, kind: str, config: Config | None = None) -> Iterator[Any]:
     """Iterate over the rows of a file of statistics, answers or scores.
 
     Raises:
@@ -142,7 +151,7 @@ def read_rows(path: str, kind: str, config: Config | None = None) -> Iterator[An
             yield from (ROW_TYPES[kind](**row) for row in batch.to_pylist())
 
 
-def shard_record(path: str, config: Config) -> Shard:
+def shard_record(path: Place, config: Config) -> Shard:
     """Read the record of the shard from the metadata of its file of main rows.
 
     Raises:
@@ -158,7 +167,7 @@ def shard_record(path: str, config: Config) -> Shard:
         raise DamagedError(f"{path} has an invalid record of its shard: {error}") from None
 
 
-def count_patch_sets(files: Sequence[str]) -> int:
+def count_patch_sets(files: Sequence[Place]) -> int:
     """Return the number of patch sets in files, from their metadata.
 
     Raises:
@@ -172,7 +181,7 @@ def count_patch_sets(files: Sequence[str]) -> int:
 
 
 def chosen_patch_rows(
-    dataset: str, files: Sequence[str], image_ids: Collection[str] | None
+    dataset: str, files: Sequence[Place], image_ids: Collection[str] | None
 ) -> Iterator[PatchRow]:
     """Iterate over the patch sets of some images or of all.
 
@@ -193,7 +202,7 @@ def chosen_patch_rows(
             yield row
     if missing:
         raise UsageError(
-            f"{dataset} has no patch set of {', '.join(map(bounded, sorted(missing)))}; "
+            f"{place_of(dataset)} has no patch set of {', '.join(map(bounded, sorted(missing)))}; "
             "use ids from the column image_id, with #N for pages"
         )
 

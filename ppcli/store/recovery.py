@@ -11,43 +11,43 @@ state has one right answer:
 """
 
 import json
-import os
 import re
 from contextlib import suppress
 from itertools import chain
 
 from ppcli.errors import DamagedError, OutputError, bounded
-from ppcli.store.atomic import TEMPORARY_SUFFIX, as_output_error, file_digest
+from ppcli.store.atomic import TEMPORARY_SUFFIX, as_output_error
 from ppcli.store.formats import Config
-from ppcli.store.manifest import JOURNAL, MANIFEST, FileRecord, Manifest, Shard, shard_path
+from ppcli.store.manifest import MANIFEST, FileRecord, Manifest, Shard, shard_path
+from ppcli.store.places.place import LOCK, Place
 from ppcli.store.reader import shard_record
 from ppcli.store.rows import PATCHES
 from ppcli.store.shard_writer import NEW_SUFFIX
 
-LOCK = ".lock"
 NOTE = "target.json"  # beside the manifest of a dataset that becomes a single file
 _MAX_SHOWN = 8
 _PART = re.compile(rf"part-([0-9]{{5,9}})\.parquet({re.escape(NEW_SUFFIX)})?")
 
 
-def require_own_folder(root: str) -> None:
+def require_own_folder(root: Place) -> None:
     """Check that a folder is missing, empty or a dataset.
 
     Raises:
         OutputError: it has other files, or is not a folder.
     """
     try:
-        found = os.listdir(root)
+        found = root.names()
     except FileNotFoundError:
         return
     except OSError as error:
-        raise OutputError(f"{root} cannot be used as a folder: {error.strerror}") from error
+        reason = error.strerror or error
+        raise OutputError(f"{root} cannot be used as a folder: {reason}") from error
     ours = [name for name in found if name in (LOCK, NOTE) or name.endswith(TEMPORARY_SUFFIX)]
     if len(found) > len(ours) and MANIFEST not in found:
         raise OutputError(f"{root} contains files that are not a dataset; use another folder")
 
 
-def prepare_folder(root: str, config: Config, overwrite: bool, resume: bool) -> Manifest:
+def prepare_folder(root: Place, config: Config, overwrite: bool, resume: bool) -> Manifest:
     """Bring a folder into the state of its manifest, and return the manifest.
 
     Args:
@@ -71,12 +71,12 @@ def prepare_folder(root: str, config: Config, overwrite: bool, resume: bool) -> 
         raise OutputError(f"{root} contains an earlier run; use --overwrite or another folder")
     with as_output_error(root):
         for kind in manifest.kinds:
-            os.makedirs(os.path.join(root, kind), exist_ok=True)
+            (root / kind).make_folder()
         _recover(root, manifest)
     return manifest
 
 
-def _read_manifest(root: str) -> Manifest | None:
+def _read_manifest(root: Place) -> Manifest | None:
     try:
         return Manifest.read(root)
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def _read_manifest(root: str) -> Manifest | None:
         raise OutputError(f"{error}; move {root} away or use another folder") from error
 
 
-def _refuse_other_configuration(root: str, manifest: Manifest, config: Config) -> None:
+def _refuse_other_configuration(root: Place, manifest: Manifest, config: Config) -> None:
     differing = [
         f"{bounded(name)}: {_shown(manifest.config, name)}, now {_shown(config, name)}"
         for name in sorted({*manifest.config, *config})
@@ -104,23 +104,23 @@ def _shown(config: Config, name: str) -> str:
     return bounded(json.dumps(config[name])) if name in config else "not set"
 
 
-def _delete_all_shards(root: str, manifest: Manifest) -> None:
+def _delete_all_shards(root: Place, manifest: Manifest) -> None:
     """Delete all shards, also those that the manifest does not list, from the last to the first.
 
     The manifest stays until a new one replaces it, so that `--overwrite` can continue after a
     crash.
     """
-    if os.path.exists(os.path.join(root, JOURNAL)):
+    if root.journal().exists():
         manifest.write(root)
-    found = (_shard_numbers(os.path.join(root, kind)) for kind in manifest.kinds)
+    found = (_shard_numbers(root / kind) for kind in manifest.kinds)
     for number in sorted({*chain(*found)}, reverse=True):
         _delete_shard(root, number, manifest)
     for kind in manifest.kinds:
         with suppress(OSError):
-            os.rmdir(os.path.join(root, kind))
+            (root / kind).remove_folder()
 
 
-def remove_dataset(root: str) -> None:
+def remove_dataset(root: Place) -> None:
     """Delete a dataset whose lock is held, except the lock. Foreign files stay.
 
     Raises:
@@ -131,71 +131,80 @@ def remove_dataset(root: str) -> None:
         with as_output_error(root):
             _delete_temporary(root, manifest)
             _delete_all_shards(root, manifest)
-            os.unlink(os.path.join(root, MANIFEST))
+            (root / MANIFEST).delete()
 
 
-def _delete_shard(root: str, number: int, manifest: Manifest) -> None:
+def _delete_shard(root: Place, number: int, manifest: Manifest) -> None:
     for kind in reversed(manifest.kinds):  # main rows first: without them the shard does not exist
         for suffix in ("", NEW_SUFFIX):
             path = shard_path(root, kind, number) + suffix
             with as_output_error(path), suppress(FileNotFoundError, NotADirectoryError):
-                os.unlink(path)
+                path.delete()
 
 
-def _shard_numbers(folder: str) -> set[int]:
+def _shard_numbers(folder: Place) -> set[int]:
     """Return the numbers of the shards with a file in a folder."""
+    return {int(match[1]) for name in _names(folder) if (match := _PART.fullmatch(name))}
+
+
+def _names(folder: Place) -> list[str]:
     try:
-        names = os.listdir(folder)
+        return folder.names()
     except (FileNotFoundError, NotADirectoryError):
-        return set()
-    return {int(match[1]) for name in names if (match := _PART.fullmatch(name))}
+        return []
 
 
-def _delete_temporary(root: str, manifest: Manifest) -> None:
+def _delete_temporary(root: Place, manifest: Manifest) -> None:
     """Delete the temporary files of a killed run."""
-    for folder in (root, *(os.path.join(root, kind) for kind in manifest.kinds)):
-        with suppress(FileNotFoundError):
-            for name in os.listdir(folder):
-                if name.endswith(TEMPORARY_SUFFIX):
-                    os.unlink(os.path.join(folder, name))
+    for folder in (root, *(root / kind for kind in manifest.kinds)):
+        folder.delete_temporary()
 
 
-def _recover(root: str, manifest: Manifest) -> None:
+def _recover(root: Place, manifest: Manifest) -> None:
     """Bring the files of a killed run into the state of the manifest."""
     _delete_temporary(root, manifest)
-    for number, shard in enumerate(manifest.shards):
-        settle_replacement(root, number, shard)
+    _settle_replacements(root, manifest)
     named = len(manifest.shards)
     while adopted := _unrecorded_shard(root, len(manifest.shards), manifest):
         manifest.shards.append(adopted)
-    if len(manifest.shards) > named or os.path.exists(os.path.join(root, JOURNAL)):
+    if len(manifest.shards) > named or root.journal().exists():
         manifest.write(root)
     _delete_shard(root, len(manifest.shards), manifest)
 
 
-def settle_replacement(root: str, number: int, shard: Shard) -> None:
-    """Complete a replacement that the manifest records; delete one that it does not record."""
-    for kind, record in shard.files.items():
-        path = shard_path(root, kind, number)
-        if os.path.exists(path + NEW_SUFFIX):
-            if FileRecord(*file_digest(path + NEW_SUFFIX)) == record:
-                os.replace(path + NEW_SUFFIX, path)
+def _settle_replacements(root: Place, manifest: Manifest) -> None:
+    """Complete replacements that the manifest records; delete those that it does not record."""
+    for kind in manifest.kinds:
+        for name in _names(root / kind):
+            match = _PART.fullmatch(name)
+            if match is None or not match[2] or int(match[1]) >= len(manifest.shards):
+                continue
+            new, number = root / kind / name, int(match[1])
+            if FileRecord(*new.digest()) == manifest.shards[number].files[kind]:
+                new.replace(shard_path(root, kind, number))
             else:
-                os.unlink(path + NEW_SUFFIX)
+                new.delete()
 
 
-def _unrecorded_shard(root: str, number: int, manifest: Manifest) -> Shard | None:
+def complete_replacement(root: Place, number: int, shard: Shard) -> None:
+    """Put the new files of a shard, which the manifest records, in place of the old ones."""
+    for kind in shard.files:
+        path = shard_path(root, kind, number)
+        (path + NEW_SUFFIX).replace(path)
+
+
+def _unrecorded_shard(root: Place, number: int, manifest: Manifest) -> Shard | None:
     """Return a complete shard that the run put in place, but was killed before recording."""
     path = shard_path(root, manifest.main_kind, number)
-    if not os.path.exists(path):
+    if not path.is_file():
         return None
     try:
         shard = shard_record(path, manifest.config)
         if manifest.has_patches:
-            found = FileRecord(*file_digest(shard_path(root, PATCHES, number)))
+            found = FileRecord(*shard_path(root, PATCHES, number).digest())
             if shard.files.get(PATCHES) != found:
                 return None
     except (DamagedError, FileNotFoundError):
         return None
-    shard.files[manifest.main_kind] = FileRecord(*file_digest(path))
+    shard.files[manifest.main_kind] = FileRecord(*path.digest())
     return shard

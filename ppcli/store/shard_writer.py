@@ -6,9 +6,9 @@ from dataclasses import asdict
 import xxhash
 
 from ppcli.inputs.refs import Input
-from ppcli.store.atomic import PendingFile
 from ppcli.store.completeness import PageCheck, require_complete
 from ppcli.store.manifest import SHARD_KEY, FileRecord, Manifest, Shard, shard_path
+from ppcli.store.places.place import NewFile, Place
 from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
 from ppcli.store.schema import FileMetadata
 from ppcli.store.table_writers import ParquetRowWriter
@@ -37,22 +37,27 @@ class InputsDigest:
 
 
 class ShardWriter:
-    """Writes the files of one shard under temporary names, then puts them in place in order."""
+    """Writes the files of one shard, then puts them in place in order.
 
-    def __init__(self, root: str, number: int, manifest: Manifest) -> None:
+    Args of the constructor:
+        root: the dataset folder.
+        number: number of the shard.
+        manifest: of the dataset.
+        suffix: appended to the names of the files.
+    """
+
+    def __init__(self, root: Place, number: int, manifest: Manifest, suffix: str = "") -> None:
         self.shard = Shard()
-        self._root = root
-        self._number = number
         self._main_kind = manifest.main_kind
         self._inputs = InputsDigest()
         self._check = PageCheck(manifest.config)
         self._input_failed = False
         self.within_input = False  # rows of an unfinished input have been added
-        self._pending: dict[str, PendingFile] = {}
+        self._pending: dict[str, NewFile] = {}
         self._rows: dict[str, ParquetRowWriter] = {}
         try:
             for kind in manifest.kinds:
-                pending = PendingFile(shard_path(root, kind, number))
+                pending = (shard_path(root, kind, number) + suffix).new_file()
                 self._pending[kind] = pending
                 metadata = FileMetadata(kind, manifest.config)
                 self._rows[kind] = ParquetRowWriter(pending.file, metadata)
@@ -86,7 +91,7 @@ class ShardWriter:
         self.shard.inputs += 1
 
     def finish(self) -> None:
-        """Sync all files under their temporary names, and fill in the record of the shard."""
+        """Make all files durable on this machine, and fill in the record of the shard."""
         self.shard.inputs_digest = self._inputs.hexdigest()
         for (
             kind,
@@ -99,10 +104,10 @@ class ShardWriter:
             pending.finish()
             self.shard.files[kind] = FileRecord(pending.size, pending.hexdigest())
 
-    def put_in_place(self, suffix: str = "") -> None:
-        """Rename the finished files: patches first, main rows second."""
-        for kind, pending in self._pending.items():
-            pending.put_in_place(shard_path(self._root, kind, self._number) + suffix)
+    def put_in_place(self) -> None:
+        """Give the finished files their names: patches first, main rows second."""
+        for pending in self._pending.values():
+            pending.put_in_place()
 
     def discard(self) -> None:
         """Delete files that have not been put in place."""

@@ -13,7 +13,8 @@ from ppcli.store.dataset import DatasetWriter, dataset_output, locked_dataset
 from ppcli.store.formats import ROWS_PER_SHARD, Config
 from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.output_paths import RowFileType, partial_folder
-from ppcli.store.recovery import LOCK, NOTE, remove_dataset
+from ppcli.store.places.place import LOCK, place_of
+from ppcli.store.recovery import NOTE, remove_dataset
 from ppcli.store.row_sinks import RowSink, row_writer
 
 _REPLACES, _BECOMES = "replaces", "becomes"
@@ -122,9 +123,10 @@ class _PartialFolder:
         with suppress(OutputError, DamagedError, OSError):
             if not self._is_obsolete():
                 return
-            with locked_dataset(self.folder):
+            folder = place_of(self.folder)
+            with locked_dataset(folder):
                 if self._is_obsolete():
-                    remove_dataset(self.folder)
+                    remove_dataset(folder)
                     with suppress(FileNotFoundError):
                         os.unlink(self._note)
             with suppress(FileNotFoundError):
@@ -141,7 +143,7 @@ class _PartialFolder:
             return os.path.isdir(self.folder)
         first = shard_path(self.folder, manifest.main_kind, 0)
         return not manifest.shards and not os.path.exists(
-            first
+            str(first)
         )  # an unrecorded shard may be complete
 
     def _noted(self) -> dict[str, FileState | None]:

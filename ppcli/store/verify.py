@@ -1,8 +1,7 @@
 """Verifies that a dataset or a Parquet file is undamaged."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +13,16 @@ from ppcli.store.atomic import TEMPORARY_SUFFIX
 from ppcli.store.completeness import PageCheck
 from ppcli.store.damaged_rows import affected_rows
 from ppcli.store.formats import Config
-from ppcli.store.journal import read_journal
-from ppcli.store.manifest import JOURNAL, Manifest, Shard, shard_path
+from ppcli.store.manifest import Manifest, Shard, shard_name, shard_path
 from ppcli.store.patch_codec import from_patch_row
-from ppcli.store.reader import is_parquet, read_metadata, read_patch_rows, read_rows, shard_record
+from ppcli.store.places.place import Place, place_of
+from ppcli.store.reader import (
+    is_single_file,
+    read_metadata,
+    read_patch_rows,
+    read_rows,
+    shard_record,
+)
 from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
 from ppcli.store.shard_writer import NEW_SUFFIX
 
@@ -68,7 +73,7 @@ def verify(
     the columns with one another.
 
     Args:
-        path: a dataset folder, or a Parquet file of pixelprune.
+        path: path or URL of a dataset folder, or of a Parquet file of pixelprune.
         data: also rebuild each raster and compare its digest.
         max_image_pixels: most pixels of a raster; larger ones count as damage.
 
@@ -76,18 +81,17 @@ def verify(
         UsageError: the path is neither a dataset nor a Parquet file.
     """
     report = VerifyReport(max_image_pixels=max_image_pixels)
-    if os.path.isdir(path):
-        _verify_dataset(path, data, report)
-    elif os.path.isfile(path):
-        _verify_file(path, data, report)
+    place = place_of(path)
+    if place.is_folder():
+        _verify_dataset(place, data, report)
+    elif is_single_file(place):
+        _verify_file(place, data, report)
     else:
-        raise UsageError(f"{path} does not exist")
+        raise UsageError(f"{place} does not exist")
     return report
 
 
-def _verify_file(path: str, data: bool, report: VerifyReport) -> None:
-    if not is_parquet(path):
-        raise UsageError(f"{path} is neither a dataset folder nor a .parquet file")
+def _verify_file(path: Place, data: bool, report: VerifyReport) -> None:
     with report.collect_damage():
         kind = read_metadata(path).kind
         if kind == PATCHES:
@@ -96,9 +100,9 @@ def _verify_file(path: str, data: bool, report: VerifyReport) -> None:
             _verify_rows(path, kind, None, report)
 
 
-def _verify_dataset(root: str, data: bool, report: VerifyReport) -> None:
+def _verify_dataset(root: Place, data: bool, report: VerifyReport) -> None:
     try:
-        report.leftovers += read_journal(os.path.join(root, JOURNAL)).torn
+        report.leftovers += root.journal().is_torn()
         manifest = Manifest.read(root)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{root} is not a dataset") from None
@@ -108,28 +112,41 @@ def _verify_dataset(root: str, data: bool, report: VerifyReport) -> None:
     report.finished = manifest.finished
     rows_before = 0
     for number, shard in enumerate(manifest.shards):
-        differences = {
-            kind: record.difference(shard_path(root, kind, number))
-            for kind, record in shard.files.items()
-        }
-        for kind, difference in differences.items():
-            if difference:
-                path = shard_path(root, kind, number)
-                rows = affected_rows(root, kind, manifest.main_kind, number, shard, rows_before)
-                report.damage.append(f"{path} {difference}; affected: {rows}")
-        if any(differences.values()):
-            report.files += len(shard.files)
-        else:
-            _verify_shard(root, number, shard, manifest, data, report)
+        with ExitStack() as stack:
+            files = {
+                kind: stack.enter_context(shard_path(root, kind, number).near())
+                for kind in shard.files
+            }
+            _verify_shard(files, shard, rows_before, manifest, data, report)
         rows_before += shard.rows
     _find_foreign_files(root, manifest, report)
 
 
 def _verify_shard(
-    root: str, number: int, shard: Shard, manifest: Manifest, data: bool, report: VerifyReport
+    files: dict[str, Place],
+    shard: Shard,
+    rows_before: int,
+    manifest: Manifest,
+    data: bool,
+    report: VerifyReport,
+) -> None:
+    """Compare the files of a shard with its record, then their content."""
+    differences = {kind: record.difference(files[kind]) for kind, record in shard.files.items()}
+    for kind, difference in differences.items():
+        if difference:
+            rows = affected_rows(files, kind, manifest.main_kind, shard, rows_before)
+            report.damage.append(f"{files[kind]} {difference}; affected: {rows}")
+    if any(differences.values()):
+        report.files += len(shard.files)
+    else:
+        _verify_content(files, shard, manifest, data, report)
+
+
+def _verify_content(
+    files: dict[str, Place], shard: Shard, manifest: Manifest, data: bool, report: VerifyReport
 ) -> None:
     rows: Columns | None = None
-    path = shard_path(root, manifest.main_kind, number)
+    path = files[manifest.main_kind]
     with report.collect_damage():
         rows = _verify_rows(path, manifest.main_kind, manifest.config, report)
         if len(rows["status"]) != shard.rows:
@@ -137,12 +154,11 @@ def _verify_shard(
         if shard_record(path, manifest.config).counts != shard.counts:
             raise DamagedError(f"the counts in {path} differ from those in the manifest")
     if manifest.has_patches:
-        path = shard_path(root, PATCHES, number)
         with report.collect_damage():
-            _verify_patches(path, data, rows, report, manifest.config, shard.patch_sets)
+            _verify_patches(files[PATCHES], data, rows, report, manifest.config, shard.patch_sets)
 
 
-def _verify_rows(path: str, kind: str, config: Config | None, report: VerifyReport) -> Columns:
+def _verify_rows(path: Place, kind: str, config: Config | None, report: VerifyReport) -> Columns:
     """Check a file of main rows; return the columns to compare patch sets with."""
     report.files += 1
     columns: Columns = {name: [] for name in _COMPARED}
@@ -162,7 +178,7 @@ def _verify_rows(path: str, kind: str, config: Config | None, report: VerifyRepo
     return columns
 
 
-def _note_missing(path: str, last: MainRow, check: PageCheck, report: VerifyReport) -> None:
+def _note_missing(path: Place, last: MainRow, check: PageCheck, report: VerifyReport) -> None:
     if missing := check.missing():
         advice = "run the same command to process the file again"
         report.damage.append(f"{path}, {last.image_id}: {missing}; {advice}")
@@ -197,7 +213,7 @@ def _check_statistics(row: StatsRow) -> None:
 
 
 def _verify_patches(
-    path: str,
+    path: Place,
     data: bool,
     stats: Columns | None,
     report: VerifyReport,
@@ -235,22 +251,21 @@ def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> N
         )
 
 
-def _find_foreign_files(root: str, manifest: Manifest, report: VerifyReport) -> None:
+def _find_foreign_files(root: Place, manifest: Manifest, report: VerifyReport) -> None:
     """Find files in the folders of a dataset that the manifest does not list."""
     number = len(manifest.shards)
     for kind in {PATCHES, *manifest.kinds}:
-        folder = os.path.join(root, kind)
-        known = {os.path.basename(shard_path(root, kind, n)) for n in range(number)}
-        unfinished = os.path.basename(shard_path(root, kind, number))
+        folder = root / kind
+        known = {shard_name(n) for n in range(number)}
         try:
-            found = set(os.listdir(folder))
+            found = set(folder.names())
         except FileNotFoundError:
             continue
         except OSError as error:
-            report.damage.append(f"{folder} cannot be listed: {error.strerror}")
+            report.damage.append(f"{folder} cannot be listed: {error.strerror or error}")
             continue
         for name in sorted(found - known):
-            if name.endswith((TEMPORARY_SUFFIX, NEW_SUFFIX)) or name == unfinished:
+            if name.endswith((TEMPORARY_SUFFIX, NEW_SUFFIX)) or name == shard_name(number):
                 report.leftovers += 1
             else:
-                report.damage.append(f"{os.path.join(folder, name)} is not part of the dataset")
+                report.damage.append(f"{folder / name} is not part of the dataset")

@@ -1,0 +1,1 @@
+"""Where datasets are: folders on this machine, and objects in a store."""
