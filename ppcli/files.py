@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, ClassVar, NamedTuple, Protocol
 
 from ppcli.errors import ErrorCode, ImageError
 
@@ -88,6 +88,10 @@ class InputFile(Protocol):
     def local_path(self) -> str | None:
         """The path of a local file; None for any other input."""
 
+    @property
+    def is_far(self) -> bool:
+        """Whether its bytes are on another machine, so that reading them mostly means waiting."""
+
     def open(self) -> OpenFile:
         """Open the file for reading.
 
@@ -111,6 +115,7 @@ class LocalFile:
 
     path: str
     is_special: bool = False
+    is_far: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -172,6 +177,7 @@ class MemoryFile:
     content: bytes = field(compare=False, repr=False)
     version: int = 0
     local_path: None = field(default=None, init=False)
+    is_far: ClassVar[bool] = False
 
     def open(self) -> OpenFile:
         """Open the bytes for reading, without a copy."""
@@ -196,6 +202,7 @@ class CopiedFile:
     copy: LocalFile
     content: FileState
     local_path: None = field(default=None, init=False)
+    is_far: ClassVar[bool] = False
 
     def open(self) -> OpenFile:
         """Open the copy.
@@ -214,24 +221,27 @@ class CopiedFile:
 
 @dataclass(frozen=True, slots=True)
 class MissingFile:
-    """A name in a list that does not lead to a file on this machine.
+    """A name that does not lead to a file.
 
     Attributes:
-        name: the name in the list.
+        name: the name.
         reason: why it cannot be read.
+        code: the same as a code.
     """
 
     name: str
     reason: str
+    code: ErrorCode = ErrorCode.NOT_FOUND
     local_path: None = field(default=None, init=False)
+    is_far: ClassVar[bool] = False
 
     def open(self) -> OpenFile:
         """Raise an error with the reason.
 
         Raises:
-            ImageError: `not_found`, always.
+            ImageError: always.
         """
-        raise ImageError(ErrorCode.NOT_FOUND, self.reason)
+        raise ImageError(self.code, self.reason)
 
     def state(self) -> None:
         """Return None: there is no file."""
@@ -248,10 +258,17 @@ class PathKind(Enum):
 
 
 class FolderEntry(NamedTuple):
-    """An entry of a folder."""
+    """An entry of a folder.
+
+    Attributes:
+        name: its name in the folder.
+        kind: what it is.
+        state: of a file on another machine, when it was listed; None for any other.
+    """
 
     name: str
     kind: PathKind
+    state: FileState | None = None
 
 
 def kind_of(path: str) -> PathKind:

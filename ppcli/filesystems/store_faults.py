@@ -173,6 +173,11 @@ class StoreError(PixelpruneError):
         return ImageError(_CODES.get(self.kind, ErrorCode.UNREADABLE), self.reason)
 
 
+def store_fault(kind: FaultKind, url: str) -> StoreError:
+    """Return the error for a kind of fault that has a sentence of its own."""
+    return StoreError(kind, _SENTENCES[kind], url)
+
+
 def as_store_error(error: Exception, url: str) -> StoreError:
     """Return what an exception of a driver means.
 

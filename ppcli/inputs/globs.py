@@ -5,12 +5,24 @@ import os
 from collections.abc import Iterator
 
 from ppcli.files import PathKind, exists, is_folder
+from ppcli.inputs.input_places import Place, place_of
+from ppcli.inputs.store_globs import expanded, folder_before_magic
 from ppcli.inputs.walk import DEEP, Search, walk
 
 
 def is_pattern(path: str) -> bool:
-    """Return whether a path contains `*`, `?` or `[` and does not exist."""
-    return glob.has_magic(path) and not exists(path)
+    """Return whether a path contains `*`, `?` or `[` and does not exist.
+
+    In the URL of a web server, `?` begins a query.
+
+    Raises:
+        StoreError: the store does not tell whether it exists.
+        UsageError: it is a URL that cannot be opened.
+    """
+    if not glob.has_magic(path) or exists(path):
+        return False
+    place = place_of(path)
+    return not place.is_far or place.kind_of(path) is PathKind.MISSING
 
 
 def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
@@ -20,14 +32,25 @@ def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
     search for the rest. The longest leading part that is an existing folder is taken literally.
     If nothing matches, brackets are taken literally too.
     """
-    name = _leading_folder(pattern)
+    place = place_of(pattern)
+    name = folder_before_magic(place, pattern) if place.is_far else _leading_folder(pattern)
     rest = pattern[len(name) :]
     for meant in dict.fromkeys((rest, rest.replace("[", "[[]"))):
         head, search = _split(glob.escape(name) + meant)
-        found = sorted(glob.glob(head), key=os.fsencode) if head else [""]
-        if any(_has_any(path, search) for path in found):
+        found = _found(place, head, name) if head else [""]
+        if search is not None and not place.is_far:
+            found = [path for path in found if not path or is_folder(path)]
+        if any(_has_any(place, path, search) for path in found):
             yield from ((path, search) for path in found)
             return
+
+
+def _found(place: Place, pattern: str, start: str) -> list[str]:
+    """Return what matches a pattern without `**`; `start` is its beginning without wildcards."""
+    if not place.is_far:
+        return sorted(glob.glob(pattern), key=os.fsencode)
+    rest = pattern[len(glob.escape(start)) :]
+    return sorted(expanded(place, start, rest.split("/")[1:]), key=os.fsencode)
 
 
 def _leading_folder(pattern: str) -> str:
@@ -52,14 +75,14 @@ def _split(pattern: str) -> tuple[str, Search | None]:
     return head, Search(tuple(below))
 
 
-def _has_any(path: str, search: Search | None) -> bool:
+def _has_any(place: Place, path: str, search: Search | None) -> bool:
     """Return whether anything matches, or may match in a folder that cannot be listed."""
     if search is None:
         return True
-    if path and not is_folder(path):
-        return False
+    if search.names_folder:
+        return not place.is_far or place.kind_of(path) is PathKind.FOLDER
     found = walk(path, search, enter=lambda _: True)
-    return search.names_folder or any(
+    return any(
         one.search is None or one.search.names_folder or one.kind is PathKind.MISSING
         for one in found
     )

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -25,6 +25,7 @@ MOST_REDIRECTS = 5
 _STATE_SECONDS = 20.0
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 20.0
 _TRIES, _WAIT_SECONDS = 3, 0.5
+_AT_A_TIME = 8
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _GONE = frozenset({404, 410})
 _HTML = (b"<!doctype html", b"<html")
@@ -70,6 +71,16 @@ def fetch(url: str) -> Fetched:
         ImageError: the server does not send them, or not within the limits.
     """
     return _in_own_loop(_patiently(url, True, MOST_SECONDS))
+
+
+def start_fetching(url: str) -> "Future[Fetched]":
+    """Begin to fetch the bytes at a URL in another thread."""
+    return _threads().submit(fetch, url)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="pixelprune-fetch")
 
 
 def current_state(url: str) -> FileState:

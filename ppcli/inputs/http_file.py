@@ -1,6 +1,8 @@
 """Images on servers, as input files: fetched over http or https within limits."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 import xxhash
@@ -8,6 +10,10 @@ import xxhash
 from ppcli.errors import ImageError
 from ppcli.files import FileState, InputFile, MemoryFile, OpenFile
 from ppcli.filesystems.schemes import shown_url
+from ppcli.inputs.ahead import taken
+
+if TYPE_CHECKING:
+    from ppcli.inputs.http_fetch import Fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,7 @@ class FetchedFile:
     content: bytes = field(compare=False, repr=False)
     on_server: FileState
     local_path: None = field(default=None, init=False)
+    is_far: ClassVar[bool] = False
 
     def open(self) -> OpenFile:
         """Open the bytes for reading, without a copy."""
@@ -48,6 +55,7 @@ class HttpFile:
     name: str
     url: str = field(repr=False)
     local_path: None = field(default=None, init=False)
+    is_far: ClassVar[bool] = True
 
     @classmethod
     def of(cls, url: str) -> "HttpFile":
@@ -86,8 +94,15 @@ class HttpFile:
         """
         from ppcli.inputs.http_fetch import fetch
 
-        got = fetch(self.url)
+        reading = taken(self)
+        got = fetch(self.url) if reading is None else reading.result()
         return FetchedFile(self.name, got.content, got.state)
+
+    def start(self) -> "Future[Fetched]":
+        """Begin to fetch the file, in the background."""
+        from ppcli.inputs.http_fetch import start_fetching
+
+        return start_fetching(self.url)
 
     def state(self) -> FileState | None:
         """Ask the server for size and version; None if it does not answer now.

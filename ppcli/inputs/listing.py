@@ -7,20 +7,18 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import BinaryIO
 
-from ppcli.errors import ImageError, UsageError
-from ppcli.files import LocalFile, MissingFile, PathKind, kind_of, open_stream
+from ppcli.errors import UsageError
+from ppcli.files import FileState, MissingFile, PathKind
+from ppcli.filesystems.schemes import without_secrets
+from ppcli.inputs.folder_files import has_image, is_folder_for_pictures, may_be_drawn
 from ppcli.inputs.globs import is_pattern, matches
-from ppcli.inputs.marks import (
-    PICTURE_EXTENSION,
-    has_folder_mark,
-    is_drawn,
-    is_folder_of_drawn,
-)
+from ppcli.inputs.input_places import file_at, kind_at, kind_in_list, place_of, unlisted
+from ppcli.inputs.list_files import check_list, open_list
 from ppcli.inputs.names import names_in, path_of
 from ppcli.inputs.piped import image_from, is_image, read_start
 from ppcli.inputs.refs import ImageRef, identity
 from ppcli.inputs.shared_answers import SharedAnswers
-from ppcli.inputs.sniff import has_image_extension, has_image_signature
+from ppcli.inputs.sniff import has_image_extension
 from ppcli.inputs.unique import UniqueNames
 from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
 
@@ -83,29 +81,21 @@ class Listing:
             path = path_of(given)
             if path == STDIN:
                 continue
+            shown = without_secrets(given) if place_of(path).is_far else given
             if is_pattern(path):
                 if next(matches(path), None) is None:
-                    raise UsageError(f"{given}: no file matches this pattern")
+                    raise UsageError(f"{shown}: no file matches this pattern")
             elif self._kind_of_input(path) is PathKind.MISSING:
-                raise UsageError(f"{given}: no such file or folder")
+                raise UsageError(f"{shown}: no such file or folder")
         if self.files0_from not in (None, STDIN):
-            self._check_list(self.files0_from)
-
-    def _check_list(self, path: str) -> None:
-        kind = kind_of(path)
-        if kind in (PathKind.MISSING, PathKind.BROKEN_LINK):
-            raise UsageError(f"{path}: no such list of files")
-        if kind is PathKind.FOLDER:
-            raise UsageError(f"{path} is a folder, not a list of files")
-        if kind is PathKind.FILE and _starts_like_an_image(path):
-            raise UsageError(f"{path} is an image, not a list of files")
+            check_list(self.files0_from)
 
     @property
     def repeatable(self) -> bool:
         """Whether iterating again yields the files again; a pipe can be read only once."""
         if STDIN in (*self.inputs, self.files0_from):
             return False
-        return self.files0_from is None or kind_of(self.files0_from) is PathKind.FILE
+        return self.files0_from is None or kind_at(self.files0_from) is PathKind.FILE
 
     @property
     def named_files(self) -> list[ImageRef] | None:
@@ -157,7 +147,7 @@ class Listing:
         if self.files0_from == STDIN:
             yield from self._piped(b"\0")
         elif self.files0_from is not None:
-            with _open_list(self.files0_from) as file:
+            with open_list(self.files0_from) as file:
                 yield from self._listed(file, b"\0")
 
     def _piped(self, separator: bytes) -> Iterator[ImageRef]:
@@ -178,10 +168,12 @@ class Listing:
         for name in names_in(file, separator, start):
             try:
                 path = path_of(name)
+                kind = kind_in_list(path)
             except UsageError as error:
-                yield ImageRef(MissingFile(name, str(error)), identity(name))
+                shown = without_secrets(name)
+                yield ImageRef(MissingFile(shown, str(error)), identity(shown))
             else:
-                yield from self._named(path, kind_of(path))
+                yield from self._named(path, kind)
 
     def _given(self, path: str) -> Iterator[ImageRef]:
         """Yield the files of a path or pattern on the command line."""
@@ -193,14 +185,14 @@ class Listing:
             if self._is_avoided(match):
                 continue
             if search is None:
-                yield from self._named(match, kind_of(match))
+                yield from self._named(match, kind_at(match))
             else:
                 yield from self._walk(match, match, search)
 
     def _kind_of_input(self, path: str) -> PathKind:
         """Return the kind of a path on the command line, looked up once."""
         if path not in self._kinds:
-            self._kinds[path] = kind_of(path)
+            self._kinds[path] = kind_at(path)
         return self._kinds[path]
 
     def _named(self, path: str, kind: PathKind, prefix: str | None = None) -> Iterator[ImageRef]:
@@ -211,28 +203,30 @@ class Listing:
 
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
         """Yield the images below a folder that match a search."""
-        with_drawn = is_folder_of_drawn(folder)
-        made_by_view: str | None = None  # the last such folder, with a separator at its end
+        place = place_of(folder)
+        folder = folder.rstrip("/") if place.is_far else folder
+        prefix = without_secrets(prefix.rstrip("/")) if place.is_far else prefix
+        with_drawn = is_folder_for_pictures(place, folder)
         for entry in walk(folder, search, self._enters):
-            name = os.path.join(prefix, entry.below)
-            is_in_it = made_by_view is not None and entry.path.startswith(made_by_view)
-            if entry.kind is PathKind.MISSING:
+            name = place.join(prefix, entry.below)
+            if entry.fault is not None:
+                file = unlisted(entry.path, entry.fault)
+                yield ImageRef(file, identity(name or file.name))
+            elif entry.kind is PathKind.MISSING:
                 yield _file_ref(entry.path, entry.kind, name or entry.path)
-            elif entry.search is not None:
-                if not (with_drawn or is_in_it) and has_folder_mark(entry.path):
-                    made_by_view = os.path.join(entry.path, "")
-            elif self._takes(entry, not with_drawn and (is_in_it or _may_be_drawn(entry.path))):
-                yield _file_ref(entry.path, entry.kind, name)
+            elif entry.search is None and self._takes(entry, with_drawn):
+                yield _file_ref(entry.path, entry.kind, name, entry.state)
 
     def _enters(self, entry: Entry) -> bool:
         return not self._excluded(entry.below) and not self._is_avoided(entry.path)
 
-    def _takes(self, entry: Entry, unless_drawn: bool) -> bool:
+    def _takes(self, entry: Entry, with_drawn: bool) -> bool:
         """Return whether a file in a folder is an input; count those that are not images."""
         if self._excluded(entry.below):
             return False
         if self.include and not _matches(entry.below, self.include):
             return False
+        unless_drawn = not with_drawn and (entry.is_marked or may_be_drawn(entry))
         is_input = self._is_input(entry, unless_drawn)
         self.skipped += not is_input
         return is_input
@@ -242,8 +236,8 @@ class Listing:
         if entry.kind is not PathKind.FILE or (named and not unless_drawn):
             return named
         if self._answers is None:
-            return _has_image(entry.path, named, unless_drawn)
-        return self._answers.get(entry.path, lambda: _has_image(entry.path, named, unless_drawn))
+            return has_image(entry, unless_drawn)
+        return self._answers.get(entry.path, lambda: has_image(entry, unless_drawn))
 
     def _is_avoided(self, folder: str) -> bool:
         try:
@@ -255,39 +249,11 @@ class Listing:
         return bool(self.exclude) and _matches(below, self.exclude)
 
 
-def _file_ref(path: str, kind: PathKind, name: str | None = None) -> ImageRef:
-    file = LocalFile(path, is_special=kind is PathKind.SPECIAL)
-    return ImageRef(file, identity(path if name is None else name))
-
-
-def _may_be_drawn(path: str) -> bool:
-    """Return whether `view` may have drawn a file in a folder that it did not create."""
-    return path.lower().endswith(PICTURE_EXTENSION) or not has_image_extension(path)
-
-
-def _has_image(path: str, named: bool, unless_drawn: bool) -> bool:
-    """Return whether a file in a folder is an input by its content. It is opened once.
-
-    Args:
-        path: path of the file.
-        named: it has the extension of an image, and is an input unless `view` drew it.
-        unless_drawn: refuse pictures that `view` drew.
-    """
-    try:
-        with LocalFile(path).open() as file:
-            if not named and not has_image_signature(file):
-                return False
-            return not (unless_drawn and is_drawn(file))
-    except ImageError:
-        return named
-
-
-def _starts_like_an_image(path: str) -> bool:
-    try:
-        with LocalFile(path).open() as file:
-            return has_image_signature(file)
-    except ImageError:
-        return False
+def _file_ref(
+    path: str, kind: PathKind, name: str | None = None, state: FileState | None = None
+) -> ImageRef:
+    file = file_at(path, kind, state)
+    return ImageRef(file, identity(file.name if name is None else name))
 
 
 def _matches(below: str, patterns: tuple[str, ...]) -> bool:
@@ -299,10 +265,3 @@ def _matches(below: str, patterns: tuple[str, ...]) -> bool:
         for one in patterns
         for pattern in (one, one.replace("[", "[[]"))
     )
-
-
-def _open_list(path: str) -> BinaryIO:
-    try:
-        return open_stream(path)
-    except OSError as error:
-        raise UsageError(f"{path}: the list of paths cannot be read: {error.strerror}") from error

@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from typing import NamedTuple
 
-from ppcli.files import PathKind, list_folder
+from ppcli.errors import ImageError
+from ppcli.files import FileState, FolderEntry, PathKind
+from ppcli.filesystems.store_faults import StoreError
+from ppcli.inputs.input_places import Place, place_of
+from ppcli.inputs.marks import FOLDER_MARK
 
 DEEP = "**"
 
@@ -65,14 +69,20 @@ class Entry(NamedTuple):
     Attributes:
         path: path of the entry.
         below: its path relative to the folder where the walk started.
-        kind: its kind; MISSING for a folder that cannot be listed, which is its own only entry.
+        kind: its kind; MISSING for a folder that cannot be listed, which is its own last entry.
         search: the search within the folder; None for a file.
+        is_marked: whether it is in a folder that `view` made for its pictures.
+        state: of a file on another machine, when it was listed.
+        fault: why a folder on another machine cannot be listed.
     """
 
     path: str
     below: str
     kind: PathKind
     search: Search | None
+    is_marked: bool = False
+    state: FileState | None = None
+    fault: ImageError | None = None
 
 
 def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterator[Entry]:
@@ -86,7 +96,9 @@ def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterato
         search: the pattern; `EVERYTHING` matches all files.
         enter: returns whether to walk a subfolder.
     """
-    pending = [_entries(folder, "", search)]
+    place = place_of(folder)
+    top = Entry(folder, "", PathKind.FOLDER, search)
+    pending = [_entries(place, top)]
     while pending:
         entry = next(pending[-1], None)
         if entry is None:
@@ -94,30 +106,50 @@ def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterato
             continue
         yield entry
         if entry.search is not None and entry.kind is PathKind.FOLDER and enter(entry):
-            pending.append(_entries(entry.path, entry.below, entry.search))
+            pending.append(_entries(place, entry))
 
 
-def _entries(folder: str, below: str, search: Search) -> Iterator[Entry]:
+def _entries(place: Place, folder: Entry) -> Iterator[Entry]:
     """Yield the entries of one folder.
 
-    A folder that cannot be listed is its own only entry, so that it becomes an error row instead
+    A folder that cannot be listed is its own last entry, so that it becomes an error row instead
     of being lost.
     """
-    found: list[tuple[bytes, str, PathKind, Search | None]] = []
+    search, is_marked = folder.search, folder.is_marked
+    assert search is not None
+    found: list[tuple[bytes, FolderEntry, Search | None]] = []
+    fault = None
     try:
-        for name, kind in list_folder(folder):
-            if name.startswith(".") and not search.names_hidden:
+        for one in place.list_folder(folder.path):
+            is_marked = is_marked or (one.name == FOLDER_MARK and one.kind is PathKind.FILE)
+            if one.name.startswith(".") and not search.names_hidden:
                 continue
-            if kind is PathKind.FOLDER:
-                inner = search.into(name)
-                if inner is not None:
-                    end = b"" if inner.names_folder else b"/"
-                    found.append((os.fsencode(name) + end, name, kind, inner))
-            elif search.takes(name):
-                found.append((os.fsencode(name), name, kind, None))
+            inner, end = None, b""
+            if one.kind is PathKind.FOLDER:
+                if (inner := search.into(one.name)) is None:
+                    continue
+                end = b"" if inner.names_folder else b"/"
+            elif not search.takes(one.name):
+                continue
+            if place.is_sorted and search.names_folder:
+                yield _entry(place, folder, one, inner, is_marked)
+            else:
+                found.append((os.fsencode(one.name) + end, one, inner))
     except OSError:
-        yield Entry(folder, below, PathKind.MISSING, search)
+        yield folder._replace(kind=PathKind.MISSING)
         return
+    except StoreError as error:
+        fault = error.as_image_error()
     found.sort(key=lambda one: one[0])
-    for _, name, kind, inner in found:
-        yield Entry(os.path.join(folder, name), os.path.join(below, name), kind, inner)
+    for _, one, inner in found:
+        yield _entry(place, folder, one, inner, is_marked)
+    if fault is not None:
+        yield folder._replace(kind=PathKind.MISSING, fault=fault)
+
+
+def _entry(
+    place: Place, folder: Entry, one: FolderEntry, search: Search | None, is_marked: bool
+) -> Entry:
+    path = place.join(folder.path, one.name)
+    below = place.join(folder.below, one.name)
+    return Entry(path, below, one.kind, search, is_marked, one.state)

@@ -1,0 +1,86 @@
+"""Tries requests to stores again, within limits."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ppcli.filesystems.schemes import shown_url
+from ppcli.filesystems.store_faults import FaultKind, StoreError, as_store_error
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a store is asked for one thing.
+
+    Attributes:
+        seconds: for all tries together, with the bytes.
+        tries: how often a fault that may pass is tried.
+        wait: seconds before the second try; each later one waits twice as long.
+    """
+
+    seconds: float = 60.0
+    tries: int = 7
+    wait: float = 0.25
+
+    def before(self, tries: int) -> float:
+        """Return how long to wait after this many tries; workers do not all wait equally long."""
+        part = 0.5 + time.monotonic_ns() % 1000 / 1000
+        return float(self.wait * 2 ** (tries - 1) * part)
+
+
+PATIENCE = Patience()
+
+
+async def patiently(ask: Callable[[], Awaitable[_Result]], url: str) -> _Result:
+    """Ask until there is an answer, a fault that does not pass, or no time left.
+
+    Raises:
+        StoreError: there is no answer.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE.seconds):
+            tries = 0
+            while True:
+                try:
+                    return await ask()
+                except Exception as error:
+                    tries += 1
+                    _give_up_or_go_on(error, url, tries)
+                await asyncio.sleep(PATIENCE.before(tries))
+    except TimeoutError:
+        raise too_late(url) from None
+
+
+def patiently_here(ask: Callable[[], _Result], url: str) -> _Result:
+    """Do the same with a function that blocks; its driver limits the time of one try.
+
+    Raises:
+        StoreError: there is no answer.
+    """
+    end = time.monotonic() + PATIENCE.seconds
+    tries = 0
+    while True:
+        try:
+            return ask()
+        except Exception as error:
+            tries += 1
+            _give_up_or_go_on(error, url, tries)
+        if time.monotonic() > end:
+            raise too_late(url)
+        time.sleep(PATIENCE.before(tries))
+
+
+def too_late(url: str) -> StoreError:
+    """Return the error for a store that takes too long."""
+    reason = f"the store did not send it within {PATIENCE.seconds:g} seconds"
+    return StoreError(FaultKind.TIMEOUT, reason, shown_url(url))
+
+
+def _give_up_or_go_on(error: Exception, url: str, tries: int) -> None:
+    fault = as_store_error(error, url)
+    if not fault.is_passing or tries >= PATIENCE.tries:
+        raise fault from error

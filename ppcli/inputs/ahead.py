@@ -1,0 +1,90 @@
+"""Reads files of other machines before their turn comes, several at a time and within limits."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from ppcli.files import InputFile
+
+_MOST_FILES = 16
+_MOST_BYTES = 48 << 20  # of files that were read and not used yet, as far as their size is known
+_USUAL_BYTES = 1 << 20
+
+
+@runtime_checkable
+class FarFile(Protocol):
+    """A file whose reading can begin before it is opened."""
+
+    def start(self) -> "Future[Any]":
+        """Begin to read the file, in the background."""
+
+
+class _Ahead:
+    """The files of one task.
+
+    Attributes:
+        is_open: whether further files may be started; those that were started are still used.
+    """
+
+    def __init__(self, files: Iterable[InputFile]) -> None:
+        self.is_open = True
+        self._waiting = deque(files)
+        self._started: dict[InputFile, tuple[Future[Any], int]] = {}
+        self._bytes = 0
+
+    def go_on(self) -> None:
+        """Start as many files as the limits allow."""
+        while self.is_open and self._waiting and self._has_room(self._waiting[0]):
+            file = self._waiting.popleft()
+            if isinstance(file, FarFile) and file not in self._started:
+                size = _size_of(file)
+                self._started[file] = file.start(), size
+                self._bytes += size
+
+    def _has_room(self, file: InputFile) -> bool:
+        if not self._started:
+            return True
+        is_small = self._bytes + _size_of(file) <= _MOST_BYTES
+        return is_small and len(self._started) < _MOST_FILES
+
+    def take(self, file: InputFile) -> "Future[Any] | None":
+        reading, size = self._started.pop(file, (None, 0))
+        self._bytes -= size
+        self.go_on()
+        return reading
+
+    def is_started(self, file: InputFile) -> bool:
+        return file in self._started
+
+    def close(self) -> None:
+        for reading, _ in self._started.values():
+            reading.cancel()
+        self._started.clear()
+
+
+_current: _Ahead | None = None
+
+
+def _size_of(file: object) -> int:
+    listed = getattr(file, "listed", None)
+    return _USUAL_BYTES if listed is None else max(0, listed.size)
+
+
+@contextmanager
+def reading_ahead(files: Iterable[InputFile]) -> Iterator[_Ahead]:
+    """Read files ahead in this process while the block opens them in this order."""
+    global _current  # noqa: PLW0603  # a process has one task at a time
+    before, _current = _current, _Ahead(files)
+    try:
+        _current.go_on()
+        yield _current
+    finally:
+        _current.close()
+        _current = before
+
+
+def taken(file: InputFile) -> "Future[Any] | None":
+    """Return the reading of a file that began ahead, once; None if it did not."""
+    return None if _current is None else _current.take(file)
