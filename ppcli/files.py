@@ -31,7 +31,7 @@ class FileState(NamedTuple):
     """Size and version of a file, to detect changes without reading it.
 
     Attributes:
-        size: size in bytes.
+        size: size in bytes; -1 if it is unknown until the file is read.
         version: modification time of a local file, in nanoseconds; for other files, a number
             that changes with the content.
         inode: inode number of a local file, which changes if another file replaces it; 0 for
@@ -48,12 +48,16 @@ class OpenFile(io.BufferedReader):
 
     Attributes:
         state: state of the open file itself, so that it describes the bytes that are read.
+        size: size in bytes, also where the state has none.
         past_end: set when a read asks for more bytes than are left, as in a truncated file.
     """
 
-    def __init__(self, raw: BinaryIO | io.RawIOBase, state: FileState) -> None:
+    def __init__(
+        self, raw: BinaryIO | io.RawIOBase, state: FileState, size: int | None = None
+    ) -> None:
         super().__init__(raw)  # type: ignore[arg-type]  # any object with readinto() works
         self.state = state
+        self.size = state.size if size is None else size
         self.past_end = False
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -245,6 +249,15 @@ class MissingFile:
 
     def state(self) -> None:
         """Return None: there is no file."""
+
+
+def current_size(file: InputFile) -> int | None:
+    """Return the size of a file in bytes without opening it; None if it is unknown."""
+    read: int | None = getattr(file, "read_size", None)
+    if read is not None:
+        return read
+    state = file.state()
+    return None if state is None or state.size < 0 else state.size
 
 
 class PathKind(Enum):

@@ -4,11 +4,27 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 _Item = TypeVar("_Item")
 _POLL_SECONDS = 0.1
 READ_AHEAD = 16
+
+
+class Incoming(Protocol[_Item]):
+    """An iterator that can be asked whether the next item is there; see `Arrivals`."""
+
+    def wait(self, seconds: float, number: int = 1) -> bool:
+        """Wait up to `seconds`; return whether the next items, or the end, have been fetched."""
+
+    def peek(self, number: int) -> list[_Item]:
+        """Wait for the next items and return them without consuming them; fewer near the end."""
+
+    def __iter__(self) -> Iterator[_Item]:
+        """Return itself."""
+
+    def __next__(self) -> _Item:
+        """Wait for the next item and return it."""
 
 
 class Arrivals(Generic[_Item]):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from ppcli.engine.arrivals import Arrivals
+from ppcli.engine.arrivals import Arrivals, Incoming
 from ppcli.engine.executors.executor import Executor, Task
 from ppcli.engine.stopping import Stop
 from ppcli.errors import ErrorCode, ImageError
@@ -162,7 +162,7 @@ class OrderedTasks(Generic[_In, _Row]):
         self._active: deque[_Active[_In, _Row]] = deque()
         self._submitted = 0  # tasks whose results are not used yet
 
-    def run(self, inputs: Arrivals[_In]) -> Generator[tuple[_In, Iterator[_Row]], None, None]:
+    def run(self, inputs: Incoming[_In]) -> Generator[tuple[_In, Iterator[_Row]], None, None]:
         """Yield each input with its rows, in order.
 
         The rows of an input must be consumed before the next input is requested. After a stop the

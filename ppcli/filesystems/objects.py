@@ -168,6 +168,11 @@ def read_part(url: str, state: FileState, start: int, end: int) -> bytes:
     return bytes(content)
 
 
+def start_part(url: str, state: FileState, start: int, end: int) -> "Future[bytes]":
+    """Begin to read a part of a file, in the background; see `read_part`."""
+    return _threads().submit(read_part, url, state, start, end)
+
+
 def _changed(url: str) -> StoreError:
     return StoreError(FaultKind.OTHER, "the file changed while it was being read", url)
 

@@ -185,7 +185,7 @@ class ImageSource:
             return pixels
 
     def _decode_directly(self, background: Colour) -> NDArray[np.uint8] | None:
-        size = self._file.state.size
+        size = self._file.size
         one_by_one = self.format == "MPO"
         if (self.frames > 1 and not one_by_one) or not worth_reading(self._image, size):
             return None

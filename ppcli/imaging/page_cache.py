@@ -22,36 +22,44 @@ class Loan:
     Attributes:
         source: its pages.
         state: of the file when it was opened.
+        size: of the file in bytes.
         more_to_come: set by a task if later tasks will read other pages.
     """
 
     source: PageSource
     state: FileState
+    size: int
     more_to_come: bool = False
+
+
+class _Opened(NamedTuple):
+    source: PageSource
+    state: FileState
+    size: int
 
 
 class _Kept:
     """The file that the last task of this process left open."""
 
     def __init__(self) -> None:
-        self._file: tuple[_Key, PageSource, FileState] | None = None
+        self._file: tuple[_Key, _Opened] | None = None
 
-    def take(self, key: _Key) -> tuple[PageSource, FileState] | None:
+    def take(self, key: _Key) -> _Opened | None:
         """Return the open file if `key` names it and it has not changed; close any other."""
         if self._file is None:
             return None
-        (kept, source, state), self._file = self._file, None
-        if kept == key and key.file.state() == state:
-            return source, state
-        source.close()
+        (kept, opened), self._file = self._file, None
+        if kept == key and key.file.state() == opened.state:
+            return opened
+        opened.source.close()
         return None
 
-    def keep(self, key: _Key, source: PageSource, state: FileState) -> None:
-        self._file = key, source, state
+    def keep(self, key: _Key, opened: _Opened) -> None:
+        self._file = key, opened
 
     def close(self) -> None:
         if self._file is not None:
-            self._file[1].close()
+            self._file[1].source.close()
             self._file = None
 
 
@@ -74,19 +82,20 @@ def page_source(file: InputFile, reading: ReadingOptions) -> Iterator[Loan]:
         ImageError: if the file cannot be read or is in no supported format.
     """
     key = _Key(file, reading)
-    source, state = _kept.take(key) or _open(key)
-    loan = Loan(source, state)
+    opened = _kept.take(key) or _open(key)
+    source = opened.source
+    loan = Loan(*opened)
     try:
         yield loan
     except BaseException:
         source.close()
         raise
     if loan.more_to_come and not source.failed:
-        _kept.keep(key, source, state)
+        _kept.keep(key, opened)
     else:
         source.close()
 
 
-def _open(key: _Key) -> tuple[PageSource, FileState]:
-    opened = key.file.open()
-    return source_of(opened, key.file.name, key.reading), opened.state
+def _open(key: _Key) -> _Opened:
+    file = key.file.open()
+    return _Opened(source_of(file, key.file.name, key.reading), file.state, file.size)

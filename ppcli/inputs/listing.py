@@ -10,6 +10,9 @@ from typing import BinaryIO
 from ppcli.errors import UsageError
 from ppcli.files import FileState, MissingFile, PathKind
 from ppcli.filesystems.schemes import without_secrets
+from ppcli.inputs.containers.archives import MemberChoice
+from ppcli.inputs.containers.container_kinds import container_kind
+from ppcli.inputs.containers.expand import check_member, expand, named_member
 from ppcli.inputs.folder_files import has_image, is_folder_for_pictures, may_be_drawn
 from ppcli.inputs.globs import is_pattern, matches
 from ppcli.inputs.input_places import file_at, kind_at, kind_in_list, place_of, unlisted
@@ -23,6 +26,10 @@ from ppcli.inputs.unique import UniqueNames
 from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
 
 STDIN = "-"
+
+
+class UncountableError(OSError):
+    """Counting the inputs would take as long as reading them."""
 
 
 @dataclass(slots=True)
@@ -57,12 +64,16 @@ class Listing:
     repeated: str = field(default="", init=False)
     _kinds: dict[str, PathKind] = field(default_factory=dict, init=False, repr=False)
     _answers: SharedAnswers | None = field(default=None, init=False, repr=False)
+    _is_for_counting: bool = field(default=False, init=False, repr=False)
 
     @property
     def is_one_file(self) -> bool:
         """Whether the only input is a single file, named by its path."""
-        one = len(self.inputs) == 1 and self.files0_from is None
-        return one and self._kind_of_input(path_of(self.inputs[0])) is PathKind.FILE
+        if len(self.inputs) != 1 or self.files0_from is not None:
+            return False
+        path = path_of(self.inputs[0])
+        is_file = self._kind_of_input(path) is PathKind.FILE
+        return (is_file and container_kind(path) is None) or named_member(path) is not None
 
     def check(self) -> None:
         """Refuse unusable inputs before anything runs.
@@ -79,7 +90,7 @@ class Listing:
             raise UsageError("- is given twice, but standard input can be read only once")
         for given in self.inputs:
             path = path_of(given)
-            if path == STDIN:
+            if path == STDIN or check_member(path):
                 continue
             shown = without_secrets(given) if place_of(path).is_far else given
             if is_pattern(path):
@@ -102,15 +113,20 @@ class Listing:
         """The inputs if each is a file named by its path; None if any must be searched for."""
         paths = [path_of(given) for given in self.inputs]
         if self.files0_from is not None or any(
-            path == STDIN or is_pattern(path) or self._kind_of_input(path) is PathKind.FOLDER
+            path == STDIN
+            or is_pattern(path)
+            or self._kind_of_input(path) is PathKind.FOLDER
+            or container_kind(path) is not None
+            or named_member(path) is not None
             for path in paths
         ):
             return None
         return [_file_ref(path, self._kind_of_input(path)) for path in paths[: self.limit]]
 
     def __copy__(self) -> "Listing":
-        """Return a copy to iterate in another thread; only one of the two looks into a file."""
+        """Return a copy to count in another thread; only one of the two looks into a file."""
         twin = replace(self)
+        twin._is_for_counting = True
         twin._kinds = self._kinds
         twin._answers = self._answers = SharedAnswers()
         return twin
@@ -177,7 +193,7 @@ class Listing:
 
     def _given(self, path: str) -> Iterator[ImageRef]:
         """Yield the files of a path or pattern on the command line."""
-        if not is_pattern(path):
+        if not is_pattern(path) or named_member(path) is not None:
             prefix = "" if self._is_one_path else path
             yield from self._named(path, self._kind_of_input(path), prefix)
             return
@@ -198,8 +214,20 @@ class Listing:
     def _named(self, path: str, kind: PathKind, prefix: str | None = None) -> Iterator[ImageRef]:
         if kind is PathKind.FOLDER:
             yield from self._walk(path, path if prefix is None else prefix)
+        elif (member := named_member(path, kind)) is not None:
+            yield member
         else:
-            yield _file_ref(path, kind)
+            yield from self._images_in(_file_ref(path, kind), kind)
+
+    def _images_in(self, ref: ImageRef, kind: PathKind) -> Iterator[ImageRef]:
+        """Yield a file, or the images in it if it is a container."""
+        container = container_kind(ref.file.name) if kind is PathKind.FILE else None
+        if container is None:
+            yield ref
+        elif self._is_for_counting and (container.is_compressed_tar or ref.file.is_far):
+            raise UncountableError
+        else:
+            yield from expand(ref, container, MemberChoice(self._chooses, self._skip))
 
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
         """Yield the images below a folder that match a search."""
@@ -215,21 +243,33 @@ class Listing:
             elif entry.kind is PathKind.MISSING:
                 yield _file_ref(entry.path, entry.kind, name or entry.path)
             elif entry.search is None and self._takes(entry, with_drawn):
-                yield _file_ref(entry.path, entry.kind, name, entry.state)
+                ref = _file_ref(entry.path, entry.kind, name, entry.state)
+                yield from self._images_in(ref, entry.kind)
 
     def _enters(self, entry: Entry) -> bool:
         return not self._excluded(entry.below) and not self._is_avoided(entry.path)
 
     def _takes(self, entry: Entry, with_drawn: bool) -> bool:
         """Return whether a file in a folder is an input; count those that are not images."""
-        if self._excluded(entry.below):
-            return False
-        if self.include and not _matches(entry.below, self.include):
+        if (kind := container_kind(entry.path)) is not None and entry.kind is PathKind.FILE:
+            return not self._excluded(entry.below) and (
+                kind.is_archive or self._chooses(entry.below)
+            )
+        if not self._chooses(entry.below):
             return False
         unless_drawn = not with_drawn and (entry.is_marked or may_be_drawn(entry))
         is_input = self._is_input(entry, unless_drawn)
         self.skipped += not is_input
         return is_input
+
+    def _chooses(self, below: str) -> bool:
+        """Return whether the patterns choose a path below a folder, or below an archive."""
+        if self._excluded(below):
+            return False
+        return not self.include or _matches(below, self.include)
+
+    def _skip(self) -> None:
+        self.skipped += 1
 
     def _is_input(self, entry: Entry, unless_drawn: bool) -> bool:
         named = has_image_extension(entry.path)

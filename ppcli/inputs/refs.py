@@ -124,12 +124,17 @@ def escape_name(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         return _escaped(name)
-    return _escaped(name) if _LOOKS_ESCAPED.search(name) else name
+    return _escaped(name) if looks_escaped(name) else name
 
 
 def _escaped(name: str) -> str:
     raw = name.encode("utf-8", "surrogateescape")
     return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+
+
+def looks_escaped(name: str) -> bool:
+    """Return whether a name has what `escape_name` puts into names."""
+    return _LOOKS_ESCAPED.search(name) is not None
 
 
 def identity(path: str) -> str:

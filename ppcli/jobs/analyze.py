@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -10,6 +11,7 @@ import numpy as np
 
 from ppcli.engine import ordered
 from ppcli.engine.arrivals import Arrivals
+from ppcli.engine.attaching import Attaching
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.stopping import Stop
 from ppcli.engine.summary import Summary
@@ -48,7 +50,10 @@ class AnalyzeWork:
     ) -> Generator[tuple[ImageRef, Iterator[PageResult]], None, None]:
         """Yield each file with the results of its pages."""
         plan = partial(FilePlan, options=self.options, on_page=self.on_page)
-        return ordered.OrderedTasks(self.executor, plan, stop).run(inputs)
+        with closing(Attaching(inputs)) as attaching:
+            for ref, results in ordered.OrderedTasks(self.executor, plan, stop).run(attaching):
+                yield ref, results
+                attaching.finished()
 
     def close(self) -> None:
         """Stop the workers."""

@@ -24,7 +24,7 @@ from ppcli.errors import (
     as_image_error,
     bounded,
 )
-from ppcli.files import FileState
+from ppcli.files import FileState, current_size
 from ppcli.imaging import direct
 from ppcli.imaging.decode import UnreachableFrameError
 from ppcli.imaging.fit import FittedRaster, fit_image
@@ -131,7 +131,7 @@ def analyze_pages(
     try:
         with page_source(ref.file, options.reading) as loan:
             source = loan.source
-            row = replace(row, file_bytes=loan.state.size)
+            row = replace(row, file_bytes=loan.size)
             count = _count(source, options.reading)
             if rows not in (None, count.rows):
                 raise ImageError(ErrorCode.UNREADABLE, "the file changed while it was being read")
@@ -261,8 +261,7 @@ def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
 
 def _with_current_size(row: StatsRow, ref: ImageRef) -> StatsRow:
     """Return the row with the size of a file that could not be opened or identified."""
-    state = ref.file.state()
-    return replace(row, file_bytes=None if state is None else state.size)
+    return replace(row, file_bytes=current_size(ref.file))
 
 
 def analyze_page(

@@ -1,0 +1,1 @@
+"""Images inside zip archives, tar archives and Parquet files, as inputs. Nothing is unpacked."""

@@ -1,0 +1,191 @@
+"""Turns a container into its images, and a name like `a.zip::x.png` into one of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import ClassVar
+
+import xxhash
+
+from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.files import FileState, InputFile, MemoryFile, OpenFile, PathKind
+from ppcli.inputs.containers.archives import Member, MemberChoice, archive_members
+from ppcli.inputs.containers.container_kinds import (
+    SEPARATOR,
+    ContainerKind,
+    container_kind,
+    member_splits,
+)
+from ppcli.inputs.containers.member_files import FaultyFile, member_state
+from ppcli.inputs.http_file import HttpFile
+from ppcli.inputs.input_places import file_at, is_far, kind_at
+from ppcli.inputs.object_file import ObjectFile
+from ppcli.inputs.refs import ImageRef, identity, looks_escaped
+from ppcli.inputs.unique import UniqueNames
+
+_MOST_INDEXED = 50_000  # members of one archive, about 25 MB
+
+
+def expand(container: ImageRef, kind: ContainerKind, choice: MemberChoice) -> Iterator[ImageRef]:
+    """Yield the images of a container; its damage becomes an input that fails, at the end.
+
+    Args:
+        container: the file, and the identity that those of its images begin with.
+        kind: of the container.
+        choice: which members are inputs.
+    """
+    unique = UniqueNames()
+    file = container.file
+    if isinstance(file, HttpFile):  # which is read whole
+        file = ObjectFile(file.url)
+    try:
+        for member in archive_members(file, kind, choice):
+            name = unique(identity(member.name))
+            yield ImageRef(_here(member.file, file), container.image_id + SEPARATOR + name)
+    except ImageError as error:
+        yield ImageRef(FaultyFile(file.name, error, file.state()), container.image_id)
+
+
+def _here(member: InputFile, container: InputFile) -> InputFile:
+    """Return a member with its bytes if its container exists in this process only."""
+    if not isinstance(container, MemoryFile):
+        return member
+    try:
+        with member.open() as opened:
+            return MemoryFile(member.name, opened.read(), opened.state.version)
+    except ImageError as error:
+        return FaultyFile(member.name, error, container.state())
+
+
+def split_member(path: str, kind: PathKind | None = None) -> tuple[str, str] | None:
+    """Return the container and the member that a path or URL like `a.zip::x.png` names.
+
+    It is None if there is a file with this whole name, or none with the name of the container.
+
+    Args:
+        path: the path.
+        kind: what is there; FILE for a URL of which nobody asked. None to look.
+    """
+    splits = member_splits(path) if SEPARATOR in path else []
+    if not splits:
+        return None
+    if is_far(path) and kind is PathKind.FILE:
+        return splits[0]
+    if (kind or kind_at(path)) is not PathKind.MISSING:
+        return None
+    return next((one for one in splits if kind_at(one[0]) is PathKind.FILE), None)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMember:
+    """A member that was named, and is found when it is opened.
+
+    Attributes:
+        container: handle of the container.
+        member: its name, as stored or as in its `image_id`.
+    """
+
+    container: InputFile
+    member: str
+    local_path: None = field(default=None, init=False)
+    is_far: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The path of the container and the name of the member."""
+        return self.container.name + SEPARATOR + self.member
+
+    def open(self) -> OpenFile:
+        """Find the member and open its bytes.
+
+        Raises:
+            ImageError: there is none, or it cannot be read.
+        """
+        found = self.find()
+        opened = found.open()
+        opened.state = self.state() or opened.state
+        return opened
+
+    def find(self) -> InputFile:
+        """Return the handle of the member.
+
+        Raises:
+            ImageError: there is none, or the container cannot be read.
+        """
+        state = self.container.state()
+        index = None if state is None else _index(self.container, state)  # type: ignore[arg-type]
+        found = None
+        if index is not None:
+            found = index.get(self.member)
+        else:
+            for name, member in _named(self.container):
+                if self.member in (name, member.name):
+                    found = member.file
+                    break
+        if found is None:
+            raise ImageError(ErrorCode.NOT_FOUND, "its container has no member of this name")
+        return found
+
+    def state(self) -> FileState | None:
+        """Return a state that changes with the container."""
+        state = self.container.state()
+        if state is None:
+            return None
+        raw = self.member.encode("utf-8", "surrogatepass")
+        return member_state(state, xxhash.xxh3_64_intdigest(raw))
+
+
+def _named(container: InputFile) -> Iterator[tuple[str, Member]]:
+    """Yield all members with the names that they have in an `image_id`."""
+    kind = container_kind(container.name)
+    assert kind is not None
+    unique = UniqueNames()
+    for member in archive_members(container, kind, MemberChoice(everything=True)):
+        yield unique(identity(member.name)), member
+
+
+@lru_cache(maxsize=1)
+def _index(container: InputFile, state: FileState) -> dict[str, InputFile] | None:
+    """Return the members of a container by their names; None if there are very many."""
+    index: dict[str, InputFile] = {}
+    try:
+        for name, member in _named(container):
+            index[name] = member.file
+            index.setdefault(member.name, member.file)
+            if len(index) > _MOST_INDEXED:
+                return None
+    except ImageError:
+        if not index:
+            raise
+    return index
+
+
+def named_member(path: str, kind: PathKind | None = None) -> ImageRef | None:
+    """Return the reference to a member that a path like `a.zip::x.png` names.
+
+    It is None if the path names no member. For the arguments see `split_member`.
+    """
+    split = split_member(path, kind)
+    if split is None:
+        return None
+    container, member = split
+    name = member if looks_escaped(member) else identity(member)
+    file = file_at(container, PathKind.FILE)
+    return ImageRef(NamedMember(file, member), identity(file.name) + SEPARATOR + name)
+
+
+def check_member(path: str) -> bool:
+    """Check a path on the command line that may name a member; return whether it does.
+
+    Raises:
+        UsageError: the container has no such member, or cannot be read.
+    """
+    ref = named_member(path)
+    if ref is None:
+        return False
+    assert isinstance(ref.file, NamedMember)
+    try:
+        ref.file.find()
+    except ImageError as error:
+        raise UsageError(f"{path}: {error.message}") from None
+    return True
