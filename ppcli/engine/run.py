@@ -12,6 +12,7 @@ from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError, pluralize
 from ppcli.inputs.refs import Input
+from ppcli.store.formats import Kept
 from ppcli.store.row_sinks import RowReceiver, RowSink
 from ppcli.store.rows import OK, MainRow, PatchRow
 
@@ -161,9 +162,16 @@ class Run:
                 inputs.repeated,
             )
 
-    def _add(self, ref: Input, results: Iterator[Result], sink: RowReceiver) -> None:
+    def _add(
+        self,
+        ref: Input,
+        results: Iterator[Result],
+        sink: RowReceiver,
+        earlier_columns: Kept | None = None,
+    ) -> None:
+        columns = earlier_columns if ref.columns is None else ref.columns
         for result in results:
-            sink.add(result.row, result.patches)
+            sink.add(result.row, result.patches, columns)
             failed = self.summary.failed
             self.summary.add(result.row, result.patches)
             self.summary.failed_now += self.summary.failed - failed
@@ -216,17 +224,20 @@ class Run:
         with (
             Arrivals(iter(refs)) as inputs,
             closing(shard.patches()) as patches,
+            closing(shard.kept()) as kept,
             shard.replacement() as writer,
             closing(self.work.results(inputs, self.stop)) as new_results,
         ):
             for one, is_chosen in zip(shard.inputs, again, strict=True):
-                old_results = _with_patches(one.rows, patches)
+                old_results = _with_patches(one.rows, patches, kept)
                 if is_chosen:
-                    list(old_results)  # skip its patch sets
-                    self._add(*self._next_of(new_results), writer)
+                    _, _, columns = next(old_results)
+                    for _ in old_results:  # skip its patch sets
+                        pass
+                    self._add(*self._next_of(new_results), writer, columns)
                     continue
-                for row, patch_set in old_results:
-                    writer.add(row, patch_set)
+                for row, patch_set, columns in old_results:
+                    writer.add(row, patch_set, columns)
                     self.summary.add(row, patch_set, earlier=True)
                 writer.end_of_input(one.ref)
                 self._end_input(earlier=True)
@@ -253,7 +264,7 @@ def no_inputs_error(item: str, skipped: int) -> NothingToDoError:
 
 
 def _with_patches(
-    rows: list[MainRow], patches: Iterator[PatchRow]
-) -> Iterator[tuple[MainRow, PatchRow | None]]:
+    rows: list[MainRow], patches: Iterator[PatchRow], kept: Iterator[Kept | None]
+) -> Iterator[tuple[MainRow, PatchRow | None, Kept | None]]:
     for row in rows:
-        yield row, next(patches, None) if row.status == OK else None
+        yield row, next(patches, None) if row.status == OK else None, next(kept, None)

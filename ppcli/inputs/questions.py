@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,6 +50,7 @@ class Question:
     answers: tuple[str, ...] = ()
     kind: str | None = None
     fault: str | None = None
+    columns: ClassVar = None  # none travel into scores
 
     @property
     def image_id(self) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -24,6 +25,10 @@ class Input(Protocol):
     @property
     def image_id(self) -> str:
         """The identity of its rows, or the part that they share."""
+
+    @property
+    def columns(self) -> Mapping[str, Any] | None:
+        """The columns that travel into its rows, as Arrow scalars; None if none are kept."""
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """Return its identity and state; if equal, a resumed run treats it as the same input.
@@ -46,12 +51,14 @@ class ImageRef:
         image_id: identity of its rows: valid text, with `/` between folders.
         state: state of the file when it was opened; None until then.
         page: the only page or frame (one-based) to read; None for all that the options select.
+        columns: the columns that travel into its rows, as Arrow scalars; None if none are kept.
     """
 
     file: InputFile
     image_id: str
     state: FileState | None = field(default=None, compare=False)
     page: int | None = None
+    columns: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def shown_path(self) -> str:

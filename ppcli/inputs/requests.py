@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from ppcli.errors import UsageError, bounded
 from ppcli.files import FileState, PathKind, kind_of, open_stream
@@ -44,6 +44,7 @@ class Request:
     fault: str | None = None
     server_fields: Object = field(default_factory=dict)
     model: str | None = None
+    columns: ClassVar = None  # the inputs of files of requests have none
 
     @property
     def image_id(self) -> str:

@@ -1,6 +1,6 @@
 """The tasks that turn one image file, which may have many pages, into rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ppcli.engine.ordered import Call, Outcome
 from ppcli.errors import ImageError
@@ -104,5 +104,6 @@ class FilePlan:
 
     def _call(self, first: int, most: int) -> _PageCall:
         rows = None if self._count is None else self._count.rows
-        args = (self.ref, self._options, first, most, self._on_page, rows)
+        ref = replace(self.ref, columns=None)  # no worker needs them
+        args = (ref, self._options, first, most, self._on_page, rows)
         return _PageCall(analyze_pages, args, first, most)

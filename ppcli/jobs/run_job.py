@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ppcli.engine.run import FailurePolicy, Inputs, Run, RunObserver, Work
 from ppcli.engine.stopping import StopRequest, stop_on_signals
@@ -10,10 +11,13 @@ from ppcli.errors import ExitCode, StoppedError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.jobs.row_log import RowLog
 from ppcli.jobs.run_control import ProgressCounter, RunControl, RunResult, SummaryT
-from ppcli.store.formats import Config
+from ppcli.store.formats import KEEP_COLUMNS, Config, Kept
 from ppcli.store.output_options import OutputOptions
 from ppcli.store.row_sinks import RowSink, StreamSink
 from ppcli.store.rows import MainRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def run_job(
@@ -23,6 +27,7 @@ def run_job(
     *,
     config: Config,
     output: OutputOptions | None,
+    kept: "pa.Schema | None" = None,
     failures: FailureOptions,
     max_image_pixels: int,
     control: RunControl,
@@ -36,6 +41,7 @@ def run_job(
         summary: counts the rows.
         config: everything that the rows depend on.
         output: where rows are written; None for the callback, or for the result.
+        kept: columns that travel with the rows, as `kept_schema` returns them; None for none.
         failures: when failed inputs stop the run.
         max_image_pixels: larger images are not decoded.
         control: callbacks and signals.
@@ -50,7 +56,9 @@ def run_job(
     written = None if output is None or output.is_stdout else output.output
     result = RunResult(summary, written, rows)
     keep_rows = output is None and control.on_row is None
-    open_sink = partial(_open_sink, output, config, control, rows if keep_rows else None)
+    if kept is not None:
+        config = config | {KEEP_COLUMNS: [[field.name, str(field.type)] for field in kept]}
+    open_sink = partial(_open_sink, output, config, control, rows if keep_rows else None, kept)
     policy = FailurePolicy(failures.limit, output is not None and output.retry_failed)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals()) if control.handle_signals else StopRequest()
@@ -85,14 +93,18 @@ class _RowList:
     def __init__(self, rows: list[MainRow] | None) -> None:
         self._rows = rows
 
-    def add(self, row: MainRow) -> None:
+    def add(self, row: MainRow, kept: Kept | None = None) -> None:
         if self._rows is not None:
             self._rows.append(row)
 
 
 def _open_sink(
-    output: OutputOptions | None, config: Config, control: RunControl, rows: list[MainRow] | None
+    output: OutputOptions | None,
+    config: Config,
+    control: RunControl,
+    rows: list[MainRow] | None,
+    kept: "pa.Schema | None",
 ) -> AbstractContextManager[RowSink]:
     if output is not None:
-        return output.open(config, control.stdout)
+        return output.open(config, control.stdout, kept)
     return nullcontext(StreamSink(_RowList(rows), config))

@@ -44,6 +44,7 @@ class StoredImage:
 
     rows: list[StatsRow]
     suffix: str = ""
+    columns: ClassVar = None  # those of the dataset stay there
 
     @property
     def image_id(self) -> str:

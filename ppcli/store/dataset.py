@@ -4,11 +4,15 @@ import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import repeat
+
+import pyarrow as pa
 
 from ppcli.errors import DamagedError, OutputError, ServerError, StoppedError, UsageError, bounded
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import as_output_error
-from ppcli.store.formats import ROWS_PER_SHARD, Config
+from ppcli.store.formats import ROWS_PER_SHARD, Config, Kept
+from ppcli.store.kept_columns import NO_COLUMNS
 from ppcli.store.manifest import ManifestWriter, shard_path
 from ppcli.store.places.place import Place, place_of
 from ppcli.store.previous_run import (
@@ -19,7 +23,7 @@ from ppcli.store.previous_run import (
     intact_rows,
     with_inputs,
 )
-from ppcli.store.reader import read_patch_rows, read_rows
+from ppcli.store.reader import read_patch_rows, read_rows_with_kept
 from ppcli.store.recovery import complete_replacement, prepare_folder, require_own_folder
 from ppcli.store.rows import PATCHES, MainRow, PatchRow
 from ppcli.store.shard_writer import NEW_SUFFIX, ShardWriter
@@ -35,6 +39,7 @@ def dataset_output(
     root: str,
     config: Config,
     *,
+    kept: pa.Schema = NO_COLUMNS,
     overwrite: bool = False,
     resume: bool = True,
     rows_per_shard: int = ROWS_PER_SHARD,
@@ -45,6 +50,7 @@ def dataset_output(
     Args:
         root: path or URL of the folder.
         config: options that the rows depend on.
+        kept: columns that travel with the rows.
         overwrite: remove an existing dataset first.
         resume: continue an existing dataset.
         rows_per_shard: a shard ends with the input that fills this many rows.
@@ -58,7 +64,7 @@ def dataset_output(
     with locked_dataset(folder):
         manifest = prepare_folder(folder, config, overwrite, resume)
         with closing(ManifestWriter(folder, manifest)) as manifest_writer:
-            dataset = DatasetWriter(folder, manifest_writer, rows_per_shard)
+            dataset = DatasetWriter(folder, manifest_writer, rows_per_shard, kept)
             with dataset:
                 yield dataset
             on_end(dataset)
@@ -83,11 +89,18 @@ def locked_dataset(root: Place) -> Iterator[None]:
 class DatasetWriter:
     """Sink of a run that writes a dataset folder."""
 
-    def __init__(self, root: Place, manifest_writer: ManifestWriter, rows_per_shard: int) -> None:
+    def __init__(
+        self,
+        root: Place,
+        manifest_writer: ManifestWriter,
+        rows_per_shard: int,
+        kept: pa.Schema = NO_COLUMNS,
+    ) -> None:
         self._root = root
         self._manifest_writer = manifest_writer
         self._manifest = manifest_writer.manifest
         self._rows_per_shard = rows_per_shard
+        self._kept = kept
         self._writer: ShardWriter | None = None
         self._warned_of_space = self._warned_of_paths = False
 
@@ -121,6 +134,7 @@ class DatasetWriter:
             inputs,
             shard.patch_bytes,
             partial(self._patches, number),
+            partial(self._kept_columns, number),
             partial(self._replacing, number),
         )
 
@@ -137,19 +151,29 @@ class DatasetWriter:
                 *map(bounded, names),
             )
 
-    def rows(self) -> Iterator[MainRow]:
+    def rows(self) -> Iterator[tuple[MainRow, Kept]]:
         """Iterate over the rows of all finished shards, with few of them in memory.
+
+        Yields:
+            Each row with its kept columns.
 
         Raises:
             DamagedError: a file is unreadable, or a checksum does not match.
         """
         kind = self._manifest.main_kind
         for number in range(len(self._manifest.shards)):
-            yield from read_rows(shard_path(self._root, kind, number), kind)
+            yield from read_rows_with_kept(shard_path(self._root, kind, number), kind)
 
     def _patches(self, number: int) -> Generator[PatchRow]:
         if self._manifest.has_patches:
             yield from read_patch_rows(shard_path(self._root, PATCHES, number))
+
+    def _kept_columns(self, number: int) -> Generator[Kept | None]:
+        if not len(self._kept):
+            yield from repeat(None)
+        kind = self._manifest.main_kind
+        for _, kept in read_rows_with_kept(shard_path(self._root, kind, number), kind):
+            yield kept
 
     @contextmanager
     def _replacing(self, number: int) -> Iterator[ShardWriter]:
@@ -158,7 +182,7 @@ class DatasetWriter:
         The journal line decides: before it is written the old files count, after it resuming
         completes the replacement.
         """
-        writer = ShardWriter(self._root, number, self._manifest, NEW_SUFFIX)
+        writer = ShardWriter(self._root, number, self._manifest, self._kept, NEW_SUFFIX)
         try:
             yield writer
             writer.finish()
@@ -169,21 +193,23 @@ class DatasetWriter:
         finally:
             writer.discard()
 
-    def add(self, row: MainRow, patches: PatchRow | None) -> None:
-        """Add one row, and the patch set of its page if it has one."""
+    def add(self, row: MainRow, patches: PatchRow | None, kept: Kept | None = None) -> None:
+        """Add one row with its kept columns, and the patch set of its page if it has one."""
         if self._writer is None:
             if self._manifest.finished:  # the previous run ended; these inputs are new
                 self._manifest_writer.checkpoint(finished=False)
             self._warn_of_low_space()
-            self._writer = ShardWriter(self._root, len(self._manifest.shards), self._manifest)
-        self._writer.add(row, patches)
+            number = len(self._manifest.shards)
+            self._writer = ShardWriter(self._root, number, self._manifest, self._kept)
+        self._writer.add(row, patches, kept)
 
     def end_of_input(self, one: Input) -> None:
         """End the shard if it is full; shards end between inputs."""
         if self._writer is not None:
             self._writer.end_of_input(one)
             shard = self._writer.shard
-            if shard.rows >= self._rows_per_shard or shard.patch_bytes >= BYTES_PER_SHARD:
+            size = max(shard.patch_bytes, self._writer.kept_bytes)
+            if shard.rows >= self._rows_per_shard or size >= BYTES_PER_SHARD:
                 self._end_shard()
 
     def _end_shard(self) -> None:

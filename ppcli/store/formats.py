@@ -1,9 +1,14 @@
 """Output formats and defaults. Imports no Arrow, because `--help` shows them."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 Config = dict[str, Any]
+Kept = Mapping[str, Any]  # values of columns that travel with a row, as Arrow scalars
+
+# settings of a configuration
+KEEP_COLUMNS, ANSWER_COLUMN = "keep_columns", "answer_column"
 
 ROWS_PER_SHARD = 10_000
 ANSWERS_PER_SHARD = 100  # each takes seconds, and an unfinished shard is lost by a crash

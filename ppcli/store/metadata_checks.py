@@ -1,12 +1,14 @@
 """Validates values read from manifests and file metadata: datasets may be untrusted."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from ppcli.errors import DamagedError, UsageError
 from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.reading_options import PageRanges
-from ppcli.store.rows import PATCHES, ROW_TYPES
+from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS
+from ppcli.store.rows import ANSWER, PATCHES, ROW_TYPES, AnswerRow
 
 MAX_INT64 = (1 << 63) - 1  # what an integer column can store
 _SIZES = ("patch_size", "merge_size", "min_pixels", "max_pixels")
@@ -94,6 +96,16 @@ def _is_pages(given: Any) -> bool:  # noqa: ANN401
         return False
 
 
+def _is_schema(given: Any) -> bool:  # noqa: ANN401
+    return isinstance(given, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair)) for pair in given
+    )
+
+
+def _is_answer_column(given: Any) -> bool:  # noqa: ANN401
+    return _is_text(given) and given not in {one.name for one in fields(AnswerRow)} - {ANSWER}
+
+
 def _one_of(values: Any) -> Callable[[Any], bool]:  # noqa: ANN401
     return lambda given: isinstance(given, str) and given in list(values)
 
@@ -109,4 +121,6 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "mode": _is_text,
     "frames": _one_of(Frames),
     "pages": _is_pages,
+    KEEP_COLUMNS: _is_schema,
+    ANSWER_COLUMN: _is_answer_column,
 }

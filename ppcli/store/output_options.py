@@ -11,6 +11,8 @@ from ppcli.store.formats import ROWS_PER_SHARD, Format, TableFormat
 from ppcli.store.output_paths import RowFileType, is_same_file, row_file_type
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ppcli.store.formats import Config
     from ppcli.store.row_sinks import RowSink
 
@@ -96,33 +98,42 @@ class OutputOptions(Options):
                 raise UsageError(f"-o is {self.output}, which the run reads; use another name")
 
     @contextmanager
-    def open(self, config: "Config", stream: BinaryIO | None) -> "Iterator[RowSink]":
+    def open(
+        self, config: "Config", stream: BinaryIO | None, kept: "pa.Schema | None" = None
+    ) -> "Iterator[RowSink]":
         """Open the output for the rows of a run.
 
         Args:
             config: everything that the rows depend on.
             stream: standard output; None if it is closed.
+            kept: columns that travel with the rows; None for none.
 
         Raises:
             OutputError: the output cannot be written, or belongs to another configuration.
         """
-        with self._sink(config, stream) as sink:
+        with self._sink(config, stream, kept) as sink:
             yield sink
 
-    def _sink(self, config: "Config", stream: BinaryIO | None) -> "AbstractContextManager[RowSink]":
+    def _sink(
+        self, config: "Config", stream: BinaryIO | None, kept: "pa.Schema | None"
+    ) -> "AbstractContextManager[RowSink]":
         kind, rows = None if self.is_stdout else row_file_type(self.output), self.rows_per_shard
         if self.is_stdout:
             from ppcli.store.row_sinks import stream_output
 
             if stream is None:
                 raise OutputError("-o is -, and standard output is closed")
-            return stream_output(stream, self.row_format or Format.JSONL, config)
+            return stream_output(stream, self.row_format or Format.JSONL, config, kept)
+        from ppcli.store.kept_columns import NO_COLUMNS  # which imports Arrow
+
+        columns = NO_COLUMNS if kept is None else kept
         if kind is None:
-            from ppcli.store.dataset import dataset_output  # which imports Arrow
+            from ppcli.store.dataset import dataset_output
 
             return dataset_output(
                 self.output,
                 config,
+                kept=columns,
                 overwrite=self.overwrite,
                 resume=self.resume,
                 rows_per_shard=rows,
@@ -133,6 +144,7 @@ class OutputOptions(Options):
             self.output,
             RowFileType(self.row_format or kind.format, kind.compression),
             config,
+            kept=columns,
             overwrite=self.overwrite,
             resume=self.resume,
             rows_per_shard=rows,

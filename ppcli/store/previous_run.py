@@ -9,7 +9,7 @@ from ppcli.errors import DamagedError
 from ppcli.files import FileState, LocalFile
 from ppcli.inputs.refs import ImageRef, Input
 from ppcli.store.completeness import PageCheck
-from ppcli.store.formats import Config
+from ppcli.store.formats import Config, Kept
 from ppcli.store.manifest import Manifest, Shard, shard_path
 from ppcli.store.places.place import Place
 from ppcli.store.reader import open_parquet, read_rows, shard_record
@@ -45,12 +45,14 @@ class PreviousShard:
         inputs: its inputs in order, with their rows.
         patch_bytes: bytes of its masks and compressed tiles.
         patches: reads its patch sets in order.
+        kept: reads the kept columns of its rows in order.
         replacement: opens a writer for all its rows, which replaces the shard.
     """
 
     inputs: list[PreviousInput]
     patch_bytes: int
     patches: Callable[[], Generator[PatchRow]]
+    kept: Callable[[], Generator[Kept | None]]
     replacement: Callable[[], AbstractContextManager[ShardWriter]]
 
 

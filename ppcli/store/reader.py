@@ -14,12 +14,13 @@ from ppcli.arguments import as_int, as_path, as_text_list
 from ppcli.errors import DamagedError, ImageError, UsageError, bounded
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import escape_name
-from ppcli.store.formats import Config
+from ppcli.store.formats import Config, Kept
+from ppcli.store.kept_columns import read_kept
 from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
 from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
 from ppcli.store.places.place import Place, place_of
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
-from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible
+from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible, own_schema
 
 _ROWS_PER_BATCH = 16
 
@@ -106,7 +107,7 @@ def open_parquet(
     with as_damaged_error(place), place.open() as raw:
         file = pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=place.is_far)
         metadata = _metadata_of(file.schema_arrow, place)
-        if metadata.kind != kind or not is_compatible(file.schema_arrow, SCHEMAS[kind]):
+        if metadata.kind != kind or not is_compatible(file.schema_arrow, metadata):
             raise DamagedError(f"{place} does not have the columns of {kind}")
         if config is not None and metadata.config != config:
             raise DamagedError(f"{place} has another configuration than the manifest")
@@ -147,8 +148,38 @@ def read_rows(path: str | Place, kind: str, config: Config | None = None) -> Ite
         DamagedError: the file is unreadable, or a checksum does not match.
     """
     with open_parquet(path, kind, config) as file:
-        for batch in file.iter_batches():
-            yield from (ROW_TYPES[kind](**row) for row in batch.to_pylist())
+        own = _own_columns(file, kind)
+        for batch in file.iter_batches(columns=list(own)):
+            yield from _rows_of(batch, kind, own)
+
+
+def read_rows_with_kept(
+    path: str | Place, kind: str, config: Config | None = None
+) -> Iterator[tuple[Any, Kept]]:
+    """Iterate over rows and the columns that travel with them, with few of them in memory.
+
+    Raises:
+        DamagedError: the file is unreadable, or a checksum does not match.
+    """
+    with open_parquet(path, kind, config) as file:
+        own = _own_columns(file, kind)
+        kept = [name for name in file.schema_arrow.names if name not in own]
+        for batch in file.iter_batches(_ROWS_PER_BATCH if kept else 65536):
+            yield from zip(_rows_of(batch, kind, own), read_kept(batch, kept), strict=True)
+
+
+def _own_columns(file: pq.ParquetFile, kind: str) -> dict[str, str]:
+    """Return the columns of a file that belong to its rows, and what these call them."""
+    metadata = FileMetadata.of(file.schema_arrow)
+    names = own_schema(kind, metadata.config).names
+    there = set(file.schema_arrow.names) - metadata.kept_names
+    own = zip(names, SCHEMAS[kind].names, strict=True)
+    return {name: called for name, called in own if name in there}
+
+
+def _rows_of(batch: pa.RecordBatch, kind: str, own: dict[str, str]) -> Iterator[Any]:
+    rows = batch.select(list(own)).rename_columns(list(own.values())).to_pylist()
+    return (ROW_TYPES[kind](**row) for row in rows)
 
 
 def shard_record(path: Place, config: Config) -> Shard:

@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from ppcli.errors import OutputError
 from ppcli.inputs.refs import Input
 from ppcli.store.completeness import PageCheck, require_complete
-from ppcli.store.formats import Config, Format
+from ppcli.store.formats import ANSWER_COLUMN, Config, Format, Kept
 from ppcli.store.manifest import main_kind
 from ppcli.store.rows import ROW_TYPES, MainRow, PatchRow
 from ppcli.store.text_writers import CsvWriter, JsonLinesWriter, OpenAiBatchWriter
 
 if TYPE_CHECKING:  # Arrow loads slowly, and JSON lines do not need it
+    import pyarrow as pa
+
     from ppcli.store.previous_run import PreviousShard
 
 
 class RowReceiver(Protocol):
     """Receives rows, input by input."""
 
-    def add(self, row: MainRow, patches: PatchRow | None) -> None:
-        """Add one row, and the patch set of its page if it has one."""
+    def add(self, row: MainRow, patches: PatchRow | None, kept: Kept | None = None) -> None:
+        """Add one row with its kept columns, and the patch set of its page if it has one."""
 
     def end_of_input(self, one: Input) -> None:
         """Note that all rows of this input have been added."""
@@ -38,8 +40,8 @@ class RowSink(RowReceiver, Protocol):
 class RowWriter(Protocol):
     """Writes rows in one format."""
 
-    def add(self, row: MainRow) -> None:
-        """Write the next row."""
+    def add(self, row: MainRow, kept: Kept | None = None) -> object:
+        """Write the next row with its kept columns."""
 
 
 class StreamSink:
@@ -49,10 +51,10 @@ class StreamSink:
         self._writer = writer
         self._check = PageCheck(config)
 
-    def add(self, row: MainRow, patches: PatchRow | None) -> None:
+    def add(self, row: MainRow, patches: PatchRow | None, kept: Kept | None = None) -> None:
         """Write the row."""
         self._check.add(row)
-        self._writer.add(row)
+        self._writer.add(row, kept)
 
     def end_of_input(self, one: Input) -> None:
         """Check that no page is missing.
@@ -68,35 +70,45 @@ class StreamSink:
 
 
 @contextmanager
-def stream_output(stream: BinaryIO, row_format: Format, config: Config) -> Iterator[RowSink]:
+def stream_output(
+    stream: BinaryIO, row_format: Format, config: Config, kept: "pa.Schema | None" = None
+) -> Iterator[RowSink]:
     """Open a sink that writes rows to a stream without seeking, such as a pipe.
+
+    Args:
+        stream: open for writing.
+        row_format: of the rows.
+        config: options that the rows depend on.
+        kept: columns that travel with the rows; None for none.
 
     Raises:
         OutputError: the stream cannot be written.
         BrokenPipeError: its reader has closed it.
     """
     counting = cast(BinaryIO, _CountingStream(stream))
-    with row_writer(counting, row_format, config) as writer:
+    with row_writer(counting, row_format, config, kept) as writer:
         yield StreamSink(writer, config)
     counting.flush()
 
 
 def row_writer(
-    file: BinaryIO, row_format: Format, config: Config
+    file: BinaryIO, row_format: Format, config: Config, kept: "pa.Schema | None" = None
 ) -> AbstractContextManager[RowWriter]:
     """Return a writer of rows to an open file; leaving its context ends the file."""
     if row_format is Format.JSONL:
-        return JsonLinesWriter(file)
+        return JsonLinesWriter(file, config.get(ANSWER_COLUMN), kept)
     if row_format is Format.CSV:
-        return CsvWriter(file, [one.name for one in fields(ROW_TYPES[main_kind(config)])])
+        own = [one.name for one in fields(ROW_TYPES[main_kind(config)])]
+        return CsvWriter(file, own, config.get(ANSWER_COLUMN), kept)
     if row_format is Format.OPENAI:
         model = config["model"]
         return OpenAiBatchWriter(file, model if isinstance(model, str) else model["source"])
 
+    from ppcli.store.kept_columns import NO_COLUMNS
     from ppcli.store.schema import FileMetadata
     from ppcli.store.table_writers import ArrowStreamWriter, ParquetRowWriter
 
-    metadata = FileMetadata(main_kind(config), config)
+    metadata = FileMetadata(main_kind(config), config, kept=NO_COLUMNS if kept is None else kept)
     if row_format is Format.ARROW:
         return ArrowStreamWriter(file, metadata)
     return ParquetRowWriter(file, metadata)

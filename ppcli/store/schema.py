@@ -1,16 +1,17 @@
 """Arrow schemas of the row classes, and the metadata of every Parquet and Arrow file."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
 
 from ppcli.errors import DamagedError, bounded
-from ppcli.store.formats import Config
+from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS, Config, Kept
+from ppcli.store.kept_columns import NO_COLUMNS, KeptRows, as_setting
 from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
-from ppcli.store.rows import ROW_TYPES
+from ppcli.store.rows import ANSWER, ANSWERS, PATCHES, ROW_TYPES
 from ppcli.version import __version__
 
 _ARROW = {
@@ -21,6 +22,7 @@ _ARROW = {
 }
 _KEY = b"pixelprune"
 _SCHEMA_VERSION = 1
+_WITH_KEPT_COLUMNS = 2  # also with another name for the answer
 
 
 def _schema_of(row_type: type) -> pa.Schema:
@@ -35,11 +37,26 @@ def _schema_of(row_type: type) -> pa.Schema:
 SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
-def is_compatible(found: pa.Schema, wanted: pa.Schema) -> bool:
+def own_schema(kind: str, config: Config) -> pa.Schema:
+    """Return the columns of a kind of rows, under the names that a configuration gives them."""
+    if kind != ANSWERS or ANSWER_COLUMN not in config:
+        return SCHEMAS[kind]
+    renamed = {ANSWER: config[ANSWER_COLUMN]}
+    return pa.schema(one.with_name(renamed.get(one.name, one.name)) for one in SCHEMAS[kind])
+
+
+def is_compatible(found: pa.Schema, metadata: "FileMetadata") -> bool:
     """Return whether a file can be read; nullable columns of later versions may be missing."""
-    missing = [one for one in wanted if one.name not in found.names]
-    present = pa.schema([one for one in wanted if one.name in found.names])
-    return found.equals(present) and all(one.nullable for one in missing)
+    wanted = own_schema(metadata.kind, metadata.config)
+    written = set(found.names) - metadata.kept_names
+    missing = [one for one in wanted if one.name not in written]
+    own = [one for one in wanted if one not in missing]
+    kept = pa.schema(list(found)[len(own) :])
+    return (
+        pa.schema(list(found)[: len(own)]).equals(pa.schema(own))
+        and all(one.nullable for one in missing)
+        and as_setting(kept) == metadata.kept_setting
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +67,38 @@ class FileMetadata:
         kind: kind of the rows: `stats`, `patches`, `answers` or `scores`.
         config: options that the rows depend on.
         version: version of pixelprune that wrote the file.
+        kept: columns that travel with the rows; not filled in by `of`.
     """
 
     kind: str
     config: Config
     version: str = __version__
+    kept: pa.Schema = NO_COLUMNS
 
-    def attach(self, schema: pa.Schema) -> pa.Schema:
-        """Return the schema with this metadata."""
+    @property
+    def kept_setting(self) -> list[list[str]]:
+        """Pairs of name and type of the kept columns; patch sets have none."""
+        return [] if self.kind == PATCHES else self.config.get(KEEP_COLUMNS, [])
+
+    @property
+    def kept_names(self) -> set[str]:
+        """Names of the kept columns."""
+        return {name for name, _ in self.kept_setting}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the file, with this metadata."""
+        newer = self.kind != PATCHES and {KEEP_COLUMNS, ANSWER_COLUMN} & self.config.keys()
         text = {
             "kind": self.kind,
             "version": self.version,
-            "schema": _SCHEMA_VERSION,
+            "schema": _WITH_KEPT_COLUMNS if newer else _SCHEMA_VERSION,
             "config": self.config,
         }
-        return schema.with_metadata({_KEY: json.dumps(text, sort_keys=True).encode()})
+        return pa.schema(
+            [*own_schema(self.kind, self.config), *self.kept],
+            (self.kept.metadata or {}) | {_KEY: json.dumps(text, sort_keys=True).encode()},
+        )
 
     @classmethod
     def of(cls, schema: pa.Schema) -> "FileMetadata":
@@ -76,7 +110,7 @@ class FileMetadata:
         try:
             text = json.loads((schema.metadata or {})[_KEY])
             version = parse_text(text["version"], "version")
-            if parse_count(text["schema"], "schema") > _SCHEMA_VERSION:
+            if parse_count(text["schema"], "schema") > _WITH_KEPT_COLUMNS:
                 raise DamagedError(
                     f"it was written by the newer pixelprune {bounded(version)}; update pixelprune"
                 )
@@ -89,9 +123,38 @@ class FileMetadata:
             raise DamagedError("it has no pixelprune metadata") from None
 
 
-def rows_to_table(rows: list[Any], schema: pa.Schema) -> pa.Table:
-    """Convert rows of one class to an Arrow table."""
-    names = [field.name for field in fields(rows[0])] if rows else []
-    columns = {name: [getattr(row, name) for row in rows] for name in names}
-    arrays = [pa.array(columns.get(field.name, []), type=field.type) for field in schema]
-    return pa.Table.from_arrays(arrays, schema=schema)
+class RowBuffer:
+    """Collects rows of one class with their kept columns, and makes tables of them.
+
+    Args of the constructor:
+        metadata: of the file.
+    """
+
+    def __init__(self, metadata: FileMetadata) -> None:
+        self.schema = metadata.schema
+        self._own = SCHEMAS[metadata.kind]
+        self._rows: list[Any] = []
+        self._kept = KeptRows(metadata.kept)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, row: Any, kept: Kept | None) -> int:  # noqa: ANN401
+        """Add a row, and return the size of its kept columns in bytes."""
+        self._rows.append(row)
+        return self._kept.add(kept)
+
+    def take(self) -> pa.Table:
+        """Return the rows as a table, and begin again with none."""
+        own = [
+            pa.array([getattr(row, field.name) for row in self._rows], type=field.type)
+            for field in self._own
+        ]
+        table = pa.Table.from_arrays([*own, *self._kept.columns()], schema=self.schema)
+        self.clear()
+        return table
+
+    def clear(self) -> None:
+        """Forget the rows."""
+        self._rows = []
+        self._kept.clear()

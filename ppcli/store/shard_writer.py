@@ -3,10 +3,13 @@
 import json
 from dataclasses import asdict
 
+import pyarrow as pa
 import xxhash
 
 from ppcli.inputs.refs import Input
 from ppcli.store.completeness import PageCheck, require_complete
+from ppcli.store.formats import Kept
+from ppcli.store.kept_columns import NO_COLUMNS
 from ppcli.store.manifest import SHARD_KEY, FileRecord, Manifest, Shard, shard_path
 from ppcli.store.places.place import NewFile, Place
 from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
@@ -43,11 +46,20 @@ class ShardWriter:
         root: the dataset folder.
         number: number of the shard.
         manifest: of the dataset.
+        kept: columns that travel with the rows.
         suffix: appended to the names of the files.
     """
 
-    def __init__(self, root: Place, number: int, manifest: Manifest, suffix: str = "") -> None:
+    def __init__(
+        self,
+        root: Place,
+        number: int,
+        manifest: Manifest,
+        kept: pa.Schema = NO_COLUMNS,
+        suffix: str = "",
+    ) -> None:
         self.shard = Shard()
+        self.kept_bytes = 0
         self._main_kind = manifest.main_kind
         self._inputs = InputsDigest()
         self._check = PageCheck(manifest.config)
@@ -59,18 +71,19 @@ class ShardWriter:
             for kind in manifest.kinds:
                 pending = (shard_path(root, kind, number) + suffix).new_file()
                 self._pending[kind] = pending
-                metadata = FileMetadata(kind, manifest.config)
+                columns = kept if kind == self._main_kind else NO_COLUMNS
+                metadata = FileMetadata(kind, manifest.config, kept=columns)
                 self._rows[kind] = ParquetRowWriter(pending.file, metadata)
         except BaseException:
             self.discard()
             raise
 
-    def add(self, row: MainRow, patches: PatchRow | None) -> None:
-        """Add one row, and the patch set of its page if it has one."""
+    def add(self, row: MainRow, patches: PatchRow | None, kept: Kept | None = None) -> None:
+        """Add one row with its kept columns, and the patch set of its page if it has one."""
         self.within_input = True
         self._check.add(row)
         failed = row.status == ERROR
-        self._rows[self._main_kind].add(row)
+        self.kept_bytes += self._rows[self._main_kind].add(row, kept)
         self.shard.rows += 1
         self.shard.failed += failed
         self._input_failed |= failed

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import pyarrow as pa
+
 from ppcli.errors import DamagedError, OutputError
 from ppcli.store.atomic import PendingFile, as_output_error, atomic_file, file_digest
 from ppcli.store.compression import compressed_file
 from ppcli.store.dataset import DatasetWriter, dataset_output, locked_dataset
 from ppcli.store.formats import ROWS_PER_SHARD, Config
+from ppcli.store.kept_columns import NO_COLUMNS
 from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.output_paths import RowFileType, partial_folder
 from ppcli.store.places.place import LOCK, place_of
@@ -28,6 +31,7 @@ def file_output(
     kind: RowFileType,
     config: Config,
     *,
+    kept: pa.Schema = NO_COLUMNS,
     overwrite: bool = False,
     resume: bool = True,
     rows_per_shard: int = ROWS_PER_SHARD,
@@ -38,6 +42,7 @@ def file_output(
         target: path of the file.
         kind: format and compression.
         config: options that the rows depend on.
+        kept: columns that travel with the rows.
         overwrite: replace an existing file, and discard rows of an unfinished run.
         resume: continue an unfinished run.
         rows_per_shard: most rows that a crash can lose.
@@ -52,10 +57,11 @@ def file_output(
         with dataset_output(
             partial.folder,
             config,
+            kept=kept,
             overwrite=overwrite,
             resume=resume,
             rows_per_shard=rows_per_shard,
-            on_end=lambda dataset: partial.end(dataset, kind, config, replaced),
+            on_end=lambda dataset: partial.end(dataset, kind, config, kept, replaced),
         ) as dataset:
             partial.note(_REPLACES, replaced)
             yield dataset
@@ -97,17 +103,22 @@ class _PartialFolder:
                 file.write(json.dumps(noted | {name: state}).encode())
 
     def end(
-        self, dataset: DatasetWriter, kind: RowFileType, config: Config, replaced: FileState | None
+        self,
+        dataset: DatasetWriter,
+        kind: RowFileType,
+        config: Config,
+        kept: pa.Schema,
+        replaced: FileState | None,
     ) -> None:
         """Write the file from the rows of all shards, and put it in place."""
         pending = PendingFile(self.target, self.folder)
         try:
             with (
                 compressed_file(pending.file, kind.compression) as file,
-                row_writer(file, kind.format, config) as writer,
+                row_writer(file, kind.format, config, kept) as writer,
             ):
-                for row in dataset.rows():
-                    writer.add(row)
+                for row, values in dataset.rows():
+                    writer.add(row, values)
             pending.finish()
             self.note(_BECOMES, (pending.size, pending.hexdigest()))
             if _state_of(self.target) not in (None, replaced):

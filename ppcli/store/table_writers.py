@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ppcli.errors import OutputError
+from ppcli.store.formats import Kept
 from ppcli.store.rows import PATCHES
-from ppcli.store.schema import SCHEMAS, FileMetadata, rows_to_table
+from ppcli.store.schema import FileMetadata, RowBuffer
 
 ROW_GROUP_BYTES = 16 << 20
 _ROWS_PER_BATCH = 64  # of a stream, whose reader waits for each batch
@@ -22,28 +23,34 @@ class TableWriter(ABC):
 
     Args of the constructor:
         writer: an Arrow writer with `write_table` and `close`.
-        schema: of the rows, with the file's metadata.
+        rows: collects the rows.
     """
 
-    def __init__(self, writer: Any, schema: pa.Schema) -> None:  # noqa: ANN401
+    def __init__(self, writer: Any, rows: RowBuffer) -> None:  # noqa: ANN401
         self._writer = writer
-        self._schema = schema
-        self._rows: list[Any] = []
+        self._rows = rows
+        self._bytes = 0  # of the rows that are not written yet
 
     @abstractmethod
     def _is_full(self, row: Any) -> bool:  # noqa: ANN401
         """Count `row`, which was just added; return whether the rows so far should be written."""
 
-    def add(self, row: Any) -> None:  # noqa: ANN401
-        """Append one row."""
-        self._rows.append(row)
+    def add(self, row: Any, kept: Kept | None = None) -> int:  # noqa: ANN401
+        """Append one row, and write the rows so far if they are enough.
+
+        Returns:
+            The size of its kept columns in bytes.
+        """
+        size = self._rows.add(row, kept)
+        self._bytes += size
         if self._is_full(row):
             self._flush()
+        return size
 
     def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(rows_to_table(self._rows, self._schema))
-            self._rows.clear()
+        if len(self._rows):
+            self._writer.write_table(self._rows.take())
+            self._bytes = 0
 
     def close(self) -> None:
         """Write the remaining rows and the end of the file."""
@@ -73,39 +80,37 @@ class ArrowStreamWriter(TableWriter):
     """Writes rows in the Arrow IPC stream format."""
 
     def __init__(self, file: BinaryIO, metadata: FileMetadata) -> None:
-        schema = metadata.attach(SCHEMAS[metadata.kind])
-        super().__init__(pa.ipc.new_stream(file, schema), schema)
+        rows = RowBuffer(metadata)
+        super().__init__(pa.ipc.new_stream(file, rows.schema), rows)
 
     def _is_full(self, row: Any) -> bool:  # noqa: ANN401
-        return len(self._rows) == _ROWS_PER_BATCH
+        return len(self._rows) == _ROWS_PER_BATCH or self._bytes >= ROW_GROUP_BYTES
+
+
+def _repeats(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
 class ParquetRowWriter(TableWriter):
     """Writes rows to Parquet, with page checksums and row groups of about `ROW_GROUP_BYTES`."""
 
     def __init__(self, file: BinaryIO, metadata: FileMetadata) -> None:
-        schema = metadata.attach(SCHEMAS[metadata.kind])
-        codecs = dict.fromkeys(schema.names, "zstd")
-        opaque = {"tiles"} if metadata.kind == PATCHES else set()
-        codecs |= dict.fromkeys(opaque, "none")  # they are compressed already
+        rows = RowBuffer(metadata)
+        plain = [one.name for one in rows.schema if not pa.types.is_nested(one.type)]
+        codecs = {"tiles": "none"} if metadata.kind == PATCHES else {}  # compressed already
         writer = pq.ParquetWriter(
             file,
-            schema,
-            compression=codecs,
-            use_dictionary=[n for n in schema.names if pa.types.is_string(schema.field(n).type)],
-            write_statistics=[name for name in schema.names if name not in opaque],
+            rows.schema,
+            compression=dict.fromkeys(plain, "zstd") | codecs if codecs else "zstd",
+            use_dictionary=[one for one in plain if _repeats(rows.schema.field(one).type)],
+            write_statistics=[name for name in plain if name not in codecs],
             write_page_checksum=True,
         )
-        super().__init__(writer, schema)
-        self._bytes = 0
+        super().__init__(writer, rows)
 
     def _is_full(self, row: Any) -> bool:  # noqa: ANN401
         self._bytes += _ROW_BYTES + getattr(row, "nbytes", 0)
         return self._bytes >= ROW_GROUP_BYTES
-
-    def _flush(self) -> None:
-        super()._flush()
-        self._bytes = 0
 
     def annotate(self, key: str, value: str) -> None:
         """Add an entry to the file's metadata."""

@@ -5,9 +5,13 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ppcli.store.rows import OK, AnswerRow, MainRow
+from ppcli.store.formats import Kept
+from ppcli.store.rows import ANSWER, OK, AnswerRow, MainRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _CRLF = "\r\n"
 # Characters that JSON allows unescaped, and that some readers treat as the end of a line.
@@ -20,15 +24,35 @@ def json_line(content: dict[str, Any]) -> bytes:
     return text.translate(_LINE_ENDS).encode() + b"\n"
 
 
+def _named(name: str, answer_column: str | None) -> str:
+    return answer_column if name == ANSWER and answer_column is not None else name
+
+
 class JsonLinesWriter:
-    """One JSON object in each line, UTF-8; each row is flushed, so that pipes get it at once."""
+    """One JSON object in each line, UTF-8; each row is flushed, so that pipes get it at once.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    Args of the constructor:
+        file: open for writing.
+        answer_column: another name for the column `answer`.
+        kept: columns that travel with the rows.
+    """
 
-    def add(self, row: MainRow) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        answer_column: str | None = None,
+        kept: "pa.Schema | None" = None,
+    ) -> None:
+        self._file, self._answer_column, self._kept = file, answer_column, kept
+
+    def add(self, row: MainRow, kept: Kept | None = None) -> None:
         """Write one row."""
-        self._file.write(json_line(asdict(row)))
+        content = {_named(name, self._answer_column): one for name, one in asdict(row).items()}
+        if self._kept is not None:
+            from ppcli.store.kept_columns import json_values
+
+            content |= json_values(self._kept, kept)
+        self._file.write(json_line(content))
         self._file.flush()
 
     def __enter__(self) -> "JsonLinesWriter":
@@ -39,15 +63,34 @@ class JsonLinesWriter:
 
 
 class CsvWriter:
-    """CSV with a header, UTF-8; null is an empty field."""
+    """CSV with a header, UTF-8; null is an empty field.
 
-    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
-        self._file = file
-        self._write(list(columns))
+    Args of the constructor:
+        file: open for writing.
+        columns: names of the fields of a row.
+        answer_column: another name for the column `answer`.
+        kept: columns that travel with the rows.
+    """
 
-    def add(self, row: MainRow) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        columns: Sequence[str],
+        answer_column: str | None = None,
+        kept: "pa.Schema | None" = None,
+    ) -> None:
+        self._file, self._kept = file, kept
+        own = [_named(name, answer_column) for name in columns]
+        self._write([*own, *(kept.names if kept is not None else [])])
+
+    def add(self, row: MainRow, kept: Kept | None = None) -> None:
         """Write one row."""
-        self._write(list(asdict(row).values()))
+        values = list(asdict(row).values())
+        if self._kept is not None:
+            from ppcli.store.kept_columns import csv_values
+
+            values += csv_values(self._kept, kept)
+        self._write(values)
 
     def _write(self, values: list[object]) -> None:
         record = io.StringIO()
@@ -70,8 +113,8 @@ class OpenAiBatchWriter:
         self._model = model
         self._lines = 0
 
-    def add(self, row: MainRow) -> None:
-        """Write one answer."""
+    def add(self, row: MainRow, kept: Kept | None = None) -> None:
+        """Write one answer. The format has no place for other columns."""
         assert isinstance(row, AnswerRow)
         self._lines += 1
         line = {

@@ -20,7 +20,7 @@ from ppcli.store.reader import (
     is_single_file,
     read_metadata,
     read_patch_rows,
-    read_rows,
+    read_rows_with_kept,
     shard_record,
 )
 from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
@@ -163,7 +163,7 @@ def _verify_rows(path: Place, kind: str, config: Config | None, report: VerifyRe
     report.files += 1
     columns: Columns = {name: [] for name in _COMPARED}
     check, before = PageCheck(read_metadata(path).config), None
-    for row in read_rows(path, kind, config):
+    for row, _ in read_rows_with_kept(path, kind, config):
         report.rows += 1
         if before is not None and row.begins_input(before):
             _note_missing(path, before, check, report)

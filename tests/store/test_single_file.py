@@ -269,7 +269,7 @@ def test_files_of_others_in_the_folder_stay(tmp_path: Path) -> None:
 def test_the_partial_form_is_a_dataset(tmp_path: Path) -> None:
     stop_after(tmp_path / "x.csv", 2)
     with dataset_output(f"{tmp_path}/x.csv.partial", CONFIG) as dataset:
-        assert [asdict(row) for row in dataset.rows()] == [asdict(row) for row in ROWS[:2]]
+        assert [asdict(row) for row, _ in dataset.rows()] == [asdict(row) for row in ROWS[:2]]
 
 
 @pytest.mark.slow
