@@ -9,11 +9,14 @@ from typing import Any, Generic, Protocol, TypeVar
 from ppcli.engine.arrivals import Arrivals, Incoming
 from ppcli.engine.executors.executor import Executor, Task
 from ppcli.engine.stopping import Stop
+from ppcli.engine.together import FAR, AboutFiles, Together, is_used_up
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import InputFile
 from ppcli.inputs.refs import Input
 
 _POLL_SECONDS = 0.1
 _COUNT_SECONDS = 0.2
+_JOIN_SECONDS = 0.02  # that calls wait for others to be submitted with them
 
 _In = TypeVar("_In", bound=Input)
 _In_co = TypeVar("_In_co", bound=Input, covariant=True)
@@ -135,14 +138,17 @@ class _Active(Generic[_In, _Row]):
     """An input that is under way, and its unfinished calls in the order of their rows."""
 
     plan: InputPlan[_In, _Row]
+    far_files: tuple[InputFile, ...] = ()
     calls: deque[_Planned] = field(default_factory=deque)
+    is_begun: bool = False
 
 
 class OrderedTasks(Generic[_In, _Row]):
     """Runs the tasks of many inputs at a time and returns rows in input order.
 
     No task is submitted while the capacity of the executor is used up by unfinished tasks and by
-    results that wait for their turn. Only the input whose rows are due always has one task.
+    results that wait for their turn. Only the input whose rows are due always has one task. The
+    first calls of several inputs with files on other machines are one task; see `Together`.
 
     Args of the constructor:
         executor: runs the tasks.
@@ -161,6 +167,7 @@ class OrderedTasks(Generic[_In, _Row]):
         self._stop = stop
         self._active: deque[_Active[_In, _Row]] = deque()
         self._submitted = 0  # tasks whose results are not used yet
+        self._together = Together(executor)
 
     def run(self, inputs: Incoming[_In]) -> Generator[tuple[_In, Iterator[_Row]], None, None]:
         """Yield each input with its rows, in order.
@@ -169,13 +176,14 @@ class OrderedTasks(Generic[_In, _Row]):
         rows of the current input can still be consumed to their end.
         """
         while not self._stop():
-            if self._has_room and inputs.wait(0 if self._active else _POLL_SECONDS):
+            if self._may_begin and inputs.wait(self._seconds_to_wait):
                 ref = next(inputs, None)
                 if ref is not None:
                     self._begin(ref)
                     continue
                 if not self._active:
                     return
+            self._together.flush()
             if self._active and self._first_is_ready() and not self._stop():
                 first = self._active[0]
                 rows = self._rows(first)
@@ -187,8 +195,19 @@ class OrderedTasks(Generic[_In, _Row]):
     def _has_room(self) -> bool:
         return self._submitted < self._executor.capacity
 
+    @property
+    def _may_begin(self) -> bool:
+        return self._has_room or self._together.is_open
+
+    @property
+    def _seconds_to_wait(self) -> float:
+        """How long to wait for the next input."""
+        if self._together.is_open:
+            return _JOIN_SECONDS
+        return 0 if self._active else _POLL_SECONDS
+
     def _begin(self, ref: _In) -> None:
-        active = _Active(self._plan(ref))
+        active = _Active(self._plan(ref), ref.far_files)
         self._active.append(active)
         self._submit_ahead(active)
 
@@ -214,17 +233,26 @@ class OrderedTasks(Generic[_In, _Row]):
         """Submit the next call of an input, and more of its calls while there is room."""
         for planned in active.calls:
             if planned.task is None and (self._has_room or planned is active.calls[0]):
-                self._submit(planned)
+                self._submit(active, planned)
         while self._has_room or not active.calls:
             call = active.plan.next_call()
             if call is None:
                 return
             active.calls.append(_Planned(call))
-            self._submit(active.calls[-1])
+            self._submit(active, active.calls[-1])
 
-    def _submit(self, planned: _Planned) -> None:
-        planned.task = self._executor.submit(planned.call.function, *planned.call.args)
-        self._submitted += 1
+    def _submit(self, active: _Active[_In, _Row], planned: _Planned) -> None:
+        call, files = planned.call, active.far_files
+        if files and not active.is_begun:
+            self._submitted += not self._together.is_open
+            planned.task = self._together.add(AboutFiles(call.function, call.args, files))
+        elif files:
+            planned.task = self._executor.submit(call.function, *call.args, limits=FAR)
+            self._submitted += 1
+        else:
+            planned.task = self._executor.submit(call.function, *call.args)
+            self._submitted += 1
+        active.is_begun = True
 
     def _outcome(self, active: _Active[_In, _Row], planned: _Planned) -> Outcome[_Row]:
         """Wait for a task, which was submitted, and pass its result to the plan."""
@@ -232,7 +260,7 @@ class OrderedTasks(Generic[_In, _Row]):
         assert task is not None
         while not task.wait(_POLL_SECONDS):
             pass
-        self._submitted -= 1
+        self._submitted -= is_used_up(task)
         try:
             result = task.result()
         except ImageError as error:

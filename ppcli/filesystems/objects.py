@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 WHOLE_BYTES = 64 << 20  # a larger file is read in parts
 _THREADS = 16
-_GRACE_SECONDS = 5.0
 
 _Result = TypeVar("_Result")
 
@@ -141,7 +140,7 @@ def wait_for(reading: "Future[StoredFile]", url: str) -> StoredFile:
         StoreError: it cannot be read, or not in time.
     """
     try:
-        return reading.result(patience.PATIENCE.seconds + _GRACE_SECONDS)
+        return reading.result(patience.LONGEST_READ_SECONDS)
     except FutureTimeoutError:
         reading.cancel()
         raise patience.too_late(url) from None

@@ -33,6 +33,7 @@ class Patience:
 
 
 PATIENCE = Patience()
+LONGEST_READ_SECONDS = 65.0  # after which nobody waits for a file any more
 
 
 async def patiently(ask: Callable[[], Awaitable[_Result]], url: str) -> _Result:

@@ -1,12 +1,15 @@
 """Reads files of other machines before their turn comes, several at a time and within limits."""
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 from ppcli.files import InputFile
+from ppcli.filesystems.patience import LONGEST_READ_SECONDS
 
 _MOST_FILES = 16
 _MOST_BYTES = 48 << 20  # of files that were read and not used yet, as far as their size is known
@@ -21,7 +24,7 @@ class FarFile(Protocol):
         """Begin to read the file, in the background."""
 
 
-class _Ahead:
+class ReadAhead:
     """The files of one task.
 
     Attributes:
@@ -50,21 +53,31 @@ class _Ahead:
         return is_small and len(self._started) < _MOST_FILES
 
     def take(self, file: InputFile) -> "Future[Any] | None":
+        """Hand out the reading of a file, once, and start others in its place."""
         reading, size = self._started.pop(file, (None, 0))
         self._bytes -= size
         self.go_on()
         return reading
 
-    def is_started(self, file: InputFile) -> bool:
-        return file in self._started
+    def has_begun(self, files: Iterable[InputFile]) -> bool:
+        """Return whether all of some files are being read, or were read already."""
+        return all(file in self._started for file in files)
+
+    def wait(self, files: Iterable[InputFile]) -> float:
+        """Wait until those files that are being read are there; return the seconds."""
+        before = time.perf_counter()
+        readings = [self._started[file][0] for file in files if file in self._started]
+        futures.wait(readings, LONGEST_READ_SECONDS)
+        return time.perf_counter() - before
 
     def close(self) -> None:
+        """Give up what was not used."""
         for reading, _ in self._started.values():
             reading.cancel()
         self._started.clear()
 
 
-_current: _Ahead | None = None
+_current: ReadAhead | None = None
 
 
 def _size_of(file: object) -> int:
@@ -73,10 +86,10 @@ def _size_of(file: object) -> int:
 
 
 @contextmanager
-def reading_ahead(files: Iterable[InputFile]) -> Iterator[_Ahead]:
+def reading_ahead(files: Iterable[InputFile]) -> Iterator[ReadAhead]:
     """Read files ahead in this process while the block opens them in this order."""
     global _current  # noqa: PLW0603  # a process has one task at a time
-    before, _current = _current, _Ahead(files)
+    before, _current = _current, ReadAhead(files)
     try:
         _current.go_on()
         yield _current

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ppcli.errors import UsageError, bounded
-from ppcli.files import FileState, LocalFile, MemoryFile, PathKind, kind_of, open_stream
+from ppcli.files import FileState, InputFile, LocalFile, MemoryFile, PathKind, kind_of, open_stream
 from ppcli.inputs.fields import (
     Object,
     is_absent,
@@ -56,6 +56,11 @@ class Question:
     def image_id(self) -> str:
         """Its name, which identifies inputs when a run is resumed."""
         return self.custom_id
+
+    @property
+    def far_files(self) -> tuple[InputFile, ...]:
+        """Its image file if that is on another machine."""
+        return self.image.far_files
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """Return all its content as JSON; only its name if it failed."""

@@ -30,6 +30,10 @@ class Input(Protocol):
     def columns(self) -> Mapping[str, Any] | None:
         """The columns that travel into its rows, as Arrow scalars; None if none are kept."""
 
+    @property
+    def far_files(self) -> tuple[InputFile, ...]:
+        """Its files on other machines, in the order in which they are opened."""
+
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """Return its identity and state; if equal, a resumed run treats it as the same input.
 
@@ -69,6 +73,11 @@ class ImageRef:
     def shown_id(self) -> str:
         """The identity of the file, or of the only page to read."""
         return self.image_id if self.page is None else self.page_id(self.page)
+
+    @property
+    def far_files(self) -> tuple[InputFile, ...]:
+        """Its file if that is on another machine."""
+        return (self.file,) if self.file.is_far else ()
 
     def page_id(self, page: int) -> str:
         """Return the identity of one page (one-based) of a file with several rows."""

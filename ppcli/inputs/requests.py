@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, BinaryIO, ClassVar
 
 from ppcli.errors import UsageError, bounded
-from ppcli.files import FileState, PathKind, kind_of, open_stream
+from ppcli.files import FileState, InputFile, PathKind, kind_of, open_stream
 from ppcli.inputs.chat import chat_of, is_batch_line
 from ppcli.inputs.fields import SETTINGS, Object, name, parse_object, read, settings_of, text
 from ppcli.inputs.image_fields import ImageFolder, check_root, page_of
@@ -61,6 +61,11 @@ class Request:
     def page(self) -> int:
         """The column `page`: the page of its only image, if it selects one; else 1."""
         return (self.images[0].page or 1) if len(self.images) == 1 else 1
+
+    @property
+    def far_files(self) -> tuple[InputFile, ...]:
+        """Those of its image files that are on other machines, in order."""
+        return tuple(file for image in self.images for file in image.far_files)
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """Return all its content and its images as JSON; only its name if it failed."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import Stop
 from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
+from ppcli.files import InputFile
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
@@ -50,6 +51,11 @@ class StoredImage:
     def image_id(self) -> str:
         """The identity of its first page."""
         return self.name_of(self.rows[0])
+
+    @property
+    def far_files(self) -> tuple[InputFile, ...]:
+        """None: its patch sets are read in the run itself."""
+        return ()
 
     def name_of(self, row: StatsRow) -> str:
         """Return the identity of the answer about a page."""

@@ -12,6 +12,7 @@ from ppcli.engine.executors.executor import Task
 from ppcli.engine.executors.serial import SerialExecutor
 from ppcli.engine.ordered import Call, OrderedTasks, Outcome, SingleCall, prestart
 from ppcli.errors import ErrorCode, ImageError
+from ppcli.files import InputFile
 
 
 @dataclass
@@ -20,6 +21,10 @@ class Number:
 
     image_id: str
     rows: int = 1
+
+    @property
+    def far_files(self) -> tuple[InputFile, ...]:
+        return ()
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         return self.image_id.encode()

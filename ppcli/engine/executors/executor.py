@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 WorkerSetup = Callable[[], AbstractContextManager[object]]
@@ -10,6 +11,22 @@ WorkerSetup = Callable[[], AbstractContextManager[object]]
 Each process enters the context before its first task. A process that outlives its tasks leaves it
 when the executor is closed; worker processes are stopped without leaving it.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLimits:
+    """What a task may take.
+
+    Attributes:
+        allowance: seconds besides the time limit of the executor, such as for reading far files.
+        attempts: how often it is tried if it takes too long, or its worker ends.
+    """
+
+    allowance: float = 0.0
+    attempts: int = 2
+
+
+USUAL = TaskLimits()
 
 
 class Task(Protocol):
@@ -42,7 +59,9 @@ class Executor(Protocol):
     def prestart(self, tasks: int) -> None:
         """Start workers ahead of the first task, but no more than `tasks` tasks need."""
 
-    def submit(self, function: Callable[..., Any], *args: object) -> Task:
+    def submit(
+        self, function: Callable[..., Any], *args: object, limits: TaskLimits = USUAL
+    ) -> Task:
         """Queue `function(*args)`. Function, arguments and result must be picklable."""
 
     def close(self) -> None:

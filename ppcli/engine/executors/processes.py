@@ -13,7 +13,7 @@ from typing import Any
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
-from ppcli.engine.executors.executor import WorkerSetup
+from ppcli.engine.executors.executor import USUAL, TaskLimits, WorkerSetup
 from ppcli.engine.executors.time_limits import TimeLimits
 from ppcli.engine.executors.worker import prepare_worker
 from ppcli.engine.executors.worker_log import WorkerLog
@@ -32,7 +32,6 @@ from ppcli.errors import (
 logger = logging.getLogger("pixelprune")
 
 _POLL_SECONDS = 0.1
-_ATTEMPTS = 2
 _LOCK_SECONDS = 2.0
 _TASKS_PER_WORKER = 64
 _RESULT_BYTES = 256 << 20  # of finished tasks that wait for their turn
@@ -55,7 +54,7 @@ class ProcessExecutor:
 
     Attributes:
         workers: number of processes; lowered if the system refuses to start as many.
-        timeout: seconds that one task may run. Each task has two attempts.
+        timeout: seconds that one task may run, besides its allowance.
         memory_limit: bytes of data that a worker may hold; None for no limit.
         keep_stderr: whether decoders in workers may write to standard error.
         setup: prepares each worker before its first task; must be picklable.
@@ -95,11 +94,15 @@ class ProcessExecutor:
         with suppress(StoppedError):  # raised again with the first task
             self._new_pool()
 
-    def submit(self, function: Callable[..., Any], *args: object) -> "ProcessTask":
+    def submit(
+        self, function: Callable[..., Any], *args: object, limits: TaskLimits = USUAL
+    ) -> "ProcessTask":
         """Queue the call; start the workers if there are none."""
-        return ProcessTask(self, function, args)
+        return ProcessTask(self, function, args, limits)
 
-    def schedule(self, function: Callable[..., Any], args: tuple[object, ...]) -> "Future[Any]":
+    def schedule(
+        self, function: Callable[..., Any], args: tuple[object, ...], allowance: float
+    ) -> "Future[Any]":
         """Pass a call to the pool, or to a new pool if the current one is broken.
 
         Raises:
@@ -117,7 +120,7 @@ class ProcessExecutor:
         assert self._limits is not None
         assert self._log is not None
         self._log.start()
-        self._limits.watch(future)
+        self._limits.watch(future, allowance)
         self._unfinished[future] = None
         future.add_done_callback(self._on_done)
         return future
@@ -254,13 +257,21 @@ class ProcessTask:
     """
 
     def __init__(
-        self, executor: ProcessExecutor, function: Callable[..., Any], args: tuple[object, ...]
+        self,
+        executor: ProcessExecutor,
+        function: Callable[..., Any],
+        args: tuple[object, ...],
+        limits: TaskLimits,
     ) -> None:
         self._executor = executor
         self._function = function
         self._args = args
+        self._limits = limits
         self._attempts = 1
-        self._future = executor.schedule(function, args)
+        self._future = self._schedule()
+
+    def _schedule(self) -> "Future[Any]":
+        return self._executor.schedule(self._function, self._args, self._limits.allowance)
 
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds`; return whether the task has finished.
@@ -270,11 +281,11 @@ class ProcessTask:
         """
         finished = self._future.cancelled() or self._future in wait([self._future], seconds).done
         if self._executor.is_lost(self._future):
-            self._future = self._executor.schedule(self._function, self._args)
+            self._future = self._schedule()
             return False
-        if finished and self._attempts < _ATTEMPTS and _lost_its_worker(self._future):
+        if finished and self._attempts < self._limits.attempts and _lost_its_worker(self._future):
             self._attempts += 1
-            self._future = self._executor.schedule(self._function, self._args)
+            self._future = self._schedule()
             return False
         return finished
 

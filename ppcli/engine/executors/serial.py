@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from ppcli.engine.executors.executor import Task, WorkerSetup
+from ppcli.engine.executors.executor import USUAL, Task, TaskLimits, WorkerSetup
 
 
 @dataclass(slots=True)
@@ -29,8 +29,10 @@ class SerialExecutor:
     def prestart(self, tasks: int) -> None:
         """Do nothing: there are no workers."""
 
-    def submit(self, function: Callable[..., Any], *args: object) -> Task:
-        """Defer the call until its result is requested."""
+    def submit(
+        self, function: Callable[..., Any], *args: object, limits: TaskLimits = USUAL
+    ) -> Task:
+        """Defer the call until its result is requested; nothing limits it."""
         if self._context is None:
             self._context = ExitStack()
             if self.setup is not None:

@@ -21,15 +21,20 @@ class TimeLimits:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._elapsed: dict[Future[Any], float] = {}
+        self._elapsed: dict[Future[Any], float] = {}  # less its allowance
         self._lock = threading.Lock()
         self._closed = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def watch(self, future: "Future[Any]") -> None:
-        """Measure the time of this task from the moment it starts to run."""
+    def watch(self, future: "Future[Any]", allowance: float = 0.0) -> None:
+        """Measure the time of this task from the moment it starts to run.
+
+        Args:
+            future: the task.
+            allowance: seconds that it may run besides the limit.
+        """
         with self._lock:
-            self._elapsed[future] = 0.0
+            self._elapsed[future] = -allowance
 
     def close(self) -> None:
         """Stop measuring."""
