@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Path, named_model
 from ppcli.errors import NothingToDoError, with_subject
+from ppcli.filesystems.schemes import without_secrets
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.jobs.run_control import PicturesResult, RunControl
 
@@ -103,7 +104,7 @@ def reconstruct(
             failed += 1
             logger.warning("%s", with_subject(one.image_id, one.error))
     if not written + failed:
-        raise NothingToDoError(f"{source} has no patch sets")
+        raise NothingToDoError(f"{without_secrets(source)} has no patch sets")
     return PicturesResult(written, failed, target)
 
 

@@ -8,6 +8,7 @@ from ppcli.cli.progress_display import ProgressDisplay
 from ppcli.cli.standard_streams import data_on_stdout, stdout_is_terminal
 from ppcli.cli.terminal import Terminal
 from ppcli.errors import ExitCode, StoppedError, pluralize
+from ppcli.filesystems.schemes import without_secrets
 from ppcli.jobs.run_control import RunControl, RunResult, SummaryT
 from ppcli.store.output_options import OutputOptions
 from ppcli.store.output_paths import partial_folder, resume_hint
@@ -49,7 +50,7 @@ def run_command(
         failures = pluralize(summary.earlier_failed, "failure")
         terminal.say(f"{failures} from an earlier run; --retry-failed processes them again")
     if not output.is_stdout:
-        terminal.say(f"written to {output.output}")
+        terminal.say(f"written to {without_secrets(output.output)}")
     return ExitCode.INPUTS_FAILED if summary.failed else ExitCode.OK
 
 

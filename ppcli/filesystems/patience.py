@@ -36,14 +36,22 @@ PATIENCE = Patience()
 LONGEST_READ_SECONDS = 65.0  # after which nobody waits for a file any more
 
 
-async def patiently(ask: Callable[[], Awaitable[_Result]], url: str) -> _Result:
+async def patiently(
+    ask: Callable[[], Awaitable[_Result]], url: str, more_seconds: float = 0.0
+) -> _Result:
     """Ask until there is an answer, a fault that does not pass, or no time left.
+
+    Args:
+        ask: makes the request.
+        url: what it is about.
+        more_seconds: for bytes that are sent, in addition to those of `PATIENCE`.
 
     Raises:
         StoreError: there is no answer.
     """
+    seconds = PATIENCE.seconds + more_seconds
     try:
-        async with asyncio.timeout(PATIENCE.seconds):
+        async with asyncio.timeout(seconds):
             tries = 0
             while True:
                 try:
@@ -53,7 +61,7 @@ async def patiently(ask: Callable[[], Awaitable[_Result]], url: str) -> _Result:
                     _give_up_or_go_on(error, url, tries)
                 await asyncio.sleep(PATIENCE.before(tries))
     except TimeoutError:
-        raise too_late(url) from None
+        raise too_late(url, seconds) from None
 
 
 def patiently_here(ask: Callable[[], _Result], url: str) -> _Result:
@@ -75,9 +83,9 @@ def patiently_here(ask: Callable[[], _Result], url: str) -> _Result:
         time.sleep(PATIENCE.before(tries))
 
 
-def too_late(url: str) -> StoreError:
-    """Return the error for a store that takes too long."""
-    reason = f"the store did not send it within {PATIENCE.seconds:g} seconds"
+def too_late(url: str, seconds: float | None = None) -> StoreError:
+    """Return the error for a store that takes too long; by default longer than `PATIENCE`."""
+    reason = f"the store did not answer within {seconds or PATIENCE.seconds:.0f} seconds"
     return StoreError(FaultKind.TIMEOUT, reason, shown_url(url))
 
 

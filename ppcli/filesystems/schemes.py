@@ -18,18 +18,23 @@ class Scheme:
         extra: the extra of pixelprune that installs the driver; empty if it is always there.
         store: what holds the files, in words.
         has_user: whether what stands before an `@` in the host is a user, perhaps with a password.
+        takes_datasets: whether datasets can be written there: objects appear whole, and can be
+            copied and deleted.
+        lists_folders: whether it tells what is in a folder.
     """
 
     driver: str
     extra: str
     store: str
     has_user: bool = True
+    takes_datasets: bool = False
+    lists_folders: bool = True
 
 
-_S3 = Scheme("s3fs", "s3", "bucket")
-_GCS = Scheme("gcsfs", "gcs", "bucket")
-_AZURE = Scheme("adlfs", "azure", "container", has_user=False)
-_HTTP = Scheme("aiohttp", "http", "server")
+_S3 = Scheme("s3fs", "s3", "bucket", takes_datasets=True)
+_GCS = Scheme("gcsfs", "gcs", "bucket", takes_datasets=True)
+_AZURE = Scheme("adlfs", "azure", "container", has_user=False, takes_datasets=True)
+_HTTP = Scheme("aiohttp", "http", "server", lists_folders=False)
 _SFTP = Scheme("paramiko", "sftp", "server")
 SCHEMES = {
     "s3": _S3,
@@ -44,7 +49,7 @@ SCHEMES = {
     "https": _HTTP,
     "sftp": _SFTP,
     "ssh": _SFTP,
-    "memory": Scheme("fsspec", "", "memory"),
+    "memory": Scheme("fsspec", "", "memory", takes_datasets=True),
 }
 
 

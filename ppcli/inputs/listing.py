@@ -15,7 +15,7 @@ from ppcli.inputs.containers.container_kinds import container_kind
 from ppcli.inputs.containers.expand import check_member, expand, named_member
 from ppcli.inputs.folder_files import has_image, is_folder_for_pictures, may_be_drawn
 from ppcli.inputs.globs import is_pattern, matches
-from ppcli.inputs.input_places import file_at, kind_at, kind_in_list, place_of, unlisted
+from ppcli.inputs.input_places import file_at, is_far, kind_at, kind_in_list, place_of, unlisted
 from ppcli.inputs.list_files import check_list, open_list
 from ppcli.inputs.names import names_in, path_of
 from ppcli.inputs.piped import image_from, is_image, read_start
@@ -280,8 +280,12 @@ class Listing:
         return self._answers.get(entry.path, lambda: has_image(entry, unless_drawn))
 
     def _is_avoided(self, folder: str) -> bool:
+        if self.avoid is None:
+            return False
+        if is_far(folder):
+            return folder.rstrip("/") == self.avoid.rstrip("/")
         try:
-            return self.avoid is not None and os.path.samefile(folder, self.avoid)
+            return os.path.samefile(folder, self.avoid)
         except OSError:  # it does not exist yet
             return False
 

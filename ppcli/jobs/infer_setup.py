@@ -11,6 +11,7 @@ from ppcli.engine.executors.executor import Executor
 from ppcli.engine.run import Inputs
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import UsageError
+from ppcli.filesystems.schemes import without_secrets
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import InputOptions, RequestOptions
@@ -227,12 +228,13 @@ class _Setup:
 
     def _from_dataset(self, dataset: str, listing: Listing) -> _RequestStream:
         if len(listing.inputs) > 1 or listing.files0_from or listing.include or listing.exclude:
-            raise UsageError(f"{dataset} is a dataset; it cannot be combined with other inputs")
+            shown = without_secrets(dataset)
+            raise UsageError(f"{shown} is a dataset; it cannot be combined with other inputs")
         request = self.engine.request
         if (self.coder, self.reading) != (CoderOptions(seed=request.seed), ReadingOptions()):
             raise UsageError(
-                f"{dataset} is a dataset, whose images are decoded and pruned already; "
-                "leave the options of the coder and of reading out"
+                f"{without_secrets(dataset)} is a dataset, whose images are decoded and pruned "
+                "already; leave the options of the coder and of reading out"
             )
         images = StoredImages(dataset, listing.limit)
         images.check(self.engine.fit, self.prune)

@@ -41,6 +41,7 @@ from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.metadata_checks import check_statistics_config
 from ppcli.store.output_paths import check_path
 from ppcli.store.patch_codec import from_patch_row
+from ppcli.store.places.place import place_of
 from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
 from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
 
@@ -88,7 +89,7 @@ def figures_of(
     """Compute the figures of a dataset of `analyze`, with the answers of `infer` about it.
 
     Args:
-        dataset: a folder that `analyze` wrote.
+        dataset: path or URL of a folder that `analyze` wrote.
         models: estimate what they save; None for the published sizes with the same tiles.
         answers: a folder that `infer` wrote; None for no answers.
         max_pixels: of an image with a picture in the report; a larger one is an error.
@@ -100,10 +101,11 @@ def figures_of(
         NothingToDoError: if the dataset has no finished shard.
         DamagedError: if a file of it is unreadable, or a patch set is damaged.
     """
+    shown = str(place_of(dataset))
     manifest = _manifest(dataset, STATS, "analyze")
     if not manifest.shards:
         raise NothingToDoError(
-            f"{dataset} has no finished rows; run the same analyze command to continue"
+            f"{shown} has no finished rows; run the same analyze command to continue"
         )
     models = _fitting(models, manifest)
     good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
@@ -113,10 +115,10 @@ def figures_of(
     listed = _listed(good)
     ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
     if answers is not None:
-        ends = _answered(ends, answers, set(good["image_id"].to_pylist()), dataset)
+        ends = _answered(ends, answers, set(good["image_id"].to_pylist()), shown)
     pictured = _pictured(ends, dataset, manifest, max_pixels, on_picture)
     return ReportData(
-        name=dataset,
+        name=shown,
         config=_words(manifest),
         finished=manifest.finished,
         has_pictures=manifest.has_patches,
@@ -149,11 +151,13 @@ def _manifest(folder: str, kind: str, command: str) -> Manifest:
     try:
         manifest = Manifest.read(folder)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder} is not a dataset that {command} wrote") from None
+        raise UsageError(f"{place_of(folder)} is not a dataset that {command} wrote") from None
     if manifest.main_kind != kind:
-        raise UsageError(f"{folder} is a dataset of {manifest.main_kind}, not one of {command}")
+        raise UsageError(
+            f"{place_of(folder)} is a dataset of {manifest.main_kind}, not one of {command}"
+        )
     if kind == STATS:
-        check_statistics_config(manifest.config, folder)
+        check_statistics_config(manifest.config, str(place_of(folder)))
     return manifest
 
 
@@ -291,7 +295,7 @@ def _answered(
                 found[row.image_id].append(answer)
     if not any_known:
         raise UsageError(
-            f"no answer in {answers} is about an image of {dataset}; "
+            f"no answer in {place_of(answers)} is about an image of {dataset}; "
             f"run pixelprune infer {dataset} for answers with the same image ids"
         )
     return [replace(one, answers=found[one.image_id]) for one in images]

@@ -10,9 +10,12 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import Stop
 from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
 from ppcli.files import InputFile
+from ppcli.filesystems.schemes import SCHEMES, is_url, scheme_of
+from ppcli.filesystems.store_faults import StoreError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import Input
+from ppcli.inputs.sniff import has_image_extension
 from ppcli.inputs.unique import UniqueNames
 from ppcli.jobs.pages import PageResult
 from ppcli.jobs.prepare import PreparedRequest, page_request
@@ -27,11 +30,19 @@ from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row
 
 
 def is_dataset(path: str) -> bool:
-    """Return whether a folder has the manifest of a dataset, damaged or not."""
-    try:
-        return bool(path) and DATASET_KIND.encode() in (place_of(path) / MANIFEST).read()
-    except (OSError, ValueError, DamagedError):
+    """Return whether a folder, or a URL of one, has the manifest of a dataset, damaged or not."""
+    if not path or (is_url(path) and not _may_be_far_dataset(path)):
         return False
+    try:
+        return DATASET_KIND.encode() in (place_of(path) / MANIFEST).read()
+    except (OSError, ValueError, DamagedError, StoreError):
+        return False
+
+
+def _may_be_far_dataset(url: str) -> bool:
+    """Return whether it is worth a request to look for a dataset; web servers list no folders."""
+    scheme = SCHEMES.get(scheme_of(url))
+    return scheme is not None and scheme.lists_folders and not has_image_extension(url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,7 @@ class StoredImages:
     """The inputs of a dataset. Iterating reads them lazily.
 
     Attributes:
-        root: the dataset folder.
+        root: path or URL of the dataset folder.
         limit: how many inputs to use; None for all.
         skipped: always 0.
         repeated: the new name of the first input whose name had come before; else empty.
@@ -102,6 +113,10 @@ class StoredImages:
     skipped: int = 0
     repeated: str = field(default="", init=False)
     repeatable: ClassVar = False  # reading all rows just to count them would take too long
+
+    @property
+    def _shown(self) -> str:
+        return str(place_of(self.root))
 
     def check(self, fit: FitOptions, prune: bool) -> None:
         """Check that a model can use the patch sets.
@@ -118,9 +133,9 @@ class StoredImages:
         config = manifest.config
         if manifest.main_kind != STATS or not manifest.has_patches:
             raise UsageError(
-                f"{self.root} has no patch sets; analyze writes them if the output is a folder"
+                f"{self._shown} has no patch sets; analyze writes them if the output is a folder"
             )
-        check_statistics_config(config, self.root)
+        check_statistics_config(config, self._shown)
         wanted = asdict(fit) | {"fit": fit.fit.value}
         differing = [
             f"{name.replace('_', ' ')} is {config.get(name)}, the model needs {value}"
@@ -129,17 +144,17 @@ class StoredImages:
         ]
         if differing:
             raise UsageError(
-                f"{self.root} was not made for this model ({'; '.join(differing)}); "
+                f"{self._shown} was not made for this model ({'; '.join(differing)}); "
                 "analyze the images again with these settings, or pass the images themselves"
             )
         if not prune and config["threshold"] > 0:
             raise UsageError(
-                f"{self.root} was made with threshold {config['threshold']}, so the exact pixels "
+                f"{self._shown} was made with threshold {config['threshold']}, so the exact pixels "
                 "for --no-prune are lost; pass the images themselves"
             )
         if not manifest.finished:
             raise UsageError(
-                f"{self.root} is unfinished; run the same analyze command to finish it"
+                f"{self._shown} is unfinished; run the same analyze command to finish it"
             )
 
     def __iter__(self) -> Iterator[StoredImage]:
@@ -190,7 +205,7 @@ class StoredRequests:
     """One request per page of each image of a dataset, all with the same prompt.
 
     Attributes:
-        root: the dataset folder.
+        root: path or URL of the dataset folder.
         request: prompt and settings of all requests.
         max_pixels: of the raster of a patch set; a larger one is an error row.
     """

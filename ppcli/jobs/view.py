@@ -20,6 +20,7 @@ from ppcli.errors import (
     UsageError,
     with_subject,
 )
+from ppcli.filesystems.schemes import without_secrets
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.imaging.page_source import PageSource
@@ -255,7 +256,8 @@ def view_dataset(
     folder, files = target.folder(), patch_files(dataset)
     if not files:
         raise NothingToDoError(
-            f"{dataset} has no finished rows; run the same analyze command to continue"
+            f"{without_secrets(dataset)} has no finished rows; "
+            "run the same analyze command to continue"
         )
     for row in chosen_patch_rows(dataset, files, image_ids):
         try:

@@ -10,6 +10,7 @@ from ppcli.coding.coder_options import CoderOptions, Method
 from ppcli.engine.stopping import StopRequest, stop_on_signals
 from ppcli.engine.worker_options import WorkerOptions
 from ppcli.errors import StoppedError, UsageError
+from ppcli.filesystems.schemes import without_secrets
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import InputOptions
@@ -96,8 +97,8 @@ def _check_for_dataset(
     }
     if names := [name for name, is_changed in changed.items() if is_changed]:
         raise UsageError(
-            f"{dataset} is a dataset, which is drawn as it was made; leave the options of "
-            f"{', '.join(names)} out, or name the images"
+            f"{without_secrets(dataset)} is a dataset, which is drawn as it was made; "
+            f"leave the options of {', '.join(names)} out, or name the images"
         )
 
 

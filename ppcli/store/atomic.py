@@ -15,20 +15,25 @@ from ppcli.store.places.place import NewFile
 TEMPORARY_SUFFIX = ".pixelprune-tmp"
 
 
-class _HashingFile(io.BufferedWriter):
+class HashingFile(io.BufferedWriter):
     """Hashes the bytes as they are written; Parquet and text writers never seek.
 
     Raises:
         OutputError: from `write` and `flush`, naming the final file.
+
+    Args of the constructor:
+        raw: the file.
+        path: what messages name.
     """
 
-    def __init__(self, raw: io.FileIO, path: str) -> None:
+    def __init__(self, raw: io.FileIO, path: object) -> None:
         super().__init__(raw)
         self.size = 0
         self._path = path
         self._hash = xxhash.xxh3_128()
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        """Write bytes, and hash them."""
         view = memoryview(data).cast("B")
         self._hash.update(view)
         self.size += view.nbytes
@@ -36,10 +41,12 @@ class _HashingFile(io.BufferedWriter):
             return super().write(view)
 
     def flush(self) -> None:
+        """Give all bytes to the system."""
         with as_output_error(self._path):
             super().flush()
 
     def hexdigest(self) -> str:
+        """Return the XXH3-128 of the bytes written so far."""
         return self._hash.hexdigest()
 
 
@@ -59,7 +66,7 @@ class PendingFile:
         folder = os.path.dirname(path) if folder is None else folder
         self._temporary = os.path.join(folder, f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
         with as_output_error(path):
-            self._file = _HashingFile(io.FileIO(self._temporary, "xb"), path)
+            self._file = HashingFile(io.FileIO(self._temporary, "xb"), path)
 
     @property
     def file(self) -> BinaryIO:

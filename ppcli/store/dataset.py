@@ -9,6 +9,7 @@ from itertools import repeat
 import pyarrow as pa
 
 from ppcli.errors import DamagedError, OutputError, ServerError, StoppedError, UsageError, bounded
+from ppcli.filesystems.store_faults import StoreError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import as_output_error
 from ppcli.store.formats import ROWS_PER_SHARD, Config, Kept
@@ -32,6 +33,8 @@ logger = logging.getLogger("pixelprune")
 
 BYTES_PER_SHARD = 1 << 30
 _LOW_DISK_BYTES = 2 << 30
+# These end a run in an orderly way, so that the shard in hand is kept.
+_KEEPING = StoppedError | DamagedError | UsageError | ServerError | StoreError
 
 
 @contextmanager
@@ -60,8 +63,7 @@ def dataset_output(
         OutputError: the folder has foreign files, another configuration or another running
             writer, or cannot be written.
     """
-    folder = place_of(root)
-    with locked_dataset(folder):
+    with locked_dataset(place_of(root)) as folder:
         manifest = prepare_folder(folder, config, overwrite, resume)
         with closing(ManifestWriter(folder, manifest)) as manifest_writer:
             dataset = DatasetWriter(folder, manifest_writer, rows_per_shard, kept)
@@ -71,19 +73,25 @@ def dataset_output(
 
 
 @contextmanager
-def locked_dataset(root: Place) -> Iterator[None]:
+def locked_dataset(root: Place) -> Iterator[Place]:
     """Create a dataset folder if it is missing, and hold its lock.
+
+    Yields:
+        The folder to write to.
 
     Raises:
         OutputError: the folder has foreign files, another run holds the lock, or the folder
             cannot be written.
     """
-    require_own_folder(root)
+    try:
+        require_own_folder(root)
+    except StoreError as error:
+        raise OutputError(str(error)) from error
     with ExitStack() as stack:
         with as_output_error(root):
             root.make_folder()
-            stack.enter_context(root.lock())
-        yield
+            held = stack.enter_context(root.lock())
+        yield held
 
 
 class DatasetWriter:
@@ -234,9 +242,7 @@ class DatasetWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         complete = self._writer is None or not self._writer.within_input
-        if kind is None or (
-            complete and issubclass(kind, StoppedError | DamagedError | UsageError | ServerError)
-        ):
+        if kind is None or (complete and issubclass(kind, _KEEPING)):
             self._end_shard()
             self._manifest_writer.checkpoint(finished=kind is None or self._manifest.finished)
         elif self._writer is not None:

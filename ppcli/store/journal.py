@@ -127,7 +127,7 @@ def read_journal(path: str) -> JournalContent:
         return found
     last = None
     for number, line in enumerate(lines, 1):
-        entry = _entry(line, last)
+        entry = parse_line(line, last)
         if entry is None:
             if number < len(lines) - 1 or (lines[-1] == b"" and line and b"\0" not in line):
                 raise DamagedError(
@@ -141,8 +141,13 @@ def read_journal(path: str) -> JournalContent:
     return found
 
 
-def _entry(line: bytes, last: str | None) -> Content | None:
-    """Return the content of a line; None unless it is intact and continues `last`."""
+def parse_line(line: bytes, last: str | None) -> Content | None:
+    """Return the content of a line with its digest; None unless it is intact.
+
+    Args:
+        line: the line, without the character at its end.
+        last: digest of the line before, which it must continue; None for any.
+    """
     try:
         content = json.loads(line)
         digest = content.pop("digest")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ppcli.errors import UsageError
+from ppcli.filesystems.schemes import SCHEMES, is_url, known_scheme, shown_url
 from ppcli.store.formats import Format
 
 ROW_FILES = ".parquet, .jsonl or .csv; .jsonl and .csv also as .gz or .zst"
@@ -39,25 +40,51 @@ _FORMATS = {".jsonl": Format.JSONL, ".csv": Format.CSV, ".parquet": Format.PARQU
 
 
 def row_file_type(target: str, option: str = "-o") -> RowFileType | None:
-    """Return the type of a file of rows, or None if the name is that of a folder.
+    """Return the type of a file of rows, or None if the name is that of a dataset folder.
 
     Args:
-        target: path of the output.
+        target: path of the output, or URL of a folder.
         option: the option that set it, for messages.
 
     Raises:
-        UsageError: a URL, or a name that is neither a folder's nor that of a file of rows.
+        UsageError: a name that is neither a folder's nor that of a file of rows, or a URL where
+            no dataset can be.
     """
     name, suffix = os.path.splitext(target)
     compression = _COMPRESSIONS.get(suffix.lower())
     if compression is not None:
         suffix = os.path.splitext(name)[1]
     row_format = _FORMATS.get(suffix.lower())
-    if row_format is None or (compression is not None and row_format is Format.PARQUET):
+    is_file = row_format is not None and not (compression and row_format is Format.PARQUET)
+    if is_url(target):
+        _check_dataset_url(target, option, is_file)
+        return None
+    if row_format is None or not is_file:
         check_folder(target, option, f"supported files: {ROW_FILES}")
         return None
     check_path(target, option)
     return RowFileType(row_format, compression)
+
+
+def _check_dataset_url(url: str, option: str, is_file: bool) -> None:
+    """Check that a URL can be that of a dataset folder.
+
+    Raises:
+        UsageError: the name is that of a file, or the store does not take datasets.
+    """
+    if not known_scheme(url).takes_datasets:
+        names = [f"{name}://" for name, scheme in SCHEMES.items() if scheme.takes_datasets]
+        raise UsageError(
+            f"{option} is {shown_url(url)}; datasets are written only to local paths and to "
+            f"{', '.join(names)}"
+        )
+    if is_file and not url.endswith("/"):
+        raise UsageError(
+            f"{option} is {shown_url(url)}; single files are written only to local paths, datasets "
+            f"also to URLs; for a dataset folder of that name, write {shown_url(url)}/"
+        )
+    if not url.partition("://")[2].strip("/"):
+        raise UsageError(f"{option} is {shown_url(url)}, which names no {known_scheme(url).store}")
 
 
 def check_folder(target: str, option: str, instead: str = "") -> None:
@@ -89,7 +116,8 @@ def check_path(target: str, option: str) -> None:
     """
     if url := _URL.match(target):
         raise UsageError(
-            f"{option} is {target}; writing to {url[0]}… is not supported, only to local paths"
+            f"{option} is {shown_url(target)}; writing to {url[0]}… is not supported, only to "
+            "local paths"
         )
     home = f"~{os.sep}"
     if target.startswith(home) and not os.path.isdir("~"):
@@ -102,7 +130,9 @@ def partial_folder(target: str) -> str:
 
 
 def is_same_file(one: str, other: str) -> bool:
-    """Return whether two paths are the same existing file."""
+    """Return whether two paths are the same existing file, or two URLs the same."""
+    if is_url(one) and is_url(other):
+        return one.rstrip("/") == other.rstrip("/")
     try:
         return os.path.samefile(one, other)
     except OSError:

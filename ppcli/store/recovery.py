@@ -18,7 +18,7 @@ from itertools import chain
 from ppcli.errors import DamagedError, OutputError, bounded
 from ppcli.store.atomic import TEMPORARY_SUFFIX, as_output_error
 from ppcli.store.formats import Config
-from ppcli.store.manifest import MANIFEST, FileRecord, Manifest, Shard, shard_path
+from ppcli.store.manifest import MANIFEST, FileRecord, Manifest, Shard, shard_name, shard_path
 from ppcli.store.places.place import LOCK, Place
 from ppcli.store.reader import shard_record
 from ppcli.store.rows import PATCHES
@@ -112,9 +112,10 @@ def _delete_all_shards(root: Place, manifest: Manifest) -> None:
     """
     if root.journal().exists():
         manifest.write(root)
-    found = (_shard_numbers(root / kind) for kind in manifest.kinds)
-    for number in sorted({*chain(*found)}, reverse=True):
-        _delete_shard(root, number, manifest)
+    found = _found(root, manifest)
+    matches = (_PART.fullmatch(name) for name in chain(*found.values()))
+    for number in sorted({int(match[1]) for match in matches if match}, reverse=True):
+        _delete_shard(root, number, manifest, found)
     for kind in manifest.kinds:
         with suppress(OSError):
             (root / kind).remove_folder()
@@ -134,17 +135,18 @@ def remove_dataset(root: Place) -> None:
             (root / MANIFEST).delete()
 
 
-def _delete_shard(root: Place, number: int, manifest: Manifest) -> None:
+def _delete_shard(root: Place, number: int, manifest: Manifest, found: dict[str, set[str]]) -> None:
     for kind in reversed(manifest.kinds):  # main rows first: without them the shard does not exist
         for suffix in ("", NEW_SUFFIX):
-            path = shard_path(root, kind, number) + suffix
-            with as_output_error(path), suppress(FileNotFoundError, NotADirectoryError):
-                path.delete()
+            if (name := shard_name(number) + suffix) in found[kind]:
+                path = root / kind / name
+                with as_output_error(path), suppress(FileNotFoundError, NotADirectoryError):
+                    path.delete()
 
 
-def _shard_numbers(folder: Place) -> set[int]:
-    """Return the numbers of the shards with a file in a folder."""
-    return {int(match[1]) for name in _names(folder) if (match := _PART.fullmatch(name))}
+def _found(root: Place, manifest: Manifest) -> dict[str, set[str]]:
+    """Return the names of the files in the folder of each kind."""
+    return {kind: set(_names(root / kind)) for kind in manifest.kinds}
 
 
 def _names(folder: Place) -> list[str]:
@@ -163,19 +165,23 @@ def _delete_temporary(root: Place, manifest: Manifest) -> None:
 def _recover(root: Place, manifest: Manifest) -> None:
     """Bring the files of a killed run into the state of the manifest."""
     _delete_temporary(root, manifest)
-    _settle_replacements(root, manifest)
+    found = _found(root, manifest)
+    _settle_replacements(root, manifest, found)
     named = len(manifest.shards)
-    while adopted := _unrecorded_shard(root, len(manifest.shards), manifest):
+    while (
+        shard_name(len(manifest.shards)) in found[manifest.main_kind]
+        and (adopted := _unrecorded_shard(root, len(manifest.shards), manifest)) is not None
+    ):
         manifest.shards.append(adopted)
     if len(manifest.shards) > named or root.journal().exists():
         manifest.write(root)
-    _delete_shard(root, len(manifest.shards), manifest)
+    _delete_shard(root, len(manifest.shards), manifest, found)
 
 
-def _settle_replacements(root: Place, manifest: Manifest) -> None:
+def _settle_replacements(root: Place, manifest: Manifest, found: dict[str, set[str]]) -> None:
     """Complete replacements that the manifest records; delete those that it does not record."""
-    for kind in manifest.kinds:
-        for name in _names(root / kind):
+    for kind, names in found.items():
+        for name in names:
             match = _PART.fullmatch(name)
             if match is None or not match[2] or int(match[1]) >= len(manifest.shards):
                 continue
@@ -196,8 +202,6 @@ def complete_replacement(root: Place, number: int, shard: Shard) -> None:
 def _unrecorded_shard(root: Place, number: int, manifest: Manifest) -> Shard | None:
     """Return a complete shard that the run put in place, but was killed before recording."""
     path = shard_path(root, manifest.main_kind, number)
-    if not path.is_file():
-        return None
     try:
         shard = shard_record(path, manifest.config)
         if manifest.has_patches:

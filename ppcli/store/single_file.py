@@ -135,9 +135,9 @@ class _PartialFolder:
             if not self._is_obsolete():
                 return
             folder = place_of(self.folder)
-            with locked_dataset(folder):
+            with locked_dataset(folder) as held:
                 if self._is_obsolete():
-                    remove_dataset(folder)
+                    remove_dataset(held)
                     with suppress(FileNotFoundError):
                         os.unlink(self._note)
             with suppress(FileNotFoundError):

@@ -119,7 +119,9 @@ def _stepping(call: Callable[..., Any], step: Callable[[], None]) -> Callable[..
     return stepping
 
 
-class _Killer:
+class Killer:
+    """Kills this process at a step."""
+
     def __init__(self, at: int) -> None:
         self.steps_left = at
 
@@ -139,7 +141,7 @@ def main() -> None:
     for step in map(str, count(0, int(steps[1]))) if every else steps:
         child = os.fork()
         if child == 0:
-            count_steps(_Killer(int(step)))
+            count_steps(Killer(int(step)))
             place = out.replace("{}", step) if "{}" in out else out + step
             run(Path(folder), Path(place), how)
             os._exit(0)

@@ -62,22 +62,35 @@ def test_names_of_other_files_are_refused(name: str) -> None:
     assert row_file_type(f"{name}/") is None
 
 
+DATASETS = ["s3://b/out", "s3://b", "gs://b/x.d/", "az://c/x.csv/", "memory://x", "s3://b/x.zip"]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_datasets_may_be_at_urls(name: str) -> None:
+    assert row_file_type(name) is None
+    with pytest.raises(UsageError, match=r"--to is .* only to local paths"):
+        check_folder(name, "--to")
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("name", "words"),
     [
-        "s3://bucket/x.csv",
-        "s3://b/out",
-        "http://host/x.jsonl",
-        "gs://b",
-        "file:///tmp/x.csv",
-        "hdfs://x/",
+        ("s3://bucket/x.csv", "write s3://bucket/x.csv/"),
+        ("s3://bucket/x.jsonl.gz", "single files are written only to local paths"),
+        ("http://host/x.jsonl", r"only to local paths and to s3://.*gs://.*az://"),
+        ("https://user:secret@host/out?key=secret", "only to local paths and to s3://"),
+        ("sftp://host/out", "only to local paths and to s3://"),
+        ("hf://datasets/a/b", "only to local paths and to s3://"),
+        ("file:///tmp/x.csv", "only to local paths"),
+        ("hdfs://x/", "hdfs:// cannot be opened"),
+        ("s4://x/out", "s4:// cannot be opened"),
+        ("s3://", "names no bucket"),
     ],
 )
-def test_urls_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="only to local paths"):
+def test_other_urls_are_refused(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
         row_file_type(name)
-    with pytest.raises(UsageError, match="--to is"):
-        check_folder(name, "--to")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_folder_that_is_there_is_one_whatever_its_name(tmp_path: Path) -> None:

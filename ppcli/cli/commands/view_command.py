@@ -9,6 +9,7 @@ from ppcli.cli.parameters import Defaults
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import VIEW_TIMEOUT, WorkerOptions
 from ppcli.errors import ExitCode, UsageError
+from ppcli.filesystems.schemes import without_secrets
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import InputOptions
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
@@ -67,6 +68,6 @@ def _check_for_dataset(context: typer.Context, dataset: str) -> None:
     ]
     if given:
         raise UsageError(
-            f"{dataset} is a dataset, which is drawn as it was made; leave out {', '.join(given)}, "
-            "or name the images"
+            f"{without_secrets(dataset)} is a dataset, which is drawn as it was made; "
+            f"leave out {', '.join(given)}, or name the images"
         )

@@ -108,7 +108,7 @@ class LocalPlace:
         os.rmdir(self.path)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[Place]:
         """Hold the lock file in this folder; the system releases it when the process dies."""
         lock = FileLock(os.path.join(self.path, LOCK), timeout=0)
         try:
@@ -116,7 +116,7 @@ class LocalPlace:
         except Timeout:
             raise OutputError(f"another run is writing to {self}; wait until it ends") from None
         try:
-            yield
+            yield self
         finally:
             lock.release()
 

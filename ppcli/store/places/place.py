@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
+from ppcli.filesystems.schemes import is_url
+
 if TYPE_CHECKING:
     from ppcli.store.journal import JournalContent
 
@@ -177,11 +179,14 @@ class Place(Protocol):
     def remove_folder(self) -> None:
         """Remove the folder if it is empty, where folders are made."""
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> "AbstractContextManager[Place]":
         """Hold the lock of this dataset folder, as long as the context.
 
+        The context gives the folder to write to: its methods raise `OutputError` as soon as the
+        lock is lost.
+
         Raises:
-            OutputError: another run holds it.
+            OutputError: another run holds the lock.
         """
 
     def journal(self) -> DatasetJournal:
@@ -192,9 +197,13 @@ class Place(Protocol):
 
 
 def place_of(at: "str | Place") -> Place:
-    """Return the place of a path; a place is returned as it is."""
+    """Return the place of a path or a URL; a place is returned as it is."""
     if not isinstance(at, str):
         return at
+    if is_url(at):
+        from ppcli.store.places.object_place import ObjectPlace
+
+        return ObjectPlace(at)
     from ppcli.store.places.local_place import LocalPlace
 
     return LocalPlace(at)
