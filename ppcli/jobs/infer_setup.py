@@ -35,10 +35,10 @@ from ppcli.models.remote.server_options import ServerOptions
 from ppcli.models.serving.active_request import check_request
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
-from ppcli.store.formats import Config
+from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS, Config
 from ppcli.store.manifest import Manifest
-from ppcli.store.output_options import OutputOptions
-from ppcli.store.rows import ANSWERS
+from ppcli.store.output_options import AnswerOutputOptions, OutputOptions
+from ppcli.store.rows import ANSWER, ANSWERS
 
 
 def infer(
@@ -77,7 +77,7 @@ def infer(
             work,
             stream.inputs,
             summary,
-            config=_config(stream, engine, generation.prune),
+            config=_config(stream, engine, generation.prune) | _names(output),
             output=output,
             failures=failures,
             max_image_pixels=reading.max_image_pixels,
@@ -239,7 +239,9 @@ class _Setup:
         images = StoredImages(dataset, listing.limit)
         images.check(self.engine.fit, self.prune)
         source = StoredRequests(dataset, request, self.reading.max_image_pixels)
-        return _RequestStream(images, source, Manifest.read(dataset).config)
+        config = Manifest.read(dataset).config
+        config.pop(KEEP_COLUMNS, None)  # they stay there
+        return _RequestStream(images, source, config)
 
     def _coding(self) -> Config:
         config = self._options.as_config()
@@ -256,3 +258,10 @@ def _config(stream: _RequestStream, engine: _Engine, prune: bool) -> Config:
         | engine.config
         | {"of": stream.source.item}
     )
+
+
+def _names(output: OutputOptions | None) -> Config:
+    """The name of the column with the answers, where it is not the usual one."""
+    if not isinstance(output, AnswerOutputOptions) or output.answer_column == ANSWER:
+        return {}
+    return {ANSWER_COLUMN: output.answer_column}

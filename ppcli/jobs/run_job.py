@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from ppcli.engine.run import FailurePolicy, Inputs, Run, RunObserver, Work
 from ppcli.engine.stopping import StopRequest, stop_on_signals
 from ppcli.engine.worker_options import FailureOptions
-from ppcli.errors import ExitCode, StoppedError
+from ppcli.errors import ExitCode, StoppedError, UsageError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.jobs.row_log import RowLog
 from ppcli.jobs.run_control import ProgressCounter, RunControl, RunResult, SummaryT
-from ppcli.store.formats import KEEP_COLUMNS, Config, Kept
+from ppcli.store.formats import KEEP_COLUMNS, Config, Format, Kept
+from ppcli.store.manifest import main_kind
 from ppcli.store.output_options import OutputOptions
 from ppcli.store.row_sinks import RowSink, StreamSink
 from ppcli.store.rows import MainRow
@@ -41,7 +42,7 @@ def run_job(
         summary: counts the rows.
         config: everything that the rows depend on.
         output: where rows are written; None for the callback, or for the result.
-        kept: columns that travel with the rows, as `kept_schema` returns them; None for none.
+        kept: columns of the inputs that travel with the rows; None for none.
         failures: when failed inputs stop the run.
         max_image_pixels: larger images are not decoded.
         control: callbacks and signals.
@@ -49,6 +50,7 @@ def run_job(
 
     Raises:
         NothingToDoError: there are no inputs.
+        UsageError: a column cannot be kept.
         OutputError: the output cannot be written, or belongs to another configuration.
         StoppedError: a signal came, or too many inputs failed; `result` has what was done so far.
     """
@@ -57,7 +59,7 @@ def run_job(
     result = RunResult(summary, written, rows)
     keep_rows = output is None and control.on_row is None
     if kept is not None:
-        config = config | {KEEP_COLUMNS: [[field.name, str(field.type)] for field in kept]}
+        kept, config = _with_kept_columns(kept, config, output)
     open_sink = partial(_open_sink, output, config, control, rows if keep_rows else None, kept)
     policy = FailurePolicy(failures.limit, output is not None and output.retry_failed)
     with ExitStack() as stack:
@@ -75,6 +77,19 @@ def run_job(
             stopped = "interrupted, and stopped at once"  # by the second signal
             raise StoppedError(ExitCode.INTERRUPTED, stopped, result) from None
     return result
+
+
+def _with_kept_columns(
+    fields: "pa.Schema", config: Config, output: OutputOptions | None
+) -> tuple["pa.Schema", Config]:
+    """Return the schema of kept columns, and the configuration that names them."""
+    from ppcli.store.kept_columns import as_setting, kept_schema
+    from ppcli.store.schema import own_schema
+
+    if output is not None and output.row_format is Format.OPENAI:
+        raise UsageError("--format openai has no place for columns; leave --keep-columns out")
+    kept = kept_schema(fields, own_schema(main_kind(config), config).names)
+    return kept, config | {KEEP_COLUMNS: as_setting(kept)}
 
 
 class _RowCallback:

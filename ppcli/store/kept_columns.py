@@ -16,26 +16,26 @@ import pyarrow.parquet as pq
 
 from ppcli.errors import UsageError, bounded
 from ppcli.store.formats import Kept
+from ppcli.store.rows import ANSWER
 
 NO_COLUMNS = pa.schema([])
 HUGGINGFACE = b"huggingface"
 _ADVICE = "leave it out of --keep-columns"
 
 
-def kept_schema(fields: pa.Schema, own: Collection[str], renames: str = "") -> pa.Schema:
+def kept_schema(fields: pa.Schema, own: Collection[str]) -> pa.Schema:
     """Return the schema of kept columns as files will have it.
 
     Args:
         fields: the columns in order. Of their metadata, what `datasets` wrote is kept.
         own: names of the columns that every row has.
-        renames: advice how to rename one of these, for the message.
 
     Raises:
         UsageError: a column has the name of another one, or a type that Parquet does not have.
     """
     for name in fields.names:
         if name in own:
-            advice = f"{renames}, or {_ADVICE}" if renames else _ADVICE
+            advice = f"use --answer-column, or {_ADVICE}" if name == ANSWER else _ADVICE
             raise UsageError(
                 f"{bounded(name)} is a kept column and a column of pixelprune; {advice}"
             )

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar
 
 from ppcli.errors import OutputError, UsageError
 from ppcli.options import Option, Options, listed
 from ppcli.store.formats import ROWS_PER_SHARD, Format, TableFormat
 from ppcli.store.output_paths import RowFileType, is_same_file, row_file_type
+from ppcli.store.rows import ANSWER, AnswerRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -157,6 +158,10 @@ class AnswerOutputOptions(OutputOptions):
 
     Attributes:
         row_format: of standard output; `openai` also of `.jsonl` files.
+        answer_column: name of the column `answer` in files.
+
+    Raises:
+        UsageError: `answer_column` is the name of another column, or the format has no columns.
     """
 
     row_format: Annotated[
@@ -168,3 +173,17 @@ class AnswerOutputOptions(OutputOptions):
             metavar="FORMAT",
         ),
     ] = None
+    answer_column: Annotated[
+        str, Option("Name of the column with the answers.", metavar="NAME")
+    ] = ANSWER
+
+    def __post_init__(self) -> None:
+        OutputOptions.__post_init__(self)
+        name = self.answer_column
+        if name == ANSWER:
+            return
+        if self.row_format is Format.OPENAI:
+            raise UsageError("--format openai has no columns; leave --answer-column out")
+        if not name or name in {one.name for one in fields(AnswerRow)}:
+            kind = "the name of another column" if name else "empty"
+            raise UsageError(f"--answer-column is {name!r}, which is {kind}")

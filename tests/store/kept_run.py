@@ -23,9 +23,7 @@ from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
 from ppcli.jobs.run_control import ProgressCounter, RunControl
 from ppcli.jobs.run_job import run_job
-from ppcli.store.kept_columns import kept_schema
 from ppcli.store.output_options import OutputOptions
-from ppcli.store.rows import StatsRow
 from tests.conftest import blocks
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -134,7 +132,6 @@ def run(inputs: Any, output: OutputOptions | Path, fit: Fit = Fit.PAD) -> Analyz
     options = AnalysisOptions(
         CoderOptions(), FitOptions(fit, 16, 2, 1, 1 << 24), patches=output.is_folder
     )
-    own = [*StatsRow.__dataclass_fields__]
     control = RunControl()
     return run_job(
         AnalyzeWork(options, SerialExecutor()),
@@ -142,7 +139,7 @@ def run(inputs: Any, output: OutputOptions | Path, fit: Fit = Fit.PAD) -> Analyz
         AnalyzeSummary(),
         config=options.as_config(),
         output=output,
-        kept=kept_schema(inputs.table.schema, own),
+        kept=inputs.table.schema,
         failures=FailureOptions(),
         max_image_pixels=1 << 24,
         control=control,
