@@ -1,6 +1,12 @@
-"""Runs over images whose inputs have columns that travel into the rows."""
+"""Runs over images whose inputs have columns that travel into the rows.
+
+`python -m tests.store.kept_run IN OUT STEP…` runs once for each step of writing, into OUT with the
+step appended, and is killed there.
+"""
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +31,7 @@ from ppcli.jobs.run_control import ProgressCounter, RunControl
 from ppcli.jobs.run_job import run_job
 from ppcli.store.output_options import OutputOptions
 from tests.conftest import blocks
+from tests.store.small_run import Killer, count_steps
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["x", "y"], "_type": "ClassLabel"}}
@@ -145,3 +152,22 @@ def run(inputs: Any, output: OutputOptions | Path, fit: Fit = Fit.PAD) -> Analyz
         control=control,
         counter=ProgressCounter(control, "image", inputs),
     ).summary
+
+
+def main() -> None:
+    """Run once for each step in a child process that is killed there."""
+    folder, out, *steps = sys.argv[1:]
+    inputs = Rows(Path(folder), source_table(pictures(5, broken=3)))
+    run(inputs, Path(out + "spare"))  # loads modules and kernels once for all children
+    for step in steps:
+        child = os.fork()
+        if child == 0:
+            count_steps(Killer(int(step)))
+            run(inputs, Path(out + step))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+
+
+if __name__ == "__main__":
+    main()

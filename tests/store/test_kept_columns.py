@@ -3,6 +3,9 @@
 import base64
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -148,6 +151,25 @@ def test_resuming_and_retrying_keep_them(inputs, tmp_path: Path) -> None:
     assert (summary.good, summary.failed) == (5, 0)
     assert repr(kept_part(tmp_path / "out" / "stats").to_pylist()) == repr(before.to_pylist())
     assert verify(str(tmp_path / "out"), data=True).damage == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+def test_killed_runs_are_resumed_with_them(inputs, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "whole")
+    whole = repr(kept_part(tmp_path / "whole" / "stats").to_pylist())
+    steps = [str(step) for step in range(3, 90, 14)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.store.kept_run", inputs.folder, tmp_path / "killed", *steps],
+        check=True,
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert set(done.stdout.split()) == {b"%d" % -signal.SIGKILL}
+    for step in steps:
+        out = tmp_path / f"killed{step}"
+        run(inputs, out)
+        assert repr(kept_part(out / "stats").to_pylist()) == whole, f"killed at step {step}"
+        assert verify(str(out)).damage == []
 
 
 def test_other_columns_are_another_configuration(inputs, tmp_path: Path) -> None:
