@@ -50,6 +50,7 @@ async def patiently(
         StoreError: there is no answer.
     """
     seconds = PATIENCE.seconds + more_seconds
+    last: StoreError | None = None
     try:
         async with asyncio.timeout(seconds):
             tries = 0
@@ -58,10 +59,10 @@ async def patiently(
                     return await ask()
                 except Exception as error:
                     tries += 1
-                    _give_up_or_go_on(error, url, tries)
+                    last = _unless_final(error, url, tries)
                 await asyncio.sleep(PATIENCE.before(tries))
     except TimeoutError:
-        raise too_late(url, seconds) from None
+        raise last or too_late(url, seconds) from None
 
 
 def patiently_here(ask: Callable[[], _Result], url: str) -> _Result:
@@ -77,9 +78,9 @@ def patiently_here(ask: Callable[[], _Result], url: str) -> _Result:
             return ask()
         except Exception as error:
             tries += 1
-            _give_up_or_go_on(error, url, tries)
+            last = _unless_final(error, url, tries)
         if time.monotonic() > end:
-            raise too_late(url)
+            raise last
         time.sleep(PATIENCE.before(tries))
 
 
@@ -89,7 +90,9 @@ def too_late(url: str, seconds: float | None = None) -> StoreError:
     return StoreError(FaultKind.TIMEOUT, reason, shown_url(url))
 
 
-def _give_up_or_go_on(error: Exception, url: str, tries: int) -> None:
+def _unless_final(error: Exception, url: str, tries: int) -> StoreError:
+    """Return what an exception means; raise it if no further try is due."""
     fault = as_store_error(error, url)
     if not fault.is_passing or tries >= PATIENCE.tries:
         raise fault from error
+    return fault

@@ -11,15 +11,24 @@ from urllib.parse import unquote_to_bytes
 import xxhash
 
 from ppcli.errors import UsageError, bounded
-from ppcli.files import LocalFile, MemoryFile, exists, is_folder
-from ppcli.filesystems.schemes import shown_url
+from ppcli.files import LocalFile, MemoryFile, PathKind, exists, is_folder
+from ppcli.filesystems.schemes import (
+    SCHEMES,
+    is_url,
+    known_scheme,
+    scheme_of,
+    shown_url,
+    without_secrets,
+)
 from ppcli.inputs.fields import read, text, whole, with_values
 from ppcli.inputs.http_file import HttpFile, is_http
+from ppcli.inputs.input_places import file_at, is_far, kind_at
 from ppcli.inputs.names import path_of
 from ppcli.inputs.refs import ImageRef, identity
 
 _DATA_URL = re.compile(r"data:(?P<kind>[^,]*),(?P<data>.*)", re.IGNORECASE | re.DOTALL)
 _OTHER_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_ROOTS = frozenset(SCHEMES) - {"http", "https", "sftp", "ssh"}  # no links, no redirects
 _BASE64 = ";base64"
 _LONGEST_KIND = 40
 _LAST_PAGE = 1_000_000_000
@@ -32,7 +41,8 @@ class ImageFolder:
 
     Attributes:
         folder: base of relative paths.
-        root: folder that must contain all images, after links are followed; None for no limit.
+        root: folder that must contain all images, after links are followed, or the URL of one in a
+            store, to which relative paths are then relative; None for no limit.
         allow_http: whether http:// and https:// URLs are fetched; None if no option allows it.
     """
 
@@ -71,15 +81,25 @@ class ImageFolder:
             path = path_of(name)
         except UsageError as error:
             raise ValueError(str(error)) from None
+        if self.root is not None and is_far(self.root):
+            return self._in_store(self.root, path, page)
         url = _OTHER_URL.match(path)
         if url is not None and not exists(os.path.join(self.folder, path)):
             if self.allow_http is not None and is_http(url["scheme"]):
                 return self._on_server(path, page)
             raise ValueError(
                 f"the image {shown_url(path)} is not a local file; "
-                "only paths, file:// and data: URLs are supported"
+                f"only paths, file:// and data: URLs are supported{_advice(url['scheme'])}"
             )
         return ImageRef(LocalFile(self._within_root(path)), identity(path), page=page)
+
+    def _in_store(self, root: str, path: str, page: int | None) -> ImageRef:
+        top = root.rstrip("/") + "/"
+        url = path if is_url(path) else top + path
+        is_below = url.startswith(top) and not path.startswith("/")
+        if not is_below or {".", ".."} & set(url[len(top) :].split("/")):
+            raise ValueError(f"the image {shown_url(path)} is outside --root {shown_url(root)}")
+        return ImageRef(file_at(url, PathKind.FILE), identity(without_secrets(path)), page=page)
 
     def _on_server(self, url: str, page: int | None) -> ImageRef:
         if not self.allow_http:
@@ -101,12 +121,29 @@ class ImageFolder:
         return real
 
 
+def _advice(scheme: str) -> str:
+    """Return how images of a store can be allowed, after the words that refuse them."""
+    if scheme.lower() not in _ROOTS:
+        return ""
+    return f"; --root {scheme.lower()}://… allows those below a folder of a store"
+
+
 def check_root(root: str) -> None:
     """Check that the root folder exists.
 
     Raises:
-        UsageError: it does not exist.
+        UsageError: it does not exist, or its URL does not limit what lies below it.
+        StoreError: its store does not tell.
     """
+    if is_far(root):
+        if known_scheme(root) and scheme_of(root) not in _ROOTS:
+            raise UsageError(
+                f"--root {shown_url(root)}: the root is a folder, or the URL of one in an object "
+                "store; servers may lead elsewhere from there"
+            )
+        if kind_at(root) is not PathKind.FOLDER:
+            raise UsageError(f"--root {shown_url(root)}: no such folder")
+        return
     if not is_folder(root):
         raise UsageError(f"--root {root}: no such folder")
 

@@ -15,7 +15,8 @@ Limit = Annotated[int | None, Option("Stop after N inputs.", metavar="N", min=1)
 Root = Annotated[
     str | None,
     Option(
-        "Folder that must contain the images of requests and questions, after links are followed.",
+        "Folder that must contain the images of requests and questions, after links are followed; "
+        "or the URL of a folder in an object store.",
         metavar="DIR",
     ),
 ]
@@ -38,8 +39,8 @@ class InputOptions(Options):
     inputs: Annotated[
         tuple[str, ...],
         Option(
-            "Files, folders, glob patterns, or - for standard input (an image, or one path per "
-            "line).",
+            "Files, folders, glob patterns, URLs such as s3://BUCKET/FOLDER, or - for standard "
+            "input (an image, or one path per line).",
             metavar="INPUTS",
             is_argument=True,
         ),
