@@ -26,7 +26,11 @@ from ppcli.jobs.statistics_options import StatisticsOptions
 from ppcli.models.grid_options import GridOptions
 from ppcli.models.model_options import GenerationOptions, ModelOptions
 from ppcli.models.remote.server_options import ServerOptions
-from ppcli.store.output_options import AnswerOutputOptions, OutputOptions
+from ppcli.store.output_options import (
+    AnswerOutputOptions,
+    GrowingOutputOptions,
+    OutputOptions,
+)
 
 __all__ = [
     "AnswerOptions",
@@ -35,6 +39,7 @@ __all__ = [
     "FailureOptions",
     "GenerationOptions",
     "GridOptions",
+    "GrowingOutputOptions",
     "InputOptions",
     "MeasureOptions",
     "ModelOptions",

@@ -132,7 +132,7 @@ def evaluate(
         model=model_options(model),
         server=server,
         answers=answers,
-        output=output_options(output, SCORES_PER_SHARD),
+        output=output_options(output, SCORES_PER_SHARD, OutputOptions),
         workers=workers,
         failures=failures,
         control=control,

@@ -58,6 +58,7 @@ def analyze(
     chosen, target = input_options(inputs), output_options(output)
     if target is not None:
         target.check_not_read(chosen.files0_from)
+        target.check_limit(chosen.limit)
     listing = chosen.listing(None if target is None else target.output)
     listing.check()
     patches = target is not None and target.is_folder and statistics.patches

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ppcli.inputs.input_options import InputOptions
 from ppcli.models.model_options import ModelOptions
 from ppcli.store.formats import ROWS_PER_SHARD
-from ppcli.store.output_options import OutputOptions
+from ppcli.store.output_options import GrowingOutputOptions, OutputOptions
 
 if TYPE_CHECKING:
     from ppcli.models.costs import NamedModel
@@ -33,12 +33,14 @@ def input_options(inputs: Inputs) -> InputOptions:
 
 
 def output_options(
-    output: OutputOptions | Path | None, rows_per_shard: int = ROWS_PER_SHARD
+    output: OutputOptions | Path | None,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    kind: type[OutputOptions] = GrowingOutputOptions,
 ) -> OutputOptions | None:
-    """Return the options that name a path, with the shards of the job."""
+    """Return the options of a kind that name a path, with the shards of the job."""
     if output is None or isinstance(output, OutputOptions):
         return output
-    return OutputOptions(os.fspath(output), rows_per_shard=rows_per_shard)
+    return kind(os.fspath(output), rows_per_shard=rows_per_shard)
 
 
 def model_options(model: ModelOptions | Path | None) -> ModelOptions:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ppcli.cli.summary_table import failures, show_totals
+from ppcli.cli.summary_table import change_numbers, changes, failures, show_totals
 from ppcli.cli.terminal import Terminal
 from ppcli.jobs.infer import PHASES, InferSummary
 
@@ -28,6 +28,7 @@ def _numbers(summary: InferSummary) -> dict[str, Any]:
         **{name: summary.phases[name] for name in PHASES},
         "waited_ms": summary.waited_ms,
         "seconds": summary.seconds,
+        **change_numbers(summary),
     }
 
 
@@ -46,7 +47,9 @@ def _lines(summary: InferSummary) -> list[tuple[str, str]]:
     if summary.phases["decode_ms"]:
         speed = summary.answer_tokens / summary.phases["decode_ms"] * 1000
         lines.append(("answer tokens", f"{summary.answer_tokens:,} ({speed:,.1f}/s)"))
-    if summary.earlier_inputs:
+    if summary.changes is not None:
+        lines += changes(summary)
+    elif summary.earlier_inputs:
         lines.append(("done by an earlier run", f"{summary.earlier_inputs:,}"))
     lines.append(("total time", f"{summary.seconds:,.2f} s"))
     return lines

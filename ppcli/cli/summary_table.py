@@ -1,6 +1,7 @@
 """The totals at the end of a run, as a table."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -53,6 +54,27 @@ def failures(summary: Summary) -> list[tuple[str, str]]:
     return [*lines, ("with a warning", f"{summary.warned:,}")] if summary.warned else lines
 
 
+def changes(summary: Summary) -> list[tuple[str, str]]:
+    """Return a line for each state in which a run that updates a dataset found inputs."""
+    found = summary.changes
+    if found is None:
+        return []
+    lines = [
+        ("new", found.new),
+        ("changed", found.changed),
+        ("unchanged", found.unchanged),
+        ("vanished, dropped" if found.dropped else "vanished, rows kept", found.vanished),
+    ]
+    if found.unreadable:
+        lines.append(("cannot be read now, rows kept", found.unreadable))
+    return [(name, f"{number:,}") for name, number in lines]
+
+
+def change_numbers(summary: Summary) -> dict[str, Any]:
+    """Return the same for a line of JSON."""
+    return {} if summary.changes is None else asdict(summary.changes)
+
+
 def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
     keep, unique = summary.keep_ratios, summary.unique_ratios
     return {
@@ -70,6 +92,7 @@ def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
         "bytes_in": summary.bytes_in,
         "patch_bytes": summary.patch_bytes,
         "seconds": summary.seconds,
+        **change_numbers(summary),
     }
 
 
@@ -86,7 +109,9 @@ def _lines(summary: AnalyzeSummary) -> list[tuple[str, str]]:
     lines.append(("size of image files", _bytes(summary.bytes_in)))
     if summary.patch_bytes:
         lines.append(("size of patch sets", _size_of_patch_sets(summary)))
-    if summary.earlier_inputs:
+    if summary.changes is not None:
+        lines += changes(summary)
+    elif summary.earlier_inputs:
         lines.append(("files done by an earlier run", f"{summary.earlier_inputs:,}"))
     if summary.good > summary.earlier_good:
         lines.append(("images/s", f"{summary.rate:,.1f}"))

@@ -11,13 +11,15 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, NothingToDoError, StoppedError, pluralize
-from ppcli.inputs.refs import Input
+from ppcli.inputs.refs import Input, fingerprint_column
 from ppcli.store.formats import Kept
 from ppcli.store.row_sinks import RowReceiver, RowSink
-from ppcli.store.rows import OK, MainRow, PatchRow
+from ppcli.store.rows import OK, MainRow, PatchRow, ScoreRow
+from ppcli.store.update_policy import ChangeCounts
 
-if TYPE_CHECKING:
-    from ppcli.store.previous_run import PreviousShard
+if TYPE_CHECKING:  # Arrow loads slowly, and streams do not need it
+    from ppcli.store.dataset_changes import Changes
+    from ppcli.store.previous_run import PreviousInput, PreviousShard
 
 logger = logging.getLogger("pixelprune")
 
@@ -40,10 +42,15 @@ class Inputs(Protocol):
     Attributes:
         skipped: how many files in folders were skipped so far.
         repeated: the new name of the first input, so far, whose name had come before; else empty.
+        incomplete: why inputs may be missing that still exist, once all have come; else empty.
     """
 
     skipped: int
     repeated: str
+
+    @property
+    def incomplete(self) -> str:
+        """See the attributes."""
 
     def __iter__(self) -> Iterator[Input]:
         """Iterate over the inputs, in order."""
@@ -145,14 +152,36 @@ class Run:
         arrivals: Arrivals[Any],
         open_sink: Callable[[], AbstractContextManager[RowSink]],
     ) -> None:
-        with open_sink() as sink:
-            for shard in sink.previous_shards(arrivals):
-                self._resume(shard)
-            with closing(self.work.results(arrivals, self.stop)) as inputs_with_results:
-                for ref, results in inputs_with_results:
-                    self._add(ref, results, sink)
-                    self._warn_of_repeated_names(inputs)
+        with open_sink() as sink, sink.changes() as changes:
+            if changes is None or changes.is_first:
+                for shard in sink.previous_shards(arrivals):
+                    self._resume(shard)
+                self._work_on(arrivals, inputs, sink)
+            else:
+                self._update(arrivals, inputs, sink, changes)
+            if changes is not None and changes.is_first:
+                self.summary.changes = ChangeCounts(new=self.summary.inputs)
+
+    def _work_on(self, arrivals: Arrivals[Any], inputs: Inputs, sink: RowSink) -> None:
+        with closing(self.work.results(arrivals, self.stop)) as inputs_with_results:
+            for ref, results in inputs_with_results:
+                self._add(ref, results, sink)
+                self._warn_of_repeated_names(inputs)
+        self._raise_if_stopped()
+
+    def _update(
+        self, arrivals: Arrivals[Any], inputs: Inputs, sink: RowSink, changes: "Changes"
+    ) -> None:
+        """Look at all inputs; then replace the rows of changed ones, and add those of new ones."""
+        for _ in changes.sort(arrivals):
             self._raise_if_stopped()
+            self.observer.on_input()
+        self.summary.changes = changes.counts
+        for shard in changes.shards(inputs.incomplete):
+            self._resume(shard)
+            self._raise_if_stopped()
+        with Arrivals(changes.new(), self._raise_if_stopped) as new:
+            self._work_on(new, inputs, sink)
 
     def _warn_of_repeated_names(self, inputs: Inputs) -> None:
         if inputs.repeated and not self._warned:
@@ -170,19 +199,21 @@ class Run:
         earlier_columns: Kept | None = None,
     ) -> None:
         columns = earlier_columns if ref.columns is None else ref.columns
-        for result in results:
+        fingerprint: str | None = None
+        for number, result in enumerate(results):
+            if not isinstance(result.row, ScoreRow):
+                if not number:
+                    fingerprint = fingerprint_column(ref, result.row.status != OK)
+                result.row.fingerprint = fingerprint
             sink.add(result.row, result.patches, columns)
             failed = self.summary.failed
             self.summary.add(result.row, result.patches)
             self.summary.failed_now += self.summary.failed - failed
             self.observer.on_row(result.row)
         sink.end_of_input(ref)
-        self._end_input()
-        self._raise_if_too_many_failed()
-
-    def _end_input(self, earlier: bool = False) -> None:
-        self.summary.end_of_input(earlier)
+        self.summary.end_of_input()
         self.observer.on_input()
+        self._raise_if_too_many_failed()
 
     def _raise_if_too_many_failed(self) -> None:
         failed = self.summary.failed_now
@@ -199,27 +230,35 @@ class Run:
             raise StoppedError(self.stop.exit_code, f"{word} after {done}")
 
     def _resume(self, shard: "PreviousShard") -> None:
-        """Count the rows of an earlier run, after retrying inputs that need it.
+        """Count the rows of an earlier run, after working again on inputs that need it.
 
-        These are inputs with missing pages, and failed inputs if the policy says so.
+        These are inputs that have changed, inputs with missing pages, and failed inputs if the
+        policy says so.
         """
         for one in shard.inputs:
             if one.missing:
                 logger.warning("working on %s again: %s", one.ref.image_id, one.missing)
-        again = [
-            bool(one.missing) or (self.policy.retry_failed and one.failed) for one in shard.inputs
-        ]
-        if any(again):
+        again = [one.is_given and self._needs_work(one) for one in shard.inputs]
+        if any(again) or any(one.is_dropped for one in shard.inputs):
             self._rewrite(shard, again)
             return
         for one in shard.inputs:
             for row in one.rows:
                 self.summary.add(row, earlier=True)
-            self._end_input(earlier=True)
+            self._end_earlier(one)
         self.summary.patch_bytes += shard.patch_bytes
 
+    def _needs_work(self, one: "PreviousInput") -> bool:
+        return one.is_changed or bool(one.missing) or (self.policy.retry_failed and one.failed)
+
+    def _end_earlier(self, one: "PreviousInput") -> None:
+        """Count an input that keeps its rows; others than those given count as progress before."""
+        self.summary.end_of_input(earlier=True)
+        if one.is_given:
+            self.observer.on_input()
+
     def _rewrite(self, shard: "PreviousShard", again: list[bool]) -> None:
-        """Replace a shard: work on some of its inputs again, and copy the rows of the others."""
+        """Replace a shard: work on some of its inputs again, drop some, and copy the others."""
         refs = [one.ref for one, is_chosen in zip(shard.inputs, again, strict=True) if is_chosen]
         with (
             Arrivals(iter(refs)) as inputs,
@@ -236,11 +275,15 @@ class Run:
                         pass
                     self._add(*self._next_of(new_results), writer, columns)
                     continue
+                if one.is_dropped:
+                    for _ in old_results:
+                        pass
+                    continue
                 for row, patch_set, columns in old_results:
                     writer.add(row, patch_set, columns)
                     self.summary.add(row, patch_set, earlier=True)
                 writer.end_of_input(one.ref)
-                self._end_input(earlier=True)
+                self._end_earlier(one)
 
     def _next_of(
         self, new_results: Iterator[tuple[Input, Iterator[Result]]]

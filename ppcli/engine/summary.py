@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ppcli.store.rows import OK, MainRow, PatchRow
+from ppcli.store.update_policy import ChangeCounts
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Summary:
         kept: kept tiles of all images.
         seconds: duration of the run, without the start of the program.
         patch_bytes: bytes of all masks and compressed tiles.
+        changes: the inputs of a run that updates a dataset, by what it found; None for other runs.
     """
 
     inputs: int = 0
@@ -37,6 +39,7 @@ class Summary:
     kept: int = 0
     seconds: float = 0.0
     patch_bytes: int = 0
+    changes: ChangeCounts | None = None
 
     @property
     def rate(self) -> float:

@@ -51,6 +51,7 @@ class Listing:
         avoid: a folder that is not entered: the output of the run.
         skipped: number of files in folders that were skipped because they are not images.
         repeated: the first `image_id` with a suffix; empty if none needed one.
+        incomplete: why files may be missing that still exist; empty if all are there.
     """
 
     inputs: tuple[str, ...]
@@ -62,6 +63,7 @@ class Listing:
     avoid: str | None = None
     skipped: int = field(default=0, init=False)
     repeated: str = field(default="", init=False)
+    incomplete: str = field(default="", init=False)
     _kinds: dict[str, PathKind] = field(default_factory=dict, init=False, repr=False)
     _answers: SharedAnswers | None = field(default=None, init=False, repr=False)
     _is_for_counting: bool = field(default=False, init=False, repr=False)
@@ -92,12 +94,11 @@ class Listing:
             path = path_of(given)
             if path == STDIN or check_member(path):
                 continue
-            shown = without_secrets(given) if place_of(path).is_far else given
             if is_pattern(path):
                 if next(matches(path), None) is None:
-                    raise UsageError(f"{shown}: no file matches this pattern")
+                    raise UsageError(f"{_shown(given)}: no file matches this pattern")
             elif self._kind_of_input(path) is PathKind.MISSING:
-                raise UsageError(f"{shown}: no such file or folder")
+                raise UsageError(f"{_shown(given)}: no such file or folder")
         if self.files0_from not in (None, STDIN):
             check_list(self.files0_from)
 
@@ -138,6 +139,7 @@ class Listing:
             UsageError: a list of paths cannot be read.
         """
         self.skipped, self.repeated = 0, ""
+        self.incomplete = "" if self.limit is None else "--limit leaves inputs out"
         return islice(self._with_unique_ids(), self.limit)
 
     def _with_unique_ids(self) -> Iterator[ImageRef]:
@@ -156,15 +158,26 @@ class Listing:
 
     def _all(self) -> Iterator[ImageRef]:
         for given in self.inputs:
-            if given == STDIN:
-                yield from self._piped(b"\n")
-            else:
-                yield from self._given(path_of(given))
+            is_list = given == STDIN
+            found = self._piped(b"\n") if is_list else self._given(path_of(given))
+            yield from self._not_empty(found, given)
         if self.files0_from == STDIN:
-            yield from self._piped(b"\0")
+            yield from self._not_empty(self._piped(b"\0"), STDIN)
         elif self.files0_from is not None:
             with open_list(self.files0_from) as file:
-                yield from self._listed(file, b"\0")
+                yield from self._not_empty(self._listed(file, b"\0"), self.files0_from)
+
+    def _not_empty(self, found: Iterator[ImageRef], given: str) -> Iterator[ImageRef]:
+        """Yield what was found; note if nothing was, as in a folder whose disk is not there."""
+        first = next(found, None)
+        if first is None:
+            self._lacks(f"{_shown(given)} has no image")
+            return
+        yield first
+        yield from found
+
+    def _lacks(self, reason: str) -> None:
+        self.incomplete = self.incomplete or reason
 
     def _piped(self, separator: bytes) -> Iterator[ImageRef]:
         """Yield the image on standard input, or the files that it lists."""
@@ -239,8 +252,10 @@ class Listing:
             name = place.join(prefix, entry.below)
             if entry.fault is not None:
                 file = unlisted(entry.path, entry.fault)
+                self._lacks(f"{file.name} cannot be listed")
                 yield ImageRef(file, identity(name or file.name))
             elif entry.kind is PathKind.MISSING:
+                self._lacks(f"{entry.path} cannot be listed")
                 yield _file_ref(entry.path, entry.kind, name or entry.path)
             elif entry.search is None and self._takes(entry, with_drawn):
                 ref = _file_ref(entry.path, entry.kind, name, entry.state)
@@ -291,6 +306,11 @@ class Listing:
 
     def _excluded(self, below: str) -> bool:
         return bool(self.exclude) and _matches(below, self.exclude)
+
+
+def _shown(given: str) -> str:
+    """Return an input as it was given, without secrets of a URL."""
+    return without_secrets(given) if place_of(path_of(given)).is_far else given
 
 
 def _file_ref(

@@ -62,6 +62,16 @@ class Question:
         """Its image file if that is on another machine."""
         return self.image.far_files
 
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.custom_id
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """Its image."""
+        return (self.image,)
+
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """Return all its content as JSON; only its name if it failed."""
         if failed:
@@ -95,6 +105,7 @@ class QuestionFile:
         root: a folder that must contain all images; None for no limit.
         skipped: always 0.
         repeated: the first `custom_id` with a suffix; empty if none needed one.
+        incomplete: always empty.
     """
 
     path: str
@@ -102,6 +113,7 @@ class QuestionFile:
     root: str | None = None
     skipped: int = 0
     repeated: str = field(default="", init=False)
+    incomplete: ClassVar = ""
 
     @property
     def repeatable(self) -> bool:

@@ -20,7 +20,7 @@ _LEFT_OF_NAME = 100
 
 
 class Input(Protocol):
-    """One of the items that a run works on; a resumed run recognizes it."""
+    """One of the items that a run works on; a resumed run recognizes it. It can be pickled."""
 
     @property
     def image_id(self) -> str:
@@ -33,6 +33,14 @@ class Input(Protocol):
     @property
     def far_files(self) -> tuple[InputFile, ...]:
         """Its files on other machines, in the order in which they are opened."""
+
+    @property
+    def name(self) -> str:
+        """The identity that it keeps when its content changes, without the number of a page."""
+
+    @property
+    def images(self) -> "tuple[ImageRef, ...]":
+        """Its images that are read from files."""
 
     def fingerprint(self, failed: bool, with_path: bool = False) -> bytes:
         """Return its identity and state; if equal, a resumed run treats it as the same input.
@@ -63,6 +71,16 @@ class ImageRef:
     state: FileState | None = field(default=None, compare=False)
     page: int | None = None
     columns: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The identity of the file."""
+        return self.image_id
+
+    @property
+    def images(self) -> "tuple[ImageRef, ...]":
+        """Itself."""
+        return (self,)
 
     @property
     def shown_path(self) -> str:
@@ -104,6 +122,26 @@ class ImageRef:
         if size >= 0 and size != (getattr(row, "file_bytes", None) or size):
             return f"the size of {self.image_id} has changed"
         return None
+
+
+def fingerprint_column(one: Input, failed: bool) -> str | None:
+    """Return the column `fingerprint` of the rows of an input: a digest of what identifies it.
+
+    It is None for an input that failed and whose state only a server knows, which may not answer.
+    """
+    if failed and any(_is_unknown(image) for image in one.images):
+        return None
+    return xxhash.xxh3_128_hexdigest(one.fingerprint(failed=False))
+
+
+def _is_unknown(image: ImageRef) -> bool:
+    listed = getattr(image.file, "listed", None)
+    return image.state is None and listed is None and image.file.is_far
+
+
+def is_readable(one: Input) -> bool:
+    """Return whether the files of an input exist now, as far as can be told without opening."""
+    return all(image.file.state() is not None for image in one.images)
 
 
 class LongName:

@@ -52,6 +52,11 @@ class Request:
         return self.custom_id
 
     @property
+    def name(self) -> str:
+        """Its name."""
+        return self.custom_id
+
+    @property
     def image_ids(self) -> str | None:
         """The column `image_id`: a JSON list for several images, None without an image."""
         names = [image.shown_id for image in self.images]
@@ -136,6 +141,11 @@ class RequestFile:
             raise UsageError(f"{self.path} is a folder, not a file of requests")
         if self.root is not None:
             check_root(self.root)
+
+    @property
+    def incomplete(self) -> str:
+        """Why some may be missing that still exist; empty if all are there."""
+        return "" if self.limit is None else "--limit leaves inputs out"
 
     @property
     def repeatable(self) -> bool:

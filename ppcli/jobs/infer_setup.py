@@ -140,6 +140,7 @@ def _check_options(
         raise UsageError("--no-prune feeds every patch; leave the options of the coder out")
     if output is not None:
         output.check_not_read(requests.requests, generation.prompt_file, inputs.files0_from)
+        output.check_limit(inputs.limit)
     if requests.requests is None:
         if requests.root is not None:
             raise UsageError("--root is for the images of --requests FILE")

@@ -127,10 +127,10 @@ def analyze_pages(
         rows: number of rows that the file gave before; another number now is an error.
     """
     started = time.perf_counter()
-    row = _blank_row(ref, options)
+    row, state = _blank_row(ref, options), None
     try:
         with page_source(ref.file, options.reading) as loan:
-            source = loan.source
+            source, state = loan.source, loan.state
             row = replace(row, file_bytes=loan.size)
             count = _count(source, options.reading)
             if rows not in (None, count.rows):
@@ -140,14 +140,14 @@ def analyze_pages(
             make = on_page or analyze_page
             result = _pages_of(source, count, row, ref, options, part, started, make)
             loan.more_to_come = first + len(result.pages) <= count.rows and not result.is_end
-            return replace(result, state=loan.state)
+            return replace(result, state=state)
     except Exception as error:
         if row.file_bytes is None:
             row = _with_current_size(row, ref)
         if first > 1:  # the file vanished after its first page
             row = _row_of_page(row, ref, options.reading.number(row.format, first), several=True)
         return PagesResult(
-            [PageResult(as_error_row(row, as_image_error(error), row.image_id))], count=None
+            [PageResult(as_error_row(row, as_image_error(error), row.image_id))], None, state=state
         )
 
 

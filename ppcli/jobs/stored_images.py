@@ -14,7 +14,7 @@ from ppcli.filesystems.schemes import SCHEMES, is_url, scheme_of
 from ppcli.filesystems.store_faults import StoreError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
-from ppcli.inputs.refs import Input
+from ppcli.inputs.refs import ImageRef, Input
 from ppcli.inputs.sniff import has_image_extension
 from ppcli.inputs.unique import UniqueNames
 from ppcli.jobs.pages import PageResult
@@ -26,7 +26,7 @@ from ppcli.store.metadata_checks import check_statistics_config
 from ppcli.store.patch_codec import check_declared_size
 from ppcli.store.places.place import place_of
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
-from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row
+from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row, without_page
 
 
 def is_dataset(path: str) -> bool:
@@ -68,6 +68,16 @@ class StoredImage:
         """None: its patch sets are read in the run itself."""
         return ()
 
+    @property
+    def name(self) -> str:
+        """The identity of the file."""
+        return without_page(self.image_id, self.rows[0].page)
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """None: its pixels are in the dataset."""
+        return ()
+
     def name_of(self, row: StatsRow) -> str:
         """Return the identity of the answer about a page."""
         page = f"#{row.page}"
@@ -84,6 +94,7 @@ class StoredImage:
                 name: value
                 for name, value in row.items()
                 if not name.endswith("_ms") and name not in excluded
+                if (name, value) != ("fingerprint", None)  # rows had none up to version 0.1.0
             }
             for row in rows
         ]
@@ -117,6 +128,11 @@ class StoredImages:
     @property
     def _shown(self) -> str:
         return str(place_of(self.root))
+
+    @property
+    def incomplete(self) -> str:
+        """Why some may be missing that still exist; empty if all are there."""
+        return "" if self.limit is None else "--limit leaves inputs out"
 
     def check(self, fit: FitOptions, prune: bool) -> None:
         """Check that a model can use the patch sets.

@@ -12,13 +12,17 @@ from ppcli.errors import DamagedError, OutputError, ServerError, StoppedError, U
 from ppcli.filesystems.store_faults import StoreError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import as_output_error
+from ppcli.store.dataset_changes import Changes
 from ppcli.store.formats import ROWS_PER_SHARD, Config, Kept
+from ppcli.store.input_index import InputIndex, known_inputs
 from ppcli.store.kept_columns import NO_COLUMNS
 from ppcli.store.manifest import ManifestWriter, shard_path
 from ppcli.store.places.place import Place, place_of
 from ppcli.store.previous_run import (
     PreviousInput,
     PreviousShard,
+    RowsOfInput,
+    by_input,
     changed_path,
     difference_to,
     intact_rows,
@@ -28,10 +32,12 @@ from ppcli.store.reader import read_patch_rows, read_rows_with_kept
 from ppcli.store.recovery import complete_replacement, prepare_folder, require_own_folder
 from ppcli.store.rows import PATCHES, MainRow, PatchRow
 from ppcli.store.shard_writer import NEW_SUFFIX, ShardWriter
+from ppcli.store.update_policy import UpdatePolicy
 
 logger = logging.getLogger("pixelprune")
 
 BYTES_PER_SHARD = 1 << 30
+IF_CHANGED = "use --overwrite or another folder"
 _LOW_DISK_BYTES = 2 << 30
 # These end a run in an orderly way, so that the shard in hand is kept.
 _KEEPING = StoppedError | DamagedError | UsageError | ServerError | StoreError
@@ -47,6 +53,8 @@ def dataset_output(
     resume: bool = True,
     rows_per_shard: int = ROWS_PER_SHARD,
     on_end: Callable[["DatasetWriter"], None] = lambda _: None,
+    update: UpdatePolicy | None = None,
+    if_changed: str = IF_CHANGED,
 ) -> Iterator["DatasetWriter"]:
     """Open a dataset folder for writing and hold its lock.
 
@@ -58,6 +66,9 @@ def dataset_output(
         resume: continue an existing dataset.
         rows_per_shard: a shard ends with the input that fills this many rows.
         on_end: called with the finished dataset while the lock is held.
+        update: work on new and changed inputs of an existing dataset; None to continue it with
+            the same inputs.
+        if_changed: advice if the inputs are not the same.
 
     Raises:
         OutputError: the folder has foreign files, another configuration or another running
@@ -66,7 +77,9 @@ def dataset_output(
     with locked_dataset(place_of(root)) as folder:
         manifest = prepare_folder(folder, config, overwrite, resume)
         with closing(ManifestWriter(folder, manifest)) as manifest_writer:
-            dataset = DatasetWriter(folder, manifest_writer, rows_per_shard, kept)
+            dataset = DatasetWriter(
+                folder, manifest_writer, rows_per_shard, kept, update, if_changed
+            )
             with dataset:
                 yield dataset
             on_end(dataset)
@@ -103,8 +116,11 @@ class DatasetWriter:
         manifest_writer: ManifestWriter,
         rows_per_shard: int,
         kept: pa.Schema = NO_COLUMNS,
+        update: UpdatePolicy | None = None,
+        if_changed: str = IF_CHANGED,
     ) -> None:
         self._root = root
+        self._update, self._if_changed = update, if_changed
         self._manifest_writer = manifest_writer
         self._manifest = manifest_writer.manifest
         self._rows_per_shard = rows_per_shard
@@ -121,26 +137,52 @@ class DatasetWriter:
             OutputError: a file of the dataset or an input has changed.
         """
         for number in range(len(self._manifest.shards)):
-            yield self._previous_shard(number, refs)
+            yield self._resumed_shard(number, refs)
 
-    def _previous_shard(self, number: int, refs: Iterator[Input]) -> PreviousShard:
-        try:
-            rows = intact_rows(self._root, number, self._manifest)
-        except DamagedError as error:
-            raise OutputError(
-                f"{error}; run pixelprune verify for details, or use --overwrite to start again"
-            ) from error
-        shard = self._manifest.shards[number]
-        inputs = with_inputs(rows, refs, self._manifest.config)
-        if difference := difference_to(shard, inputs):
+    def _resumed_shard(self, number: int, refs: Iterator[Input]) -> PreviousShard:
+        inputs = with_inputs(self.rows_of(number), refs)
+        if difference := difference_to(self._manifest.shards[number], inputs):
             raise OutputError(
                 f"{self._root} was made from other inputs: those of shard {number} have changed "
-                f"({difference}); use --overwrite or another folder"
+                f"({difference}); {self._if_changed}"
             )
         self._warn_of_paths(inputs)
+        return self.previous_shard(number, inputs)
+
+    @contextmanager
+    def changes(self) -> Iterator[Changes | None]:
+        """Return what sorts the inputs of a run that updates the dataset; None for other runs.
+
+        Raises:
+            OutputError: a file of the dataset is damaged.
+        """
+        if self._update is None:
+            yield None
+            return
+        shards, config = self._manifest.shards, self._manifest.config
+        kind = self._manifest.main_kind
+        paths = (shard_path(self._root, kind, number) for number in range(len(shards)))
+        with _damage_refused():
+            index = InputIndex(known_inputs(path, config) for path in paths)
+        name = str(self._root)
+        with closing(Changes(self, name, list(shards), index, self._update)) as changes:
+            yield changes
+
+    def rows_of(self, number: int) -> list[RowsOfInput]:
+        """Read the rows of a finished shard, input by input.
+
+        Raises:
+            OutputError: its files are damaged.
+        """
+        with _damage_refused():
+            rows = intact_rows(self._root, number, self._manifest)
+        return by_input(rows, self._manifest.config)
+
+    def previous_shard(self, number: int, inputs: list[PreviousInput]) -> PreviousShard:
+        """Return a finished shard whose inputs are known."""
         return PreviousShard(
             inputs,
-            shard.patch_bytes,
+            self._manifest.shards[number].patch_bytes,
             partial(self._patches, number),
             partial(self._kept_columns, number),
             partial(self._replacing, number),
@@ -204,12 +246,16 @@ class DatasetWriter:
     def add(self, row: MainRow, patches: PatchRow | None, kept: Kept | None = None) -> None:
         """Add one row with its kept columns, and the patch set of its page if it has one."""
         if self._writer is None:
-            if self._manifest.finished:  # the previous run ended; these inputs are new
-                self._manifest_writer.checkpoint(finished=False)
+            self.begin()
             self._warn_of_low_space()
             number = len(self._manifest.shards)
             self._writer = ShardWriter(self._root, number, self._manifest, self._kept)
         self._writer.add(row, patches, kept)
+
+    def begin(self) -> None:
+        """Note that the dataset is unfinished, also if a previous run had ended."""
+        if self._manifest.finished:
+            self._manifest_writer.checkpoint(finished=False)
 
     def end_of_input(self, one: Input) -> None:
         """End the shard if it is full; shards end between inputs."""
@@ -247,3 +293,13 @@ class DatasetWriter:
             self._manifest_writer.checkpoint(finished=kind is None or self._manifest.finished)
         elif self._writer is not None:
             self._writer.discard()
+
+
+@contextmanager
+def _damage_refused() -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as error:
+        raise OutputError(
+            f"{error}; run pixelprune verify for details, or use --overwrite to start again"
+        ) from error

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar
 
 from ppcli.errors import OutputError, UsageError
 from ppcli.options import Option, Options, listed
 from ppcli.store.formats import ROWS_PER_SHARD, Format, TableFormat
 from ppcli.store.output_paths import RowFileType, is_same_file, row_file_type
 from ppcli.store.rows import ANSWER, AnswerRow
+from ppcli.store.update_policy import UpdatePolicy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ppcli.store.row_sinks import RowSink
 
 STDOUT = "-"
+_IF_CHANGED = "use --update to work on what is new or changed, or --overwrite to start again"
 
 Overwrite = Annotated[bool, Option("Replace an existing output.")]
 
@@ -138,6 +140,7 @@ class OutputOptions(Options):
                 overwrite=self.overwrite,
                 resume=self.resume,
                 rows_per_shard=rows,
+                **self._of_dataset(),
             )
         from ppcli.store.single_file import file_output
 
@@ -151,9 +154,72 @@ class OutputOptions(Options):
             rows_per_shard=rows,
         )
 
+    def check_limit(self, limit: int | None) -> None:
+        """Refuse a limit of the number of inputs that contradicts the options.
+
+        Raises:
+            UsageError: it does.
+        """
+
+    def _of_dataset(self) -> dict[str, Any]:
+        """Return more arguments for the output to a folder."""
+        return {}
+
 
 @dataclass(frozen=True, slots=True)
-class AnswerOutputOptions(OutputOptions):
+class GrowingOutputOptions(OutputOptions):
+    """The same for datasets that follow inputs which change.
+
+    Attributes:
+        update: work on the inputs that are new or have changed since the last run.
+        drop_missing: with `update`, drop the rows of inputs that are no longer there.
+
+    Raises:
+        UsageError: the options contradict one another.
+    """
+
+    update: Annotated[
+        bool, Option("Work on inputs that are new or have changed since the last run.")
+    ] = False
+    drop_missing: Annotated[
+        bool, Option("With --update, drop the rows of inputs that are no longer there.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        OutputOptions.__post_init__(self)
+        if self.drop_missing and not self.update:
+            raise UsageError("--drop-missing needs --update")
+        if not self.update:
+            return
+        if not self.is_folder:
+            raise UsageError(f"--update needs a folder; -o is {self.output}")
+        if self.overwrite:
+            raise UsageError("--overwrite starts again, --update goes on; leave one of them out")
+        if not self.resume:
+            raise UsageError(
+                "--no-resume refuses an earlier run, --update goes on with it; "
+                "leave one of them out"
+            )
+
+    def check_limit(self, limit: int | None) -> None:
+        """Refuse to drop rows of inputs that only a limit leaves out.
+
+        Raises:
+            UsageError: there is a limit.
+        """
+        if self.drop_missing and limit is not None:
+            raise UsageError(
+                "--limit leaves inputs out, whose rows --drop-missing would drop; "
+                "leave one of them out"
+            )
+
+    def _of_dataset(self) -> dict[str, Any]:
+        policy = UpdatePolicy(self.drop_missing, self.retry_failed) if self.update else None
+        return {"update": policy, "if_changed": _IF_CHANGED}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOutputOptions(GrowingOutputOptions):
     """The same for answers, which have one more format.
 
     Attributes:

@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 
 from ppcli.errors import DamagedError
 from ppcli.files import FileState, LocalFile
-from ppcli.inputs.refs import ImageRef, Input
+from ppcli.inputs.refs import ImageRef, Input, fingerprint_column
 from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Config, Kept
 from ppcli.store.manifest import Manifest, Shard, shard_path
@@ -18,6 +18,19 @@ from ppcli.store.shard_writer import InputsDigest, ShardWriter
 
 
 @dataclass(frozen=True, slots=True)
+class RowsOfInput:
+    """The rows of one input, in order.
+
+    Attributes:
+        rows: at least one.
+        missing: describes missing pages; empty if the rows are complete.
+    """
+
+    rows: list[MainRow]
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PreviousInput:
     """An input that a previous run finished, with its rows.
 
@@ -25,16 +38,34 @@ class PreviousInput:
         ref: the input.
         rows: its rows in order.
         missing: describes missing pages; empty if the rows are complete.
+        is_changed: its content has changed since, so that its rows are to be replaced.
+        is_given: `ref` is from the inputs of this run, so that it can be worked on again.
+        is_dropped: its rows are to be dropped.
     """
 
     ref: Input
     rows: list[MainRow]
     missing: str = ""
+    is_changed: bool = False
+    is_given: bool = True
+    is_dropped: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether it has an error row."""
         return any(row.status == ERROR for row in self.rows)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The column `fingerprint` of its rows, which versions up to 0.1.0 did not write."""
+        return getattr(self.rows[0], "fingerprint", None)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the input is the one of the rows; a failed one may have been repaired."""
+        if self.failed:
+            return self.ref.name == self.rows[0].input_name
+        return self.fingerprint == fingerprint_column(self.ref, failed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +125,8 @@ def _check_patches(path: Place, shard: Shard, rows: list[MainRow], config: Confi
         raise DamagedError(f"{path} was changed after it was written")
 
 
-def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> list[PreviousInput]:
-    """Group rows by input and pair them with the next inputs of `refs`, which may be fewer."""
+def by_input(rows: list[MainRow], config: Config) -> list[RowsOfInput]:
+    """Group rows by input."""
     groups: list[list[MainRow]] = []
     for before, row in pairwise([None, *rows]):
         assert row is not None
@@ -103,26 +134,39 @@ def with_inputs(rows: list[MainRow], refs: Iterator[Input], config: Config) -> l
             groups.append([])
         groups[-1].append(row)
     check = PageCheck(config)
-    inputs = []
-    for ref, group in zip(islice(refs, len(groups)), groups, strict=False):
+    found = []
+    for group in groups:
         for row in group:
             check.add(row)
-        inputs.append(PreviousInput(ref, group, check.missing()))
-    return inputs
+        found.append(RowsOfInput(group, check.missing()))
+    return found
+
+
+def with_inputs(groups: list[RowsOfInput], refs: Iterator[Input]) -> list[PreviousInput]:
+    """Pair the rows of inputs with the next inputs of `refs`, which may be fewer."""
+    pairs = zip(islice(refs, len(groups)), groups, strict=False)
+    return [PreviousInput(ref, one.rows, one.missing) for ref, one in pairs]
 
 
 def difference_to(shard: Shard, inputs: list[PreviousInput]) -> str:
     """Describe how inputs differ from those of a shard; an empty text if they do not."""
     if len(inputs) != shard.inputs:
         return f"only {len(inputs):,} of {shard.inputs:,} inputs are left"
-    for with_paths in (False, True):  # up to version 0.1.0 the digest included paths
-        digest = InputsDigest(with_paths)
-        for one in inputs:
-            digest.add(_with_previous_path(one) if with_paths else one.ref, one.failed)
-        if digest.hexdigest() == shard.inputs_digest:
+    if any(one.fingerprint for one in inputs):
+        if all(one.is_same for one in inputs):
             return ""
+    elif _fits(shard, inputs, with_paths=False) or _fits(shard, inputs, with_paths=True):
+        return ""
     differences = (one.ref.difference(one.rows[0], one.failed) for one in inputs)
     return next(filter(None, differences), "a file was modified")
+
+
+def _fits(shard: Shard, inputs: list[PreviousInput], with_paths: bool) -> bool:
+    """Compare the digest of a shard, which included paths up to version 0.1.0."""
+    digest = InputsDigest(with_paths)
+    for one in inputs:
+        digest.add(_with_previous_path(one) if with_paths else one.ref, one.failed)
+    return digest.hexdigest() == shard.inputs_digest
 
 
 def _with_previous_path(one: PreviousInput) -> Input:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
@@ -17,6 +17,7 @@ from ppcli.store.text_writers import CsvWriter, JsonLinesWriter, OpenAiBatchWrit
 if TYPE_CHECKING:  # Arrow loads slowly, and JSON lines do not need it
     import pyarrow as pa
 
+    from ppcli.store.dataset_changes import Changes
     from ppcli.store.previous_run import PreviousShard
 
 
@@ -35,6 +36,9 @@ class RowSink(RowReceiver, Protocol):
 
     def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
         """Take the inputs of finished shards from `refs`, and yield these shards."""
+
+    def changes(self) -> "AbstractContextManager[Changes | None]":
+        """Return what sorts the inputs of a run that updates the output; None for other runs."""
 
 
 class RowWriter(Protocol):
@@ -67,6 +71,10 @@ class StreamSink:
     def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
         """Return no shards: a stream cannot be resumed."""
         return iter(())
+
+    def changes(self) -> "AbstractContextManager[Changes | None]":
+        """Return None: a stream cannot be updated."""
+        return nullcontext()
 
 
 @contextmanager

@@ -59,6 +59,12 @@ class StatsRow:
     error_code: str | None = None
     error_message: str | None = None
     warning: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def input_name(self) -> str:
+        """The name of its input, which all pages share."""
+        return without_page(self.image_id, self.page)
 
     def begins_input(self, before: "MainRow | None") -> bool:
         """Return whether this is the first row of its input; `before` is the previous row."""
@@ -124,6 +130,12 @@ class AnswerRow:
     error_code: str | None = None
     error_message: str | None = None
     warning: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def input_name(self) -> str:
+        """The name of its input, which all pages share."""
+        return self.custom_id or without_page(self.image_id or "", self.page)
 
     def begins_input(self, before: "MainRow | None") -> bool:
         """Return whether this is the first row of its input; `before` is the previous row."""
@@ -162,17 +174,38 @@ class ScoreRow:
     error_message: str | None = None
     warning: str | None = None
 
+    @property
+    def input_name(self) -> str:
+        """The name of its input, which all variants share."""
+        return self.custom_id
+
     def begins_input(self, before: "MainRow | None") -> bool:
         """Return whether this is the first row of its input; `before` is the previous row."""
         return self.variant == FULL
 
 
+def without_page(image_id: str, page: int) -> str:
+    """Return the name of a file from that of one of its pages, as `a.pdf` from `a.pdf#3`."""
+    return image_id.removesuffix(f"#{page}")
+
+
 def _is_next_page(row: StatsRow | AnswerRow, before: "MainRow | None") -> bool:
-    """Return whether a row follows another of the same file, as `a.pdf#4` follows `a.pdf#3`."""
-    if before is None or isinstance(before, ScoreRow) or row.page <= before.page:
+    if before is None or isinstance(before, ScoreRow):
         return False
-    named, named_before = row.image_id or "", before.image_id or ""
-    of, of_before = f"#{row.page}", f"#{before.page}"
+    return is_next_page((row.image_id or "", row.page), (before.image_id or "", before.page))
+
+
+def is_next_page(now: tuple[str, int], before: tuple[str, int]) -> bool:
+    """Return whether a row follows another of the same file, as `a.pdf#4` follows `a.pdf#3`.
+
+    Args:
+        now: image_id and page of the row.
+        before: image_id and page of the row before it.
+    """
+    (named, page), (named_before, page_before) = now, before
+    if page <= page_before:
+        return False
+    of, of_before = f"#{page}", f"#{page_before}"
     if not (named.endswith(of) and named_before.endswith(of_before)):
         return False
     return named.removesuffix(of) == named_before.removesuffix(of_before)

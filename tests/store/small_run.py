@@ -1,9 +1,9 @@
 """A run over a few images in this process, short enough to repeat at every fault point.
 
 `python -m tests.store.small_run IN OUT HOW STEP…` runs once for each step, in a child process that
-kills itself at that step of writing. HOW is `resume`, `retry` or `overwrite`. The step replaces {}
-in OUT, or is appended to it. `every N` in place of the steps stands for every Nth step, up to the
-first run that finishes.
+kills itself at that step of writing. HOW is `resume`, `retry`, `overwrite`, `update` or `drop`: an
+update that drops the rows of vanished inputs. The step replaces {} in OUT, or is appended to it.
+`every N` in place of the steps stands for every Nth step, up to the first run that finishes.
 """
 
 import os
@@ -32,6 +32,7 @@ from ppcli.store.dataset import dataset_output
 from ppcli.store.output_paths import row_file_type
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.single_file import file_output
+from ppcli.store.update_policy import UpdatePolicy
 from tests.conftest import blocks
 
 OPTIONS = AnalysisOptions(CoderOptions(), FitOptions(Fit.PAD, 16, 2, 1, 1 << 24))
@@ -62,8 +63,10 @@ def run(folder: Path, out: Path, how: str = "resume") -> int:
         How many inputs an earlier run had done.
     """
     retry, overwrite = how == "retry", how == "overwrite"
+    updates = {"update": UpdatePolicy(), "drop": UpdatePolicy(drop_missing=True)}
     kind = row_file_type(str(out))
-    open_output = dataset_output if kind is None else partial(file_output, kind=kind)
+    to_folder = partial(dataset_output, update=updates.get(how))
+    open_output = to_folder if kind is None else partial(file_output, kind=kind)
     work = AnalyzeWork(OPTIONS, SerialExecutor())
     summary = AnalyzeSummary()
     analyze = Run(work, summary, policy=FailurePolicy(retry_failed=retry))

@@ -11,7 +11,7 @@ from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import InputOptions
 from ppcli.jobs.statistics_options import StatisticsOptions
 from ppcli.models.grid_options import GridOptions
-from ppcli.store.output_options import OutputOptions
+from ppcli.store.output_options import GrowingOutputOptions
 
 if TYPE_CHECKING:
     from ppcli.cli.terminal import Terminal
@@ -23,7 +23,7 @@ def analyze(
     coder: CoderOptions,
     grid: GridOptions,
     reading: ReadingOptions,
-    output: Annotated[OutputOptions, Defaults(output="pixelprune-out")],
+    output: Annotated[GrowingOutputOptions, Defaults(output="pixelprune-out")],
     statistics: StatisticsOptions,
     workers: WorkerOptions,
     failures: FailureOptions,
