@@ -95,7 +95,9 @@ class Attaching:
                 attached, size = ref, 0
                 if isinstance(ref.file, SequentialFile):
                     content = reader.content_of(ref.file)
-                    attached = replace(ref, file=AttachedFile(ref.file, content))
+                    attached = replace(
+                        ref, file=AttachedFile(ref.file, content), columns=content.columns
+                    )
                     size = content.nbytes
                 if not self._budget.take(size):
                     return

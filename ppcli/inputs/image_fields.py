@@ -4,7 +4,7 @@ import base64
 import binascii
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -20,6 +20,8 @@ from ppcli.filesystems.schemes import (
     shown_url,
     without_secrets,
 )
+from ppcli.inputs.containers.container_kinds import SEPARATOR
+from ppcli.inputs.containers.expand import member_in, split_member
 from ppcli.inputs.fields import read, text, whole, with_values
 from ppcli.inputs.http_file import HttpFile, is_http
 from ppcli.inputs.input_places import file_at, is_far, kind_at
@@ -91,6 +93,12 @@ class ImageFolder:
                 f"the image {shown_url(path)} is not a local file; "
                 f"only paths, file:// and data: URLs are supported{_advice(url['scheme'])}"
             )
+        split = split_member(os.path.join(self.folder, path))
+        if split is not None:
+            container, member = split
+            file = LocalFile(self._within_root(container))
+            shown = path[: -len(SEPARATOR + member)]
+            return replace(member_in(file, shown, member), page=page)
         return ImageRef(LocalFile(self._within_root(path)), identity(path), page=page)
 
     def _in_store(self, root: str, path: str, page: int | None) -> ImageRef:
@@ -99,6 +107,10 @@ class ImageFolder:
         is_below = url.startswith(top) and not path.startswith("/")
         if not is_below or {".", ".."} & set(url[len(top) :].split("/")):
             raise ValueError(f"the image {shown_url(path)} is outside --root {shown_url(root)}")
+        if (split := split_member(url, PathKind.FILE)) is not None:
+            container, member = split
+            shown = without_secrets(path[: -len(SEPARATOR + member)])
+            return replace(member_in(file_at(container, PathKind.FILE), shown, member), page=page)
         return ImageRef(file_at(url, PathKind.FILE), identity(without_secrets(path)), page=page)
 
     def _on_server(self, url: str, page: int | None) -> ImageRef:

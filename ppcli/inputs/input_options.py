@@ -22,6 +22,14 @@ Root = Annotated[
 ]
 
 
+ImageColumnName = Annotated[
+    str | None,
+    Option(
+        "Column of Parquet files that has the images; by default it is found.", metavar="COLUMN"
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class InputOptions(Options):
     """Which images a command reads.
@@ -31,6 +39,7 @@ class InputOptions(Options):
         files0_from: file of NUL-separated paths; `-` for standard input.
         include: patterns; other files in folders are skipped. Empty for all files.
         exclude: patterns; files and subfolders in folders that match one are skipped.
+        image_column: the column of Parquet files that has the images; None to find it.
         limit: maximum number of inputs.
     """
 
@@ -56,6 +65,7 @@ class InputOptions(Options):
         tuple[str, ...],
         Option("In folders, skip files and subfolders that match; repeatable.", metavar="PATTERN"),
     ] = ()
+    image_column: ImageColumnName = None
     limit: Limit = None
 
     def listing(self, output: str | None = None) -> "Listing":
@@ -74,6 +84,7 @@ class InputOptions(Options):
             self.limit,
             stdin=standard_input(),
             avoid=output,
+            image_column=self.image_column,
         )
 
 

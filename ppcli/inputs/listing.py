@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ppcli.errors import UsageError
 from ppcli.files import FileState, MissingFile, PathKind
 from ppcli.filesystems.schemes import without_secrets
-from ppcli.inputs.containers.archives import MemberChoice
-from ppcli.inputs.containers.container_kinds import container_kind
-from ppcli.inputs.containers.expand import check_member, expand, named_member
+from ppcli.inputs.containers.container_kinds import ContainerKind, container_kind
+from ppcli.inputs.containers.expand import check_container, check_member, expand, named_member
+from ppcli.inputs.containers.member_choice import MemberChoice
 from ppcli.inputs.folder_files import has_image, is_folder_for_pictures, may_be_drawn
 from ppcli.inputs.globs import is_pattern, matches
 from ppcli.inputs.input_places import file_at, is_far, kind_at, kind_in_list, place_of, unlisted
@@ -24,6 +24,9 @@ from ppcli.inputs.shared_answers import SharedAnswers
 from ppcli.inputs.sniff import has_image_extension
 from ppcli.inputs.unique import UniqueNames
 from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 STDIN = "-"
 
@@ -49,6 +52,8 @@ class Listing:
         limit: stop after this many files.
         stdin: what `-` reads.
         avoid: a folder that is not entered: the output of the run.
+        image_column: the column of Parquet files that has the images; None to find it.
+        keep_columns: columns of data sets that are read with the images.
         skipped: number of files in folders that were skipped because they are not images.
         repeated: the first `image_id` with a suffix; empty if none needed one.
         incomplete: why files may be missing that still exist; empty if all are there.
@@ -61,12 +66,15 @@ class Listing:
     limit: int | None = None
     stdin: BinaryIO | None = None
     avoid: str | None = None
+    image_column: str | None = None
+    keep_columns: tuple[str, ...] = ()
     skipped: int = field(default=0, init=False)
     repeated: str = field(default="", init=False)
     incomplete: str = field(default="", init=False)
     _kinds: dict[str, PathKind] = field(default_factory=dict, init=False, repr=False)
     _answers: SharedAnswers | None = field(default=None, init=False, repr=False)
     _is_for_counting: bool = field(default=False, init=False, repr=False)
+    _is_unread: bool = field(default=False, init=False, repr=False)  # containers are not opened
 
     @property
     def is_one_file(self) -> bool:
@@ -92,13 +100,15 @@ class Listing:
             raise UsageError("- is given twice, but standard input can be read only once")
         for given in self.inputs:
             path = path_of(given)
-            if path == STDIN or check_member(path):
+            if path == STDIN or check_member(path, self.image_column):
                 continue
             if is_pattern(path):
                 if next(matches(path), None) is None:
                     raise UsageError(f"{_shown(given)}: no file matches this pattern")
-            elif self._kind_of_input(path) is PathKind.MISSING:
+            elif (kind := self._kind_of_input(path)) is PathKind.MISSING:
                 raise UsageError(f"{_shown(given)}: no such file or folder")
+            elif kind is PathKind.FILE and container_kind(path) is not None:
+                check_container(file_at(path, kind), self.image_column)
         if self.files0_from not in (None, STDIN):
             check_list(self.files0_from)
 
@@ -123,6 +133,22 @@ class Listing:
         ):
             return None
         return [_file_ref(path, self._kind_of_input(path)) for path in paths[: self.limit]]
+
+    def kept_schema(self) -> "pa.Schema | None":
+        """Return the columns that are kept, before the inputs are read; None if none are.
+
+        Raises:
+            UsageError: no input has one of them, or two have it in different types.
+        """
+        if not self.keep_columns:
+            return None
+        from ppcli.inputs.containers.data_set_schema import kept_schema
+
+        unread = replace(self, keep_columns=(), limit=None)
+        unread._kinds, unread._is_unread = self._kinds, True
+        kinds = ((ref.file, container_kind(ref.file.name)) for ref in unread)
+        files = (file for file, kind in kinds if kind is ContainerKind.PARQUET)
+        return kept_schema(files, self.keep_columns)
 
     def __copy__(self) -> "Listing":
         """Return a copy to count in another thread; only one of the two looks into a file."""
@@ -227,20 +253,30 @@ class Listing:
     def _named(self, path: str, kind: PathKind, prefix: str | None = None) -> Iterator[ImageRef]:
         if kind is PathKind.FOLDER:
             yield from self._walk(path, path if prefix is None else prefix)
-        elif (member := named_member(path, kind)) is not None:
+        elif (member := named_member(path, kind, self.image_column)) is not None:
             yield member
         else:
             yield from self._images_in(_file_ref(path, kind), kind)
 
-    def _images_in(self, ref: ImageRef, kind: PathKind) -> Iterator[ImageRef]:
+    def _images_in(
+        self, ref: ImageRef, kind: PathKind, in_folder: bool = False
+    ) -> Iterator[ImageRef]:
         """Yield a file, or the images in it if it is a container."""
         container = container_kind(ref.file.name) if kind is PathKind.FILE else None
-        if container is None:
+        if container is None or self._is_unread:
             yield ref
         elif self._is_for_counting and (container.is_compressed_tar or ref.file.is_far):
             raise UncountableError
         else:
-            yield from expand(ref, container, MemberChoice(self._chooses, self._skip))
+            choice = MemberChoice(
+                self._chooses,
+                self._skip,
+                self._lacks,
+                in_folder=in_folder,
+                image_column=self.image_column,
+                kept=self.keep_columns,
+            )
+            yield from expand(ref, container, choice)
 
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
         """Yield the images below a folder that match a search."""
@@ -259,7 +295,7 @@ class Listing:
                 yield _file_ref(entry.path, entry.kind, name or entry.path)
             elif entry.search is None and self._takes(entry, with_drawn):
                 ref = _file_ref(entry.path, entry.kind, name, entry.state)
-                yield from self._images_in(ref, entry.kind)
+                yield from self._images_in(ref, entry.kind, in_folder=True)
 
     def _enters(self, entry: Entry) -> bool:
         return not self._excluded(entry.below) and not self._is_avoided(entry.path)

@@ -18,6 +18,9 @@ _LOOKS_LIKE_A_PAGE = re.compile(r"#[0-9]+\Z")
 LONGEST_NAME = 1 << (15 if sys.platform == "win32" else 12)  # no system takes longer ones
 _LEFT_OF_NAME = 100
 
+Columns = Mapping[str, Any]
+"""The kept columns of a row: a pyarrow scalar for each name."""
+
 
 class Input(Protocol):
     """One of the items that a run works on; a resumed run recognizes it. It can be pickled."""
@@ -27,7 +30,7 @@ class Input(Protocol):
         """The identity of its rows, or the part that they share."""
 
     @property
-    def columns(self) -> Mapping[str, Any] | None:
+    def columns(self) -> Columns | None:
         """The columns that travel into its rows, as Arrow scalars; None if none are kept."""
 
     @property
@@ -70,7 +73,7 @@ class ImageRef:
     image_id: str
     state: FileState | None = field(default=None, compare=False)
     page: int | None = None
-    columns: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    columns: Columns | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -1,54 +1,24 @@
 """Finds the images in zip and tar archives, lazily and in the order of the archive."""
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.files import FileState, InputFile, OpenFile
 from ppcli.inputs.containers.container_kinds import SEPARATOR, ContainerKind, is_hidden
-from ppcli.inputs.containers.member_files import FaultyFile, open_container
+from ppcli.inputs.containers.member_choice import Member, MemberChoice
+from ppcli.inputs.containers.member_files import (
+    HEAD_BYTES,
+    FaultyFile,
+    begins_like_an_image,
+    open_container,
+)
 from ppcli.inputs.containers.tar_headers import TarEntry, tar_entries
 from ppcli.inputs.containers.tar_members import StreamMember, TarMember
 from ppcli.inputs.containers.tar_streams import ForwardStream
 from ppcli.inputs.containers.zip_directory import ZipEntry, zip_entries
 from ppcli.inputs.containers.zip_members import ZipMember, first_bytes, refuse_unreadable
-from ppcli.inputs.sniff import has_image_extension, has_image_signature
-
-_HEAD_BYTES = 1024
-
-
-def _every(_: str) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class MemberChoice:
-    """Which members of archives are inputs.
-
-    Attributes:
-        takes: whether the options choose a member with this name.
-        skip: called for each member that is not an image.
-        everything: take files that are hidden or no images too.
-    """
-
-    takes: Callable[[str], bool] = _every
-    skip: Callable[[], None] = lambda: None
-    everything: bool = False
-
-
-class Member(NamedTuple):
-    """A member that is an input.
-
-    Attributes:
-        name: exactly as stored; for a Parquet file the number of the row.
-        file: handle of its bytes.
-    """
-
-    name: str
-    file: InputFile
+from ppcli.inputs.sniff import has_image_extension
 
 
 def archive_members(
@@ -77,7 +47,7 @@ def _zip_members(container: InputFile, choice: MemberChoice) -> Iterator[Member]
                 continue
             if not choice.everything and not _is_image(
                 name,
-                lambda entry=entry: first_bytes(contents, entry, _HEAD_BYTES),  # type: ignore[misc]
+                lambda entry=entry: first_bytes(contents, entry, HEAD_BYTES),  # type: ignore[misc]
             ):
                 choice.skip()
                 continue
@@ -118,8 +88,7 @@ def _stream_members(
     with closing(ForwardStream(container, kind)) as stream:
         listed = stream.state
         for entry in _chosen_entries(stream, choice):
-            name = container.name + SEPARATOR + entry.name
-            file = StreamMember(container, kind, name, entry.offset, entry.size, listed)
+            file = StreamMember(container, kind, entry.name, entry.offset, entry.size, listed)
             yield Member(entry.name, _unless_sparse(file, entry, listed))
         stream.check_end()
 
@@ -151,7 +120,7 @@ def _chosen_entries(
 
 def _first_bytes(archive: "OpenFile | ForwardStream", entry: TarEntry) -> bytes:
     archive.seek(entry.offset)
-    return archive.read(min(entry.size, _HEAD_BYTES))
+    return archive.read(min(entry.size, HEAD_BYTES))
 
 
 def _is_wanted(name: str, choice: MemberChoice) -> bool:
@@ -160,7 +129,4 @@ def _is_wanted(name: str, choice: MemberChoice) -> bool:
 
 def _is_image(name: str, head: Callable[[], bytes]) -> bool:
     """Return whether a member counts as an image, as files in folders do."""
-    if has_image_extension(name):
-        return True
-    start = head()
-    return has_image_signature(OpenFile(io.BytesIO(start), FileState(len(start), 0)))
+    return has_image_extension(name) or begins_like_an_image(head())

@@ -1,7 +1,6 @@
 """Members that only a pass through their container gives: their bytes travel with the handle."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -9,9 +8,7 @@ from typing import Any, ClassVar, Protocol
 from ppcli.errors import ErrorCode, ImageError, as_image_error
 from ppcli.files import FileState, InputFile, OpenFile
 from ppcli.inputs.containers.member_files import opened_bytes
-
-Columns = Mapping[str, Any]
-"""The kept columns of a row: a pyarrow scalar for each name."""
+from ppcli.inputs.refs import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +55,18 @@ class SequentialFile(ABC):
     Its `open` goes through the container up to its place, so that it works anywhere, but slowly.
 
     Attributes:
-        name: path of the container and name of the member.
         local_path: None.
     """
 
     __slots__ = ()
 
-    name: str
     local_path: None
     is_far: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The path of the container and the name of the member."""
 
     @property
     @abstractmethod
@@ -107,7 +107,11 @@ class AttachedFile:
     member: SequentialFile
     content: Content = field(compare=False, repr=False)
     local_path: None = field(default=None, init=False)
-    is_far: ClassVar[bool] = False
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the container names a file on another machine instead of holding the bytes."""
+        return self.content.elsewhere is not None and self.content.elsewhere.is_far
 
     @property
     def name(self) -> str:

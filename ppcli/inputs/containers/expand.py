@@ -9,14 +9,16 @@ import xxhash
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.files import FileState, InputFile, MemoryFile, OpenFile, PathKind
-from ppcli.inputs.containers.archives import Member, MemberChoice, archive_members
+from ppcli.inputs.containers.archives import archive_members
 from ppcli.inputs.containers.container_kinds import (
     SEPARATOR,
     ContainerKind,
     container_kind,
     member_splits,
 )
-from ppcli.inputs.containers.member_files import FaultyFile, member_state
+from ppcli.inputs.containers.member_choice import Member, MemberChoice
+from ppcli.inputs.containers.member_files import FaultyFile, NoImagesError, member_state
+from ppcli.inputs.containers.parquet_rows import check_image_column, parquet_rows, row_named
 from ppcli.inputs.http_file import HttpFile
 from ppcli.inputs.input_places import file_at, is_far, kind_at
 from ppcli.inputs.object_file import ObjectFile
@@ -39,11 +41,23 @@ def expand(container: ImageRef, kind: ContainerKind, choice: MemberChoice) -> It
     if isinstance(file, HttpFile):  # which is read whole
         file = ObjectFile(file.url)
     try:
-        for member in archive_members(file, kind, choice):
-            name = unique(identity(member.name))
-            yield ImageRef(_here(member.file, file), container.image_id + SEPARATOR + name)
+        for member in _members(file, kind, choice):
+            name = container.image_id + SEPARATOR + unique(identity(member.name))
+            yield ImageRef(_here(member.file, file), name, columns=member.columns)
+    except NoImagesError as error:
+        if choice.in_folder:
+            choice.skip()
+        else:
+            yield ImageRef(FaultyFile(file.name, error, file.state()), container.image_id)
     except ImageError as error:
+        choice.lacks(f"{file.name} cannot be read to its end")
         yield ImageRef(FaultyFile(file.name, error, file.state()), container.image_id)
+
+
+def _members(container: InputFile, kind: ContainerKind, choice: MemberChoice) -> Iterator[Member]:
+    if kind is ContainerKind.PARQUET:
+        return parquet_rows(container, choice)
+    return archive_members(container, kind, choice)
 
 
 def _here(member: InputFile, container: InputFile) -> InputFile:
@@ -83,10 +97,12 @@ class NamedMember:
     Attributes:
         container: handle of the container.
         member: its name, as stored or as in its `image_id`.
+        image_column: the column of Parquet files that has the images; None to find it.
     """
 
     container: InputFile
     member: str
+    image_column: str | None = None
     local_path: None = field(default=None, init=False)
     is_far: ClassVar[bool] = False
 
@@ -113,6 +129,9 @@ class NamedMember:
             ImageError: there is none, or the container cannot be read.
         """
         state = self.container.state()
+        kind = container_kind(self.container.name)
+        if kind is ContainerKind.PARQUET:
+            return row_named(self.container, self.member, self.image_column)
         index = None if state is None else _index(self.container, state)  # type: ignore[arg-type]
         found = None
         if index is not None:
@@ -160,27 +179,60 @@ def _index(container: InputFile, state: FileState) -> dict[str, InputFile] | Non
     return index
 
 
-def named_member(path: str, kind: PathKind | None = None) -> ImageRef | None:
+def named_member(
+    path: str, kind: PathKind | None = None, image_column: str | None = None
+) -> ImageRef | None:
     """Return the reference to a member that a path like `a.zip::x.png` names.
 
-    It is None if the path names no member. For the arguments see `split_member`.
+    It is None if the path names no member. For the arguments see `split_member` and `member_in`.
     """
     split = split_member(path, kind)
     if split is None:
         return None
     container, member = split
-    name = member if looks_escaped(member) else identity(member)
     file = file_at(container, PathKind.FILE)
-    return ImageRef(NamedMember(file, member), identity(file.name) + SEPARATOR + name)
+    return member_in(file, file.name, member, image_column)
 
 
-def check_member(path: str) -> bool:
+def member_in(
+    container: InputFile, shown: str, member: str, image_column: str | None = None
+) -> ImageRef:
+    """Return the reference to a member.
+
+    Args:
+        container: handle of its container.
+        shown: the container, as its name was given.
+        member: its name, as stored or as in its `image_id`.
+        image_column: the column of Parquet files that has the images; None to find it.
+    """
+    name = member if looks_escaped(member) else identity(member)
+    file = NamedMember(container, member, image_column)
+    return ImageRef(file, identity(shown) + SEPARATOR + name)
+
+
+def check_container(container: InputFile, image_column: str | None) -> None:
+    """Check a container that is named on the command line; a damaged one becomes an error row.
+
+    Raises:
+        UsageError: a Parquet file has no column with images, several, or not the wanted one.
+    """
+    if container_kind(container.name) is not ContainerKind.PARQUET:
+        return
+    try:
+        check_image_column(container, image_column)
+    except NoImagesError as error:
+        raise UsageError(f"{container.name}: {error.message}") from None
+    except ImageError:
+        return
+
+
+def check_member(path: str, image_column: str | None = None) -> bool:
     """Check a path on the command line that may name a member; return whether it does.
 
     Raises:
         UsageError: the container has no such member, or cannot be read.
     """
-    ref = named_member(path)
+    ref = named_member(path, image_column=image_column)
     if ref is None:
         return False
     assert isinstance(ref.file, NamedMember)

@@ -3,7 +3,7 @@
 import io
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import xxhash
 
@@ -11,13 +11,25 @@ from ppcli.errors import ErrorCode, ImageError
 from ppcli.files import FileState, InputFile, OpenFile
 from ppcli.filesystems.store_faults import StoreError
 from ppcli.inputs.object_file import ObjectFile, open_in_parts
+from ppcli.inputs.sniff import has_image_signature
 
 MOST_MEMBER_BYTES = 1 << 30
+HEAD_BYTES = 1024  # of a member, which tell whether it is an image
 _BLOCK_BYTES = 1 << 20  # of a request for headers
 
 
 class ContainerError(ImageError):
     """A container is damaged, or cannot be read further. It becomes an error row of its own."""
+
+
+class NoImagesError(ContainerError):
+    """A Parquet file has no image column, or several, or not the one that was asked for."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.NOT_AN_IMAGE, message)
+
+    def __reduce__(self) -> Any:  # noqa: ANN401
+        return type(self), (self.message,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +173,12 @@ def check_member_size(size: int) -> None:
             ErrorCode.TOO_LARGE,
             f"the member has {size:,} bytes; at most {MOST_MEMBER_BYTES:,} bytes are read",
         )
+
+
+def begins_like_an_image(data: bytes) -> bool:
+    """Return whether bytes begin like an image, so that they count as a file in a folder would."""
+    head = data[:HEAD_BYTES]
+    return has_image_signature(OpenFile(io.BytesIO(head), FileState(len(head), 0)))
 
 
 def member_state(listed: FileState, place: int, size: int = -1) -> FileState:

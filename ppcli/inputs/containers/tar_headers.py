@@ -79,6 +79,11 @@ class _Headers(tarfile.TarFile):
         try:
             if self._file.tell() != begin:
                 self._file.seek(begin)
+        except (OverflowError, ValueError, OSError):
+            raise ContainerError(
+                ErrorCode.TRUNCATED, "the archive is cut off in a member"
+            ) from None
+        try:
             info = self.tarinfo.fromtarfile(self)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             return None

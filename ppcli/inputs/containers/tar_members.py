@@ -8,7 +8,7 @@ from ppcli.errors import ImageError
 from ppcli.files import FileState, InputFile, OpenFile
 from ppcli.inputs.ahead import taken
 from ppcli.inputs.containers.attached import Content, SequentialFile
-from ppcli.inputs.containers.container_kinds import ContainerKind
+from ppcli.inputs.containers.container_kinds import SEPARATOR, ContainerKind
 from ppcli.inputs.containers.member_files import (
     check_member_size,
     finished,
@@ -76,7 +76,7 @@ class StreamMember(SequentialFile):
     Attributes:
         container: handle of the archive.
         kind: how it is compressed.
-        name: path of the archive and name of the member.
+        member: name of the member.
         offset: of its first byte in the decompressed archive.
         size: in bytes.
         container_state: state of the archive when its members were listed.
@@ -84,12 +84,17 @@ class StreamMember(SequentialFile):
 
     container: InputFile
     kind: ContainerKind
-    name: str
+    member: str
     offset: int
     size: int
     container_state: FileState
     local_path: None = field(default=None, init=False)
     is_far: ClassVar[bool] = False  # a thread of the run reads it
+
+    @property
+    def name(self) -> str:
+        """The path of the archive and the name of the member."""
+        return self.container.name + SEPARATOR + self.member
 
     @property
     def series(self) -> object:

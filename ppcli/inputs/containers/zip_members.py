@@ -14,7 +14,6 @@ from ppcli.inputs.ahead import taken
 from ppcli.inputs.containers.member_files import (
     check_member_size,
     finished,
-    member_state,
     opened_bytes,
     read_range,
     start_range,
@@ -89,8 +88,8 @@ class ZipMember:
         return read_range(self.container, self.container_state, self.entry.offset, size, True)
 
     def state(self) -> FileState:
-        """Return the size of the member, and a version that follows from those of the archive."""
-        return member_state(self.container_state, self.entry.offset, self.entry.size)
+        """Return the size of the member, and its checksum: both stay when others are added."""
+        return FileState(self.entry.size, self.entry.crc)
 
 
 def _likely_bytes(entry: ZipEntry) -> int:

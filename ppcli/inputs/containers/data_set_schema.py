@@ -1,0 +1,79 @@
+"""The columns of data sets that `--keep-columns` keeps: which there are, and their types."""
+
+import json
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
+
+import pyarrow as pa
+
+from ppcli.errors import ImageError, UsageError, bounded, did_you_mean
+from ppcli.files import InputFile
+from ppcli.inputs.containers.parquet_rows import open_parquet_file
+
+EVERY = "*"
+_HUGGING_FACE = b"huggingface"
+
+
+def kept_of(schema: pa.Schema, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns of one file that are kept, in the order of the file."""
+    return tuple(name for name in schema.names if name in names or EVERY in names)
+
+
+def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema:
+    """Return the kept columns of several Parquet files, before any row is read.
+
+    The metadata has the features of `datasets` for them, if the files have such metadata. Files
+    that cannot be read have no columns.
+
+    Args:
+        files: Parquet files.
+        names: of the columns; `*` for all.
+
+    Raises:
+        UsageError: no file has a column of a name, or two files have it in different types.
+    """
+    fields: dict[str, pa.Field] = {}
+    places: dict[str, str] = {}
+    features: dict[str, Any] = {}
+    known: dict[str, None] = {}
+    for file in files:
+        schema = _schema_of(file)
+        known.update(dict.fromkeys(schema.names))
+        for name in kept_of(schema, names):
+            field = schema.field(name).with_nullable(True).remove_metadata()
+            before = fields.setdefault(name, field)
+            if not before.equals(field):
+                raise UsageError(
+                    f"--keep-columns {bounded(name)}: it is {bounded(str(before.type))} in "
+                    f"{bounded(places[name])}, but {bounded(str(field.type))} in "
+                    f"{bounded(file.name)}"
+                )
+            places.setdefault(name, file.name)
+            features.setdefault(name, _features(schema).get(name))
+    for name in names:
+        if name not in fields and name != EVERY:
+            there = f"there are {bounded(', '.join(known))}" if known else "no data set has columns"
+            raise UsageError(
+                f"--keep-columns {bounded(name)}: there is no such column; {there}"
+                f"{did_you_mean(name, known)}"
+            )
+    found = {name: feature for name, feature in features.items() if feature is not None}
+    metadata = {_HUGGING_FACE: json.dumps({"info": {"features": found}})} if found else None
+    return pa.schema(list(fields.values()), metadata)
+
+
+def _schema_of(file: InputFile) -> pa.Schema:
+    try:
+        with closing(open_parquet_file(file)) as opened:
+            return opened.file.schema_arrow
+    except ImageError:  # an error row, once the run comes to it
+        return pa.schema([])
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    try:
+        found = json.loads((schema.metadata or {})[_HUGGING_FACE])["info"]["features"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

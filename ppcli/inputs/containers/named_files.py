@@ -1,0 +1,30 @@
+"""Files that a container names instead of holding their bytes."""
+
+import os
+
+from ppcli.errors import ErrorCode, ImageError, UsageError
+from ppcli.files import InputFile, PathKind
+from ppcli.filesystems.schemes import is_url
+from ppcli.inputs.input_places import file_at
+from ppcli.inputs.names import path_of
+from ppcli.inputs.object_file import ObjectFile
+
+
+def named_file(container: InputFile, path: str) -> InputFile:
+    """Return the file at a path or URL in a container.
+
+    Relative paths are relative to the folder of the container, and absolute ones are paths on this
+    machine.
+
+    Raises:
+        ImageError: it cannot be a path or URL.
+    """
+    try:
+        path = path_of(path)
+        if is_url(path) or os.path.isabs(path):
+            return file_at(path, PathKind.FILE)
+        if isinstance(container, ObjectFile):
+            return file_at(f"{container.url.rpartition('/')[0]}/{path}", PathKind.FILE)
+        return file_at(os.path.join(os.path.dirname(container.name), path), PathKind.FILE)
+    except (UsageError, ValueError) as error:
+        raise ImageError(ErrorCode.NOT_FOUND, str(error)) from None
