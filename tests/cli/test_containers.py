@@ -62,7 +62,7 @@ def rows_of(*args: str) -> list[dict[str, object]]:
         json.loads(line) for line in pixelprune("analyze", *args, "-o", "-").stdout.splitlines()
     ]
     for row in found:
-        for name in ("path", "decode_ms", "code_ms"):
+        for name in ("path", "decode_ms", "code_ms", "fingerprint"):
             row.pop(name)
         if row["error_message"] is not None:
             row["error_message"] = row["error_message"].partition(": ")[2]
