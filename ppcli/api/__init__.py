@@ -17,7 +17,7 @@ from ppcli.api.images import analyze, view
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.imaging.reading_options import ReadingOptions
-from ppcli.inputs.input_options import InputOptions, QuestionOptions, RequestOptions
+from ppcli.inputs.input_options import ColumnOptions, InputOptions, QuestionOptions, RequestOptions
 from ppcli.jobs.bench_options import MeasureOptions, RandomModelOptions
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
 from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
@@ -36,6 +36,7 @@ __all__ = [
     "AnswerOptions",
     "AnswerOutputOptions",
     "CoderOptions",
+    "ColumnOptions",
     "FailureOptions",
     "GenerationOptions",
     "GridOptions",

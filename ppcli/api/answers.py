@@ -10,7 +10,7 @@ from ppcli.api.short_forms import Inputs, Path, input_options, model_options, ou
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.imaging.reading_options import ReadingOptions
-from ppcli.inputs.input_options import InputOptions, QuestionOptions, RequestOptions
+from ppcli.inputs.input_options import ColumnOptions, InputOptions, QuestionOptions, RequestOptions
 from ppcli.jobs.bench_options import BENCH_IMAGES, MeasureOptions, RandomModelOptions
 from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
 from ppcli.jobs.run_control import RunControl, RunResult
@@ -33,6 +33,7 @@ def infer(
     inputs: Inputs = (),
     prompt: str | None = None,
     *,
+    columns: ColumnOptions = ColumnOptions(),
     requests: RequestOptions = RequestOptions(),
     generation: GenerationOptions = GenerationOptions(),
     model: ModelOptions | Path | None = None,
@@ -49,6 +50,7 @@ def infer(
     Args:
         inputs: files, folders and glob patterns, or one dataset of `analyze`.
         prompt: question or instruction; the same as `generation.prompt`.
+        columns: columns of Parquet files that travel into the rows of the output.
         requests: a file of requests, instead of inputs and prompt.
         generation: prompt, limits and sampling.
         model: a model directory, and its device; None for the small model in the package.
@@ -75,6 +77,7 @@ def infer(
         generation = replace(generation, prompt=prompt)
     return run_infer(
         input_options(inputs),
+        columns=columns,
         requests=requests,
         generation=generation,
         model=model_options(model),

@@ -10,6 +10,7 @@ from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import VIEW_TIMEOUT, FailureOptions, WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.reading_options import ReadingOptions
+from ppcli.inputs.input_options import ColumnOptions
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
 from ppcli.jobs.run_control import PicturesResult, ProgressCounter, RunControl, RunResult
 from ppcli.jobs.statistics_options import StatisticsOptions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def analyze(
     inputs: Inputs,
     *,
+    columns: ColumnOptions = ColumnOptions(),
     output: OutputOptions | Path | None = None,
     coder: CoderOptions = CoderOptions(),
     grid: GridOptions = GridOptions(),
@@ -37,6 +39,7 @@ def analyze(
 
     Args:
         inputs: files, folders and glob patterns.
+        columns: columns of Parquet files that travel into the rows of the output.
         output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
         coder: how tiles are selected.
         grid: how images are fitted to tiles.
@@ -59,7 +62,7 @@ def analyze(
     if target is not None:
         target.check_not_read(chosen.files0_from)
         target.check_limit(chosen.limit)
-    listing = chosen.listing(None if target is None else target.output)
+    listing = chosen.listing(None if target is None else target.output, columns.keep_columns)
     listing.check()
     patches = target is not None and target.is_folder and statistics.patches
     if not patches and statistics.zstd_level != ZSTD_LEVEL:
@@ -88,6 +91,7 @@ def analyze(
             AnalyzeSummary(),
             config=options.as_config(),
             output=target,
+            kept=listing.kept_schema(),
             failures=failures,
             max_image_pixels=reading.max_image_pixels,
             control=control,

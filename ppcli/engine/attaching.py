@@ -95,8 +95,9 @@ class Attaching:
                 attached, size = ref, 0
                 if isinstance(ref.file, SequentialFile):
                     content = reader.content_of(ref.file)
+                    for_worker = replace(content, columns=None)
                     attached = replace(
-                        ref, file=AttachedFile(ref.file, content), columns=content.columns
+                        ref, file=AttachedFile(ref.file, for_worker), columns=content.columns
                     )
                     size = content.nbytes
                 if not self._budget.take(size):

@@ -68,11 +68,12 @@ class InputOptions(Options):
     image_column: ImageColumnName = None
     limit: Limit = None
 
-    def listing(self, output: str | None = None) -> "Listing":
+    def listing(self, output: str | None = None, keep_columns: tuple[str, ...] = ()) -> "Listing":
         """Return the inputs.
 
         Args:
             output: the output of the run, which is not searched for images.
+            keep_columns: columns of Parquet files that are read with the images.
         """
         from ppcli.inputs.listing import Listing
 
@@ -85,7 +86,27 @@ class InputOptions(Options):
             stdin=standard_input(),
             avoid=output,
             image_column=self.image_column,
+            keep_columns=keep_columns,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOptions(Options):
+    """Columns of Parquet files that travel into the rows about their images.
+
+    Attributes:
+        keep_columns: names of columns; `*` for all.
+    """
+
+    panel: ClassVar = "Inputs"
+
+    keep_columns: Annotated[
+        tuple[str, ...],
+        Option(
+            "Keep this column of Parquet files in the rows; * for all; repeatable.",
+            metavar="COLUMN",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)

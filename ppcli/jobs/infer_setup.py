@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.executors.executor import Executor
@@ -14,7 +14,7 @@ from ppcli.errors import UsageError
 from ppcli.filesystems.schemes import without_secrets
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.reading_options import ReadingOptions
-from ppcli.inputs.input_options import InputOptions, RequestOptions
+from ppcli.inputs.input_options import ColumnOptions, InputOptions, RequestOptions
 from ppcli.inputs.listing import Listing
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.analyze import AnalyzeWork
@@ -40,10 +40,14 @@ from ppcli.store.manifest import Manifest
 from ppcli.store.output_options import AnswerOutputOptions, OutputOptions
 from ppcli.store.rows import ANSWER, ANSWERS
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 def infer(
     inputs: InputOptions,
     *,
+    columns: ColumnOptions,
     requests: RequestOptions,
     generation: GenerationOptions,
     model: ModelOptions,
@@ -56,7 +60,7 @@ def infer(
     control: RunControl,
 ) -> RunResult[InferSummary]:
     """Ask a model about images; see `ppcli.api.infer`."""
-    _check_options(inputs, requests, generation, coder, output)
+    _check_options(inputs, columns, requests, generation, coder, output)
     request = _request(requests, generation, coder.seed, bool(server.server))
     with ExitStack() as stack:
         if server.server:
@@ -70,7 +74,8 @@ def infer(
         if requests.requests is not None:
             stream = setup.from_requests(requests, inputs.limit)
         else:
-            stream = setup.from_images(inputs.listing(None if output is None else output.output))
+            target = None if output is None else output.output
+            stream = setup.from_images(inputs.listing(target, columns.keep_columns))
         summary = InferSummary()
         work = InferWork(stream.source, engine.load, summary, control.on_text, bool(server.server))
         return run_job(
@@ -79,6 +84,7 @@ def infer(
             summary,
             config=_config(stream, engine, generation.prune) | _names(output),
             output=output,
+            kept=stream.kept,
             failures=failures,
             max_image_pixels=reading.max_image_pixels,
             control=control,
@@ -131,6 +137,7 @@ def _server_engine(servers: ConnectedServers, request: GenerationRequest) -> _En
 
 def _check_options(
     inputs: InputOptions,
+    columns: ColumnOptions,
     requests: RequestOptions,
     generation: GenerationOptions,
     coder: CoderOptions,
@@ -147,6 +154,8 @@ def _check_options(
         if requests.allow_http:
             raise UsageError("--allow-http is for the images of --requests FILE")
         return
+    if columns.keep_columns:
+        raise UsageError("--keep-columns is for images in Parquet files; leave it out")
     others = (inputs.inputs, inputs.files0_from, inputs.include, inputs.exclude)
     if any(others) or (generation.prompt, generation.prompt_file) != (None, None):
         raise UsageError("--requests names the images and prompts; leave the other inputs out")
@@ -183,11 +192,12 @@ class _RunInputs(Inputs, CountableInputs, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _RequestStream:
-    """The inputs of a run, how they become requests, and how their images were pruned."""
+    """The inputs of a run, how they become requests, how they were pruned, and what they bring."""
 
     inputs: _RunInputs
     source: RequestSource
     coding: Config
+    kept: "pa.Schema | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +233,18 @@ class _Setup:
         if datasets:
             return self._from_dataset(datasets[0], listing)
         listing.check()
+        kept = listing.kept_schema()
         work = AnalyzeWork(self._options, self._executor(), self.engine.on_page)
         source = ImageRequests(work, self.engine.request)
-        return _RequestStream(listing, source, self._coding())
+        return _RequestStream(listing, source, self._coding(), kept)
 
     def _from_dataset(self, dataset: str, listing: Listing) -> _RequestStream:
         if len(listing.inputs) > 1 or listing.files0_from or listing.include or listing.exclude:
             shown = without_secrets(dataset)
             raise UsageError(f"{shown} is a dataset; it cannot be combined with other inputs")
+        if listing.keep_columns:
+            shown = without_secrets(dataset)
+            raise UsageError(f"--keep-columns is for Parquet files; {shown} is a dataset")
         request = self.engine.request
         if (self.coder, self.reading) != (CoderOptions(seed=request.seed), ReadingOptions()):
             raise UsageError(

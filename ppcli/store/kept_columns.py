@@ -8,7 +8,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -70,36 +70,6 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
         return dict(features)
     except (KeyError, TypeError, ValueError, RecursionError):
         return {}
-
-
-def unified(schemas: Iterable[tuple[str, pa.Schema]]) -> pa.Schema:
-    """Return the columns of several files, with types that take the values of all of them.
-
-    Args:
-        schemas: the name of each file and its columns.
-
-    Raises:
-        UsageError: a column has types in two files that have none in common.
-    """
-    fields: dict[str, pa.Field] = {}
-    features: dict[str, Any] = {}
-    for name, schema in schemas:
-        for found in schema:
-            one = pa.field(found.name, found.type)
-            before = fields.setdefault(one.name, one)
-            try:
-                both = [pa.schema([before]), pa.schema([one])]
-                merged = pa.unify_schemas(both, promote_options="permissive").field(0)
-            except pa.ArrowException:
-                raise UsageError(
-                    f"{bounded(name)}: the column {bounded(one.name)} is {bounded(str(one.type))}, "
-                    f"and {bounded(str(before.type))} in an earlier file; "
-                    "ask about the files apart, or leave the column out of --keep-columns"
-                ) from None
-            fields[one.name] = merged
-        features = _features(schema) | features
-    text = json.dumps({"info": {"features": features}}).encode()
-    return pa.schema(list(fields.values()), metadata={HUGGINGFACE: text} if features else None)
 
 
 def as_setting(schema: pa.Schema) -> list[list[str]]:

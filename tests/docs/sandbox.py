@@ -90,7 +90,7 @@ def _write_questions(folder: Path) -> None:
     picture = (PICTURES / "menu-1.png").read_bytes()
     table = {
         "questionId": [1],
-        "image": [{"bytes": picture, "path": None}],
+        "image": [{"bytes": picture, "path": "menu-1.png"}],
         "question": ["Line 1?"],
         "answers": [["Mute"]],
     }

@@ -17,7 +17,7 @@ import pytest
 
 from ppcli.errors import OutputError, UsageError
 from ppcli.store import table_writers
-from ppcli.store.kept_columns import json_value, kept_schema, unified
+from ppcli.store.kept_columns import json_value, kept_schema
 from ppcli.store.output_options import OutputOptions
 from ppcli.store.rows import StatsRow
 from ppcli.store.schema import SCHEMAS
@@ -230,17 +230,6 @@ def test_columns_that_cannot_be_kept_are_refused(schema: pa.Schema, words: str) 
     with pytest.raises(UsageError, match=words) as raised:
         kept_schema(schema, SCHEMAS["stats"].names)
     assert "--keep-columns" in str(raised.value)
-
-
-def test_files_with_differing_types_get_one_that_takes_all() -> None:
-    one = pa.schema([("n", pa.int32()), ("s", pa.string()), ("only", pa.bool_())])
-    other = pa.schema([("n", pa.int64()), ("s", pa.large_string()), ("f", pa.null())])
-    both = unified([("a.parquet", one), ("b.parquet", other)])
-    assert both.field("n").type == pa.int64()
-    assert both.field("s").type == pa.large_string()
-    assert both.names == ["n", "s", "only", "f"]
-    with pytest.raises(UsageError, match=r"b\.parquet: the column n is string, and int32"):
-        unified([("a.parquet", one), ("b.parquet", pa.schema([("n", pa.string())]))])
 
 
 def test_numbers_that_json_has_not_are_null() -> None:

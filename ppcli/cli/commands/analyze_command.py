@@ -8,7 +8,7 @@ from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import ExitCode
 from ppcli.imaging.reading_options import ReadingOptions
-from ppcli.inputs.input_options import InputOptions
+from ppcli.inputs.input_options import ColumnOptions, InputOptions
 from ppcli.jobs.statistics_options import StatisticsOptions
 from ppcli.models.grid_options import GridOptions
 from ppcli.store.output_options import GrowingOutputOptions
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def analyze(
     inputs: InputOptions,
+    columns: ColumnOptions,
     coder: CoderOptions,
     grid: GridOptions,
     reading: ReadingOptions,
@@ -37,6 +38,7 @@ def analyze(
     return run_command(
         lambda control: api.analyze(
             inputs,
+            columns=columns,
             output=output,
             coder=coder,
             grid=grid,

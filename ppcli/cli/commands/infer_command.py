@@ -10,7 +10,7 @@ from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import ExitCode
 from ppcli.imaging.reading_options import ReadingOptions
-from ppcli.inputs.input_options import InputOptions, RequestOptions
+from ppcli.inputs.input_options import ColumnOptions, InputOptions, RequestOptions
 from ppcli.models.model_options import GenerationOptions, ModelOptions
 from ppcli.models.remote.server_options import ServerOptions
 from ppcli.store.formats import ANSWERS_PER_SHARD
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def infer(
     inputs: InputOptions,
+    columns: ColumnOptions,
     requests: RequestOptions,
     generation: GenerationOptions,
     model: ModelOptions,
@@ -44,6 +45,7 @@ def infer(
     run = partial(
         api.infer,
         inputs,
+        columns=columns,
         requests=requests,
         generation=generation,
         model=model,

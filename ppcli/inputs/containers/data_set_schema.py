@@ -23,15 +23,16 @@ def kept_of(schema: pa.Schema, names: tuple[str, ...]) -> tuple[str, ...]:
 def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema:
     """Return the kept columns of several Parquet files, before any row is read.
 
-    The metadata has the features of `datasets` for them, if the files have such metadata. Files
-    that cannot be read have no columns.
+    A column has a type that takes the values of all files. The metadata has the features of
+    `datasets` for them, if the files have such metadata. Files that cannot be read have no columns.
 
     Args:
         files: Parquet files.
         names: of the columns; `*` for all.
 
     Raises:
-        UsageError: no file has a column of a name, or two files have it in different types.
+        UsageError: no file has a column of a name, or two files have it in types without a
+            common one.
     """
     fields: dict[str, pa.Field] = {}
     places: dict[str, str] = {}
@@ -43,7 +44,8 @@ def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema
         for name in kept_of(schema, names):
             field = schema.field(name).with_nullable(True).remove_metadata()
             before = fields.setdefault(name, field)
-            if not before.equals(field):
+            fields[name] = _common(before, field)
+            if fields[name] is None:
                 raise UsageError(
                     f"--keep-columns {bounded(name)}: it is {bounded(str(before.type))} in "
                     f"{bounded(places[name])}, but {bounded(str(field.type))} in "
@@ -61,6 +63,15 @@ def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema
     found = {name: feature for name, feature in features.items() if feature is not None}
     metadata = {_HUGGING_FACE: json.dumps({"info": {"features": found}})} if found else None
     return pa.schema(list(fields.values()), metadata)
+
+
+def _common(one: pa.Field, other: pa.Field) -> pa.Field | None:
+    """Return a field whose type takes the values of both, such as 64 bits for 32; None without."""
+    try:
+        both = [pa.schema([one]), pa.schema([other])]
+        return pa.unify_schemas(both, promote_options="permissive").field(0)
+    except pa.ArrowException:
+        return None
 
 
 def _schema_of(file: InputFile) -> pa.Schema:
