@@ -194,14 +194,14 @@ class StoredImages:
         check = PageCheck(manifest.config)
         for number in range(len(manifest.shards)):
             rows: list[StatsRow] = []
-            path = shard_path(self.root, STATS, number)
-            if change := manifest.shards[number].files[STATS].difference(path):
-                raise DamagedError(f"{path} {change}; run pixelprune verify for details")
-            for row in read_rows(path, STATS):
-                if rows and row.begins_input(rows[-1]):
-                    yield _stored(rows, check)
-                    rows = []
-                rows.append(row)
+            with shard_path(self.root, STATS, number).near() as path:
+                if change := manifest.shards[number].files[STATS].difference(path):
+                    raise DamagedError(f"{path} {change}; run pixelprune verify for details")
+                for row in read_rows(path, STATS):
+                    if rows and row.begins_input(rows[-1]):
+                        yield _stored(rows, check)
+                        rows = []
+                    rows.append(row)
             if rows:
                 yield _stored(rows, check)
 

@@ -97,12 +97,12 @@ def intact_rows(root: Place, number: int, manifest: Manifest) -> list[MainRow]:
         DamagedError: a file is missing or was changed.
     """
     shard, kind = manifest.shards[number], manifest.main_kind
-    path = shard_path(root, kind, number)
-    if difference := shard.files[kind].difference(path):
-        raise DamagedError(f"{path} {difference}")
-    rows: list[MainRow] = list(read_rows(path, kind, manifest.config))
+    with shard_path(root, kind, number).near() as path:
+        if difference := shard.files[kind].difference(path):
+            raise DamagedError(f"{path} {difference}")
+        rows: list[MainRow] = list(read_rows(path, kind, manifest.config))
+        counts = shard_record(path, manifest.config).counts
     failed = sum(row.status == ERROR for row in rows)
-    counts = shard_record(path, manifest.config).counts
     if counts != shard.counts or (len(rows), failed) != (shard.rows, shard.failed):
         raise DamagedError(f"the counts in {path} differ from those in the manifest")
     if manifest.has_patches:
