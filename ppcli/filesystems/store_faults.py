@@ -24,6 +24,7 @@ class FaultKind(Enum):
     CUT = auto()
     UNREACHABLE = auto()
     EXISTS = auto()
+    FULL = auto()
     OTHER = auto()
 
 
@@ -41,6 +42,7 @@ _SENTENCES = {
     FaultKind.CUT: "the connection to the store was cut",
     FaultKind.UNREACHABLE: "the store cannot be reached",
     FaultKind.EXISTS: "it exists already",
+    FaultKind.FULL: "the store is full",
 }
 _CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or "
@@ -72,6 +74,8 @@ _BY_S3_CODE = {
     "InternalError": FaultKind.CUT,
     "PreconditionFailed": FaultKind.EXISTS,
     "ConditionalRequestConflict": FaultKind.EXISTS,
+    "QuotaExceeded": FaultKind.FULL,
+    "XMinioStorageFull": FaultKind.FULL,
     # of Azure
     "ContainerNotFound": FaultKind.NO_BUCKET,
     "BlobNotFound": FaultKind.MISSING,
@@ -91,6 +95,7 @@ _BY_STATUS = {
     502: FaultKind.CUT,
     503: FaultKind.THROTTLED,
     504: FaultKind.TIMEOUT,
+    507: FaultKind.FULL,
 }
 # The first that matches counts: subclasses come before their bases.
 _BY_CLASS = {

@@ -50,16 +50,16 @@ class Owner:
         return json.dumps(asdict(self)).encode()
 
     @property
-    def is_here(self) -> bool:
-        """Whether it is, or was, a process of this machine."""
-        return self.machine == _machine()
+    def is_this_process(self) -> bool:
+        """Whether it is the process that asks."""
+        return (self.machine, self.pid) == (_machine(), os.getpid()) and not self.is_gone
 
     @property
     def is_gone(self) -> bool:
         """Whether it was a process of this machine that does not run any more."""
         import psutil
 
-        if not self.is_here:
+        if self.machine != _machine():
             return False
         try:
             process = psutil.Process(self.pid)

@@ -46,7 +46,7 @@ class _Lines:
         place.check()
         with place.faults():
             try:
-                put(place.url, line, only_new=True)
+                put(place.url, line, only_new=place.held is None or place.held.is_conditional)
             except StoreError as error:
                 # A try whose answer was lost has written it.
                 if error.kind is not FaultKind.EXISTS or place.read() != line:

@@ -26,6 +26,7 @@ STALE_SECONDS = 90.0
 _TRIES = 5
 _END_SECONDS = 10.0
 _NAME = re.compile(r"([0-9]{6,12})\.json")
+_held_here: set[str] = set()  # tokens of the locks that this process holds
 
 
 class ObjectLock:
@@ -49,6 +50,11 @@ class ObjectLock:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="pixelprune-lock")
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the store refuses to make an object that exists."""
+        return self._is_conditional
+
     def check(self) -> None:
         """Check that no other run has taken the lock over.
 
@@ -66,12 +72,14 @@ class ObjectLock:
     def __enter__(self) -> "ObjectLock":
         with as_far_output(self._root):
             self._acquire()
+        _held_here.add(self._owner.token)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(_END_SECONDS)
+        _held_here.discard(self._owner.token)
         with suppress(StoreError):
             if not self._is_lost and self._is_ours():
                 remove([self._url(self._number)])
@@ -132,19 +140,17 @@ class ObjectLock:
             OutputError: its owner lives, as far as one can tell.
         """
         owner = self._holder(number)
-        if owner is not None and owner.is_gone:
+        if owner is not None and _is_gone(owner):
             return
-        who = advice = ""
+        age = self._age(number)
+        if age > STALE_SECONDS:
+            return
+        who = "unknown"
         if owner is not None:
-            who = f": process {owner.pid} on {bounded(owner.host, 80)}"
-        if owner is None or not owner.is_here:
-            age = self._age(number)
-            if age > STALE_SECONDS:
-                return
-            who += f", which gave a sign of life {max(0, age):.0f} seconds ago"
-            advice = f"; if it is dead, its lock counts for {STALE_SECONDS:g} seconds"
+            who = f"process {owner.pid} on {bounded(owner.host, 80)}"
         raise OutputError(
-            f"another run is writing to {self._shown}{who}; wait until it ends{advice}"
+            f"another run is writing to {self._shown} ({who}, last seen {max(0, age):.0f} seconds "
+            f"ago); wait until it ends, or, if it is dead, for {STALE_SECONDS:g} seconds"
         )
 
     def _age(self, number: int) -> float:
@@ -172,6 +178,11 @@ class ObjectLock:
                     put(self._url(self._number), self._owner.content())
                 else:
                     self._is_lost = True
+
+
+def _is_gone(owner: Owner) -> bool:
+    """Return whether a process has ended, or a run of this process that could not release it."""
+    return owner.is_gone or (owner.is_this_process and owner.token not in _held_here)
 
 
 def _numbers(names: list[str]) -> list[int]:

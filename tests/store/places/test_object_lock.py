@@ -55,7 +55,8 @@ def a_process_that_is_gone() -> Owner:
 
 def test_a_second_run_is_refused_and_the_first_goes_on(url: str, made: Path) -> None:
     refused = pytest.raises(
-        OutputError, match=rf"another run is writing to {url}: process {os.getpid()} on .*; wait"
+        OutputError,
+        match=rf"another run is writing to {url} \(process {os.getpid()} on .*, last seen .*; wait",
     )
     with dataset_output(url, CONFIG), refused:
         far_run.run(made / "in", url)
@@ -66,7 +67,7 @@ def test_a_second_run_is_refused_and_the_first_goes_on(url: str, made: Path) -> 
 
 def test_a_run_of_another_machine_is_refused_while_it_lives(url: str, made: Path) -> None:
     held_by(ELSEWHERE, url)
-    words = r"process \d+ on web-7, which gave a sign of life \d seconds ago; .* for 90 seconds"
+    words = r"\(process \d+ on web-7, last seen \d seconds ago\); wait .* for 90 seconds"
     with pytest.raises(OutputError, match=words):
         far_run.run(made / "in", url)
     assert list(objects(url)) == [".lock/000001.json"]
@@ -105,6 +106,12 @@ def test_a_process_of_this_machine_that_is_gone_is_overtaken_at_once(url: str, m
 def test_another_process_with_the_number_of_one_that_is_gone(url: str, made: Path) -> None:
     here = Owner.of_this_process()
     held_by(replace(here, started=here.started - 1000, token="another"), url)
+    far_run.run(made / "in", url)
+    assert verify(url).damage == []
+
+
+def test_a_lock_that_a_run_of_this_process_could_not_release(url: str, made: Path) -> None:
+    held_by(replace(Owner.of_this_process(), token="another"), url)
     far_run.run(made / "in", url)
     assert verify(url).damage == []
 
