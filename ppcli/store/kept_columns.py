@@ -31,7 +31,7 @@ def kept_schema(fields: pa.Schema, own: Collection[str]) -> pa.Schema:
         own: names of the columns that every row has.
 
     Raises:
-        UsageError: a column has the name of another one, or a type that Parquet does not have.
+        UsageError: a column has the name of one of these, or a type that Parquet does not have.
     """
     for name in fields.names:
         if name in own:
@@ -39,8 +39,6 @@ def kept_schema(fields: pa.Schema, own: Collection[str]) -> pa.Schema:
             raise UsageError(
                 f"{bounded(name)} is a kept column and a column of pixelprune; {advice}"
             )
-        if fields.names.count(name) > 1:
-            raise UsageError(f"the column {bounded(name)} exists twice; {_ADVICE}")
     plain = pa.schema([pa.field(one.name, one.type) for one in fields])
     schema = pa.schema([_as_stored(one) for one in plain])
     features = _features(fields)

@@ -222,7 +222,6 @@ def test_a_damaged_kept_column_is_found(inputs, tmp_path: Path) -> None:
     ("schema", "words"),
     [
         (pa.schema([("kept", pa.int64())]), "kept is a kept column and a column of pixelprune"),
-        (pa.schema([("a", pa.int64()), ("a", pa.int8())]), "exists twice"),
         (pa.schema([("a", pa.month_day_nano_interval())]), "which Parquet does not have"),
     ],
 )

@@ -13,6 +13,13 @@ from ppcli.inputs.containers.parquet_rows import open_parquet_file
 
 EVERY = "*"
 _HUGGING_FACE = b"huggingface"
+_WIDER = (  # kinds of types of which the merged one takes all values
+    (pa.types.is_floating, pa.types.is_floating),
+    (pa.types.is_decimal, pa.types.is_decimal),
+    (pa.types.is_large_string, pa.types.is_string),
+    (pa.types.is_large_binary, pa.types.is_binary),
+    (pa.types.is_binary, pa.types.is_fixed_size_binary),
+)
 
 
 def kept_of(schema: pa.Schema, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -42,6 +49,11 @@ def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema
         schema = _schema_of(file)
         known.update(dict.fromkeys(schema.names))
         for name in kept_of(schema, names):
+            if schema.names.count(name) > 1:
+                raise UsageError(
+                    f"--keep-columns {bounded(name)}: {bounded(file.name)} has two columns of this "
+                    "name; name the columns to keep one by one"
+                )
             field = schema.field(name).with_nullable(True).remove_metadata()
             before = fields.setdefault(name, field)
             fields[name] = _common(before, field)
@@ -69,9 +81,28 @@ def _common(one: pa.Field, other: pa.Field) -> pa.Field | None:
     """Return a field whose type takes the values of both, such as 64 bits for 32; None without."""
     try:
         both = [pa.schema([one]), pa.schema([other])]
-        return pa.unify_schemas(both, promote_options="permissive").field(0)
+        merged = pa.unify_schemas(both, promote_options="permissive").field(0)
     except pa.ArrowException:
         return None
+    return merged if _holds(merged.type, one.type) and _holds(merged.type, other.type) else None
+
+
+def _holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
+    """Return whether each value of a type has an equal one in a type that may be wider."""
+    if wide == narrow or pa.types.is_null(narrow):
+        return True
+    if pa.types.is_struct(wide) and pa.types.is_struct(narrow):
+        return all(_holds(wide.field(one.name).type, one.type) for one in narrow.fields)
+    if _is_list(wide) and _is_list(narrow):
+        return _holds(wide.value_type, narrow.value_type)
+    if pa.types.is_integer(wide) and pa.types.is_integer(narrow):
+        unsigned = pa.types.is_unsigned_integer(narrow) and pa.types.is_signed_integer(wide)
+        return bool(wide.bit_width >= narrow.bit_width + unsigned)
+    return any(is_wide(wide) and is_narrow(narrow) for is_wide, is_narrow in _WIDER)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _schema_of(file: InputFile) -> pa.Schema:

@@ -103,18 +103,46 @@ def test_other_inputs_have_null(pages, tmp_path: Path) -> None:
     assert labels == [None, 0, 1, 0, 1]
 
 
-def test_several_files_may_differ_in_the_width_of_a_type(tmp_path: Path) -> None:
-    for name, kind in {"a": pa.int32(), "b": pa.int64(), "c": pa.string()}.items():
-        value = pa.array(["x" if kind == pa.string() else 1], kind)
-        pq.write_table(pa.table({"i": pictures(1), "n": value}), tmp_path / f"{name}.parquet")
-    args = ("--keep-columns", "n", "-o", tmp_path / "out.parquet")
-    files = [tmp_path / f"{name}.parquet" for name in "abc"]
-    assert pixelprune("analyze", *files[:2], *args).returncode == 0
-    assert pq.read_table(tmp_path / "out.parquet").schema.field("n").type == pa.int64()
-    done = pixelprune("analyze", *files, "--overwrite", *args)
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        (pa.int32(), pa.int64(), pa.int64()),
+        (pa.uint8(), pa.int16(), pa.int16()),
+        (pa.float32(), pa.float64(), pa.float64()),
+        (pa.string(), pa.large_string(), pa.large_string()),
+        (pa.null(), pa.list_(pa.string()), pa.list_(pa.string())),
+        (pa.list_(pa.int8()), pa.list_(pa.int32()), pa.list_(pa.int32())),
+        (pa.int64(), pa.float64(), None),
+        (pa.int64(), pa.uint64(), None),
+        (pa.int64(), pa.string(), None),
+        (pa.string(), pa.binary(), None),
+        (pa.struct([("a", pa.int64())]), pa.struct([("a", pa.float64())]), None),
+    ],
+)
+def test_files_may_differ_in_the_width_of_a_type(one, other, both, tmp_path: Path) -> None:
+    files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path, kind in zip(files, (one, other), strict=True):
+        value = pa.array([[1] if kind == pa.list_(pa.int8()) else None], kind)
+        pq.write_table(pa.table({"i": pictures(1), "n": value}), path)
+    args = ("analyze", *files, "--keep-columns", "n", "-o", tmp_path / "out.parquet")
+    done = pixelprune(*args)
+    if both is None:
+        assert done.returncode == 2
+        assert f"it is {one} in" in said(done)
+        assert f"but {other} in" in said(done)
+    else:
+        assert done.returncode == 0, done.stderr
+        assert pq.read_table(tmp_path / "out.parquet").schema.field("n").type == both
+
+
+def test_two_columns_of_one_name_are_not_kept(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pictures(1), [1], [2]], names=["i", "n", "n"])
+    pq.write_table(table, tmp_path / "in.parquet")
+    run = ("analyze", tmp_path / "in.parquet", "-o", "-", "--keep-columns")
+    done = pixelprune(*run, "*")
     assert done.returncode == 2
-    assert "it is int64 in" in said(done)
-    assert "but string in" in said(done)
+    assert "has two columns of this name" in said(done)
+    assert pixelprune(*run, "i").returncode == 0
 
 
 def test_names_of_our_columns_are_refused(model: Path, tmp_path: Path) -> None:
@@ -134,3 +162,30 @@ def test_names_of_our_columns_are_refused(model: Path, tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text(json.dumps({"prompt": "x"}))
     done = infer("--requests", tmp_path / "r.jsonl", "--keep-columns", "*", code=2)
     assert "--keep-columns is for images in Parquet files" in said(done)
+
+
+def test_updates_have_the_columns_of_the_files_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+
+    def write(name: str, *numbers: int) -> None:
+        made = pa.table({"image": pictures(len(numbers)), "n": pa.array(numbers, pa.int16())})
+        pq.write_table(made, folder / f"{name}.parquet")
+
+    def analyzed(out: str, *options: str) -> list[dict]:
+        run = ("analyze", folder, "-o", tmp_path / out, "--keep-columns", "n", *options)
+        done = pixelprune(*run, "--rows-per-shard", "2")
+        assert done.returncode == 0, done.stderr
+        rows = pq.read_table(tmp_path / out / "stats").select(["image_id", "n"]).to_pylist()
+        return sorted(rows, key=lambda row: row["image_id"])
+
+    write("a", 1, 2, 3)
+    write("b", 4, 5)
+    analyzed("out")
+    write("b", 40, 50, 60)
+    write("c", 7)
+    (folder / "a.parquet").rename(folder / "d.parquet")
+    found = analyzed("out", "--update", "--drop-missing")
+    assert found == analyzed("anew")
+    assert [row["n"] for row in found] == [40, 50, 60, 7, 1, 2, 3]
+    assert pixelprune("verify", tmp_path / "out", "--data").returncode == 0
