@@ -25,6 +25,7 @@ for _name in ("O_CLOEXEC", "O_NOCTTY", "O_BINARY", "O_NOINHERIT"):
     _OPEN_FLAGS |= getattr(os, _name, 0)
 # A decoder that reads a header field asks for exactly its bytes; larger reads ask for a block.
 _MAX_FIELD_BYTES = 4096
+_LARGEST_SIZE = 2**63 - 1  # that a column holds, and no disk
 
 
 class FileState(NamedTuple):
@@ -252,12 +253,15 @@ class MissingFile:
 
 
 def current_size(file: InputFile) -> int | None:
-    """Return the size of a file in bytes without opening it; None if it is unknown."""
+    """Return the size of a file in bytes without opening it; None if it is unknown.
+
+    A header, of an archive or a server, may claim any size; one that no file can have is unknown.
+    """
     read: int | None = getattr(file, "read_size", None)
     if read is not None:
         return read
     state = file.state()
-    return None if state is None or state.size < 0 else state.size
+    return None if state is None or not 0 <= state.size <= _LARGEST_SIZE else state.size
 
 
 class PathKind(Enum):

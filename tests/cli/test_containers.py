@@ -150,3 +150,13 @@ def test_a_killed_run_goes_on_in_the_middle(images, container) -> None:
     assert pq.read_table("out/stats", columns=columns) == pq.read_table(
         "whole/stats", columns=columns
     )
+
+
+def test_a_size_that_no_column_holds_is_unknown(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    info = tarfile.TarInfo("huge.png")
+    info.size = 8 << 60
+    Path("a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"\x89PNG\r\n\x1a\n" + bytes(2000))
+    ran = pixelprune("analyze", "a.tar", "-o", "out")
+    assert ran.returncode == ExitCode.INPUTS_FAILED, ran.stderr
+    assert pq.read_table("out/stats")["file_bytes"].to_pylist() == [None, 2520]
