@@ -256,6 +256,8 @@ class Listing:
         elif (member := named_member(path, kind, self.image_column)) is not None:
             yield member
         else:
+            if kind is PathKind.MISSING and not has_image_extension(path):
+                self._lacks(f"{_shown(path)} does not exist")  # it may have been a folder
             yield from self._images_in(_file_ref(path, kind), kind)
 
     def _images_in(

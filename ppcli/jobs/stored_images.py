@@ -242,16 +242,15 @@ class StoredRequests:
         Raises:
             DamagedError: if a file is unreadable, a checksum is wrong, or a patch set is missing.
         """
-        files = patch_files(self.root)
-        patches = chain.from_iterable(read_patch_rows(path) for path in files)
+        patches = _PatchSets(self.root)
         for one in inputs:
             if stop():
                 return
             yield one, self._pages(one, patches)
 
-    def _pages(self, one: StoredImage, patches: Iterator[PatchRow]) -> Iterator[PreparedRequest]:
+    def _pages(self, one: StoredImage, patches: "_PatchSets") -> Iterator[PreparedRequest]:
         for row in one.rows:
-            patch_set = _find_patches(row, patches)
+            patch_set = patches.find(row) if row.status == OK else None
             yield self._prepared(replace(row, image_id=one.name_of(row)), patch_set)
 
     def _prepared(self, row: StatsRow, patches: PatchRow | None) -> PreparedRequest:
@@ -273,13 +272,27 @@ class StoredRequests:
         """Do nothing: no resources are held."""
 
 
-def _find_patches(row: StatsRow, patches: Iterator[PatchRow]) -> PatchRow | None:
-    """Return the patch set of a page, skipping those of inputs without a request."""
-    if row.status != OK:
-        return None
-    for one in patches:
-        if one.image_id == row.image_id:
-            return one
-    raise DamagedError(
-        f"the patch set of {row.image_id} is missing; run pixelprune verify for details"
-    )
+class _PatchSets:
+    """Finds the patch sets of a dataset, which are mostly asked for in its order."""
+
+    def __init__(self, root: str) -> None:
+        self._files = patch_files(root)
+        self._rest = self._all()
+
+    def _all(self) -> Iterator[PatchRow]:
+        return chain.from_iterable(read_patch_rows(path) for path in self._files)
+
+    def find(self, row: StatsRow) -> PatchRow:
+        """Return the patch set of a page: the next one of its name, or else the first.
+
+        Raises:
+            DamagedError: it is missing, or a file is damaged.
+        """
+        for _ in range(2):
+            for one in self._rest:
+                if one.image_id == row.image_id:
+                    return one
+            self._rest = self._all()  # an update of the answers may have another order
+        raise DamagedError(
+            f"the patch set of {row.image_id} is missing; run pixelprune verify for details"
+        )

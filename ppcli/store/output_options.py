@@ -244,7 +244,7 @@ class AnswerOutputOptions(GrowingOutputOptions):
     ] = ANSWER
 
     def __post_init__(self) -> None:
-        OutputOptions.__post_init__(self)
+        GrowingOutputOptions.__post_init__(self)
         name = self.answer_column
         if name == ANSWER:
             return
