@@ -5,8 +5,10 @@ configuration files, and the variables and files of fsspec (`FSSPEC_S3_KEY`, `~/
 """
 
 import importlib.util
+import logging
 import os
 import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ppcli.errors import MissingDependencyError, bounded
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 20.0  # a store that sends nothing for this long is not waited for
 _CONNECTIONS = 32
+_LOGGERS = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "paramiko", "s3fs")
 _lock = threading.RLock()  # of two threads, one connects
 
 
@@ -38,6 +41,7 @@ def filesystem_of(url: str) -> tuple["AbstractFileSystem", str]:
         raise _missing(url, driver.driver, driver.extra)
     import fsspec
 
+    _silence()
     name = scheme_of(url)
     with _lock:
         try:
@@ -49,6 +53,13 @@ def filesystem_of(url: str) -> tuple["AbstractFileSystem", str]:
             raise _missing(url, bounded(str(error)), driver.extra) from error
         except Exception as error:
             raise as_store_error(error, url) from error
+
+
+@cache
+def _silence() -> None:
+    """Keep drivers from writing to standard error: what they say is in our own errors."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addHandler(logging.NullHandler())
 
 
 def _missing(url: str, missing: str, extra: str) -> MissingDependencyError:

@@ -19,6 +19,8 @@ from ppcli.files import (
 )
 from ppcli.filesystems.schemes import is_url, known_scheme, scheme_of, without_secrets
 
+_SLASHES_OF_BUCKETS = 2
+
 
 class Place(Protocol):
     """Files and folders that are named in one way.
@@ -167,13 +169,16 @@ def kind_at(path: str) -> PathKind:
 def kind_in_list(path: str) -> PathKind:
     """Return what a list names. No store is asked: there, a name that ends in `/` is a folder.
 
+    A bucket is one too.
+
     Raises:
         UsageError: it is a URL that cannot be opened.
     """
     place = place_of(path)
     if not place.is_far:
         return place.kind_of(path)
-    return PathKind.FOLDER if path.endswith("/") and place is not _WEB else PathKind.FILE
+    is_folder = path.endswith("/") or path.count("/") == _SLASHES_OF_BUCKETS
+    return PathKind.FOLDER if is_folder and place is not _WEB else PathKind.FILE
 
 
 def file_at(path: str, kind: PathKind, state: FileState | None = None) -> InputFile:

@@ -183,6 +183,10 @@ def test_lists_name_urls_and_lie_at_urls(s3: ObjectStore, tmp_path: Path) -> Non
     assert [ref.image_id for ref in refs] == [*names[:2], f"{url}/f/b.png", *names[3:]]
     assert [_error(ref) for ref in refs] == [None, None, None, *[ErrorCode.NOT_FOUND] * 2]
     assert Listing((), files0_from=f"{url}/list").repeatable
+    assert [ref.image_id for ref in Listing(("-",), stdin=io.BytesIO(url.encode()))] == [
+        f"{url}/a.png",
+        f"{url}/f/b.png",
+    ]
     with pytest.raises(UsageError, match="is an image"):
         Listing((), files0_from=f"{url}/a.png").check()
 
