@@ -13,7 +13,13 @@ from ppcli.filesystems.schemes import without_secrets
 from ppcli.inputs.containers.container_kinds import ContainerKind, container_kind
 from ppcli.inputs.containers.expand import check_container, check_member, expand, named_member
 from ppcli.inputs.containers.member_choice import MemberChoice
-from ppcli.inputs.folder_files import has_image, is_folder_for_pictures, may_be_drawn
+from ppcli.inputs.folder_files import (
+    Head,
+    has_image,
+    is_folder_for_pictures,
+    may_be_drawn,
+    with_heads,
+)
 from ppcli.inputs.globs import is_pattern, matches
 from ppcli.inputs.input_places import file_at, is_far, kind_at, kind_in_list, place_of, unlisted
 from ppcli.inputs.list_files import check_list, open_list
@@ -286,7 +292,10 @@ class Listing:
         folder = folder.rstrip("/") if place.is_far else folder
         prefix = without_secrets(prefix.rstrip("/")) if place.is_far else prefix
         with_drawn = is_folder_for_pictures(place, folder)
-        for entry in walk(folder, search, self._enters):
+        found = walk(folder, search, self._enters)
+        ahead = place.is_far and not self._is_for_counting
+        each = with_heads(found, self._chooses) if ahead else ((one, None) for one in found)
+        for entry, head in each:
             name = place.join(prefix, entry.below)
             if entry.fault is not None:
                 file = unlisted(entry.path, entry.fault)
@@ -295,14 +304,14 @@ class Listing:
             elif entry.kind is PathKind.MISSING:
                 self._lacks(f"{entry.path} cannot be listed")
                 yield _file_ref(entry.path, entry.kind, name or entry.path)
-            elif entry.search is None and self._takes(entry, with_drawn):
+            elif entry.search is None and self._takes(entry, with_drawn, head):
                 ref = _file_ref(entry.path, entry.kind, name, entry.state)
                 yield from self._images_in(ref, entry.kind, in_folder=True)
 
     def _enters(self, entry: Entry) -> bool:
         return not self._excluded(entry.below) and not self._is_avoided(entry.path)
 
-    def _takes(self, entry: Entry, with_drawn: bool) -> bool:
+    def _takes(self, entry: Entry, with_drawn: bool, head: Head | None) -> bool:
         """Return whether a file in a folder is an input; count those that are not images."""
         if (kind := container_kind(entry.path)) is not None and entry.kind is PathKind.FILE:
             return not self._excluded(entry.below) and (
@@ -311,7 +320,7 @@ class Listing:
         if not self._chooses(entry.below):
             return False
         unless_drawn = not with_drawn and (entry.is_marked or may_be_drawn(entry))
-        is_input = self._is_input(entry, unless_drawn)
+        is_input = self._is_input(entry, unless_drawn, head)
         self.skipped += not is_input
         return is_input
 
@@ -324,13 +333,15 @@ class Listing:
     def _skip(self) -> None:
         self.skipped += 1
 
-    def _is_input(self, entry: Entry, unless_drawn: bool) -> bool:
+    def _is_input(self, entry: Entry, unless_drawn: bool, head: Head | None) -> bool:
         named = has_image_extension(entry.path)
         if entry.kind is not PathKind.FILE or (named and not unless_drawn):
             return named
+        if self._is_for_counting and entry.state is not None:
+            raise UncountableError
         if self._answers is None:
-            return has_image(entry, unless_drawn)
-        return self._answers.get(entry.path, lambda: has_image(entry, unless_drawn))
+            return has_image(entry, unless_drawn, head)
+        return self._answers.get(entry.path, lambda: has_image(entry, unless_drawn, head))
 
     def _is_avoided(self, folder: str) -> bool:
         if self.avoid is None:

@@ -17,7 +17,8 @@ from ppcli.filesystems.store_faults import StoreError
 from ppcli.inputs.listing import Listing
 from ppcli.inputs.object_file import ObjectFile
 from ppcli.inputs.refs import ImageRef
-from tests.object_store import ObjectStore
+from tests.faulty_proxy import faulty_proxy
+from tests.object_store import ObjectStore, environment_of, variables
 
 _NUMBERS = count()
 _NAMES = st.text("ab!-. #~é\u4e2d", min_size=1, max_size=3).filter(
@@ -137,6 +138,21 @@ def test_options_apply_to_stores(s3: ObjectStore) -> None:
 def test_images_without_an_extension_are_found_by_their_signature(s3: ObjectStore) -> None:
     url = s3.bucket("signatures", {"image": PNG, "empty": b"", "text": b"x" * 200_000})
     assert _ids(url) == (["image"], 2)
+
+
+def test_heads_are_read_once_and_only_of_chosen_files(s3: ObjectStore) -> None:
+    tree = {f"{number:02d}": PNG if number % 3 else b"text" for number in range(60)}
+    tree |= {"a.json": b"{}", "b.png": PNG, "c.txt": b"text", "sub/d": PNG}
+    far = s3.bucket("heads", tree)
+    with faulty_proxy(s3.endpoint) as proxy, variables(environment_of(proxy.endpoint)):
+        found, skipped = _ids(far, exclude=("*.json", "1*"))
+    expected = [name for name in tree if not name.startswith("1") and tree[name] == PNG]
+    assert found == expected
+    assert skipped == 18
+    got = [one.rpartition("/")[2] for one in proxy.asked if one.startswith("GET /heads/")]
+    assert sorted(got) == sorted(
+        name for name in ("d", *tree) if name[0] not in "1ab" and "/" not in name
+    )
 
 
 def test_empty_objects_that_stand_for_folders_are_no_inputs(s3: ObjectStore) -> None:
