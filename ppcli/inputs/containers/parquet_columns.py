@@ -118,7 +118,8 @@ def _image_features(schema: pa.Schema) -> list[str]:
 def _kind(column: pa.DataType) -> ColumnKind | None:
     if pa.types.is_struct(column):
         types = {column.field(i).name: column.field(i).type for i in range(column.num_fields)}
-        has_path = "path" not in types or _is_text(types["path"])
+        path = types.get("path", pa.null())
+        has_path = _is_text(path) or pa.types.is_null(path)  # no row may have a path
         return ColumnKind.STRUCT if _is_binary(types.get("bytes")) and has_path else None
     if _is_binary(column):
         return ColumnKind.BINARY
