@@ -171,7 +171,7 @@ class UpdateMachine(RuleBasedStateMachine):
 
 
 TestUpdates = UpdateMachine.TestCase
-TestUpdates.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+TestUpdates.settings = settings(max_examples=10, stateful_step_count=8, deadline=None)
 
 
 def test_the_machine_notices_a_stale_row() -> None:
