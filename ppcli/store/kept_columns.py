@@ -95,10 +95,14 @@ class KeptRows:
             size += array.nbytes
         return size
 
-    def columns(self) -> list[pa.ChunkedArray]:
-        """Return the columns of all rows so far."""
+    def columns(self, begin: int, end: int) -> list[pa.ChunkedArray]:
+        """Return the columns of some rows.
+
+        Raises:
+            pa.ArrowInvalid: the dictionary of a column cannot have all values of the rows.
+        """
         return [
-            _column_of(column, field.type)
+            _column_of(column[begin:end], field.type)
             for field, column in zip(self._schema, self._arrays, strict=True)
         ]
 

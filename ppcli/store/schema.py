@@ -144,15 +144,25 @@ class RowBuffer:
         self._rows.append(row)
         return self._kept.add(kept)
 
-    def take(self) -> pa.Table:
-        """Return the rows as a table, and begin again with none."""
+    def take(self) -> list[pa.Table]:
+        """Return the rows as tables, usually one, and begin again with none."""
+        tables = self._tables(0, len(self._rows))
+        self.clear()
+        return tables
+
+    def _tables(self, begin: int, end: int) -> list[pa.Table]:
         own = [
-            pa.array([getattr(row, field.name) for row in self._rows], type=field.type)
+            pa.array([getattr(row, field.name) for row in self._rows[begin:end]], field.type)
             for field in self._own
         ]
-        table = pa.Table.from_arrays([*own, *self._kept.columns()], schema=self.schema)
-        self.clear()
-        return table
+        try:
+            kept = self._kept.columns(begin, end)
+        except pa.ArrowInvalid:  # more values than the dictionary of a column takes
+            middle = (begin + end) // 2
+            if middle == begin:
+                raise
+            return self._tables(begin, middle) + self._tables(middle, end)
+        return [pa.Table.from_arrays([*own, *kept], schema=self.schema)]
 
     def clear(self) -> None:
         """Forget the rows."""

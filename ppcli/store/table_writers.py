@@ -49,7 +49,8 @@ class TableWriter(ABC):
 
     def _flush(self) -> None:
         if len(self._rows):
-            self._writer.write_table(self._rows.take())
+            for table in self._rows.take():
+                self._writer.write_table(table)
             self._bytes = 0
 
     def close(self) -> None:

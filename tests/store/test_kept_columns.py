@@ -206,6 +206,20 @@ def test_row_groups_count_the_bytes_of_kept_columns(tmp_path: Path, monkeypatch)
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [2, 2, 2]
 
 
+def test_dictionaries_of_small_numbers_do_not_overflow(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    plain = pa.array([f"value {number}" for number in range(300)])
+    parts = [plain[begin : begin + 100].dictionary_encode() for begin in range(0, 300, 100)]
+    kind = pa.dictionary(pa.int8(), pa.string())
+    group = pa.chunked_array([part.cast(kind) for part in parts])
+    table = pa.table({"image": source_table(pictures(1))["image"].take([0] * 300), "group": group})
+    output = OutputOptions(str(tmp_path / "out.parquet"), rows_per_shard=1000)
+    run(Rows(tmp_path / "in", table), output)
+    found = pq.read_table(tmp_path / "out.parquet")["group"]
+    assert (found.type, found.to_pylist()) == (kind, plain.to_pylist())
+    assert verify(output.output).damage == []
+
+
 def test_a_damaged_kept_column_is_found(inputs, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     run(inputs, out)
