@@ -84,6 +84,11 @@ SETTINGS = [
     ("pages", "x"),
     ("pages", 7),
     ("pages", "9" * 5_000),
+    ("keep_columns", {"n": "int64"}),
+    ("keep_columns", [["n"]]),
+    ("keep_columns", [["n", 7]]),
+    ("answer_column", "image_id"),
+    ("answer_column", 7),
 ]
 FORGERIES = [
     *(put("shards", 0, name, value=value) for name in COUNTS for value in NO_COUNTS),
