@@ -92,10 +92,10 @@ class ReportOptions(Options):
     """
 
     dataset: Annotated[
-        str, Option("Folder that analyze wrote.", metavar="DATASET", is_argument=True)
+        str, Option("Folder or URL that analyze wrote.", metavar="DATASET", is_argument=True)
     ]
     answers: Annotated[
-        str | None, Option("Folder that infer wrote, to show its answers.", metavar="DIR")
+        str | None, Option("Folder or URL that infer wrote, to show its answers.", metavar="DIR")
     ] = None
     model: Annotated[
         tuple[str, ...],
@@ -127,7 +127,7 @@ class ReconstructOptions(Options):
     dataset: Annotated[
         str,
         Option(
-            "Folder that analyze wrote, or one of its patch files.",
+            "Folder or URL that analyze wrote, or one of its patch files.",
             metavar="DATASET",
             is_argument=True,
         ),
@@ -151,7 +151,8 @@ class VerifyOptions(Options):
     path: Annotated[
         str,
         Option(
-            "Folder that analyze, infer, eval or export wrote, or one of its .parquet files.",
+            "Folder or URL that analyze, infer or eval wrote, one of its .parquet files, or a "
+            "folder that export wrote.",
             metavar="PATH",
             is_argument=True,
         ),

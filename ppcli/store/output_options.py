@@ -29,8 +29,8 @@ class OutputOptions(Options):
     """Where rows are written, and what happens to an output that exists.
 
     Attributes:
-        output: a folder; a `.parquet`, `.jsonl` or `.csv` file, the last two also with `.gz` or
-            `.zst` appended; or `-` for standard output.
+        output: a folder, or its URL; a `.parquet`, `.jsonl` or `.csv` file, the last two also with
+            `.gz` or `.zst` appended; or `-` for standard output.
         row_format: of standard output; None for JSON lines.
         overwrite: replace an existing output.
         resume: continue an unfinished dataset.
@@ -46,7 +46,7 @@ class OutputOptions(Options):
     output: Annotated[
         str,
         Option(
-            "Folder; .parquet, .jsonl(.gz) or .csv(.gz) file; or - for standard output.",
+            "Folder or its URL; .parquet, .jsonl(.gz) or .csv(.gz) file; or - for standard output.",
             flags=("--output", "-o"),
             metavar="OUT",
         ),
