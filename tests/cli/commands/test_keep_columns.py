@@ -189,3 +189,25 @@ def test_updates_have_the_columns_of_the_files_as_they_are(tmp_path: Path) -> No
     assert found == analyzed("anew")
     assert [row["n"] for row in found] == [40, 50, 60, 7, 1, 2, 3]
     assert pixelprune("verify", tmp_path / "out", "--data").returncode == 0
+
+
+def test_data_sets_in_a_bucket_give_the_rows_of_local_ones(pages, s3, tmp_path: Path) -> None:
+    content = (tmp_path / "pages.parquet").read_bytes()
+    bucket = s3.bucket("columns", {"set/pages.parquet": content})
+    keep = ("--keep-columns", "*", "--format", "arrow", "-o", "-")
+    far = pixelprune("analyze", f"{bucket}/set", *keep, **s3.environment)
+    near = pixelprune("analyze", tmp_path / "pages.parquet", *keep)
+    assert (far.returncode, near.returncode) == (3, 3), far.stderr
+    tables = [pa.ipc.open_stream(one.stdout).read_all() for one in (far, near)]
+    assert [table.select(pages.column_names).to_pylist() for table in tables] == [
+        pages.to_pylist()
+    ] * 2
+    done = pixelprune(
+        *("analyze", f"{bucket}/set", "--keep-columns", "*", "-o", f"{bucket}/out"),
+        **s3.environment,
+    )
+    assert done.returncode == 3, done.stderr
+    made = s3.client.get_object(Bucket="columns", Key="out/stats/part-00000.parquet")
+    table = pq.read_table(pa.BufferReader(made["Body"].read()))
+    assert table.select(pages.column_names).to_pylist() == pages.to_pylist()
+    assert pixelprune("verify", f"{bucket}/out", **s3.environment).returncode == 0
