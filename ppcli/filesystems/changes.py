@@ -128,7 +128,7 @@ def timed_entries(url: str) -> list[TimedEntry]:
 
 def _seconds(info: dict[str, Any]) -> float:
     times = (info.get(name) for name in ("LastModified", "last_modified", "updated", "created"))
-    time = next(one for one in times if one is not None)
+    time = next((one for one in times if one is not None), 0)
     if isinstance(time, str):
         from datetime import datetime
 

@@ -12,7 +12,7 @@ from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Config, Kept
 from ppcli.store.manifest import Manifest, Shard, shard_path
 from ppcli.store.places.place import Place
-from ppcli.store.reader import open_parquet, read_rows, shard_record
+from ppcli.store.reader import read_image_ids, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, MainRow, PatchRow, StatsRow
 from ppcli.store.shard_writer import InputsDigest, ShardWriter
 
@@ -118,9 +118,9 @@ def _check_patches(path: Place, shard: Shard, rows: list[MainRow], config: Confi
     except OSError as error:
         raise DamagedError(f"{path} cannot be read ({error.strerror or error})") from None
     if same:
-        with open_parquet(path, PATCHES, config) as file:
-            names = file.read(columns=["image_id"])["image_id"].to_pylist()
-        same = names == [row.image_id for row in rows if row.status == OK]
+        same = read_image_ids(path, PATCHES, config) == [
+            row.image_id for row in rows if row.status == OK
+        ]
     if not same:
         raise DamagedError(f"{path} was changed after it was written")
 

@@ -3,7 +3,9 @@
 import json
 import os
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +25,8 @@ from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
 from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible, own_schema
 
 _ROWS_PER_BATCH = 16
+_GROUPS_AT_A_TIME = 8
+_THREADS = 8
 
 
 def patch_files(path: str) -> list[Place]:
@@ -180,6 +184,33 @@ def _own_columns(file: pq.ParquetFile, kind: str) -> dict[str, str]:
 def _rows_of(batch: pa.RecordBatch, kind: str, own: dict[str, str]) -> Iterator[Any]:
     rows = batch.select(list(own)).rename_columns(list(own.values())).to_pylist()
     return (ROW_TYPES[kind](**row) for row in rows)
+
+
+def read_image_ids(path: Place, kind: str, config: Config) -> list[str]:
+    """Return the column `image_id`; of a far file, without its other columns, in a few threads.
+
+    Raises:
+        DamagedError: the file is unreadable, or a checksum does not match.
+    """
+    with open_parquet(path, kind, config) as file:
+        if not path.is_far or file.num_row_groups <= _GROUPS_AT_A_TIME:
+            return _ids(file.read(columns=["image_id"]))
+        groups = range(file.num_row_groups)
+        some = [groups[start : start + _GROUPS_AT_A_TIME] for start in groups[::_GROUPS_AT_A_TIME]]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            found = threads.map(partial(_ids_in, path, file.metadata), some)
+            return [one for ids in found for one in ids]
+
+
+def _ids_in(path: Place, metadata: pq.FileMetaData, groups: range) -> list[str]:
+    with as_damaged_error(path), path.open() as raw:
+        options = {"metadata": metadata, "page_checksum_verification": True}
+        return _ids(pq.ParquetFile(raw, **options).read_row_groups(groups, columns=["image_id"]))
+
+
+def _ids(table: pa.Table) -> list[str]:
+    names: list[str] = table["image_id"].to_pylist()
+    return names
 
 
 def shard_record(path: Place, config: Config) -> Shard:

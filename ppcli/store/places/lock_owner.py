@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import secrets
-from contextlib import suppress
+import uuid
 from dataclasses import asdict, dataclass
 
 
@@ -16,23 +16,22 @@ class Owner:
         host: name of its machine, for people.
         machine: identifies the machine and its table of processes.
         pid: number of the process there.
-        started: when the process started, in seconds.
+        started: when the process started, as its system counts it.
         token: random.
     """
 
     host: str
     machine: str
     pid: int
-    started: float
+    started: str
     token: str
 
     @classmethod
     def of_this_process(cls) -> "Owner":
         """Return this process, with a new token."""
-        import psutil
-
-        started = psutil.Process().create_time()
-        return cls(platform.node(), _machine(), os.getpid(), started, secrets.token_hex(16))
+        pid = os.getpid()
+        started = _start_of(pid) or ""
+        return cls(platform.node(), _machine(), pid, started, secrets.token_hex(16))
 
     @classmethod
     def parse(cls, raw: bytes) -> "Owner | None":
@@ -41,7 +40,7 @@ class Owner:
             owner = cls(**json.loads(raw))
         except (ValueError, TypeError, RecursionError):
             return None
-        types = {"host": str, "machine": str, "pid": int, "started": float, "token": str}
+        types = {"host": str, "machine": str, "pid": int, "started": str, "token": str}
         right = all(isinstance(getattr(owner, name), kind) for name, kind in types.items())
         return owner if right else None
 
@@ -57,25 +56,33 @@ class Owner:
     @property
     def is_gone(self) -> bool:
         """Whether it was a process of this machine that does not run any more."""
-        import psutil
+        return self.machine == _machine() and _start_of(self.pid) not in (self.started, None)
 
-        if self.machine != _machine():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            is_other = abs(process.create_time() - self.started) > 1
-            return bool(is_other or process.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.Error:
-            return False
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process started; empty if it does not run, None if the system hides it.
+
+    Linux counts from the start of the machine, so that a change of the clock changes nothing.
+    """
+    import psutil
+
+    try:
+        if not os.path.exists("/proc/self/stat"):
+            return repr(psutil.Process(pid).create_time())
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *others = file.read().rpartition(b")")[2].split()
+        return "" if state == b"Z" else others[18].decode()
+    except (OSError, psutil.Error):
+        return None if psutil.pid_exists(pid) else ""
 
 
 def _machine() -> str:
     """Return what no other machine, and no other table of processes, has."""
     parts = [platform.node()]
-    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        parts.append(file.read().strip())
-    with suppress(OSError):
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            parts.append(file.read().strip())
         parts.append(os.readlink("/proc/self/ns/pid"))
+    except OSError:
+        parts.append(f"{uuid.getnode():x}")
     return " ".join(parts)

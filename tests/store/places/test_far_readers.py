@@ -1,5 +1,6 @@
 """What reads datasets reads those in stores, with few requests."""
 
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 
@@ -10,6 +11,10 @@ from ppcli import api, read_patch_sets
 from ppcli.errors import UsageError
 from ppcli.jobs.report import figures_of
 from ppcli.jobs.stored_images import StoredImages, is_dataset
+from ppcli.store import table_writers
+from ppcli.store.places.place import place_of
+from ppcli.store.reader import read_image_ids, read_patch_rows
+from ppcli.store.schema import FileMetadata
 from ppcli.store.verify import verify
 from tests.command import pixelprune
 from tests.faulty_proxy import faulty_proxy
@@ -96,3 +101,19 @@ def test_a_dataset_is_updated(s3: ObjectStore, made: Path, tmp_path: Path) -> No
     stats, patches = far_run.rows_of(url)
     assert [row["status"] for row in stats] == ["ok"] * 9
     assert [row["image_id"] for row in patches] == [row["image_id"] for row in stats]
+
+
+def test_ids_of_many_row_groups_keep_their_order(s3: ObjectStore, made: Path, monkeypatch) -> None:
+    monkeypatch.setattr(table_writers, "ROW_GROUP_BYTES", 1)
+    rows = list(read_patch_rows(str(made / "out" / "patches" / "part-00000.parquet")))
+    config = small_run.OPTIONS.as_config()
+    url = f"{s3.bucket('groups')}/a.parquet"
+    new = place_of(url).new_file()
+    with table_writers.ParquetRowWriter(new.file, FileMetadata("patches", config)) as writer:
+        names = [f"{number}.png" for number in range(67)]
+        for name in names:
+            writer.add(replace(rows[0], image_id=name))
+    new.finish()
+    new.put_in_place()
+    new.discard()
+    assert read_image_ids(place_of(url), "patches", config) == names
