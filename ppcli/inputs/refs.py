@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import xxhash
 
 from ppcli.files import FileState, InputFile
+from ppcli.inputs.containers.container_kinds import END_OF_CONTAINER, SEPARATOR, member_splits
 
 _LOOKS_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
 _LOOKS_LIKE_A_PAGE = re.compile(r"#[0-9]+\Z")
@@ -198,13 +199,24 @@ def identity(path: str) -> str:
     r"""Return the image_id of a path: valid text, with `/` between folders on every system.
 
     The image_id of a page ends with `#` and a number. A file name that ends like this is escaped,
-    with `\x23` for the `#`, so that it does not look like a page of another file.
+    with `\x23` for the `#`, so that it does not look like a page of another file. So is a path that
+    looks like the member of a container, with `\x3a` for each colon.
     """
     if len(path) > LONGEST_NAME:
         return escape_name(path)
     if os.sep != "/":
         path = path.replace(os.sep, "/")
-    if not _LOOKS_LIKE_A_PAGE.search(path):
+    if SEPARATOR in path and member_splits(path):
+        path = END_OF_CONTAINER.sub(_with_escaped_colons, _escaped(path))
+    elif not _LOOKS_LIKE_A_PAGE.search(path):
         return escape_name(path)
-    name, _, number = _escaped(path).rpartition("#")
+    else:
+        path = _escaped(path)
+    if not _LOOKS_LIKE_A_PAGE.search(path):
+        return path
+    name, _, number = path.rpartition("#")
     return f"{name}\\x23{number}"
+
+
+def _with_escaped_colons(found: "re.Match[str]") -> str:
+    return found[0].removesuffix(SEPARATOR) + "\\x3a\\x3a"

@@ -34,7 +34,7 @@ _EXTENSIONS = {
     ".tar.zst": ContainerKind.TAR_ZSTD,
     ".parquet": ContainerKind.PARQUET,
 }
-_END_OF_CONTAINER = re.compile(
+END_OF_CONTAINER = re.compile(
     f"(?:{'|'.join(map(re.escape, _EXTENSIONS))}){SEPARATOR}", re.IGNORECASE
 )
 
@@ -48,7 +48,7 @@ def container_kind(name: str) -> ContainerKind | None:
 def member_splits(path: str) -> list[tuple[str, str]]:
     """Return the ways to read a path as `container::member`, the shortest container first."""
     ends = [
-        (found.end() - len(SEPARATOR), found.end()) for found in _END_OF_CONTAINER.finditer(path)
+        (found.end() - len(SEPARATOR), found.end()) for found in END_OF_CONTAINER.finditer(path)
     ]
     return [(path[:end], path[begin:]) for end, begin in ends if path[begin:]]
 

@@ -290,3 +290,11 @@ def test_an_archive_that_changes_after_listing_is_noticed(archive) -> None:
     write(archive, [*NAMES, "more.png"])
     with pytest.raises(Exception, match="changed since it was listed"):
         refs[0].file.open()
+
+
+def test_a_file_whose_name_looks_like_a_member_has_another_identity(archive) -> None:
+    Path("in").mkdir()
+    write(Path("in/a.zip"), ["b.png"])
+    Path("in/a.zip::b.png").write_bytes(png(7))
+    assert members("in") == [("a.zip::b.png", png()), ("a.zip\\x3a\\x3ab.png", png(7))]
+    assert members("in/a.zip::b.png") == [("in/a.zip\\x3a\\x3ab.png", png(7))]
