@@ -13,7 +13,7 @@ from ppcli.store.atomic import TEMPORARY_SUFFIX
 from ppcli.store.completeness import PageCheck
 from ppcli.store.damaged_rows import affected_rows
 from ppcli.store.formats import Config
-from ppcli.store.manifest import Manifest, Shard, shard_name, shard_path
+from ppcli.store.manifest import FileRecord, Manifest, Shard, shard_name, shard_path
 from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.places.place import Place, place_of
 from ppcli.store.reader import (
@@ -114,12 +114,18 @@ def _verify_dataset(root: Place, data: bool, report: VerifyReport) -> None:
     for number, shard in enumerate(manifest.shards):
         with ExitStack() as stack:
             files = {
-                kind: stack.enter_context(shard_path(root, kind, number).near())
-                for kind in shard.files
+                kind: stack.enter_context(_current(shard_path(root, kind, number), record).near())
+                for kind, record in shard.files.items()
             }
             _verify_shard(files, shard, rows_before, manifest, data, report)
         rows_before += shard.rows
     _find_foreign_files(root, manifest, report)
+
+
+def _current(path: Place, record: FileRecord) -> Place:
+    """Return the file of a record: the new one if a crash came before it got its name."""
+    new = path + NEW_SUFFIX
+    return new if new.is_file() and not record.difference(new) else path
 
 
 def _verify_shard(
