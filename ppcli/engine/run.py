@@ -15,7 +15,6 @@ from ppcli.inputs.refs import Input, fingerprint_column
 from ppcli.store.formats import Kept
 from ppcli.store.row_sinks import RowReceiver, RowSink
 from ppcli.store.rows import OK, MainRow, PatchRow, ScoreRow
-from ppcli.store.update_policy import ChangeCounts
 
 if TYPE_CHECKING:  # Arrow loads slowly, and streams do not need it
     from ppcli.store.dataset_changes import Changes
@@ -160,7 +159,8 @@ class Run:
             else:
                 self._update(arrivals, inputs, sink, changes)
             if changes is not None and changes.is_first:
-                self.summary.changes = ChangeCounts(new=self.summary.inputs)
+                changes.counts.new = self.summary.inputs
+                self.summary.changes = changes.counts
 
     def _work_on(self, arrivals: Arrivals[Any], inputs: Inputs, sink: RowSink) -> None:
         with closing(self.work.results(arrivals, self.stop)) as inputs_with_results:
