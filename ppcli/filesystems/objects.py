@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ppcli.files import FileState
 from ppcli.filesystems import patience
+from ppcli.filesystems.background import in_background
 from ppcli.filesystems.local_order import in_local_order
 from ppcli.filesystems.opening import filesystem_of
 from ppcli.filesystems.states import state_from
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ppcli.filesystems.s3_requests import Got
 
 WHOLE_BYTES = 64 << 20  # a larger file is read in parts
-_THREADS = 16
 
 _Result = TypeVar("_Result")
 
@@ -117,7 +117,9 @@ def start_reading(url: str, listed: FileState | None) -> "Future[StoredFile]":
         The file, or a `StoreError`.
     """
     if listed is not None and listed.size > WHOLE_BYTES:
-        return _threads().submit(lambda: StoredFile(None, listed))
+        known: Future[StoredFile] = Future()
+        known.set_result(StoredFile(None, listed))
+        return known
     try:
         fs, path = filesystem_of(url)
     except Exception as error:
@@ -130,7 +132,7 @@ def start_reading(url: str, listed: FileState | None) -> "Future[StoredFile]":
         ask = partial(_get_s3, fs, _exact(url, path), WHOLE_BYTES)
         work = patience.patiently(ask, url)
         return asyncio.run_coroutine_threadsafe(work, fs.loop)
-    return _threads().submit(patience.patiently_here, partial(_get_any, fs, path, listed, url), url)
+    return in_background(patience.patiently_here, partial(_get_any, fs, path, listed, url), url)
 
 
 def wait_for(reading: "Future[StoredFile]", url: str) -> StoredFile:
@@ -169,7 +171,7 @@ def read_part(url: str, state: FileState, start: int, end: int) -> bytes:
 
 def start_part(url: str, state: FileState, start: int, end: int) -> "Future[bytes]":
     """Begin to read a part of a file, in the background; see `read_part`."""
-    return _threads().submit(read_part, url, state, start, end)
+    return in_background(read_part, url, state, start, end)
 
 
 def _changed(url: str) -> StoreError:
@@ -183,11 +185,6 @@ def _is_s3(fs: "AbstractFileSystem") -> bool:
 def _exact(url: str, path: str) -> str:
     """Return the path with the slashes at its end, which are part of keys."""
     return path.rstrip("/") + url[len(url.rstrip("/")) :]
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="pixelprune-read")
 
 
 def _in_loop(

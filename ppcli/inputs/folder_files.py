@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeAlias
 
 from ppcli.errors import ImageError
 from ppcli.files import OpenFile, PathKind
+from ppcli.filesystems.background import in_background
 from ppcli.inputs.containers.container_kinds import container_kind
 from ppcli.inputs.input_places import Place, place_of
 from ppcli.inputs.marks import FOLDER_MARK, PICTURE_EXTENSION, is_drawn, is_folder_of_drawn
@@ -48,14 +49,13 @@ def with_heads(
         chooses: whether the patterns choose a path below the folder.
     """
     held: deque[tuple[Entry, Head | None]] = deque()
-    with ThreadPoolExecutor(_AT_A_TIME) as threads:
-        for entry in entries:
-            is_unclear = entry.state is not None and not has_image_extension(entry.path)
-            asks = is_unclear and container_kind(entry.path) is None and chooses(entry.below)
-            held.append((entry, threads.submit(_head_of, entry) if asks else None))
-            while held and (held[0][1] is None or len(held) > _AT_A_TIME):
-                yield held.popleft()
-        yield from held
+    for entry in entries:
+        is_unclear = entry.state is not None and not has_image_extension(entry.path)
+        asks = is_unclear and container_kind(entry.path) is None and chooses(entry.below)
+        held.append((entry, in_background(_head_of, entry) if asks else None))
+        while held and (held[0][1] is None or len(held) > _AT_A_TIME):
+            yield held.popleft()
+    yield from held
 
 
 def _head_of(entry: Entry) -> OpenFile:

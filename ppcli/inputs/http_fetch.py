@@ -13,6 +13,7 @@ import xxhash
 
 from ppcli.errors import ErrorCode, ImageError, bounded
 from ppcli.files import FileState
+from ppcli.filesystems.background import in_background
 from ppcli.inputs.sniff import SIGNATURE_BYTES, sniff
 from ppcli.version import __version__
 
@@ -25,7 +26,6 @@ MOST_REDIRECTS = 5
 _STATE_SECONDS = 20.0
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 20.0
 _TRIES, _WAIT_SECONDS = 3, 0.5
-_AT_A_TIME = 8
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _GONE = frozenset({404, 410})
 _HTML = (b"<!doctype html", b"<html")
@@ -75,12 +75,7 @@ def fetch(url: str) -> Fetched:
 
 def start_fetching(url: str) -> "Future[Fetched]":
     """Begin to fetch the bytes at a URL in another thread."""
-    return _threads().submit(fetch, url)
-
-
-@lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="pixelprune-fetch")
+    return in_background(fetch, url)
 
 
 def current_state(url: str) -> FileState:

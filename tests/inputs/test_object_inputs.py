@@ -67,7 +67,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield tmp_path_factory.mktemp("trees")
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(st.lists(_PATHS, min_size=1, max_size=12).map(_tree).filter(_is_possible))
 def test_memory_is_listed_in_the_order_of_local_folders(
     folders: Path, tree: dict[str, bytes]

@@ -1,6 +1,7 @@
 """A --root that is the URL of a folder: requests may name what is below it, and nothing else."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from ppcli.errors import UsageError
 from ppcli.inputs.image_fields import ImageFolder, check_root
 from ppcli.inputs.object_file import ObjectFile
 from ppcli.inputs.requests import parse_request
+from tests.command import pixelprune
 from tests.object_store import ObjectStore
 
 ROOT = "s3://bucket/pages"
@@ -65,3 +67,27 @@ def test_a_root_is_checked_before_anything_runs(s3: ObjectStore) -> None:
     for other in ("https://host/folder", "sftp://host/folder"):
         with pytest.raises(UsageError, match="lead elsewhere"):
             check_root(other)
+
+
+def _rows(*line: str | Path) -> list[dict[str, object]]:
+    done = pixelprune(*line, "--max-new-tokens", "2", "-o", "-")
+    found = [json.loads(one) for one in done.stdout.splitlines()]
+    return [
+        {name: one for name, one in row.items() if not name.endswith(("_ms", "fingerprint"))}
+        for row in found
+    ]
+
+
+def test_answers_about_images_in_a_store_are_those_about_local_ones(
+    s3: ObjectStore, folder: Path, tmp_path: Path
+) -> None:
+    url = s3.upload(folder, "answers")
+    requests = tmp_path / "requests.jsonl"
+    names = ["a.png", "broken.png", "sub/a.png", "nothing.png"]
+    lines = [json.dumps({"image": name, "prompt": "What is it?"}) for name in names]
+    requests.write_text("\n".join(lines))
+    local = tmp_path / "in" / "requests.jsonl"
+    local.write_text("\n".join(lines))
+    far = _rows("infer", "--requests", requests, "--root", url)
+    assert far == _rows("infer", "--requests", local, "--root", folder)
+    assert [row["error_code"] for row in far] == [None, "truncated", None, "not_found"]
