@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ppcli.errors import OutputError
 from ppcli.inputs.refs import Input
 
 _BYTES_IN_MEMORY = 16 << 20
@@ -21,10 +22,20 @@ class SetAside:
         self._order = np.empty(0, np.intp)
 
     def add(self, one: Input, number: int) -> None:
-        """Add an input; none can be added after `end`."""
+        """Add an input; none can be added after `end`.
+
+        Raises:
+            OutputError: the temporary file cannot be written.
+        """
         self._numbers.append(number)
         self._places.append(self._file.tell())
-        pickle.dump(one, self._file, pickle.HIGHEST_PROTOCOL)
+        try:
+            pickle.dump(one, self._file, pickle.HIGHEST_PROTOCOL)
+        except OSError as error:
+            raise OutputError(
+                f"a temporary file with the inputs cannot be written: {error.strerror}; "
+                "set TMPDIR to a folder with space"
+            ) from error
 
     def end(self) -> None:
         """Sort the inputs by number."""

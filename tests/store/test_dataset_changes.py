@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tarfile
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ppcli.errors import NothingToDoError, OutputError
+from ppcli.store import set_aside
 from ppcli.store.input_index import InputIndex, KnownInput, known_inputs
 from ppcli.store.manifest import Manifest, shard_path
 from ppcli.store.places.place import place_of
@@ -120,6 +122,19 @@ def test_empty_shards_are_read_by_all(here: Path, counted) -> None:
         query = f"select count(*) from '{here}/out/{kind}/*.parquet'"
         assert duckdb.sql(query).fetchall() == [(rows,)]
     assert counted(here / "in", here / "out").startswith("0 new, 0 changed, 4 unchanged, 0 van")
+
+
+def test_a_temporary_file_that_cannot_be_written(here: Path, monkeypatch) -> None:
+    before = files(here / "out")
+    picture(here / "in" / "9.png", 9)
+    monkeypatch.setattr(set_aside, "_BYTES_IN_MEMORY", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(here / "absent"))
+    with pytest.raises(OutputError, match=r"No such file or directory; set TMPDIR"):
+        small_run.run(here / "in", here / "out", "update")
+    assert files(here / "out") == before
+    monkeypatch.setattr(tempfile, "tempdir", str(here))
+    small_run.run(here / "in", here / "out", "update")
+    assert ids(here / "out")[-1] == "9.png"
 
 
 class TestDropping:

@@ -1,6 +1,7 @@
 """`--update` of analyze and infer, as a user sees it."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -129,6 +130,26 @@ def test_disks_that_are_absent_drop_nothing(folder: Path, tmp_path: Path) -> Non
     run = ("--files0-from", names, "-o", tmp_path / "out", "--update")
     assert "other does not exist, so that" in analyze(*run, "--drop-missing", code=5)
     assert ids(tmp_path / "out") == before
+
+
+def test_folders_that_cannot_be_listed_drop_nothing(folder: Path, tmp_path: Path) -> None:
+    run = (folder, "-o", tmp_path / "out", "--update")
+    analyze(*run, code=3)
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        said = analyze(*run, "--drop-missing", code=5)
+        assert "sub cannot be listed, so that inputs may be missing" in said
+        assert found(analyze(*run, code=3)) == [1, 0, 3, 0, None]
+    assert ids(tmp_path / "out") == ["a.png", "b.jpg", "broken.png", "sub/a.png", "sub"]
+    assert found(analyze(*run, "--drop-missing", code=3)) == [0, 0, 4, None, 1]
+    assert ids(tmp_path / "out") == ["a.png", "b.jpg", "broken.png", "sub/a.png"]
 
 
 def test_a_limit_leaves_inputs_out_that_have_not_vanished(folder: Path, tmp_path: Path) -> None:
