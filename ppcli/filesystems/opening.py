@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ppcli.errors import MissingDependencyError, bounded
-from ppcli.filesystems.schemes import known_scheme, scheme_of, shown_url
+from ppcli.filesystems.schemes import SFTP_SCHEMES, known_scheme, scheme_of, shown_url
 from ppcli.filesystems.store_faults import as_store_error
 
 if TYPE_CHECKING:
@@ -48,7 +48,12 @@ def filesystem_of(url: str) -> tuple["AbstractFileSystem", str]:
             kind = fsspec.get_filesystem_class(name)
             own = kind._get_kwargs_from_urls(url)
             settings = {**_settings(name), **own}
-            return kind(**settings), str(kind._strip_protocol(url))
+            path = str(kind._strip_protocol(url))
+            fs = kind(**settings)
+            if name in SFTP_SCHEMES:
+                fs.ftp.get_channel().settimeout(SILENCE_SECONDS)
+                path = path or "/"  # the names below the empty path are empty
+            return fs, path
         except ImportError as error:
             raise _missing(url, bounded(str(error)), driver.extra) from error
         except Exception as error:

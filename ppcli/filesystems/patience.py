@@ -1,13 +1,17 @@
 """Tries requests to stores again, within limits."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ppcli.filesystems.schemes import shown_url
+from ppcli.filesystems.schemes import SFTP_SCHEMES, scheme_of, shown_url
 from ppcli.filesystems.store_faults import FaultKind, StoreError, as_store_error
+
+_one_at_a_time = threading.RLock()
 
 _Result = TypeVar("_Result")
 
@@ -68,9 +72,16 @@ async def patiently(
 def patiently_here(ask: Callable[[], _Result], url: str) -> _Result:
     """Do the same with a function that blocks; its driver limits the time of one try.
 
+    Paramiko answers one thread at a time: others would wait for ever.
+
     Raises:
         StoreError: there is no answer.
     """
+    with _one_at_a_time if scheme_of(url) in SFTP_SCHEMES else nullcontext():
+        return _patiently_here(ask, url)
+
+
+def _patiently_here(ask: Callable[[], _Result], url: str) -> _Result:
     end = time.monotonic() + PATIENCE.seconds
     tries = 0
     while True:

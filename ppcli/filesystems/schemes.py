@@ -36,6 +36,7 @@ _GCS = Scheme("gcsfs", "gcs", "bucket", takes_datasets=True)
 _AZURE = Scheme("adlfs", "azure", "container", has_user=False, takes_datasets=True)
 _HTTP = Scheme("aiohttp", "http", "server", lists_folders=False)
 _SFTP = Scheme("paramiko", "sftp", "server")
+SFTP_SCHEMES = frozenset({"sftp", "ssh"})
 SCHEMES = {
     "s3": _S3,
     "s3a": _S3,
