@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,7 @@ def build(folder: Path) -> Path:
     noise = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "photo.jpg")
     _write_questions(folder)
+    _write_containers(folder)
     write_checkpoint(folder / "checkpoint")
     done = pixelprune("export", folder / "checkpoint", folder / "model")
     assert done.returncode == 0, done.stderr.decode()
@@ -66,6 +69,20 @@ def copy(sandbox: Path, folder: Path) -> Path:
         (os.link if big else shutil.copy2)(source, target)
 
     return Path(shutil.copytree(sandbox, folder, symlinks=True, copy_function=link))
+
+
+def _write_containers(folder: Path) -> None:
+    pictures = [PICTURES / "dialog-1.png", PICTURES / "menu-1.png"]
+    with zipfile.ZipFile(folder / "shots.zip", "w") as archive:
+        for picture in pictures:
+            archive.write(picture, picture.name.replace("-1", ""))
+    (folder / "shards").mkdir()
+    with tarfile.open(folder / "shards" / "000.tar.gz", "w:gz") as shard:
+        for number, picture in enumerate(pictures):
+            shard.add(picture, f"{number:04}.png")
+    content = [picture.read_bytes() for picture in pictures]
+    table = pa.table({"scan": content, "thumbnail": content, "label": ["dialog", "menu"]})
+    pq.write_table(table, folder / "scans.parquet")
 
 
 def write_checkpoint(folder: Path) -> None:
