@@ -96,8 +96,9 @@ class Attaching:
                 if isinstance(ref.file, SequentialFile):
                     content = reader.content_of(ref.file)
                     for_worker = replace(content, columns=None)
+                    columns = ref.columns if content.columns is None else content.columns
                     attached = replace(
-                        ref, file=AttachedFile(ref.file, for_worker), columns=content.columns
+                        ref, file=AttachedFile(ref.file, for_worker), columns=columns
                     )
                     size = content.nbytes
                 if not self._budget.take(size):

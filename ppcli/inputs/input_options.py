@@ -73,7 +73,7 @@ class InputOptions(Options):
 
         Args:
             output: the output of the run, which is not searched for images.
-            keep_columns: columns of Parquet files that are read with the images.
+            keep_columns: columns of data sets that are read with the images.
         """
         from ppcli.inputs.listing import Listing
 
@@ -92,10 +92,10 @@ class InputOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class ColumnOptions(Options):
-    """Columns of Parquet files that travel into the rows about their images.
+    """Columns of Parquet files and tar archives that travel into the rows about their images.
 
     Attributes:
-        keep_columns: names of columns; `*` for all.
+        keep_columns: names of columns, also several with commas between; `*` for all.
     """
 
     panel: ClassVar = "Inputs"
@@ -103,8 +103,9 @@ class ColumnOptions(Options):
     keep_columns: Annotated[
         tuple[str, ...],
         Option(
-            "Keep this column of Parquet files in the rows; * for all; repeatable.",
-            metavar="COLUMN",
+            "Keep these columns of data sets in the rows: names with commas between, or * for all; "
+            "repeatable.",
+            metavar="COLUMNS",
         ),
     ] = ()
 

@@ -153,7 +153,7 @@ class Listing:
         unread = replace(self, keep_columns=(), limit=None)
         unread._kinds, unread._is_unread = self._kinds, True
         kinds = ((ref.file, container_kind(ref.file.name)) for ref in unread)
-        files = (file for file, kind in kinds if kind is ContainerKind.PARQUET)
+        files = (file for file, kind in kinds if kind not in (None, ContainerKind.ZIP))
         return kept_schema(files, self.keep_columns)
 
     def __copy__(self) -> "Listing":
@@ -267,20 +267,27 @@ class Listing:
             yield from self._images_in(_file_ref(path, kind), kind)
 
     def _images_in(
-        self, ref: ImageRef, kind: PathKind, in_folder: bool = False
+        self, ref: ImageRef, kind: PathKind, below: str | None = None
     ) -> Iterator[ImageRef]:
-        """Yield a file, or the images in it if it is a container."""
+        """Yield a file, or the images in it if it is a container.
+
+        Args:
+            ref: the file.
+            kind: what it is.
+            below: its path below the folder in which it was found; None if it was named.
+        """
         container = container_kind(ref.file.name) if kind is PathKind.FILE else None
         if container is None or self._is_unread:
             yield ref
         elif self._is_for_counting and (container.is_compressed_tar or ref.file.is_far):
             raise UncountableError
         else:
+            is_included = below is not None and bool(self.include) and self._chooses(below)
             choice = MemberChoice(
-                self._chooses,
+                (lambda name: not self._excluded(name)) if is_included else self._chooses,
                 self._skip,
                 self._lacks,
-                in_folder=in_folder,
+                in_folder=below is not None,
                 image_column=self.image_column,
                 kept=self.keep_columns,
             )
@@ -306,7 +313,7 @@ class Listing:
                 yield _file_ref(entry.path, entry.kind, name or entry.path)
             elif entry.search is None and self._takes(entry, with_drawn, head):
                 ref = _file_ref(entry.path, entry.kind, name, entry.state)
-                yield from self._images_in(ref, entry.kind, in_folder=True)
+                yield from self._images_in(ref, entry.kind, entry.below)
 
     def _enters(self, entry: Entry) -> bool:
         return not self._excluded(entry.below) and not self._is_avoided(entry.path)

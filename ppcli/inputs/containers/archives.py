@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.files import FileState, InputFile, OpenFile
@@ -9,6 +11,7 @@ from ppcli.inputs.containers.container_kinds import SEPARATOR, ContainerKind, is
 from ppcli.inputs.containers.member_choice import Member, MemberChoice
 from ppcli.inputs.containers.member_files import (
     HEAD_BYTES,
+    ContainerError,
     FaultyFile,
     begins_like_an_image,
     open_container,
@@ -19,6 +22,9 @@ from ppcli.inputs.containers.tar_streams import ForwardStream
 from ppcli.inputs.containers.zip_directory import ZipEntry, zip_entries
 from ppcli.inputs.containers.zip_members import ZipMember, first_bytes, refuse_unreadable
 from ppcli.inputs.sniff import has_image_extension
+
+if TYPE_CHECKING:  # which imports Arrow
+    from ppcli.inputs.containers.tar_samples import Sample
 
 
 def archive_members(
@@ -76,10 +82,10 @@ def _overlap(before: ZipEntry, entry: ZipEntry) -> bool:
 def _tar_members(container: InputFile, choice: MemberChoice) -> Iterator[Member]:
     with open_container(container) as archive:
         listed = archive.state
-        for entry in _chosen_entries(archive, choice):
+        for entry, sample in _chosen_entries(archive, choice):
             name = container.name + SEPARATOR + entry.name
             file = TarMember(container, name, entry.offset, entry.size, listed)
-            yield Member(entry.name, _unless_sparse(file, entry, listed))
+            yield _tar_member(file, entry, sample, listed)
 
 
 def _stream_members(
@@ -87,35 +93,57 @@ def _stream_members(
 ) -> Iterator[Member]:
     with closing(ForwardStream(container, kind)) as stream:
         listed = stream.state
-        for entry in _chosen_entries(stream, choice):
+        for entry, sample in _chosen_entries(stream, choice):
             file = StreamMember(container, kind, entry.name, entry.offset, entry.size, listed)
-            yield Member(entry.name, _unless_sparse(file, entry, listed))
+            yield _tar_member(file, entry, sample, listed)
         stream.check_end()
 
 
-def _unless_sparse(file: InputFile, entry: TarEntry, listed: FileState) -> InputFile:
-    if not entry.is_sparse:
-        return file
-    refused = ImageError(
-        ErrorCode.UNSUPPORTED_FORMAT,
-        "the member is stored without its empty parts (sparse); pack it again without --sparse",
-    )
-    return FaultyFile(file.name, refused, listed)
+def _tar_member(
+    file: InputFile, entry: TarEntry, sample: "Sample | None", listed: FileState
+) -> Member:
+    error = None if sample is None else sample.error
+    if entry.is_sparse:
+        error = ImageError(
+            ErrorCode.UNSUPPORTED_FORMAT,
+            "the member is stored without its empty parts (sparse); pack it again without --sparse",
+        )
+    readable = file if error is None else FaultyFile(file.name, error, listed)
+    return Member(entry.name, readable, None if sample is None else sample.columns)
 
 
 def _chosen_entries(
     archive: "OpenFile | ForwardStream", choice: MemberChoice
-) -> Iterator[TarEntry]:
-    for entry in tar_entries(archive):
+) -> "Iterator[tuple[TarEntry, Sample | None]]":
+    """Yield the members that are inputs, with the columns of their samples if any are kept."""
+
+    def is_input(entry: TarEntry) -> bool:
         if not _is_wanted(entry.name, choice):
-            continue
-        if entry.is_link or not (
-            choice.everything
-            or _is_image(entry.name, lambda entry=entry: _first_bytes(archive, entry))  # type: ignore[misc]
-        ):
+            return False
+        is_image = not entry.is_link and (
+            choice.everything or _is_image(entry.name, lambda: _first_bytes(archive, entry))
+        )
+        if not is_image:
             choice.skip()
-            continue
-        yield entry
+        return is_image
+
+    entries = tar_entries(archive)
+    if not choice.kept:
+        yield from ((entry, None) for entry in entries if is_input(entry))
+        return
+    from ppcli.inputs.containers.tar_samples import samples
+
+    for sample in samples(entries, choice.kept, is_input, partial(_content, archive)):
+        yield from ((entry, sample) for entry in sample.images)
+
+
+def _content(archive: "OpenFile | ForwardStream", entry: TarEntry) -> bytes:
+    """Return the bytes of a member, which is the current one of the archive."""
+    archive.seek(entry.offset)
+    content = archive.read(entry.size)
+    if len(content) < entry.size:
+        raise ContainerError(ErrorCode.TRUNCATED, "the archive is cut off in a member")
+    return content
 
 
 def _first_bytes(archive: "OpenFile | ForwardStream", entry: TarEntry) -> bytes:

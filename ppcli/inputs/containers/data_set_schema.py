@@ -1,7 +1,7 @@
 """The columns of data sets that `--keep-columns` keeps: which there are, and their types."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from typing import Any
 
@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from ppcli.errors import ImageError, UsageError, bounded, did_you_mean
 from ppcli.files import InputFile
+from ppcli.inputs.containers.container_kinds import ContainerKind, container_kind
+from ppcli.inputs.containers.member_choice import EVERY_COLUMN, column_names, is_kept
 from ppcli.inputs.containers.parquet_rows import open_parquet_file
+from ppcli.inputs.containers.tar_samples import sample_schema
 
-EVERY = "*"
 _HUGGING_FACE = b"huggingface"
 _WIDER = (  # kinds of types of which the merged one takes all values
     (pa.types.is_floating, pa.types.is_floating),
@@ -24,17 +26,17 @@ _WIDER = (  # kinds of types of which the merged one takes all values
 
 def kept_of(schema: pa.Schema, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the columns of one file that are kept, in the order of the file."""
-    return tuple(name for name in schema.names if name in names or EVERY in names)
+    return tuple(name for name in schema.names if is_kept(name, names))
 
 
 def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema:
-    """Return the kept columns of several Parquet files, before any row is read.
+    """Return the kept columns of Parquet files and tar archives, before any row is read.
 
     A column has a type that takes the values of all files. The metadata has the features of
     `datasets` for them, if the files have such metadata. Files that cannot be read have no columns.
 
     Args:
-        files: Parquet files.
+        files: Parquet files and tar archives; of an archive, the first sample tells the columns.
         names: of the columns; `*` for all.
 
     Raises:
@@ -46,6 +48,8 @@ def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema
     features: dict[str, Any] = {}
     known: dict[str, None] = {}
     for file in files:
+        if _is_known(file, names, fields):
+            continue
         schema = _schema_of(file)
         known.update(dict.fromkeys(schema.names))
         for name in kept_of(schema, names):
@@ -65,8 +69,8 @@ def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema
                 )
             places.setdefault(name, file.name)
             features.setdefault(name, _features(schema).get(name))
-    for name in names:
-        if name not in fields and name != EVERY:
+    for name in column_names(tuple(one for one in names if one not in fields)):
+        if name not in fields and name != EVERY_COLUMN:
             there = f"there are {bounded(', '.join(known))}" if known else "no data set has columns"
             raise UsageError(
                 f"--keep-columns {bounded(name)}: there is no such column; {there}"
@@ -105,8 +109,17 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
+def _is_known(file: InputFile, names: tuple[str, ...], fields: Collection[str]) -> bool:
+    """Return whether a tar archive need not be opened, as its columns have fixed types."""
+    is_tar = container_kind(file.name) is not ContainerKind.PARQUET
+    return is_tar and EVERY_COLUMN not in names and set(column_names(names)) <= set(fields)
+
+
 def _schema_of(file: InputFile) -> pa.Schema:
+    kind = container_kind(file.name)
     try:
+        if kind is not None and kind is not ContainerKind.PARQUET:
+            return sample_schema(file, kind)
         with closing(open_parquet_file(file)) as opened:
             return opened.file.schema_arrow
     except ImageError:  # an error row, once the run comes to it

@@ -7,6 +7,23 @@ from typing import NamedTuple
 from ppcli.files import InputFile
 from ppcli.inputs.refs import Columns
 
+EVERY_COLUMN = "*"
+
+
+def is_kept(column: str, names: tuple[str, ...]) -> bool:
+    """Return whether `--keep-columns` names a column.
+
+    Args:
+        column: its name.
+        names: as given; each may be several with commas between, or `*` for all.
+    """
+    return EVERY_COLUMN in names or column in names or column in column_names(names)
+
+
+def column_names(names: tuple[str, ...]) -> list[str]:
+    """Return the names of columns one by one, where commas separate some."""
+    return [part.strip() for name in names for part in name.split(",")]
+
 
 def _every(_: str) -> bool:
     return True

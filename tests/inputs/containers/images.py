@@ -1,10 +1,13 @@
 """Images, and inputs as lists of what can be compared."""
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 from PIL import Image
 
+from ppcli.engine.arrivals import Arrivals
+from ppcli.engine.attaching import Attaching
 from ppcli.errors import ImageError
 from ppcli.inputs.listing import Listing
 from tests.conftest import blocks
@@ -36,4 +39,23 @@ def members(*inputs: str | Path, **options: object) -> list[tuple[str, bytes | s
         except ImageError as error:
             content = error.code.value
         found.append((ref.image_id, content))
+    return found
+
+
+def attached(*inputs: str, **options: object) -> list[tuple[str, object, dict[str, object] | None]]:
+    """Return identity, content and columns of each input as a run gets them."""
+    found = []
+    with (
+        Arrivals(iter(listing_of(*inputs, **options))) as arrivals,
+        closing(Attaching(arrivals)) as attaching,
+    ):
+        for ref in attaching:
+            try:
+                with ref.file.open() as file:
+                    content: object = file.read()
+            except ImageError as error:
+                content = error.code.value
+            columns = ref.columns and {name: one.as_py() for name, one in ref.columns.items()}
+            found.append((ref.image_id, content, columns))
+            attaching.finished()
     return found

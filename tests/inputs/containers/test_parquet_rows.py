@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from contextlib import closing
 from copy import copy
 from pathlib import Path
 
@@ -13,11 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ppcli.engine.arrivals import Arrivals
-from ppcli.engine.attaching import Attaching
-from ppcli.errors import ImageError, UsageError
+from ppcli.errors import UsageError
 from ppcli.inputs.containers import parquet_rows
-from tests.inputs.containers.images import listing_of, members, png
+from tests.inputs.containers.images import attached, listing_of, members, png
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -40,25 +37,6 @@ def structs(*rows: object) -> pa.Array:
 
 def rows(*contents: object) -> list[tuple[str, object]]:
     return [(f"d.parquet::{number}", content) for number, content in enumerate(contents)]
-
-
-def attached(*inputs: str, **options: object) -> list[tuple[str, object, dict[str, object] | None]]:
-    """Return identity, content and columns of each input as a run gets them."""
-    found = []
-    with (
-        Arrivals(iter(listing_of(*inputs, **options))) as arrivals,
-        closing(Attaching(arrivals)) as attaching,
-    ):
-        for ref in attaching:
-            try:
-                with ref.file.open() as file:
-                    content: object = file.read()
-            except ImageError as error:
-                content = error.code.value
-            columns = ref.columns and {name: one.as_py() for name, one in ref.columns.items()}
-            found.append((ref.image_id, content, columns))
-            attaching.finished()
-    return found
 
 
 def test_data_sets_of_hugging_face() -> None:
