@@ -1,5 +1,6 @@
 """A folder with everything that the commands of the documentation name."""
 
+import io
 import json
 import os
 import shutil
@@ -80,6 +81,9 @@ def _write_containers(folder: Path) -> None:
     with tarfile.open(folder / "shards" / "000.tar.gz", "w:gz") as shard:
         for number, picture in enumerate(pictures):
             shard.add(picture, f"{number:04}.png")
+            text = tarfile.TarInfo(f"{number:04}.txt")
+            text.size = len(picture.name)
+            shard.addfile(text, io.BytesIO(picture.name.encode()))
     content = [picture.read_bytes() for picture in pictures]
     table = pa.table({"scan": content, "thumbnail": content, "label": ["dialog", "menu"]})
     pq.write_table(table, folder / "scans.parquet")

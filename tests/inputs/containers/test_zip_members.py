@@ -79,6 +79,8 @@ def test_an_archive_in_a_folder_is_entered_and_keeps_its_place(archive) -> None:
         Path("in", name).write_bytes(png())
     assert [name for name, _ in members("in")] == ["a.png", "b.zip::y.png", "c.png"]
     assert [name for name, _ in members("in", include=("y*",))] == ["b.zip::y.png"]
+    assert [name for name, _ in members("in", include=("b.z*",))] == ["b.zip::y.png"]
+    assert members("in", include=("b.z*",), exclude=("y*",)) == []
     assert [name for name, _ in members("in", exclude=("*.zip",))] == ["a.png", "c.png"]
     assert [name for name, _ in members("in/*.zip")] == ["in/b.zip::y.png"]
 
