@@ -164,6 +164,7 @@ class QuestionOptions(Options):
     Attributes:
         data: JSON lines or Parquet.
         root: a folder that must contain all images; None for no limit.
+        image_column: the field or column with the images; None for `image`.
         limit: maximum number of questions.
     """
 
@@ -176,6 +177,10 @@ class QuestionOptions(Options):
         ),
     ]
     root: Root = None
+    image_column: Annotated[
+        str | None,
+        Option("Field or column that has the images (default: image).", metavar="COLUMN"),
+    ] = None
     limit: Limit = None
 
 

@@ -27,7 +27,7 @@ from ppcli.inputs.lines import TOO_LONG, numbered_lines
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.unique import UniqueNames
 
-_COLUMNS = ("image", "question", "answers")
+_COLUMNS = ("question", "answers")
 _ROWS_AT_A_TIME = 32
 
 
@@ -103,6 +103,7 @@ class QuestionFile:
         path: a file of JSON lines or Parquet. Paths of images are relative to its folder.
         limit: stop after this many questions.
         root: a folder that must contain all images; None for no limit.
+        image_column: the field or column with the images.
         skipped: always 0.
         repeated: the first `custom_id` with a suffix; empty if none needed one.
         incomplete: always empty.
@@ -111,6 +112,7 @@ class QuestionFile:
     path: str
     limit: int | None = None
     root: str | None = None
+    image_column: str = "image"
     skipped: int = 0
     repeated: str = field(default="", init=False)
     incomplete: ClassVar = ""
@@ -139,7 +141,7 @@ class QuestionFile:
                 names = pq.read_schema(self.path).names
             except (OSError, pa.ArrowException) as error:
                 raise UsageError(f"{self.path} cannot be read: {error}") from error
-            missing = [name for name in _COLUMNS if name not in names]
+            missing = [name for name in (self.image_column, *_COLUMNS) if name not in names]
             if missing:
                 raise UsageError(f"{self.path} lacks columns: {', '.join(missing)}")
 
@@ -195,7 +197,7 @@ class QuestionFile:
             given = _either(fields, "custom_id", "questionId")
             if given is not None:
                 custom_id = read("custom_id", given, name)
-            image = self._image(fields.get("image"))
+            image = self._image(fields.get(self.image_column))
             question, answers = _text(fields, "question"), fields.get("answers")
             return Question(custom_id, image, question, _answers(answers), _kind(fields))
         except ValueError as error:

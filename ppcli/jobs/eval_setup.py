@@ -64,7 +64,9 @@ def evaluate(
     if output is not None:
         output.check_not_read(questions.data)
     request = GenerationRequest("", max_new_tokens=answers.max_new_tokens, think=Think.SPLIT)
-    file = QuestionFile(questions.data, questions.limit, questions.root)
+    file = QuestionFile(
+        questions.data, questions.limit, questions.root, questions.image_column or "image"
+    )
     with ExitStack() as stack:
         if server.server:
             _check_server_options(model, variants, answers)

@@ -160,3 +160,22 @@ def test_a_size_that_no_column_holds_is_unknown(tmp_path, monkeypatch) -> None:
     ran = pixelprune("analyze", "a.tar", "-o", "out")
     assert ran.returncode == ExitCode.INPUTS_FAILED, ran.stderr
     assert pq.read_table("out/stats")["file_bytes"].to_pylist() == [None, 2520]
+
+
+def test_a_model_is_asked_about_members(images) -> None:
+    pack("c.tar.gz", images)
+    names = ["0.png", "sub/9.jpg"]
+    lines = [
+        {"image": f"c.tar.gz::{name}", "prompt": "Text?", "max_new_tokens": 4} for name in names
+    ]
+    Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = pixelprune("infer", "--requests", "requests.jsonl", "-o", "-")
+    assert asked.returncode == ExitCode.OK, asked.stderr
+    prompt = ("--prompt", "Text?", "--max-new-tokens", "4", "-o", "-")
+    prompted = pixelprune("infer", "c.tar.gz", "--include", "0.png", "--include", "9.jpg", *prompt)
+    local = pixelprune("infer", *(f"in/{name}" for name in names), *prompt)
+    rows = [list(map(json.loads, one.stdout.splitlines())) for one in (asked, prompted, local)]
+    answers = [[row["answer"] for row in found] for found in rows]
+    assert answers[0] == answers[1] == answers[2]
+    assert [row["image_id"] for row in rows[0]] == [f"c.tar.gz::{name}" for name in names]
+    assert [row["image_id"] for row in rows[1]] == [f"c.tar.gz::{name}" for name in names]

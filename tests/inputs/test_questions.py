@@ -199,3 +199,17 @@ def test_a_megabyte_in_any_field_makes_no_long_message(tmp_path: Path) -> None:
     assert sum(one.fault is not None for one in found) >= 9
     assert all(len(one.fault or "") < 400 for one in found)
     assert all(len(one.image.image_id) < 400 for one in found)
+
+
+def test_images_may_be_in_another_column(tmp_path) -> None:
+    path = tmp_path / "q.parquet"
+    columns = {"scan": [b"x"], "question": ["?"], "answers": [["a"]]}
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(UsageError, match="lacks columns: image"):
+        QuestionFile(str(path)).check()
+    file = QuestionFile(str(path), image_column="scan")
+    file.check()
+    [question] = file
+    assert question.fault is None
+    with question.image.file.open() as opened:
+        assert opened.read() == b"x"
