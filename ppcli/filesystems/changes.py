@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PART_BYTES = 16 << 20  # of a large object, which travels in parts
 _AT_A_TIME = 4
 _SLOWEST = 50_000  # bytes a second; a slower upload is given up
+_COPY_SECONDS = 600.0  # in addition, for gigabytes inside the store
 
 
 class TimedEntry(NamedTuple):
@@ -52,7 +53,7 @@ def put(url: str, content: bytes, only_new: bool = False) -> None:
     """
     fs, path = filesystem_of(url)
     more = {"mode": "create"} if only_new else {}
-    _ask(fs, url, len(content), "pipe_file", path, content, **more)
+    _ask(fs, url, len(content) / _SLOWEST, "pipe_file", path, content, **more)
 
 
 def upload(
@@ -80,10 +81,10 @@ def upload(
         return
     before_end()
     if size > 2 * PART_BYTES and os.path.exists(own := f"/dev/fd/{file.fileno()}"):
-        _ask(fs, url, size, "put_file", own, path, **more)
+        _ask(fs, url, size / _SLOWEST, "put_file", own, path, **more)
         return
     file.seek(0)
-    _ask(fs, url, size, "pipe_file", path, file.read(), **more)
+    _ask(fs, url, size / _SLOWEST, "pipe_file", path, file.read(), **more)
 
 
 def copy(url: str, target: str) -> None:
@@ -93,7 +94,7 @@ def copy(url: str, target: str) -> None:
         StoreError: it cannot be copied.
     """
     fs, path = filesystem_of(url)
-    _ask(fs, target, 0, "cp_file", path, filesystem_of(target)[1])
+    _ask(fs, target, _COPY_SECONDS, "cp_file", path, filesystem_of(target)[1])
 
 
 def remove(urls: Iterable[str]) -> None:
@@ -184,7 +185,9 @@ def _send_part(
     fs: "AbstractFileSystem", where: dict[str, str], parts: _Parts, url: str, number: int
 ) -> dict[str, Any]:
     body, name = parts[number], {"PartNumber": number + 1}
-    answer = _ask(fs, url, len(body), "call_s3", "upload_part", Body=body, **name, **where)
+    answer = _ask(
+        fs, url, len(body) / _SLOWEST, "call_s3", "upload_part", Body=body, **name, **where
+    )
     return {**name, "ETag": answer["ETag"]}
 
 
@@ -204,7 +207,7 @@ def _complete(
 def _ask(
     fs: "AbstractFileSystem",
     url: str,
-    size: int,
+    more_seconds: float,
     method: str,
     *args: Any,  # noqa: ANN401
     **options: Any,  # noqa: ANN401
@@ -214,7 +217,7 @@ def _ask(
         return patience.patiently_here(partial(getattr(fs, method), *args, **options), url)
     name = "_" + method.removeprefix("_")
     ask = partial(getattr(fs, name), *args, **options)
-    work = patience.patiently(ask, url, size / _SLOWEST)
+    work = patience.patiently(ask, url, more_seconds)
     asked = asyncio.run_coroutine_threadsafe(work, fs.loop)
     try:
         return asked.result()

@@ -1,5 +1,6 @@
 """Datasets in stores that fail: now and then, or so that a run cannot go on."""
 
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
@@ -171,6 +172,15 @@ def test_a_store_without_conditional_writes_is_used_with_a_warning(
     [said] = [line for line in caplog.messages if "conditional" in line]
     assert said.startswith(f"the store of s3://{bucket} has no conditional writes")
     assert_whole(s3_of_session, bucket, made / "out")
+
+
+def test_a_temporary_folder_that_takes_nothing(
+    s3: ObjectStore, bucket: str, made: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OutputError, match=r"temporary folder .*gone \(TMPDIR .* No such file"):
+        far_run.run(made / "in", f"s3://{bucket}")
+    assert s3.files(bucket) == {}
 
 
 def command(environment: dict[str, str], *words: str) -> tuple[int, str]:
