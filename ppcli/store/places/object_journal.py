@@ -48,8 +48,10 @@ class _Lines:
             try:
                 put(place.url, line, only_new=place.held is None or place.held.is_conditional)
             except StoreError as error:
-                # A try whose answer was lost has written it.
-                if error.kind is not FaultKind.EXISTS or place.read() != line:
+                if error.kind is not FaultKind.EXISTS:
+                    raise
+                if place.read() != line:  # it is not from a try whose answer was lost
+                    place.check()
                     raise
         self._count += 1
         self._last = content_digest(content)

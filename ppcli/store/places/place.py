@@ -203,7 +203,8 @@ def place_of(at: "str | Place") -> Place:
     if is_url(at):
         from ppcli.store.places.object_place import ObjectPlace
 
-        return ObjectPlace(at)
+        scheme, separator, path = at.partition("://")
+        return ObjectPlace(scheme + separator + path.rstrip("/"))
     from ppcli.store.places.local_place import LocalPlace
 
     return LocalPlace(at)

@@ -62,6 +62,15 @@ def test_the_python_functions(far: str, made: Path, tmp_path: Path) -> None:
     assert [one.picture for one in figures.most] == [one.picture for one in expected.most]
 
 
+def test_a_slash_at_the_end_changes_nothing(s3: ObjectStore, made: Path) -> None:
+    url = f"{s3.bucket('slashes')}/x.csv"
+    far_run.run(made / "in", f"{url}/")
+    assert far_run.run(made / "in", f"{url}//") == 7
+    assert verify(f"{url}/").damage == []
+    assert all(key.count("/") == 2 for key in s3.files("slashes") if "part" in key)
+    assert is_dataset(f"{url}/")
+
+
 def test_what_is_not_there(s3: ObjectStore, far: str) -> None:
     for read in (lambda: verify(f"{far}-x"), lambda: [*read_patch_sets(f"{far}-x")]):
         with pytest.raises(UsageError, match=f"{far}-x (does not exist|is not a dataset)"):
