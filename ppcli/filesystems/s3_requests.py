@@ -66,13 +66,14 @@ async def get_object(
     answer = await fs._call_s3("get_object", **request)
     if is_plain:
         _unsigned_ways.add(bucket)
-    body = answer["Body"]
-    size, state = answer["ContentLength"], _state_of(answer)
+    body, size = answer["Body"], answer.get("ContentLength")
     try:
-        content = None if size > most else await body.read()
+        content = None if (size or 0) > most else await body.read()
     finally:
         body.close()
-    return _whole(content, size, state)
+    if size is None:  # sent in chunks, which are checked on the way
+        size = answer["ContentLength"] = len(content or b"")
+    return _whole(content, size, _state_of(answer))
 
 
 async def _get_signed(
