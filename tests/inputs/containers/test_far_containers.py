@@ -2,8 +2,11 @@
 
 import io
 import tarfile
+import threading
 import zipfile
 from contextlib import closing
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -111,3 +114,22 @@ def test_a_container_that_changes_after_listing_is_noticed(s3, containers, bucke
     )
     with pytest.raises(Exception, match="changed"):
         refs[0].file.open()
+
+
+@pytest.mark.parametrize("name", KINDS[:-1])
+def test_containers_on_a_web_server_that_knows_no_parts(local, name) -> None:
+    handler = partial(_Quiet, directory=str(local))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/{name}"
+            assert [data for _, data in members(url)] == [png(number) for number in range(5)]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
