@@ -57,8 +57,8 @@ class FaultyFile:
         raise self.error
 
     def state(self) -> FileState | None:
-        """Return the state of the container."""
-        return self.listed
+        """Return a state that changes with the container; its size is not that of an image."""
+        return None if self.listed is None else member_state(self.listed, 0)
 
 
 def open_container(container: InputFile, listed: FileState | None = None) -> OpenFile:
