@@ -163,7 +163,9 @@ def read_part(url: str, state: FileState, start: int, end: int) -> bytes:
         if got.state != state or got.content is None:
             raise _changed(url)
         return got.content
-    content = patience.patiently_here(partial(fs.cat_file, path, start=start, end=end), url)
+    span_only = {} if _sends_spans(fs) else {"cache_type": "none"}
+    ask_any = partial(fs.cat_file, path, start=start, end=end, **span_only)
+    content = patience.patiently_here(ask_any, url)
     if len(content) == state.size != end - start:  # a web server that knows no parts
         if state.size > WHOLE_BYTES:
             message = "its server sends whole files only; copy it to this machine first"
@@ -181,6 +183,16 @@ def start_part(url: str, state: FileState, start: int, end: int) -> "Future[byte
 
 def _changed(url: str) -> StoreError:
     return StoreError(FaultKind.OTHER, "the file changed while it was being read", url)
+
+
+def _sends_spans(fs: "AbstractFileSystem") -> bool:
+    """Return whether a driver asks for a span itself.
+
+    Others open the file, and by default read some megabytes behind the span, as those of hf:// do.
+    """
+    from fsspec import AbstractFileSystem
+
+    return type(fs).cat_file is not AbstractFileSystem.cat_file
 
 
 def _is_s3(fs: "AbstractFileSystem") -> bool:
