@@ -27,7 +27,6 @@ from rich.table import Table
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 DPI = 150
 THUMBNAIL = 96
-ROWS_PER_SHARD = 200  # which wait in memory; by default 10,000, so that few inputs take less
 PAUSE = 0.02
 
 
@@ -121,7 +120,6 @@ def resident_bytes(parent: psutil.Process) -> int:
 def peak_bytes(inputs: Path, out: Path) -> int:
     """The highest sum seen while one run is under way."""
     command = [sys.executable, "-m", "ppcli", "analyze", str(inputs), "-o", str(out), "-q"]
-    command += ["--rows-per-shard", str(ROWS_PER_SHARD)]
     peak = 0
     with subprocess.Popen(command) as run:
         process = psutil.Process(run.pid)

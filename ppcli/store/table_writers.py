@@ -13,9 +13,9 @@ from ppcli.store.formats import Kept
 from ppcli.store.rows import PATCHES
 from ppcli.store.schema import FileMetadata, RowBuffer
 
-ROW_GROUP_BYTES = 16 << 20
+ROW_GROUP_BYTES = 8 << 20
 _ROWS_PER_BATCH = 64  # of a stream, whose reader waits for each batch
-_ROW_BYTES = 1000  # rough size of a row in memory, without its tiles
+_ROW_BYTES = 4000  # rough size of a row in memory and while it is written, without its tiles
 
 
 class TableWriter(ABC):
