@@ -43,6 +43,7 @@ def filesystem_of(url: str) -> tuple["AbstractFileSystem", str]:
 
     _silence()
     name = scheme_of(url)
+    url = name + url[len(name) :]  # drivers know schemes in lower case only
     with _lock:
         try:
             kind = fsspec.get_filesystem_class(name)

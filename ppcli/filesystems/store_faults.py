@@ -103,6 +103,7 @@ _BY_CLASS = {
     "PartialCredentialsError": FaultKind.NO_CREDENTIALS,
     "CredentialRetrievalError": FaultKind.NO_CREDENTIALS,
     "ProfileNotFound": FaultKind.NO_CREDENTIALS,
+    "ParamValidationError": FaultKind.NO_BUCKET,  # no bucket can have such a name
     "TokenRetrievalError": FaultKind.NO_CREDENTIALS,
     "SSOError": FaultKind.NO_CREDENTIALS,
     "GoogleAuthError": FaultKind.NO_CREDENTIALS,

@@ -41,6 +41,13 @@ def test_a_missing_driver_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyP
     assert raised.value.exit_code is ExitCode.MISSING_DEPENDENCY
 
 
+def test_schemes_may_have_capitals(s3: ObjectStore) -> None:
+    fs, path = filesystem_of(
+        s3.bucket("capitals", {"Key": b"content"}).replace("s3", "S3") + "/Key"
+    )
+    assert (path, fs.cat_file(path)) == ("capitals/Key", b"content")
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

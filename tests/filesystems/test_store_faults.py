@@ -41,6 +41,14 @@ def test_no_such_bucket(s3: ObjectStore) -> None:
     assert (fault.kind, fault.reason) == (FaultKind.NO_BUCKET, "there is no such bucket")
 
 
+@pytest.mark.parametrize("url", ["s3://me:secret@faults-own/a.png", "s3://B/a.png"])
+def test_a_name_that_no_bucket_can_have(s3: ObjectStore, url: str) -> None:
+    with variables(s3.environment):
+        fault = _fault(url)
+    assert (fault.kind, fault.reason) == (FaultKind.NO_BUCKET, "there is no such bucket")
+    assert "secret" not in str(fault)
+
+
 def test_no_credentials(s3: ObjectStore) -> None:
     environment = s3.environment
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

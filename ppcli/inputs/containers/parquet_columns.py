@@ -61,7 +61,7 @@ def image_column(file: pq.ParquetFile, wanted: str | None) -> ImageColumn:
         if names:
             raise NoImagesError(f"several columns hold images ({_listed(names)}); {_CHOOSE}")
     if own:
-        raise NoImagesError("it was written by pixelprune and holds no images")
+        raise NoImagesError(f"it was written by pixelprune; {_CHOOSE} if images were kept in it")
     lists = [field.name for field in schema if _holds_lists(field.type)]
     if lists:
         raise NoImagesError(
@@ -76,9 +76,9 @@ def image_column(file: pq.ParquetFile, wanted: str | None) -> ImageColumn:
 def _candidates(file: pq.ParquetFile, own: bool) -> Iterable[list[str]]:
     schema = file.schema_arrow
     yield [name for name in _image_features(schema) if name in schema.names]
+    yield [field.name for field in schema if _kind(field.type) is ColumnKind.STRUCT]
     if own:
         return
-    yield [field.name for field in schema if _kind(field.type) is ColumnKind.STRUCT]
     yield _beginning_like(file, ColumnKind.BINARY, begins_like_an_image)
     yield _beginning_like(file, ColumnKind.TEXT, has_image_extension)
 

@@ -150,6 +150,14 @@ def test_files_without_images_are_skipped_in_folders_only() -> None:
         listing_of("in/c.parquet")
 
 
+def test_images_that_were_kept_are_found_without_features_of_datasets() -> None:
+    images = structs({"bytes": png(1), "path": None}, {"bytes": png(2), "path": None})
+    table = pa.table({"image_id": ["a", "b"], "image": images, "tiles": [png(), png()]})
+    own = table.replace_schema_metadata({"pixelprune": "{}"})
+    pq.write_table(own, "d.parquet")
+    assert [one[:2] for one in attached("d.parquet")] == rows(png(1), png(2))
+
+
 def test_row_numbers_count_over_row_groups_and_counting_reads_no_rows(monkeypatch) -> None:
     images = [png(number) for number in range(25)]
     write({"image": pa.array(images)}, row_group_size=7)
