@@ -192,7 +192,8 @@ def _sends_spans(fs: "AbstractFileSystem") -> bool:
     """
     from fsspec import AbstractFileSystem
 
-    return type(fs).cat_file is not AbstractFileSystem.cat_file
+    is_own = type(fs).cat_file is not AbstractFileSystem.cat_file
+    return is_own or bool(fs.async_impl)  # whose instances have it
 
 
 def _is_s3(fs: "AbstractFileSystem") -> bool:
