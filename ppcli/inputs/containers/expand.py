@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import xxhash
 
@@ -135,7 +135,9 @@ class NamedMember:
         index = None if state is None else _index(self.container, state)  # type: ignore[arg-type]
         found = None
         if index is not None:
-            found = index.get(self.member)
+            found = index.files.get(self.member)
+            if found is None and index.fault is not None:
+                raise index.fault
         else:
             for name, member in _named(self.container):
                 if self.member in (name, member.name):
@@ -163,20 +165,33 @@ def _named(container: InputFile) -> Iterator[tuple[str, Member]]:
         yield unique(identity(member.name)), member
 
 
+class _Index(NamedTuple):
+    """The members of a container.
+
+    Attributes:
+        files: by their names.
+        fault: why there may be more; None if these are all.
+    """
+
+    files: dict[str, InputFile]
+    fault: ImageError | None
+
+
 @lru_cache(maxsize=1)
-def _index(container: InputFile, state: FileState) -> dict[str, InputFile] | None:
-    """Return the members of a container by their names; None if there are very many."""
-    index: dict[str, InputFile] = {}
+def _index(container: InputFile, state: FileState) -> _Index | None:
+    """Return the members of a container; None if there are very many."""
+    files: dict[str, InputFile] = {}
     try:
         for name, member in _named(container):
-            index[name] = member.file
-            index.setdefault(member.name, member.file)
-            if len(index) > _MOST_INDEXED:
+            files[name] = member.file
+            files.setdefault(member.name, member.file)
+            if len(files) > _MOST_INDEXED:
                 return None
-    except ImageError:
-        if not index:
+    except ImageError as error:
+        if not files:
             raise
-    return index
+        return _Index(files, error)
+    return _Index(files, None)
 
 
 def named_member(

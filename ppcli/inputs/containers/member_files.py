@@ -61,6 +61,21 @@ class FaultyFile:
         return None if self.listed is None else member_state(self.listed, 0)
 
 
+class _OpenContainer(OpenFile):
+    """A container whose disk or store may fail, which is no damage of the container."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes, or all that are left.
+
+        Raises:
+            ImageError: `unreadable`.
+        """
+        try:
+            return super().read(size)
+        except OSError as error:
+            raise ImageError(ErrorCode.UNREADABLE, error.strerror or str(error)) from error
+
+
 def open_container(container: InputFile, listed: FileState | None = None) -> OpenFile:
     """Open a container for reading at any place.
 
@@ -68,9 +83,18 @@ def open_container(container: InputFile, listed: FileState | None = None) -> Ope
         container: its handle.
         listed: its state when its members were listed; None if they are not listed yet.
 
+    Returns:
+        The file; if its bytes cannot be read, it raises `ImageError`.
+
     Raises:
         ImageError: it cannot be opened, or changed since.
     """
+    opened = _opened(container, listed)
+    state, size = opened.state, opened.size
+    return _OpenContainer(opened.detach(), state, size)
+
+
+def _opened(container: InputFile, listed: FileState | None) -> OpenFile:
     if isinstance(container, ObjectFile):
         state = listed or container.state()
         if state is not None and state.size >= 0:

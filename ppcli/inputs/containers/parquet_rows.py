@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ppcli.errors import ErrorCode, ImageError, bounded
-from ppcli.files import FileState, InputFile, MissingFile
+from ppcli.files import FileState, InputFile, MissingFile, OpenFile
 from ppcli.inputs.containers.attached import Content, SequentialFile
 from ppcli.inputs.containers.container_kinds import SEPARATOR
 from ppcli.inputs.containers.member_choice import Member, MemberChoice
@@ -112,18 +112,22 @@ def open_parquet_file(container: InputFile, listed: FileState | None = None) -> 
         if rows > _ALWAYS_POSSIBLE + _ROWS_PER_BYTE * max(0, size):
             raise ValueError(f"{rows:,} rows in {size:,} bytes")
     except Exception as error:
-        opened.seek(0)
-        start = opened.read(len(_MAGIC))
-        opened.close()
-        if not start:
-            raise ContainerError(ErrorCode.EMPTY, "the file is empty") from None
-        if start != _MAGIC:
-            raise ContainerError(ErrorCode.CORRUPT, "it is not a Parquet file") from None
-        raise ContainerError(
-            ErrorCode.CORRUPT,
-            f"the Parquet file is damaged or cut off: {bounded(str(error))}",
-        ) from None
+        with opened:
+            raise _fault_of(opened, error) from None
     return OpenParquet(file, opened.state)
+
+
+def _fault_of(opened: OpenFile, error: Exception) -> ImageError:
+    if isinstance(error, ImageError):
+        return error
+    opened.seek(0)
+    start = opened.read(len(_MAGIC))
+    if not start:
+        return ContainerError(ErrorCode.EMPTY, "the file is empty")
+    if start != _MAGIC:
+        return ContainerError(ErrorCode.CORRUPT, "it is not a Parquet file")
+    message = f"the Parquet file is damaged or cut off: {bounded(str(error))}"
+    return ContainerError(ErrorCode.CORRUPT, message)
 
 
 class RowReader:
@@ -171,7 +175,7 @@ class RowReader:
         try:
             self._move_to(member.row)
         except ImageError as error:
-            return Content(error=error)
+            self._batch, self._fault = None, error
         except Exception as error:
             self._batch = None
             self._fault = ImageError(

@@ -80,8 +80,11 @@ def zip_entries(file: OpenFile) -> Iterator[ZipEntry]:
         found += 1
     if not found:
         file.seek(0)
-        if not file.read(1):
+        start = file.read(len(LOCAL_SIGNATURE))
+        if not start:
             raise ContainerError(ErrorCode.EMPTY, "the file is empty")
+        if start == LOCAL_SIGNATURE:
+            raise ContainerError(ErrorCode.TRUNCATED, "the archive is cut off in its first member")
         raise ContainerError(ErrorCode.CORRUPT, "it is not a zip archive, or only the end of one")
     raise ContainerError(
         ErrorCode.TRUNCATED,

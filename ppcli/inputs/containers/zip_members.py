@@ -146,13 +146,18 @@ def unpacked(raw: bytes, entry: ZipEntry) -> bytes:
 
 
 def first_bytes(archive: OpenFile, entry: ZipEntry, number: int) -> bytes:
-    """Return the first bytes of a member, fewer if it is short or cannot be decompressed."""
+    """Return the first bytes of a member, fewer if it is short or cannot be decompressed.
+
+    Raises:
+        ImageError: the archive cannot be read.
+    """
     try:
         refuse_unreadable(entry)
         archive.seek(entry.offset)
-        raw = archive.read(
-            _likely_bytes(entry) - entry.compressed + min(entry.compressed, 2 * number)
-        )
+    except (ImageError, OSError, OverflowError, ValueError):
+        return b""
+    raw = archive.read(_likely_bytes(entry) - entry.compressed + min(entry.compressed, 2 * number))
+    try:
         _needed_bytes(raw, entry)
         data = raw[_begin(raw) :]
         return _decompressor(entry.method, data)(number)[:number]

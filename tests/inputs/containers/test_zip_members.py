@@ -241,7 +241,9 @@ def test_a_directory_damaged_half_way_gives_the_members_before(archive) -> None:
 
 
 def test_what_is_no_archive_is_one_error(archive) -> None:
-    for content, code in ((b"", "empty"), (b"text", "corrupt"), (png(), "corrupt")):
+    cut = b"PK\3\4" + bytes(40)
+    faults = ((b"", "empty"), (b"text", "corrupt"), (png(), "corrupt"), (cut, "truncated"))
+    for content, code in faults:
         archive.write_bytes(content)
         assert members(archive) == [("a.zip", code)]
     with zipfile.ZipFile(archive, "w"):
