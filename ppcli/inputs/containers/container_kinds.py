@@ -38,9 +38,13 @@ END_OF_CONTAINER = re.compile(
     f"(?:{'|'.join(map(re.escape, _EXTENSIONS))}){SEPARATOR}", re.IGNORECASE
 )
 
+_WEB = re.compile("https?://", re.IGNORECASE)  # where a query, such as a signature, may follow
+
 
 def container_kind(name: str) -> ContainerKind | None:
     """Return the kind of container that a file name promises; None for other files."""
+    if "?" in name and _WEB.match(name):
+        name = name.partition("?")[0]
     lower = name[-8:].lower()
     return next((kind for end, kind in _EXTENSIONS.items() if lower.endswith(end)), None)
 

@@ -125,6 +125,9 @@ def test_containers_on_a_web_server_that_knows_no_parts(local, name) -> None:
         try:
             url = f"http://127.0.0.1:{server.server_port}/{name}"
             assert [data for _, data in members(url)] == [png(number) for number in range(5)]
+            signed = members(f"{url}?sign=secret/1")
+            assert [data for _, data in signed] == [png(number) for number in range(5)]
+            assert "secret" not in str([name for name, _ in signed])
         finally:
             server.shutdown()
             thread.join()
