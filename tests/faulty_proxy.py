@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from typing import Any
@@ -76,14 +76,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def upstream_answer(self, sent: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Ask the server."""
-        connection = http.client.HTTPConnection(urlsplit(self.server.upstream).netloc, timeout=30)
+        host = urlsplit(self.server.upstream).netloc
         skipped = ("host", "connection")
         headers = {name: one for name, one in self.headers.items() if name.lower() not in skipped}
-        connection.request(self.command, self.path, sent or None, headers)
-        response = connection.getresponse()
-        content = response.read()
-        connection.close()
-        return response.status, response.getheaders(), content
+        with closing(http.client.HTTPConnection(host, timeout=30)) as connection:
+            connection.request(self.command, self.path, sent or None, headers)
+            response = connection.getresponse()
+            return response.status, response.getheaders(), response.read()
 
     def answer(
         self, status: int, headers: list[tuple[str, str]], content: bytes, most: int | None = None

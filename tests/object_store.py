@@ -33,6 +33,7 @@ class ObjectStore:
 
     endpoint: str
     _client: Any = field(default=None, repr=False)
+    _made: set[str] = field(default_factory=set, repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,7 +56,9 @@ class ObjectStore:
         return self._client
 
     def bucket(self, name: str, files: dict[str, bytes] | None = None) -> str:
-        """Make a bucket with some objects, by key; return its URL."""
+        """Make a bucket with some objects, by key; return its URL. Tests share the server."""
+        assert name not in self._made, f"another test has a bucket {name}"
+        self._made.add(name)
         self.client.create_bucket(Bucket=name)
         for key, content in (files or {}).items():
             self.client.put_object(Bucket=name, Key=key, Body=content)

@@ -133,6 +133,8 @@ def test_objects_that_cannot_be_read_are_error_rows(
 ) -> None:
     monkeypatch.setattr("tests.faulty_proxy.FaultyProxy", _FailsForObjects)
     monkeypatch.setattr(_FailsForObjects, "fault", fault)
+    # enough for the listing on a busy machine
+    monkeypatch.setattr(patience.PATIENCE, "seconds", 5.0 if code == "timeout" else 30.0)
     with faulty_proxy(s3.endpoint) as proxy, variables(environment_of(proxy.endpoint)):
         done = pixelprune("analyze", far, "-o", "-")
     assert done.returncode == ExitCode.INPUTS_FAILED

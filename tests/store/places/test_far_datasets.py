@@ -181,13 +181,13 @@ def test_foreign_objects_are_found(s3: ObjectStore, made: Path) -> None:
 
 def test_a_large_object_travels_in_parts_and_appears_whole(s3: ObjectStore, monkeypatch) -> None:
     monkeypatch.setattr(changes, "PART_BYTES", 5 << 20)
-    url = s3.bucket("large")
+    url = s3.bucket("in-parts")
     content = os.urandom(17 << 20)
     seen = []
     for error in (None, OutputError("overtaken"), KeyboardInterrupt()):
 
         def check(error: BaseException | None = error) -> None:
-            seen.append(list(s3.files("large")))
+            seen.append(list(s3.files("in-parts")))
             if error is not None:
                 raise error
 
@@ -196,14 +196,14 @@ def test_a_large_object_travels_in_parts_and_appears_whole(s3: ObjectStore, monk
         new.finish()
         if error is None:
             new.put_in_place()
-            assert s3.files("large") == {"a0": content}
+            assert s3.files("in-parts") == {"a0": content}
             assert place_of(f"{url}/a0").digest() == (new.size, new.hexdigest())
         else:
             with pytest.raises(type(error)):
                 new.put_in_place()
         new.discard()
     assert seen == [[], ["a0"], ["a0"]]
-    assert list(s3.files("large")) == ["a0"]
+    assert list(s3.files("in-parts")) == ["a0"]
     assert "Uploads" not in s3.client.list_multipart_uploads(Bucket="large")
 
 
