@@ -17,7 +17,7 @@ _USUAL_BYTES = 1 << 20
 
 
 @runtime_checkable
-class FarFile(Protocol):
+class StartsAhead(Protocol):
     """A file whose reading can begin before it is opened."""
 
     def start(self) -> "Future[Any]":
@@ -41,7 +41,7 @@ class ReadAhead:
         """Start as many files as the limits allow."""
         while self.is_open and self._waiting and self._has_room(self._waiting[0]):
             file = self._waiting.popleft()
-            if isinstance(file, FarFile) and file not in self._started:
+            if isinstance(file, StartsAhead) and file not in self._started:
                 size = _size_of(file)
                 self._started[file] = file.start(), size
                 self._bytes += size

@@ -9,7 +9,7 @@ from ppcli.errors import ImageError
 from ppcli.files import OpenFile, PathKind
 from ppcli.filesystems.background import in_background
 from ppcli.inputs.containers.container_kinds import container_kind
-from ppcli.inputs.input_places import Place, place_of
+from ppcli.inputs.input_places import InputPlace, input_place
 from ppcli.inputs.marks import FOLDER_MARK, PICTURE_EXTENSION, is_drawn, is_folder_of_drawn
 from ppcli.inputs.object_file import open_in_parts
 from ppcli.inputs.sniff import has_image_extension, has_image_signature
@@ -19,7 +19,7 @@ Head: TypeAlias = Future[OpenFile]
 _AT_A_TIME = 16
 
 
-def is_folder_for_pictures(place: Place, folder: str) -> bool:
+def is_folder_for_pictures(place: InputPlace, folder: str) -> bool:
     """Return whether `view` made a folder, so that its pictures are inputs when it is named."""
     if not place.is_far:
         return is_folder_of_drawn(folder)
@@ -85,4 +85,4 @@ def has_image(entry: Entry, unless_drawn: bool, head: Head | None = None) -> boo
 def _opened(entry: Entry) -> OpenFile:
     if entry.state is not None:
         return open_in_parts(entry.path, entry.state)
-    return place_of(entry.path).file(entry.path, entry.kind).open()
+    return input_place(entry.path).file(entry.path, entry.kind).open()

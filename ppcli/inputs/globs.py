@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from ppcli.files import PathKind, exists, is_folder
-from ppcli.inputs.input_places import Place, place_of
+from ppcli.inputs.input_places import InputPlace, input_place
 from ppcli.inputs.store_globs import expanded, folder_before_magic
 from ppcli.inputs.walk import DEEP, Search, walk
 
@@ -21,7 +21,7 @@ def is_pattern(path: str) -> bool:
     """
     if not glob.has_magic(path) or exists(path):
         return False
-    place = place_of(path)
+    place = input_place(path)
     return not place.is_far or place.kind_of(path) is PathKind.MISSING
 
 
@@ -32,7 +32,7 @@ def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
     search for the rest. The longest leading part that is an existing folder is taken literally.
     If nothing matches, brackets are taken literally too.
     """
-    place = place_of(pattern)
+    place = input_place(pattern)
     name = folder_before_magic(place, pattern) if place.is_far else _leading_folder(pattern)
     rest = pattern[len(name) :]
     for meant in dict.fromkeys((rest, rest.replace("[", "[[]"))):
@@ -45,7 +45,7 @@ def matches(pattern: str) -> Iterator[tuple[str, Search | None]]:
             return
 
 
-def _found(place: Place, pattern: str, start: str) -> list[str]:
+def _found(place: InputPlace, pattern: str, start: str) -> list[str]:
     """Return what matches a pattern without `**`; `start` is its beginning without wildcards."""
     if not place.is_far:
         return sorted(glob.glob(pattern), key=os.fsencode)
@@ -75,7 +75,7 @@ def _split(pattern: str) -> tuple[str, Search | None]:
     return head, Search(tuple(below))
 
 
-def _has_any(place: Place, path: str, search: Search | None) -> bool:
+def _has_any(place: InputPlace, path: str, search: Search | None) -> bool:
     """Return whether anything matches, or may match in a folder that cannot be listed."""
     if search is None:
         return True

@@ -22,7 +22,7 @@ from ppcli.filesystems.schemes import is_url, known_scheme, scheme_of, without_s
 _SLASHES_OF_BUCKETS = 2
 
 
-class Place(Protocol):
+class InputPlace(Protocol):
     """Files and folders that are named in one way.
 
     Attributes:
@@ -136,7 +136,7 @@ class _MemoryPlace(_StorePlace):
 
 
 _LOCAL, _STORE, _WEB, _MEMORY = _LocalPlace(), _StorePlace(), _WebPlace(), _MemoryPlace()
-_PLACES: dict[str, Place] = {"http": _WEB, "https": _WEB, "memory": _MEMORY}
+_PLACES: dict[str, InputPlace] = {"http": _WEB, "https": _WEB, "memory": _MEMORY}
 
 
 def is_far(path: str) -> bool:
@@ -144,7 +144,7 @@ def is_far(path: str) -> bool:
     return is_url(path) and not exists(path)
 
 
-def place_of(path: str) -> Place:
+def input_place(path: str) -> InputPlace:
     """Return the place of a path.
 
     Raises:
@@ -163,7 +163,7 @@ def kind_at(path: str) -> PathKind:
         UsageError: it is a URL that cannot be opened.
         StoreError: the store does not tell.
     """
-    return place_of(path).kind_of(path)
+    return input_place(path).kind_of(path)
 
 
 def kind_in_list(path: str) -> PathKind:
@@ -174,7 +174,7 @@ def kind_in_list(path: str) -> PathKind:
     Raises:
         UsageError: it is a URL that cannot be opened.
     """
-    place = place_of(path)
+    place = input_place(path)
     if not place.is_far:
         return place.kind_of(path)
     is_folder = path.endswith("/") or path.count("/") == _SLASHES_OF_BUCKETS
@@ -184,7 +184,7 @@ def kind_in_list(path: str) -> PathKind:
 def file_at(path: str, kind: PathKind, state: FileState | None = None) -> InputFile:
     """Return the handle of a file at a path or a URL."""
     try:
-        return place_of(path).file(path, kind, state)
+        return input_place(path).file(path, kind, state)
     except UsageError as error:
         return MissingFile(without_secrets(path), str(error))
 

@@ -21,7 +21,7 @@ from ppcli.inputs.folder_files import (
     with_heads,
 )
 from ppcli.inputs.globs import is_pattern, matches
-from ppcli.inputs.input_places import file_at, is_far, kind_at, kind_in_list, place_of, unlisted
+from ppcli.inputs.input_places import file_at, input_place, is_far, kind_at, kind_in_list, unlisted
 from ppcli.inputs.list_files import check_list, open_list
 from ppcli.inputs.names import names_in, path_of
 from ppcli.inputs.piped import image_from, is_image, read_start
@@ -295,7 +295,7 @@ class Listing:
 
     def _walk(self, folder: str, prefix: str, search: Search = EVERYTHING) -> Iterator[ImageRef]:
         """Yield the images below a folder that match a search."""
-        place = place_of(folder)
+        place = input_place(folder)
         folder = folder.rstrip("/") if place.is_far else folder
         prefix = without_secrets(prefix.rstrip("/")) if place.is_far else prefix
         with_drawn = is_folder_for_pictures(place, folder)
@@ -366,7 +366,7 @@ class Listing:
 
 def _shown(given: str) -> str:
     """Return an input as it was given, without secrets of a URL."""
-    return without_secrets(given) if place_of(path_of(given)).is_far else given
+    return without_secrets(given) if input_place(path_of(given)).is_far else given
 
 
 def _file_ref(

@@ -6,10 +6,10 @@ from fnmatch import fnmatch
 
 from ppcli.files import PathKind
 from ppcli.filesystems.store_faults import StoreError
-from ppcli.inputs.input_places import Place
+from ppcli.inputs.input_places import InputPlace
 
 
-def folder_before_magic(place: Place, pattern: str) -> str:
+def folder_before_magic(place: InputPlace, pattern: str) -> str:
     """Return the longest leading part of a URL that needs no wildcard, without a slash at its end.
 
     A folder whose name looks like a pattern is taken literally.
@@ -24,7 +24,7 @@ def folder_before_magic(place: Place, pattern: str) -> str:
     return next(literal, "/".join(parts[:first]))
 
 
-def expanded(place: Place, folder: str, parts: list[str]) -> Iterator[str]:
+def expanded(place: InputPlace, folder: str, parts: list[str]) -> Iterator[str]:
     """Yield the paths below a folder that match the parts of a pattern, in any order.
 
     `*` does not match hidden names. An empty last part matches folders only.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ppcli.errors import ImageError
 from ppcli.files import FileState, FolderEntry, PathKind
 from ppcli.filesystems.store_faults import StoreError
-from ppcli.inputs.input_places import Place, place_of
+from ppcli.inputs.input_places import InputPlace, input_place
 from ppcli.inputs.marks import FOLDER_MARK
 
 DEEP = "**"
@@ -96,7 +96,7 @@ def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterato
         search: the pattern; `EVERYTHING` matches all files.
         enter: returns whether to walk a subfolder.
     """
-    place = place_of(folder)
+    place = input_place(folder)
     top = Entry(folder, "", PathKind.FOLDER, search)
     pending = [_entries(place, top)]
     while pending:
@@ -109,7 +109,7 @@ def walk(folder: str, search: Search, enter: Callable[[Entry], bool]) -> Iterato
             pending.append(_entries(place, entry))
 
 
-def _entries(place: Place, folder: Entry) -> Iterator[Entry]:
+def _entries(place: InputPlace, folder: Entry) -> Iterator[Entry]:
     """Yield the entries of one folder.
 
     A folder that cannot be listed is its own last entry, so that it becomes an error row instead
@@ -148,7 +148,7 @@ def _entries(place: Place, folder: Entry) -> Iterator[Entry]:
 
 
 def _entry(
-    place: Place, folder: Entry, one: FolderEntry, search: Search | None, is_marked: bool
+    place: InputPlace, folder: Entry, one: FolderEntry, search: Search | None, is_marked: bool
 ) -> Entry:
     path = place.join(folder.path, one.name)
     below = place.join(folder.below, one.name)
