@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ppcli.errors import UsageError, bounded
+from ppcli.inputs.containers.parquet_columns import HUGGING_FACE, features_of
 from ppcli.store.formats import Kept
 from ppcli.store.rows import ANSWER
 
 NO_COLUMNS = pa.schema([])
-HUGGINGFACE = b"huggingface"
 _ADVICE = "leave it out of --keep-columns"
 
 
@@ -41,11 +41,11 @@ def kept_schema(fields: pa.Schema, own: Collection[str]) -> pa.Schema:
             )
     plain = pa.schema([pa.field(one.name, one.type) for one in fields])
     schema = pa.schema([_as_stored(one) for one in plain])
-    features = _features(fields)
+    features = features_of(fields)
     known = {name: features[name] for name in schema.names if name in features}
     if not known:
         return schema
-    return schema.with_metadata({HUGGINGFACE: json.dumps({"info": {"features": known}}).encode()})
+    return schema.with_metadata({HUGGING_FACE: json.dumps({"info": {"features": known}}).encode()})
 
 
 def _as_stored(field: pa.Field) -> pa.Field:
@@ -59,15 +59,6 @@ def _as_stored(field: pa.Field) -> pa.Field:
             f"the column {bounded(field.name)} has the type {bounded(str(field.type))}, which "
             f"Parquet does not have; {_ADVICE}"
         ) from None
-
-
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    """Return the features that `datasets` wrote to the metadata of a schema, by column."""
-    try:
-        features = json.loads((schema.metadata or {})[HUGGINGFACE])["info"]["features"]
-        return dict(features)
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
 
 
 def as_setting(schema: pa.Schema) -> list[list[str]]:

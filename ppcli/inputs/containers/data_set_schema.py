@@ -11,10 +11,10 @@ from ppcli.errors import ImageError, UsageError, bounded, did_you_mean
 from ppcli.files import InputFile
 from ppcli.inputs.containers.container_kinds import ContainerKind, container_kind
 from ppcli.inputs.containers.member_choice import EVERY_COLUMN, column_names, is_kept
+from ppcli.inputs.containers.parquet_columns import HUGGING_FACE, features_of
 from ppcli.inputs.containers.parquet_rows import open_parquet_file
 from ppcli.inputs.containers.tar_samples import sample_schema
 
-_HUGGING_FACE = b"huggingface"
 _WIDER = (  # kinds of types of which the merged one takes all values
     (pa.types.is_floating, pa.types.is_floating),
     (pa.types.is_decimal, pa.types.is_decimal),
@@ -68,7 +68,7 @@ def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema
                     f"{bounded(file.name)}"
                 )
             places.setdefault(name, file.name)
-            features.setdefault(name, _features(schema).get(name))
+            features.setdefault(name, features_of(schema).get(name))
     for name in column_names(tuple(one for one in names if one not in fields)):
         if name not in fields and name != EVERY_COLUMN:
             there = f"there are {bounded(', '.join(known))}" if known else "no data set has columns"
@@ -77,7 +77,7 @@ def kept_schema(files: Iterable[InputFile], names: tuple[str, ...]) -> pa.Schema
                 f"{did_you_mean(name, known)}"
             )
     found = {name: feature for name, feature in features.items() if feature is not None}
-    metadata = {_HUGGING_FACE: json.dumps({"info": {"features": found}})} if found else None
+    metadata = {HUGGING_FACE: json.dumps({"info": {"features": found}})} if found else None
     return pa.schema(list(fields.values()), metadata)
 
 
@@ -124,11 +124,3 @@ def _schema_of(file: InputFile) -> pa.Schema:
             return opened.file.schema_arrow
     except ImageError:  # an error row, once the run comes to it
         return pa.schema([])
-
-
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    try:
-        found = json.loads((schema.metadata or {})[_HUGGING_FACE])["info"]["features"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

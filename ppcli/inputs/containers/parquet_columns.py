@@ -18,7 +18,7 @@ from ppcli.inputs.sniff import has_image_extension
 
 _SAMPLED, _AT_A_TIME = 16, 4
 _OWN_KEY = b"pixelprune"
-_HUGGING_FACE = b"huggingface"
+HUGGING_FACE = b"huggingface"
 _CHOOSE = "choose one with --image-column"
 
 
@@ -102,17 +102,21 @@ def _listed(names: Iterable[str]) -> str:
     return bounded(", ".join(names))
 
 
-def _image_features(schema: pa.Schema) -> list[str]:
-    """Return the names of image features in the metadata that `datasets` writes."""
+def features_of(schema: pa.Schema) -> dict[str, Any]:
+    """Return the features that `datasets` wrote to the metadata of a schema, by column."""
     try:
-        features = json.loads((schema.metadata or {})[_HUGGING_FACE])["info"]["features"]
-        return [
-            name
-            for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "Image"
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return []
+        found = json.loads((schema.metadata or {})[HUGGING_FACE])["info"]["features"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _image_features(schema: pa.Schema) -> list[str]:
+    return [
+        name
+        for name, feature in features_of(schema).items()
+        if isinstance(feature, dict) and feature.get("_type") == "Image"
+    ]
 
 
 def _kind(column: pa.DataType) -> ColumnKind | None:
