@@ -120,6 +120,8 @@ def _image_features(schema: pa.Schema) -> list[str]:
 
 
 def _kind(column: pa.DataType) -> ColumnKind | None:
+    if pa.types.is_dictionary(column):
+        column = column.value_type
     if pa.types.is_struct(column):
         types = {column.field(i).name: column.field(i).type for i in range(column.num_fields)}
         path = types.get("path", pa.null())
@@ -127,8 +129,6 @@ def _kind(column: pa.DataType) -> ColumnKind | None:
         return ColumnKind.STRUCT if _is_binary(types.get("bytes")) and has_path else None
     if _is_binary(column):
         return ColumnKind.BINARY
-    if pa.types.is_dictionary(column):
-        column = column.value_type
     return ColumnKind.TEXT if _is_text(column) else None
 
 

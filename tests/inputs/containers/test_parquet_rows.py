@@ -62,6 +62,7 @@ def test_data_sets_of_hugging_face() -> None:
         pa.array([png(0), png(1)]),
         pa.array([png(0), png(1)], pa.large_binary()),
         pa.array([png(0), png(1)], pa.binary_view()),
+        pa.array([png(0), png(1)]).dictionary_encode(),
         structs({"bytes": png(0), "path": "x.png"}, {"bytes": png(1), "path": None}),
         pa.array([{"bytes": png(0), "path": None}, {"bytes": png(1), "path": None}]),
         pa.array([{"bytes": png(0)}, {"bytes": png(1)}]),
