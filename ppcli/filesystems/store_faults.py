@@ -191,8 +191,8 @@ def as_store_error(error: Exception, url: str) -> StoreError:
         error: what the driver raised.
         url: what was asked for.
     """
-    if isinstance(error, StoreError):
-        return error
+    if isinstance(error, StoreError):  # of a request, which does not know all of the URL
+        return StoreError(error.kind, error.reason, url)
     kind = kind_of_fault(error)
     return StoreError(kind, _reason(kind, error, url), url)
 

@@ -77,6 +77,11 @@ def test_an_unknown_exception_is_quoted() -> None:
     assert fault.reason == "the store says: odd"
 
 
+def test_a_fault_of_a_request_names_what_was_asked_for() -> None:
+    fault = as_store_error(StoreError(FaultKind.CUT, "cut", "s3://"), "s3://bucket/a")
+    assert (fault.kind, str(fault)) == (FaultKind.CUT, "s3://bucket/a: cut")
+
+
 def test_a_fault_travels_between_processes() -> None:
     fault = StoreError(FaultKind.CUT, "cut", "s3://me:secret@bucket/a")
     again = pickle.loads(pickle.dumps(fault))

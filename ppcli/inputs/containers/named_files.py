@@ -4,7 +4,7 @@ import os
 
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.files import InputFile, PathKind
-from ppcli.filesystems.schemes import is_url
+from ppcli.filesystems.schemes import is_url, scheme_of
 from ppcli.inputs.input_places import file_at
 from ppcli.inputs.names import path_of
 from ppcli.inputs.object_file import ObjectFile
@@ -24,7 +24,13 @@ def named_file(container: InputFile, path: str) -> InputFile:
         if is_url(path) or os.path.isabs(path):
             return file_at(path, PathKind.FILE)
         if isinstance(container, ObjectFile):
-            return file_at(f"{container.url.rpartition('/')[0]}/{path}", PathKind.FILE)
+            return file_at(f"{_folder_of(container.url)}/{path}", PathKind.FILE)
         return file_at(os.path.join(os.path.dirname(container.name), path), PathKind.FILE)
     except (UsageError, ValueError) as error:
         raise ImageError(ErrorCode.NOT_FOUND, str(error)) from None
+
+
+def _folder_of(url: str) -> str:
+    """Return the folder of a URL. A query, which may have slashes, is for one file only."""
+    path = url.partition("?")[0] if scheme_of(url) in ("http", "https") else url
+    return path.rpartition("/")[0]

@@ -116,7 +116,7 @@ def test_a_container_that_changes_after_listing_is_noticed(s3, containers, bucke
         refs[0].file.open()
 
 
-@pytest.mark.parametrize("name", KINDS[:-1])
+@pytest.mark.parametrize("name", KINDS)
 def test_containers_on_a_web_server_that_knows_no_parts(local, name) -> None:
     handler = partial(_Quiet, directory=str(local))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
