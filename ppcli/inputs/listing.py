@@ -1,5 +1,6 @@
 """Finds the image files in paths, folders, patterns and lists: lazily, in a fixed order."""
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,13 @@ from ppcli.errors import UsageError
 from ppcli.files import FileState, MissingFile, PathKind
 from ppcli.filesystems.schemes import without_secrets
 from ppcli.inputs.containers.container_kinds import ContainerKind, container_kind
-from ppcli.inputs.containers.expand import check_container, check_member, expand, named_member
+from ppcli.inputs.containers.expand import (
+    check_container,
+    check_member,
+    expand,
+    is_row,
+    named_member,
+)
 from ppcli.inputs.containers.member_choice import MemberChoice
 from ppcli.inputs.folder_files import (
     Head,
@@ -33,6 +40,8 @@ from ppcli.inputs.walk import EVERYTHING, Entry, Search, walk
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger("pixelprune")
 
 STDIN = "-"
 
@@ -80,6 +89,7 @@ class Listing:
     _kinds: dict[str, PathKind] = field(default_factory=dict, init=False, repr=False)
     _answers: SharedAnswers | None = field(default=None, init=False, repr=False)
     _is_for_counting: bool = field(default=False, init=False, repr=False)
+    _has_rows: bool = field(default=False, init=False, repr=False)
     _is_unread: bool = field(default=False, init=False, repr=False)  # containers are not opened
 
     @property
@@ -190,14 +200,15 @@ class Listing:
 
     def _all(self) -> Iterator[ImageRef]:
         for given in self.inputs:
-            is_list = given == STDIN
-            found = self._piped(b"\n") if is_list else self._given(path_of(given))
+            found = self._piped(b"\n") if given == STDIN else self._given(path_of(given))
             yield from self._not_empty(found, given)
         if self.files0_from == STDIN:
             yield from self._not_empty(self._piped(b"\0"), STDIN)
         elif self.files0_from is not None:
             with open_list(self.files0_from) as file:
                 yield from self._not_empty(self._listed(file, b"\0"), self.files0_from)
+        if self.image_column is not None and not self._has_rows and not self._is_for_counting:
+            logger.warning("--image-column has no effect: no input is a Parquet file")
 
     def _not_empty(self, found: Iterator[ImageRef], given: str) -> Iterator[ImageRef]:
         """Yield what was found; note if nothing was, as in a folder whose disk is not there."""
@@ -260,6 +271,7 @@ class Listing:
         if kind is PathKind.FOLDER:
             yield from self._walk(path, path if prefix is None else prefix)
         elif (member := named_member(path, kind, self.image_column)) is not None:
+            self._has_rows = self._has_rows or is_row(member)
             yield member
         else:
             if kind is PathKind.MISSING and not has_image_extension(path):
@@ -277,6 +289,7 @@ class Listing:
             below: its path below the folder in which it was found; None if it was named.
         """
         container = container_kind(ref.file.name) if kind is PathKind.FILE else None
+        self._has_rows = self._has_rows or container is ContainerKind.PARQUET
         if container is None or self._is_unread:
             yield ref
         elif self._is_for_counting and (container.is_compressed_tar or ref.file.is_far):

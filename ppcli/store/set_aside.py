@@ -4,6 +4,7 @@ import pickle
 import tempfile
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -29,16 +30,17 @@ class SetAside:
         """
         self._numbers.append(number)
         self._places.append(self._file.tell())
-        try:
+        with _full_disk_in_words():
             pickle.dump(one, self._file, pickle.HIGHEST_PROTOCOL)
-        except OSError as error:
-            raise OutputError(
-                f"a temporary file with the inputs cannot be written: {error.strerror}; "
-                "set TMPDIR to a folder with space"
-            ) from error
 
     def end(self) -> None:
-        """Sort the inputs by number."""
+        """Sort the inputs by number.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        with _full_disk_in_words():
+            self._file.flush()
         self._order = np.argsort(np.frombuffer(self._numbers, np.int64), kind="stable")
 
     def between(self, first: int, end: int) -> Iterator[tuple[int, Input]]:
@@ -52,3 +54,14 @@ class SetAside:
     def close(self) -> None:
         """Delete the inputs."""
         self._file.close()
+
+
+@contextmanager
+def _full_disk_in_words() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"a temporary file with the inputs cannot be written: {error.strerror}; "
+            "set TMPDIR to a folder with space"
+        ) from error

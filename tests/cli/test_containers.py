@@ -179,3 +179,15 @@ def test_a_model_is_asked_about_members(images) -> None:
     assert answers[0] == answers[1] == answers[2]
     assert [row["image_id"] for row in rows[0]] == [f"c.tar.gz::{name}" for name in names]
     assert [row["image_id"] for row in rows[1]] == [f"c.tar.gz::{name}" for name in names]
+
+
+def test_a_column_that_no_input_has_is_warned_about(images) -> None:
+    pack("c.parquet", images)
+    warning = b"--image-column has no effect"
+    run = ("analyze", "--no-patches", "--overwrite", "-o", "out", "--image-column", "image")
+    assert warning in pixelprune(*run, "in/1.png").stderr
+    kept = ["in/1.png", "c.parquet", "--keep-columns", "name"]
+    for used in (["c.parquet"], ["c.parquet::1"], kept):
+        ran = pixelprune(*run, *used)
+        assert ran.returncode in (ExitCode.OK, ExitCode.INPUTS_FAILED)
+        assert warning not in ran.stderr

@@ -225,6 +225,13 @@ def member_in(
     return ImageRef(file, identity(shown) + SEPARATOR + name)
 
 
+def is_row(ref: ImageRef) -> bool:
+    """Return whether a member that was named is a row of a Parquet file."""
+    if not isinstance(ref.file, NamedMember):
+        return False
+    return container_kind(ref.file.container.name) is ContainerKind.PARQUET
+
+
 def check_container(container: InputFile, image_column: str | None) -> None:
     """Check a container that is named on the command line; a damaged one becomes an error row.
 

@@ -9,6 +9,7 @@ on; the old owner, if it still runs, finds that out before it changes anything.
 import logging
 import re
 import threading
+import time
 from contextlib import suppress
 
 from ppcli.errors import OutputError, bounded
@@ -173,11 +174,14 @@ class ObjectLock:
     def _keep(self) -> None:
         """Give signs of life until the end; a thread runs this."""
         while not self._is_lost and not self._ended.wait(REFRESH_SECONDS):
+            asked = time.time()  # which goes on while the computer sleeps
             with suppress(StoreError):
                 if self._is_ours():
                     put(self._url(self._number), self._owner.content())
                 else:
                     self._is_lost = True
+            if time.time() - asked > STALE_SECONDS:  # another run may have come and gone
+                self._is_lost = True
 
 
 def _is_gone(owner: Owner) -> bool:
