@@ -98,7 +98,9 @@ def running(args: list[str | Path], surroundings: dict[str, str], **options) -> 
 
 
 def rows(root: Path) -> list[dict]:
-    return pq.read_table(root / "stats").drop_columns(["decode_ms", "code_ms"]).to_pylist()
+    """Return rows without times, and without the fingerprints, which files of each run have."""
+    own = ["decode_ms", "code_ms", "fingerprint"]
+    return pq.read_table(root / "stats").drop_columns(own).to_pylist()
 
 
 def patch_rows(root: Path) -> list[dict]:
