@@ -50,7 +50,7 @@ def infer(
     Args:
         inputs: files, folders and glob patterns, or one dataset of `analyze`.
         prompt: question or instruction; the same as `generation.prompt`.
-        columns: columns of Parquet files that travel into the rows of the output.
+        columns: columns of data sets that travel into the rows of the output.
         requests: a file of requests, instead of inputs and prompt.
         generation: prompt, limits and sampling.
         model: a model directory, and its device; None for the small model in the package.

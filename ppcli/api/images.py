@@ -39,7 +39,7 @@ def analyze(
 
     Args:
         inputs: files, folders and glob patterns.
-        columns: columns of Parquet files that travel into the rows of the output.
+        columns: columns of data sets that travel into the rows of the output.
         output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
         coder: how tiles are selected.
         grid: how images are fitted to tiles.

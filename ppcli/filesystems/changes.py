@@ -56,9 +56,7 @@ def put(url: str, content: bytes, only_new: bool = False) -> None:
     _ask(fs, url, len(content) / _SLOWEST, "pipe_file", path, content, **more)
 
 
-def upload(
-    url: str, file: BinaryIO, size: int, before_end: Callable[[], None], only_new: bool = False
-) -> None:
+def upload(url: str, file: BinaryIO, size: int, before_end: Callable[[], None]) -> None:
     """Write an object from a file; it is visible only when it is complete.
 
     A process that is killed may leave parts of a large object, which S3 keeps, and bills, until
@@ -69,22 +67,20 @@ def upload(
         file: the file, with a descriptor of its own.
         size: of the file in bytes.
         before_end: called right before the object appears; an exception prevents that.
-        only_new: see `put`.
 
     Raises:
         StoreError: it cannot be written.
     """
     fs, path = filesystem_of(url)
-    more = {"mode": "create"} if only_new else {}
     if size > 2 * PART_BYTES and "s3" in fs.protocol:
         _upload_parts(fs, path, _Parts(file, size), before_end, url)
         return
     before_end()
     if size > 2 * PART_BYTES and os.path.exists(own := f"/dev/fd/{file.fileno()}"):
-        _ask(fs, url, size / _SLOWEST, "put_file", own, path, **more)
+        _ask(fs, url, size / _SLOWEST, "put_file", own, path)
         return
     file.seek(0)
-    _ask(fs, url, size / _SLOWEST, "pipe_file", path, file.read(), **more)
+    _ask(fs, url, size / _SLOWEST, "pipe_file", path, file.read())
 
 
 def copy(url: str, target: str) -> None:

@@ -12,20 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ppcli.files import FileState
 from ppcli.filesystems.opening import CONNECT_SECONDS, SILENCE_SECONDS
 from ppcli.filesystems.states import state_from
-from ppcli.filesystems.store_faults import FaultKind, store_fault
+from ppcli.filesystems.store_faults import FaultKind, passing_fault, store_fault
 
 if TYPE_CHECKING:
     import aiohttp
     from s3fs import S3FileSystem
 
 _SIGNED_SECONDS = 600
-_FAULTS = {
-    429: FaultKind.THROTTLED,
-    500: FaultKind.CUT,
-    502: FaultKind.CUT,
-    503: FaultKind.THROTTLED,
-    504: FaultKind.TIMEOUT,
-}
 _sessions: dict[asyncio.AbstractEventLoop, "aiohttp.ClientSession"] = {}
 _unsigned_ways: set[str] = set()  # buckets that do not take signed URLs, such as another region's
 
@@ -88,8 +81,8 @@ async def _get_signed(
         "get_object", Params=request, ExpiresIn=_SIGNED_SECONDS
     )
     async with _session().get(URL(url, encoded=True), headers=headers) as response:
-        if response.status in _FAULTS:
-            raise store_fault(_FAULTS[response.status], f"s3://{request['Bucket']}")
+        if (fault := passing_fault(response.status)) is not None:
+            raise store_fault(fault, f"s3://{request['Bucket']}")
         length = response.content_length
         if response.status not in (200, 206) or length is None:
             return None

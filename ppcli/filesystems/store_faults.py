@@ -184,6 +184,12 @@ def store_fault(kind: FaultKind, url: str) -> StoreError:
     return StoreError(kind, _SENTENCES[kind], url)
 
 
+def passing_fault(status: int) -> FaultKind | None:
+    """Return what a status of HTTP means if the same request may succeed soon; else None."""
+    kind = _BY_STATUS.get(status)
+    return kind if kind in _PASSING else None
+
+
 def as_store_error(error: Exception, url: str) -> StoreError:
     """Return what an exception of a driver means.
 

@@ -48,9 +48,9 @@ def figures_output(
         check_path(output, "-o")
         with as_output_error(output):
             os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
-        pending = PendingFile(output)
+        pending = PendingFile(output, replace=overwrite)
         try:
-            yield lambda result: _to_file(result, pending, overwrite)
+            yield lambda result: _to_file(result, pending)
         finally:
             pending.discard()
 
@@ -67,10 +67,10 @@ def _to_stdout(result: Measured, stream: BinaryIO | None) -> None:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def _to_file(result: Measured, pending: PendingFile, overwrite: bool) -> None:
+def _to_file(result: Measured, pending: PendingFile) -> None:
     pending.file.write(_json_bytes(result))
     pending.finish()
-    pending.put_in_place(replace=overwrite)
+    pending.put_in_place()
 
 
 def _json_bytes(result: Measured) -> bytes:

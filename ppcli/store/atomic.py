@@ -56,13 +56,15 @@ class PendingFile:
     Args of the constructor:
         path: final path.
         folder: folder of the temporary file, on the same disk; by default that of `path`.
+        replace: replace an existing file instead of raising `OutputError`.
 
     Raises:
         OutputError: from every method, when the system reports an error, which is the cause.
     """
 
-    def __init__(self, path: str, folder: str | None = None) -> None:
+    def __init__(self, path: str, folder: str | None = None, replace: bool = True) -> None:
         self.path = path
+        self._replace = replace
         folder = os.path.dirname(path) if folder is None else folder
         self._temporary = os.path.join(folder, f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
         with as_output_error(path):
@@ -89,14 +91,10 @@ class PendingFile:
             os.fsync(self._file.fileno())
             self._file.close()
 
-    def put_in_place(self, replace: bool = True) -> None:
-        """Rename the finished file to its final path.
-
-        Args:
-            replace: replace an existing file instead of raising `OutputError`.
-        """
+    def put_in_place(self) -> None:
+        """Rename the finished file to its final path."""
         with as_output_error(self.path):
-            if replace or not _link_new(self._temporary, self.path):
+            if self._replace or not _link_new(self._temporary, self.path):
                 os.replace(self._temporary, self.path)
             sync_folder(os.path.dirname(self.path))
 
@@ -131,12 +129,12 @@ def atomic_file(path: str, replace: bool = True) -> Iterator[BinaryIO]:
     Raises:
         OutputError: the file cannot be written; the system's error is the cause.
     """
-    with whole_file(PendingFile(path), replace) as file:
+    with whole_file(PendingFile(path, replace=replace)) as file:
         yield file
 
 
 @contextmanager
-def whole_file(pending: NewFile, replace: bool = True) -> Iterator[BinaryIO]:
+def whole_file(pending: NewFile) -> Iterator[BinaryIO]:
     """Write a new file from start to end, and put it in place.
 
     All bytes are durable before the file gets its name. If the block raises, they are deleted and
@@ -148,7 +146,7 @@ def whole_file(pending: NewFile, replace: bool = True) -> Iterator[BinaryIO]:
     try:
         yield pending.file
         pending.finish()
-        pending.put_in_place(replace=replace)
+        pending.put_in_place()
     finally:
         pending.discard()
 

@@ -111,7 +111,7 @@ class _PartialFolder:
         replaced: FileState | None,
     ) -> None:
         """Write the file from the rows of all shards, and put it in place."""
-        pending = PendingFile(self.target, self.folder)
+        pending = PendingFile(self.target, self.folder, replace=replaced is not None)
         try:
             with (
                 compressed_file(pending.file, kind.compression) as file,
@@ -123,7 +123,7 @@ class _PartialFolder:
             self.note(_BECOMES, (pending.size, pending.hexdigest()))
             if _state_of(self.target) not in (None, replaced):
                 raise OutputError(f"{self.target} was changed during the run; it was not replaced")
-            pending.put_in_place(replace=replaced is not None)
+            pending.put_in_place()
         except OutputError as error:
             raise OutputError(f"{error}; all rows are kept in {self.folder}") from error
         finally:

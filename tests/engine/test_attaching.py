@@ -60,8 +60,11 @@ def test_bytes_come_in_order_and_are_bounded(inputs, monkeypatch) -> None:
 def test_a_member_larger_than_the_bound_passes_alone(inputs, monkeypatch) -> None:
     monkeypatch.setattr(module, "_MOST_BYTES", SIZE - 1)
     with Arrivals(iter(Listing(inputs))) as arrivals, closing(Attaching(arrivals)) as attaching:
+        seen = 0
         for _ in attaching:
             attaching.finished()
+            seen += 1
+    assert seen == 1 + 2 * NUMBER
 
 
 def test_plain_inputs_start_no_thread(inputs) -> None:

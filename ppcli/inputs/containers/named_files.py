@@ -13,14 +13,16 @@ from ppcli.inputs.object_file import ObjectFile
 def named_file(container: InputFile, path: str) -> InputFile:
     """Return the file at a path or URL in a container.
 
-    Relative paths are relative to the folder of the container, and absolute ones are paths on this
-    machine.
+    Relative paths are relative to the folder of the container. Absolute ones are paths on this
+    machine, if the container is on it.
 
     Raises:
         ImageError: it cannot be a path or URL.
     """
     try:
         path = path_of(path)
+        if isinstance(container, ObjectFile) and os.path.isabs(path):
+            raise ImageError(ErrorCode.NOT_FOUND, "its path is for the machine that wrote it")
         if is_url(path) or os.path.isabs(path):
             return file_at(path, PathKind.FILE)
         if isinstance(container, ObjectFile):

@@ -39,12 +39,8 @@ class NewFile(Protocol):
     def finish(self) -> None:
         """Sync all bytes to the disk of this machine; nothing may be written afterwards."""
 
-    def put_in_place(self, replace: bool = True) -> None:
-        """Give the finished file its name, durably.
-
-        Args:
-            replace: replace an existing file instead of raising `OutputError`.
-        """
+    def put_in_place(self) -> None:
+        """Give the finished file its name, durably."""
 
     def discard(self) -> None:
         """Delete what was written, unless it was put in place."""

@@ -56,11 +56,11 @@ class SpooledFile:
         """Write all bytes; a crash of the machine loses them, and the next run makes them again."""
         self._file.flush()
 
-    def put_in_place(self, replace: bool = True) -> None:
+    def put_in_place(self) -> None:
         """Upload the file."""
         with as_far_output(self._url):
             raw = cast(BinaryIO, self._raw)
-            upload(self._url, raw, self.size, self._check, only_new=not replace)
+            upload(self._url, raw, self.size, self._check)
 
     def discard(self) -> None:
         """Delete the temporary file."""

@@ -136,3 +136,12 @@ def test_containers_on_a_web_server_that_knows_no_parts(local, name) -> None:
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Write nothing."""
+
+
+def test_a_data_set_in_a_store_names_no_files_of_this_machine(s3: ObjectStore, local) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"image": [str(local / "0.png"), "0.png"]}), file)
+    (local / "d.parquet").write_bytes(file.getvalue())
+    assert [content for _, content in members("d.parquet")] == [png(0)] * 2
+    url = s3.bucket("names-of-files", {"d.parquet": file.getvalue(), "0.png": png(0)})
+    assert [content for _, content in members(f"{url}/d.parquet")] == ["not_found", png(0)]

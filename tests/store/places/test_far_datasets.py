@@ -204,7 +204,7 @@ def test_a_large_object_travels_in_parts_and_appears_whole(s3: ObjectStore, monk
         new.discard()
     assert seen == [[], ["a0"], ["a0"]]
     assert list(s3.files("in-parts")) == ["a0"]
-    assert "Uploads" not in s3.client.list_multipart_uploads(Bucket="large")
+    assert "Uploads" not in s3.client.list_multipart_uploads(Bucket="in-parts")
 
 
 def test_other_programs_read_it(s3: ObjectStore, made: Path) -> None:
