@@ -5,15 +5,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import cycle
-from typing import Any
 from urllib.parse import urlsplit
+
+from tests.local_server import LocalServer, QuietHandler, listening
 
 _XML = '<?xml version="1.0"?><Error><Code>{}</Code><Message>on purpose</Message></Error>'
 
 
-class FaultyProxy(ThreadingHTTPServer):
+class FaultyProxy(LocalServer):
     """The proxy.
 
     Attributes:
@@ -24,21 +25,18 @@ class FaultyProxy(ThreadingHTTPServer):
         asked: methods and paths of all requests, without their queries.
     """
 
-    daemon_threads = True
-
     def __init__(self, upstream: str, every: int, faults: tuple[str, ...], latency: float) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.upstream = upstream
         self.every, self.faults, self.latency = every, cycle(faults), latency
         self.asked: list[str] = []
         self.failed = 0
-        self.closed = threading.Event()
         self._lock = threading.Lock()
 
     @property
     def endpoint(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        """Where it listens, as drivers of S3 call it."""
+        return self.url
 
     def next_fault(self, request: str) -> str | None:
         """Count a request; return how it fails, if it does."""
@@ -49,16 +47,9 @@ class FaultyProxy(ThreadingHTTPServer):
             self.failed += 1
             return next(self.faults)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler, BaseHTTPRequestHandler):
     server: FaultyProxy
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def _forward(self) -> None:
         server = self.server
@@ -115,7 +106,7 @@ def _close(handler: _Handler, sent: bytes) -> None:
 
 
 def _silent(handler: _Handler, sent: bytes) -> None:
-    handler.server.closed.wait()
+    handler.server.stopped.wait()
     handler.close_connection = True
 
 
@@ -123,7 +114,7 @@ def _stalled(handler: _Handler, sent: bytes) -> None:
     """Send half of the body, and then nothing."""
     status, headers, content = handler.upstream_answer(sent)
     handler.answer(status, headers, content, len(content) // 2)
-    handler.server.closed.wait()
+    handler.server.stopped.wait()
     handler.close_connection = True
 
 
@@ -145,12 +136,5 @@ def faulty_proxy(
 ) -> Iterator[FaultyProxy]:
     """Run a proxy in threads of this process."""
     proxy = FaultyProxy(upstream, every, faults, latency)
-    thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with listening(proxy):
         yield proxy
-    finally:
-        proxy.closed.set()
-        proxy.shutdown()
-        proxy.server_close()
-        thread.join()

@@ -5,19 +5,19 @@ It has one data set, `me/pages`, whose files are those of a folder.
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.local_server import LocalServer, QuietHandler, listening
 
 _COMMIT = "a" * 40
 _REPOSITORY = "me/pages"
 
 
-class HubServer(ThreadingHTTPServer):
+class HubServer(LocalServer):
     """The server.
 
     Attributes:
@@ -25,10 +25,8 @@ class HubServer(ThreadingHTTPServer):
         sent: number of bytes of files that were sent.
     """
 
-    daemon_threads = True
-
     def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.folder = folder
         self.sent = 0
 
@@ -36,20 +34,13 @@ class HubServer(ThreadingHTTPServer):
     def environment(self) -> dict[str, str]:
         """The variables with which programs find it."""
         return {
-            "HF_ENDPOINT": f"http://127.0.0.1:{self.server_address[1]}",
+            "HF_ENDPOINT": self.url,
             "HF_HOME": str(self.folder.parent / "hub-home"),
         }
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler, BaseHTTPRequestHandler):
     server: HubServer
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -121,11 +112,6 @@ def _entry(top: Path, name: str) -> dict[str, object]:
 @contextmanager
 def hub_server(folder: Path) -> Iterator[HubServer]:
     """Run the server in a thread."""
-    with HubServer(folder) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = HubServer(folder)
+    with listening(server):
+        yield server

@@ -4,15 +4,15 @@
 """
 
 import gzip
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
+
+from tests.local_server import LocalServer, QuietHandler, listening
 
 
-class ImageServer(ThreadingHTTPServer):
+class ImageServer(LocalServer):
     """The server and what it is asked.
 
     Attributes:
@@ -23,32 +23,17 @@ class ImageServer(ThreadingHTTPServer):
         headers: of all requests.
     """
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.files: dict[str, bytes] = {}
         self.marks: dict[str, str] = {}
         self.with_length = True
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
-        self.stopped = threading.Event()
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler, BaseHTTPRequestHandler):
     server: ImageServer
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def do_GET(self) -> None:
         """Send a file, or do what the path says."""
@@ -161,13 +146,6 @@ _FAULTS: dict[str, Callable[[_Handler], None]] = {
 def image_server() -> Iterator[ImageServer]:
     """Run a server in a thread of this process."""
     server = ImageServer()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with listening(server):
         yield server
-    finally:
-        server.stopped.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        time.sleep(0.1)  # until slow answers have ended
+    time.sleep(0.1)  # until slow answers have ended
