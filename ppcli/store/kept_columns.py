@@ -20,7 +20,7 @@ from ppcli.store.formats import Kept
 from ppcli.store.rows import ANSWER
 
 NO_COLUMNS = pa.schema([])
-_ADVICE = "name the columns to keep without it, instead of *"
+_ADVICE = "name the other columns in --keep-columns"
 
 
 def kept_schema(fields: pa.Schema, own: Collection[str]) -> pa.Schema:

@@ -150,7 +150,7 @@ def test_names_of_our_columns_are_refused(model: Path, tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "in.parquet")
     run = (tmp_path / "in.parquet", "--model", model, *PROMPT, "--keep-columns")
     done = infer(*run, "answer", code=2)
-    assert "use --answer-column, or name the columns to keep without it, instead of *" in said(done)
+    assert "use --answer-column, or name the other columns in --keep-columns" in said(done)
     done = infer(*run, "answer", "--answer-column", "markdown")
     row = lines(done.stdout)[0]
     assert row["answer"] == "x"
