@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -61,7 +62,6 @@ def test_a_data_set_becomes_one_with_answers(source: pa.Table, tmp_path: Path) -
 
 
 def test_datasets_reads_the_result(source: pa.Table, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
     assert caption(tmp_path).returncode == 0
     path = str(tmp_path / "captioned" / "data" / "*.parquet")
     found = datasets.load_dataset(

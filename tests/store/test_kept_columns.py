@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import duckdb
 import pandas as pd
 import polars as pl
@@ -116,7 +117,6 @@ def test_other_tools_read_them(inputs, tmp_path: Path) -> None:
 
 
 def test_datasets_decodes_the_images(inputs, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
     plain = inputs.table.drop(["half", "nothing", "extra", "boxes", "id", "length", "group"])
     run(Rows(inputs.folder, plain), tmp_path / "out")
     found = datasets.load_dataset(

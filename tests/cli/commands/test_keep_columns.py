@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,8 +13,6 @@ from tests.cli.commands.answers import PROMPT, infer, lines, without_times
 from tests.command import pixelprune
 from tests.conftest import blocks
 from tests.store.kept_run import pictures
-
-datasets = pytest.importorskip("datasets")
 
 
 @pytest.fixture
