@@ -35,6 +35,7 @@ from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.patchset import encode
 from ppcli.engine.executors.executor import Task
 from ppcli.engine.executors.processes import ProcessExecutor
+from ppcli.engine.row_flow import RowFlow
 from ppcli.engine.run import Run
 from ppcli.files import LocalFile
 from ppcli.imaging.decode import ImageSource, pillow_limits
@@ -187,7 +188,7 @@ def _analyzed(files: list[str], fit: Fit, patches: bool, workers: int) -> float:
     pa.array([0])  # loads pandas, where there is one
     with tempfile.TemporaryDirectory() as folder:
         summary = AnalyzeSummary()
-        run = Run(AnalyzeWork(options, executor), summary)
+        run = Run(RowFlow(AnalyzeWork(options, executor), summary))
         sink = partial(dataset_output, os.path.join(folder, "out"), options.as_config())
         run.execute(Listing(tuple(files)), sink)
     assert not summary.failed, summary.failures

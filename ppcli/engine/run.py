@@ -2,37 +2,21 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ppcli.engine.arrivals import Arrivals
-from ppcli.engine.stopping import StopRequest
-from ppcli.engine.summary import Summary
-from ppcli.errors import ExitCode, NothingToDoError, StoppedError, pluralize
-from ppcli.inputs.refs import Input, fingerprint_column
-from ppcli.store.formats import Kept
-from ppcli.store.row_sinks import RowReceiver, RowSink
-from ppcli.store.rows import OK, MainRow, PatchRow, ScoreRow
+from ppcli.engine.row_flow import RowFlow
+from ppcli.errors import NothingToDoError, pluralize
+from ppcli.inputs.refs import Input
+from ppcli.store.row_sinks import RowSink
 
 if TYPE_CHECKING:  # Arrow loads slowly, and streams do not need it
     from ppcli.store.dataset_changes import Changes
-    from ppcli.store.previous_run import PreviousInput, PreviousShard
 
 logger = logging.getLogger("pixelprune")
-
-
-class Result(Protocol):
-    """A row, and the patch set of its page if one was made."""
-
-    @property
-    def row(self) -> Any:  # noqa: ANN401
-        """The row."""
-
-    @property
-    def patches(self) -> PatchRow | None:
-        """The patch set."""
 
 
 class Inputs(Protocol):
@@ -55,68 +39,15 @@ class Inputs(Protocol):
         """Iterate over the inputs, in order."""
 
 
-class Work(Protocol):
-    """What a run does with its inputs."""
-
-    @property
-    def item(self) -> str:
-        """What an input is called, in the singular."""
-
-    def prestart(self, inputs: Arrivals[Any]) -> None:
-        """Start workers before the first input is read; `inputs` may be peeked at."""
-
-    def results(
-        self, inputs: Arrivals[Any], stop: StopRequest
-    ) -> Generator[tuple[Input, Iterator[Any]], None, None]:
-        """Yield each input with its results, in order; after a stop fewer inputs than there are."""
-
-    def close(self) -> None:
-        """Stop workers and release resources."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunObserver:
-    """Callbacks for the progress of a run.
-
-    Attributes:
-        on_row: called with each new row after the sink has received it.
-        on_input: called after each input, of this run or an earlier one.
-    """
-
-    on_row: Callable[[MainRow], None] = lambda _: None
-    on_input: Callable[[], None] = lambda: None
-
-
-@dataclass(frozen=True, slots=True)
-class FailurePolicy:
-    """What a run does about failed inputs.
-
-    Attributes:
-        max_failures: stop after this many new error rows; None for no limit.
-        retry_failed: retry the inputs that have error rows from an earlier run.
-    """
-
-    max_failures: int | None = None
-    retry_failed: bool = False
-
-
 @dataclass(slots=True)
 class Run:
-    """One run over some inputs.
+    """One run over some inputs, in this process and its workers.
 
     Attributes:
-        work: what is done with each input; closed at the end.
-        summary: the totals so far.
-        observer: called as the run progresses.
-        stop: ends the run early.
-        policy: what to do about failures.
+        flow: takes inputs to rows; its work is closed at the end.
     """
 
-    work: Work
-    summary: Summary
-    observer: RunObserver = field(default_factory=RunObserver)
-    stop: StopRequest = field(default_factory=StopRequest)
-    policy: FailurePolicy = field(default_factory=FailurePolicy)
+    flow: RowFlow
     _warned: bool = field(default=False, init=False)
 
     def execute(
@@ -135,15 +66,15 @@ class Run:
         """
         started = time.perf_counter()
         try:
-            with Arrivals(iter(inputs), self._raise_if_stopped) as arrivals:
+            with Arrivals(iter(inputs), self.flow.raise_if_stopped) as arrivals:
                 if not arrivals.peek(1):
-                    raise no_inputs_error(self.work.item, inputs.skipped)
-                with closing(self.work):
-                    self.work.prestart(arrivals)
+                    raise no_inputs_error(self.flow.work.item, inputs.skipped)
+                with closing(self.flow.work):
+                    self.flow.work.prestart(arrivals)
                     self._run(inputs, arrivals, open_sink)
         finally:
-            self.summary.skipped = inputs.skipped
-            self.summary.seconds = time.perf_counter() - started
+            self.flow.summary.skipped = inputs.skipped
+            self.flow.summary.seconds = time.perf_counter() - started
 
     def _run(
         self,
@@ -154,34 +85,30 @@ class Run:
         with open_sink() as sink, sink.changes() as changes:
             if changes is None or changes.is_first:
                 for shard in sink.previous_shards(arrivals):
-                    self._resume(shard)
+                    self.flow.resume(shard)
                 self._work_on(arrivals, inputs, sink)
             else:
                 self._update(arrivals, inputs, sink, changes)
             if changes is not None and changes.is_first:
-                changes.counts.new = self.summary.inputs
-                self.summary.changes = changes.counts
-
-    def _work_on(self, arrivals: Arrivals[Any], inputs: Inputs, sink: RowSink) -> None:
-        with closing(self.work.results(arrivals, self.stop)) as inputs_with_results:
-            for ref, results in inputs_with_results:
-                self._add(ref, results, sink)
-                self._warn_of_repeated_names(inputs)
-        self._raise_if_stopped()
+                changes.counts.new = self.flow.summary.inputs
+                self.flow.summary.changes = changes.counts
 
     def _update(
         self, arrivals: Arrivals[Any], inputs: Inputs, sink: RowSink, changes: "Changes"
     ) -> None:
         """Look at all inputs; then replace the rows of changed ones, and add those of new ones."""
         for _ in changes.sort(arrivals):
-            self._raise_if_stopped()
-            self.observer.on_input()
-        self.summary.changes = changes.counts
+            self.flow.raise_if_stopped()
+            self.flow.observer.on_input()
+        self.flow.summary.changes = changes.counts
         for shard in changes.shards(inputs.incomplete):
-            self._resume(shard)
-            self._raise_if_stopped()
-        with Arrivals(changes.new(), self._raise_if_stopped) as new:
+            self.flow.resume(shard)
+            self.flow.raise_if_stopped()
+        with Arrivals(changes.new(), self.flow.raise_if_stopped) as new:
             self._work_on(new, inputs, sink)
+
+    def _work_on(self, arrivals: Arrivals[Any], inputs: Inputs, sink: RowSink) -> None:
+        self.flow.work_on(arrivals, sink, lambda: self._warn_of_repeated_names(inputs))
 
     def _warn_of_repeated_names(self, inputs: Inputs) -> None:
         if inputs.repeated and not self._warned:
@@ -190,109 +117,6 @@ class Run:
                 "several inputs have the same name; numbers are appended, first in %s",
                 inputs.repeated,
             )
-
-    def _add(
-        self,
-        ref: Input,
-        results: Iterator[Result],
-        sink: RowReceiver,
-        earlier_columns: Kept | None = None,
-    ) -> None:
-        columns = earlier_columns if ref.columns is None else ref.columns
-        fingerprint: str | None = None
-        for number, result in enumerate(results):
-            if not isinstance(result.row, ScoreRow):
-                if not number:
-                    fingerprint = fingerprint_column(ref, result.row.status != OK)
-                result.row.fingerprint = fingerprint
-            sink.add(result.row, result.patches, columns)
-            failed = self.summary.failed
-            self.summary.add(result.row, result.patches)
-            self.summary.failed_now += self.summary.failed - failed
-            self.observer.on_row(result.row)
-        sink.end_of_input(ref)
-        self.summary.end_of_input()
-        self.observer.on_input()
-        self._raise_if_too_many_failed()
-
-    def _raise_if_too_many_failed(self) -> None:
-        failed = self.summary.failed_now
-        limit = self.policy.max_failures
-        if limit is not None and failed >= limit:
-            option = "--max-failures" if limit > 1 else "--fail-fast"
-            number = "the first failure" if failed == 1 else pluralize(failed, "failure")
-            raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
-
-    def _raise_if_stopped(self) -> None:
-        if self.stop.exit_code is not None:
-            word = "interrupted" if self.stop.exit_code is ExitCode.INTERRUPTED else "terminated"
-            done = pluralize(self.summary.inputs, "input")
-            raise StoppedError(self.stop.exit_code, f"{word} after {done}")
-
-    def _resume(self, shard: "PreviousShard") -> None:
-        """Count the rows of an earlier run, after working again on inputs that need it.
-
-        These are inputs that have changed, inputs with missing pages, and failed inputs if the
-        policy says so.
-        """
-        for one in shard.inputs:
-            if one.missing:
-                logger.warning("working on %s again: %s", one.ref.image_id, one.missing)
-        again = [one.is_given and self._needs_work(one) for one in shard.inputs]
-        if any(again) or any(one.is_dropped for one in shard.inputs):
-            self._rewrite(shard, again)
-            return
-        for one in shard.inputs:
-            for row in one.rows:
-                self.summary.add(row, earlier=True)
-            self._end_earlier(one)
-        self.summary.patch_bytes += shard.patch_bytes
-
-    def _needs_work(self, one: "PreviousInput") -> bool:
-        return one.is_changed or bool(one.missing) or (self.policy.retry_failed and one.failed)
-
-    def _end_earlier(self, one: "PreviousInput") -> None:
-        """Count an input that keeps its rows; others than those given count as progress before."""
-        self.summary.end_of_input(earlier=True)
-        if one.is_given:
-            self.observer.on_input()
-
-    def _rewrite(self, shard: "PreviousShard", again: list[bool]) -> None:
-        """Replace a shard: work on some of its inputs again, drop some, and copy the others."""
-        refs = [one.ref for one, is_chosen in zip(shard.inputs, again, strict=True) if is_chosen]
-        with (
-            Arrivals(iter(refs)) as inputs,
-            closing(shard.patches()) as patches,
-            closing(shard.kept()) as kept,
-            shard.replacement() as writer,
-            closing(self.work.results(inputs, self.stop)) as new_results,
-        ):
-            for one, is_chosen in zip(shard.inputs, again, strict=True):
-                old_results = _with_patches(one.rows, patches, kept)
-                if is_chosen:
-                    _, _, columns = next(old_results)
-                    for _ in old_results:  # skip its patch sets
-                        pass
-                    self._add(*self._next_of(new_results), writer, columns)
-                    continue
-                if one.is_dropped:
-                    for _ in old_results:
-                        pass
-                    continue
-                for row, patch_set, columns in old_results:
-                    writer.add(row, patch_set, columns)
-                    self.summary.add(row, patch_set, earlier=True)
-                writer.end_of_input(one.ref)
-                self._end_earlier(one)
-
-    def _next_of(
-        self, new_results: Iterator[tuple[Input, Iterator[Result]]]
-    ) -> tuple[Input, Iterator[Result]]:
-        """Return the next input with its results; only a stop can leave none."""
-        for ref, results in new_results:
-            return ref, results
-        self._raise_if_stopped()
-        raise AssertionError("an input has no results")
 
 
 def no_inputs_error(item: str, skipped: int) -> NothingToDoError:
@@ -304,10 +128,3 @@ def no_inputs_error(item: str, skipped: int) -> NothingToDoError:
     """
     others = f"; {pluralize(skipped, 'other file')} skipped" if skipped else ""
     return NothingToDoError(f"no {item} among the inputs{others}")
-
-
-def _with_patches(
-    rows: list[MainRow], patches: Iterator[PatchRow], kept: Iterator[Kept | None]
-) -> Iterator[tuple[MainRow, PatchRow | None, Kept | None]]:
-    for row in rows:
-        yield row, next(patches, None) if row.status == OK else None, next(kept, None)

@@ -4,7 +4,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ppcli.engine.run import FailurePolicy, Inputs, Run, RunObserver, Work
+from ppcli.engine.row_flow import FailurePolicy, RowFlow, RunObserver, Work
+from ppcli.engine.run import Inputs, Run
 from ppcli.engine.stopping import StopRequest, stop_on_signals
 from ppcli.engine.worker_options import FailureOptions
 from ppcli.errors import ExitCode, StoppedError, UsageError
@@ -65,7 +66,8 @@ def run_job(
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals()) if control.handle_signals else StopRequest()
         stack.enter_context(pillow_limits(max_image_pixels))
-        run = Run(work, summary, RunObserver(_RowCallback(control), counter.advance), stop, policy)
+        observer = RunObserver(_RowCallback(control), counter.advance)
+        run = Run(RowFlow(work, summary, observer, stop, policy))
         try:
             run.execute(inputs, open_sink)
         except StoppedError as error:

@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ppcli.engine.run import FailurePolicy, Run, RunObserver
+from ppcli.engine.row_flow import FailurePolicy, RowFlow, RunObserver
+from ppcli.engine.run import Run
 from ppcli.engine.stopping import StopRequest
 from ppcli.errors import ExitCode, StoppedError
 from ppcli.files import LocalFile
@@ -148,7 +149,8 @@ class RunMachine(RuleBasedStateMachine):
     def _run(self, executor, stop, observer, bytes_at_a_time=1 << 26, retry=False) -> bool:
         """Return whether the run finished."""
         work = AnalyzeWork(batches.ALL, executor)
-        run = Run(work, AnalyzeSummary(), observer, stop, FailurePolicy(retry_failed=retry))
+        policy = FailurePolicy(retry_failed=retry)
+        run = Run(RowFlow(work, AnalyzeSummary(), observer, stop, policy))
         with pytest.MonkeyPatch.context() as patched, registered(), pillow_limits(1 << 28):
             patched.setattr(analysis, "_MAX_PATCH_BYTES", bytes_at_a_time)
             try:

@@ -21,7 +21,8 @@ from PIL import Image
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.executors.serial import SerialExecutor
-from ppcli.engine.run import FailurePolicy, Run
+from ppcli.engine.row_flow import FailurePolicy, RowFlow
+from ppcli.engine.run import Run
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
@@ -69,7 +70,7 @@ def run(folder: Path, out: Path, how: str = "resume") -> int:
     open_output = to_folder if kind is None else partial(file_output, kind=kind)
     work = AnalyzeWork(OPTIONS, SerialExecutor())
     summary = AnalyzeSummary()
-    analyze = Run(work, summary, policy=FailurePolicy(retry_failed=retry))
+    analyze = Run(RowFlow(work, summary, policy=FailurePolicy(retry_failed=retry)))
     config = OPTIONS.as_config()
     with pillow_limits(OPTIONS.reading.max_image_pixels):
         analyze.execute(
