@@ -5,20 +5,17 @@ is renamed: an object is copied inside the store, and then the old one is delete
 """
 
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import xxhash
-
 from ppcli.files import FileState
 from ppcli.filesystems.changes import copy, remove
 from ppcli.filesystems.objects import entries_of, find, read_part, start_reading, state_at, wait_for
+from ppcli.filesystems.pieces import digest_of, pieces_of
 from ppcli.filesystems.schemes import without_secrets
 from ppcli.store.atomic import as_output_error
 from ppcli.store.places.far_faults import as_far_output
@@ -30,8 +27,6 @@ from ppcli.store.places.place import JOURNAL, LOCK, NewFile, Place
 from ppcli.store.places.spooled_file import SPOOL, SpooledFile
 
 _SMALL_BYTES = 1 << 20  # a smaller object is read with one request
-_PIECE_BYTES = 8 << 20
-_AHEAD = 4  # pieces that are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +78,9 @@ class ObjectPlace:
 
     def digest(self) -> tuple[int, str]:
         """Return size and XXH3-128 (hexadecimal) of the object, all of which is read."""
-        digest, state = xxhash.xxh3_128(), self._state()
-        for piece in self._pieces(state):
-            digest.update(piece)
-        return state.size, digest.hexdigest()
+        state = self._state()
+        with self.faults():
+            return state.size, digest_of(self.url, state)
 
     def read(self) -> bytes:
         """Read the whole object."""
@@ -196,17 +190,5 @@ class ObjectPlace:
             return read_part(self.url, state, start, end)
 
     def _pieces(self, state: FileState) -> Iterator[bytes]:
-        """Yield the bytes in order; several pieces are read at a time."""
-        starts = range(0, state.size, _PIECE_BYTES)
-        threads = ThreadPoolExecutor(_AHEAD, thread_name_prefix="pixelprune-read")
-        waiting: deque[Future[bytes]] = deque()
-        try:
-            for start in starts:
-                end = min(start + _PIECE_BYTES, state.size)
-                waiting.append(threads.submit(self._part, state, start, end))
-                if len(waiting) == _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+        with self.faults():
+            yield from pieces_of(self.url, state)
