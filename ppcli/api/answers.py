@@ -65,6 +65,7 @@ def infer(
     Raises:
         UsageError: an option is invalid, or an input does not exist.
         ModelError: the model is invalid or incomplete, or does not run on the device.
+        StoreError: the URL of the model cannot be read.
         MissingDependencyError: the device needs something that is not installed.
         ServerError: no server answers, or one cannot be used.
         NothingToDoError: there is no image and no request.
@@ -119,6 +120,7 @@ def evaluate(
     Raises:
         UsageError: an option is invalid, or the file cannot be read.
         ModelError: the model is invalid or incomplete, or does not run on the device.
+        StoreError: the URL of the model cannot be read.
         MissingDependencyError: the device needs something that is not installed.
         ServerError: no server answers, or one cannot be used.
         NothingToDoError: there is no question.
@@ -169,6 +171,7 @@ def bench(
     Raises:
         UsageError: an option is invalid, or an input does not exist.
         ModelError: the model is invalid or incomplete, or does not run on the device.
+        StoreError: the URL of the model cannot be read.
         MissingDependencyError: the device needs something that is not installed.
         ServerError: no server answers, or one cannot be used.
         NothingToDoError: the inputs contain no image.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Path, named_model
 from ppcli.errors import NothingToDoError, with_subject
-from ppcli.filesystems.schemes import without_secrets
+from ppcli.filesystems.schemes import is_url, without_secrets
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.jobs.run_control import PicturesResult, RunControl
 
@@ -128,17 +128,22 @@ def verify(
 
     Args:
         path: a folder that `analyze`, `infer`, `evaluate` or `export` wrote, or one of its
-            `.parquet` files.
+            `.parquet` files; or the URL of one of these.
         data: rebuild every raster and compare its digest.
         max_image_pixels: larger rasters are not rebuilt, and count as faults.
 
     Raises:
         UsageError: the path is neither.
+        ModelError: the manifest of a model directory is invalid.
+        StoreError: a URL cannot be read.
     """
     from ppcli.models.onnx.directory import changed_files, is_model_directory
+    from ppcli.models.onnx.model_cache import changed_files_at, is_model_url
     from ppcli.store.verify import verify as run_verify
 
     checked = os.fspath(path)
+    if is_url(checked) and is_model_url(checked):
+        return VerifyResult(changed_files_at(checked))
     if is_model_directory(checked):
         return VerifyResult(changed_files(checked))
     found = run_verify(checked, data, max_image_pixels)

@@ -22,7 +22,12 @@ def folders() -> list[str]:
     if configured := os.environ.get("NUMBA_CACHE_DIR"):
         return [configured]
     shared = os.path.join(os.path.dirname(os.path.dirname(__file__)), "__pycache__")
-    return [shared, os.path.join(_user_cache(), "pixelprune")]
+    return [shared, user_folder()]
+
+
+def user_folder() -> str:
+    """Return the folder for pixelprune in the user's cache folder."""
+    return os.path.join(_user_cache(), "pixelprune")
 
 
 def _user_cache() -> str:

@@ -3,9 +3,11 @@
 import logging
 from dataclasses import dataclass
 
+from ppcli.filesystems.schemes import is_url, shown_url
 from ppcli.models.model_options import ModelOptions
 from ppcli.models.onnx.directory import SMALL_MODEL, ModelDirectory
 from ppcli.models.onnx.execution_device import ExecutionDevice, choose_device
+from ppcli.models.onnx.model_cache import open_model
 from ppcli.models.onnx.sessions import Sessions, open_sessions
 
 _SMALL_MODEL_ANSWERS = (
@@ -35,15 +37,21 @@ class ChosenModel:
     def of(cls, options: ModelOptions) -> "ChosenModel":
         """Open the model directory, or the small model in the package.
 
+        One at a URL is copied into the cache of this machine.
+
         Raises:
             ModelError: the directory is invalid or incomplete, or does not run on the device.
-            MissingDependencyError: CUDA was chosen and cannot be used.
+            StoreError: the URL cannot be read.
+            UsageError: the scheme of the URL is unknown.
+            MissingDependencyError: CUDA was chosen and cannot be used, or the driver of the URL is
+                not installed.
         """
         if options.model is None:
             logger.warning("%s", _SMALL_MODEL_ANSWERS)
-        directory = ModelDirectory.open(SMALL_MODEL if options.model is None else options.model)
-        dtype = directory.manifest.dtype
-        device = choose_device(directory.folder, dtype, options.device, options.device_id)
+        model = SMALL_MODEL if options.model is None else options.model
+        directory = open_model(model)
+        name = shown_url(model) if is_url(model) else model
+        device = choose_device(name, directory.manifest.dtype, options.device, options.device_id)
         return cls(directory, device, options.threads)
 
     def open_sessions(self) -> Sessions:

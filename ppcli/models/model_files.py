@@ -65,7 +65,8 @@ def check_plain_name(name: str, source: str) -> None:
     Raises:
         ModelError: if it has a separator, or is not a name.
     """
-    if name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
+    is_path = any(mark in name for mark in "/\\\0") or os.path.splitdrive(name)[0]
+    if name in ("", ".", "..") or is_path:
         raise ModelError(f"{source} names {name!r}, which is not a file in the same folder")
 
 
@@ -81,12 +82,28 @@ def read_json(path: str) -> dict[str, Any] | None:
     if not check_regular(path, MAX_JSON_BYTES):
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.loads(file.read(MAX_JSON_BYTES))
-    except RecursionError:
-        raise ModelError(f"{path} cannot be read: it is nested too deeply") from None
-    except (OSError, ValueError) as error:
+        with open(path, "rb") as file:
+            return parse_json(file.read(MAX_JSON_BYTES), path)
+    except OSError as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} is not a JSON object")
-    return content
+
+
+def parse_json(content: bytes, source: str) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Args:
+        content: UTF-8.
+        source: the file that it was read from, for the message.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    try:
+        parsed = json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ModelError(f"{source} cannot be read: it is nested too deeply") from None
+    except ValueError as error:
+        raise ModelError(f"{source} cannot be read: {error}") from error
+    if not isinstance(parsed, dict):
+        raise ModelError(f"{source} is not a JSON object")
+    return parsed

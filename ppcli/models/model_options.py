@@ -39,7 +39,7 @@ class ModelOptions(Options):
     """A model directory, and the device that runs it.
 
     Attributes:
-        model: folder that `export` wrote; None for the small model in the package.
+        model: folder that `export` wrote, or a URL of one; None for the small model in the package.
         device: where the model runs.
         device_id: number of the GPU.
         threads: CPU threads; 0 for all cores.
@@ -50,7 +50,8 @@ class ModelOptions(Options):
     model: Annotated[
         str | None,
         Option(
-            "Folder that pixelprune export wrote. Default: the small model in the package.",
+            "Folder that pixelprune export wrote, or its URL. Default: the small model in the "
+            "package.",
             metavar="DIR",
         ),
     ] = None

@@ -80,6 +80,20 @@ class ModelManifest:
         content = read_json(path)
         if content is None:
             raise ModelError(_why_not_a_model(folder))
+        return cls.of(content, folder, path)
+
+    @classmethod
+    def of(cls, content: dict[str, Any], folder: str, path: str) -> "ModelManifest":
+        """Make a manifest of its JSON.
+
+        Args:
+            content: the JSON.
+            folder: path or URL of the model directory, for messages.
+            path: of the manifest, for messages.
+
+        Raises:
+            ModelError: it is invalid, or of another version.
+        """
         if content.pop("kind", None) != _KIND or content.get("graphs") != _GRAPH_VERSION:
             raise ModelError(
                 f"{folder} was exported by pixelprune {content.get('version', '(unknown)')}, "
