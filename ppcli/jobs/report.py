@@ -37,13 +37,14 @@ from ppcli.show.report_data import (
 )
 from ppcli.show.report_page import report_page
 from ppcli.store.atomic import atomic_file
-from ppcli.store.manifest import Manifest, shard_path
+from ppcli.store.manifest import Manifest
 from ppcli.store.metadata_checks import check_statistics_config
 from ppcli.store.output_paths import check_path
 from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.places.place import place_of
 from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
 from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
+from ppcli.store.shards import shard_path
 
 _COLUMNS = ["image_id", "format", "tokens", "kept", "keep_ratio", "unique", "unique_ratio"]
 _PARTS = 20

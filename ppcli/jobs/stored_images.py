@@ -21,12 +21,13 @@ from ppcli.jobs.pages import PageResult
 from ppcli.jobs.prepare import PreparedRequest, page_request
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.completeness import PageCheck
-from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest, shard_path
+from ppcli.store.manifest import DATASET_KIND, MANIFEST, Manifest
 from ppcli.store.metadata_checks import check_statistics_config
 from ppcli.store.patch_codec import check_declared_size
 from ppcli.store.places.place import place_of
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
 from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row, without_page
+from ppcli.store.shards import shard_path
 
 
 def is_dataset(path: str) -> bool:

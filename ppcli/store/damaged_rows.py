@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ppcli.store.manifest import Shard
 from ppcli.store.places.place import Place
 from ppcli.store.rows import OK, PATCHES
+from ppcli.store.shards import Shard
 
 Span = tuple[int, int]
 

@@ -8,7 +8,7 @@ from itertools import repeat
 
 import pyarrow as pa
 
-from ppcli.errors import DamagedError, OutputError, ServerError, StoppedError, UsageError, bounded
+from ppcli.errors import DamagedError, OutputError, bounded
 from ppcli.filesystems.store_faults import StoreError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import as_output_error
@@ -16,7 +16,7 @@ from ppcli.store.dataset_changes import Changes
 from ppcli.store.formats import ROWS_PER_SHARD, Config, Kept
 from ppcli.store.input_index import InputIndex, known_inputs
 from ppcli.store.kept_columns import NO_COLUMNS
-from ppcli.store.manifest import ManifestWriter, shard_path
+from ppcli.store.manifest import ManifestWriter, Recorded
 from ppcli.store.places.place import Place, place_of
 from ppcli.store.previous_run import (
     PreviousInput,
@@ -29,18 +29,24 @@ from ppcli.store.previous_run import (
     with_inputs,
 )
 from ppcli.store.reader import read_patch_rows, read_rows_with_kept
-from ppcli.store.recovery import complete_replacement, prepare_folder, require_own_folder
+from ppcli.store.recovery import (
+    complete_replacement,
+    delete_unknown,
+    prepare_folder,
+    rename_staged,
+    require_own_folder,
+)
 from ppcli.store.rows import PATCHES, MainRow, PatchRow
+from ppcli.store.shard_series import ShardSeries
 from ppcli.store.shard_writer import NEW_SUFFIX, ShardWriter
+from ppcli.store.shards import Shard, StagedShard, shard_name, shard_path
+from ppcli.store.staging import StagingArea
 from ppcli.store.update_policy import UpdatePolicy
 
 logger = logging.getLogger("pixelprune")
 
-BYTES_PER_SHARD = 1 << 30
 IF_CHANGED = "use --overwrite or another folder"
 _LOW_DISK_BYTES = 2 << 30
-# These end a run in an orderly way, so that the shard in hand is kept.
-_KEEPING = StoppedError | DamagedError | UsageError | ServerError | StoreError
 
 
 @contextmanager
@@ -107,7 +113,7 @@ def locked_dataset(root: Place) -> Iterator[Place]:
         yield held
 
 
-class DatasetWriter:
+class DatasetWriter(ShardSeries):
     """Sink of a run that writes a dataset folder."""
 
     def __init__(
@@ -119,13 +125,13 @@ class DatasetWriter:
         update: UpdatePolicy | None = None,
         if_changed: str = IF_CHANGED,
     ) -> None:
+        super().__init__(rows_per_shard)
         self._root = root
         self._update, self._if_changed = update, if_changed
         self._manifest_writer = manifest_writer
         self._manifest = manifest_writer.manifest
-        self._rows_per_shard = rows_per_shard
         self._kept = kept
-        self._writer: ShardWriter | None = None
+        self._inputs = self._manifest.inputs
         self._warned_of_space = self._warned_of_paths = False
 
     def previous_shards(self, refs: Iterator[Input]) -> Iterator[PreviousShard]:
@@ -232,50 +238,104 @@ class DatasetWriter:
         The journal line decides: before it is written the old files count, after it resuming
         completes the replacement.
         """
-        writer = ShardWriter(self._root, number, self._manifest, self._kept, NEW_SUFFIX)
+        name = shard_name(number) + NEW_SUFFIX
+        writer = ShardWriter(self._root, name, self._manifest, self._kept)
         try:
             yield writer
             writer.finish()
             writer.put_in_place()
-            self._manifest_writer.record(number, writer.shard)
+            self._record(Recorded(number, writer.shard))
             with as_output_error(self._root):
                 complete_replacement(self._root, number, writer.shard)
         finally:
             writer.discard()
-
-    def add(self, row: MainRow, patches: PatchRow | None, kept: Kept | None = None) -> None:
-        """Add one row with its kept columns, and the patch set of its page if it has one."""
-        if self._writer is None:
-            self.begin()
-            self._warn_of_low_space()
-            number = len(self._manifest.shards)
-            self._writer = ShardWriter(self._root, number, self._manifest, self._kept)
-        self._writer.add(row, patches, kept)
 
     def begin(self) -> None:
         """Note that the dataset is unfinished, also if a previous run had ended."""
         if self._manifest.finished:
             self._manifest_writer.checkpoint(finished=False)
 
-    def end_of_input(self, one: Input) -> None:
-        """End the shard if it is full; shards end between inputs."""
-        if self._writer is not None:
-            self._writer.end_of_input(one)
-            shard = self._writer.shard
-            size = max(shard.patch_bytes, self._writer.kept_bytes)
-            if shard.rows >= self._rows_per_shard or size >= BYTES_PER_SHARD:
-                self._end_shard()
+    def _open_shard(self) -> ShardWriter:
+        self.begin()
+        self._warn_of_low_space()
+        name = shard_name(len(self._manifest.shards))
+        return ShardWriter(self._root, name, self._manifest, self._kept)
 
-    def _end_shard(self) -> None:
-        if self._writer is None:
-            return
-        writer, self._writer = self._writer, None
-        try:
-            writer.finish()
-            writer.put_in_place()
-        finally:
-            writer.discard()
-        self._manifest_writer.record(len(self._manifest.shards), writer.shard)
+    def _note_shard(self, shard: Shard) -> None:
+        self._record(Recorded(len(self._manifest.shards), shard))
+
+    def _record(self, change: Recorded) -> None:
+        before = self._manifest.shards[change.number : change.number + 1]
+        self._inputs += change.shard.inputs - sum(one.inputs for one in before)
+        self._manifest_writer.record(change)
+
+    @property
+    def records(self) -> list[Shard]:
+        """The shards in the order of their inputs, without those that wait."""
+        return self._manifest.shards
+
+    @property
+    def staged(self) -> list[StagedShard]:
+        """The shards that wait for those of the inputs before them, in order of their inputs."""
+        return self._manifest.staged
+
+    @property
+    def inputs_placed(self) -> int:
+        """Number of inputs of `records`."""
+        return self._inputs
+
+    def area(self) -> StagingArea:
+        """Return where tasks on other machines put shards."""
+        root, config = self._root.address(), self._manifest.config
+        return StagingArea(root, config, self._kept, self._rows_per_shard)
+
+    def accept(self, staged: StagedShard) -> None:
+        """Take over a shard of a task.
+
+        It gets its number as soon as all inputs before its own have shards, and so does every one
+        that has waited for it. Until then the journal keeps it.
+
+        Raises:
+            OutputError: the dataset cannot be written.
+        """
+        self.begin()
+        if staged.first == self._inputs:
+            self._place(staged)
+            self._place_contiguous()
+        else:
+            self._manifest_writer.record(staged)
+
+    def _place_contiguous(self) -> None:
+        while self.staged and self.staged[0].first == self._inputs:
+            self._place(self.staged[0])
+
+    def _place(self, staged: StagedShard) -> None:
+        number = len(self._manifest.shards)
+        with as_output_error(self._root):
+            rename_staged(self._root, number, staged.token, self._manifest.kinds)
+        self._record(Recorded(number, staged.shard, staged.token))
+
+    def replace(self, number: int, staged: StagedShard) -> None:
+        """Replace a finished shard by one of a task.
+
+        The journal line decides: before it is written the old files count, after it resuming
+        completes the replacement.
+
+        Raises:
+            OutputError: the dataset cannot be written.
+        """
+        self._record(Recorded(number, staged.shard, staged.token))
+        with as_output_error(self._root):
+            rename_staged(self._root, number, staged.token, self._manifest.kinds)
+
+    def clean(self) -> None:
+        """Delete the files that tasks left and that are not of this dataset. No task may run.
+
+        Raises:
+            OutputError: a file cannot be deleted.
+        """
+        with as_output_error(self._root):
+            delete_unknown(self._root, self._manifest)
 
     def _warn_of_low_space(self) -> None:
         free = self._root.free_space()
@@ -287,12 +347,9 @@ class DatasetWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        complete = self._writer is None or not self._writer.within_input
-        if kind is None or (complete and issubclass(kind, _KEEPING)):
-            self._end_shard()
-            self._manifest_writer.checkpoint(finished=kind is None or self._manifest.finished)
-        elif self._writer is not None:
-            self._writer.discard()
+        if self._end(kind):
+            ended = kind is None and not self.staged
+            self._manifest_writer.checkpoint(finished=ended or self._manifest.finished)
 
 
 @contextmanager

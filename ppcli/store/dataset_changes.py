@@ -12,10 +12,10 @@ from ppcli.errors import OutputError, pluralize
 from ppcli.files import InputFile
 from ppcli.inputs.refs import ImageRef, Input, fingerprint_column, is_readable
 from ppcli.store.input_index import InputIndex
-from ppcli.store.manifest import Shard
 from ppcli.store.previous_run import PreviousInput, PreviousShard, RowsOfInput, difference_to
 from ppcli.store.rows import MainRow
 from ppcli.store.set_aside import SetAside
+from ppcli.store.shards import Shard
 from ppcli.store.update_policy import ChangeCounts, UpdatePolicy
 
 logger = logging.getLogger("pixelprune")

@@ -1,8 +1,9 @@
 """The manifest of a dataset folder: its configuration and its shards."""
 
 import json
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ppcli.errors import DamagedError
@@ -12,97 +13,36 @@ from ppcli.store.journal import canonical_json, content_digest
 from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
 from ppcli.store.places.place import JOURNAL, Place, place_of
 from ppcli.store.rows import PATCHES, STATS
+from ppcli.store.shards import Shard, StagedShard, parse_token
 from ppcli.version import __version__
 
 MANIFEST = "manifest.json"
-SHARD_KEY = "pixelprune.shard"  # metadata of a file of main rows: the record of its shard
 DATASET_KIND = "pixelprune dataset"
 _MAX_VERSION_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class FileRecord:
-    """Size and digest of a file of a shard.
+class Recorded:
+    """A change of a dataset: the shard of a number.
 
     Attributes:
-        size: size in bytes.
-        digest: XXH3-128 of the file, hexadecimal.
+        number: of the shard, which is new or replaces an earlier one.
+        shard: its record.
+        token: of the staged files that become its files; empty if they were never staged.
     """
 
-    size: int
-    digest: str
-
-    def difference(self, path: str | Place) -> str:
-        """Describe how a file differs from this record; an empty text if it does not."""
-        place = place_of(path)
-        try:
-            same = place.size() == self.size and FileRecord(*place.digest()) == self
-        except FileNotFoundError:
-            return "is missing"
-        except OSError as error:
-            return f"cannot be read ({error.strerror or error})"
-        return "" if same else "was changed after it was written"
-
-
-@dataclass(slots=True)
-class Shard:
-    """The files that cover the same inputs, and their counts.
-
-    Attributes:
-        inputs: number of inputs.
-        inputs_digest: digest of their ids, sizes and modification times.
-        rows: number of rows of the main kind.
-        failed: number of error rows.
-        patch_sets: number of patch sets.
-        patch_bytes: bytes of masks and compressed tiles.
-        files: records of the files, by kind.
-    """
-
-    inputs: int = 0
-    inputs_digest: str = ""
-    rows: int = 0
-    failed: int = 0
-    patch_sets: int = 0
-    patch_bytes: int = 0
-    files: dict[str, FileRecord] = field(default_factory=dict)
+    number: int
+    shard: Shard
+    token: str = ""
 
     @property
-    def counts(self) -> dict[str, int]:
-        """The counts by name."""
-        return {name: getattr(self, name) for name in _COUNTS}
-
-    @classmethod
-    def from_json(cls, text: Any, kinds: Collection[str]) -> "Shard":  # noqa: ANN401
-        """Parse a shard from a manifest, a journal or the metadata of a file.
-
-        Args:
-            text: parsed JSON.
-            kinds: valid kinds of files.
-
-        Raises:
-            InvalidContentError: the value is not a valid shard.
-        """
-        if not isinstance(text, dict) or text.keys() != cls.__dataclass_fields__.keys():
-            raise InvalidContentError("a shard has missing or unknown fields")
-        files = text["files"]
-        if not isinstance(files, dict) or not files.keys() <= set(kinds):
-            raise InvalidContentError("a shard has files of an unknown kind")
-        records = {kind: _file_record(record) for kind, record in files.items()}
-        digest = parse_text(text["inputs_digest"], "inputs_digest")
-        counts = {name: parse_count(text[name], name) for name in _COUNTS}
-        shard = cls(inputs_digest=digest, files=records, **counts)
-        if max(shard.inputs, shard.failed, shard.patch_sets) > shard.rows:
-            raise InvalidContentError("the counts of a shard contradict one another")
-        return shard
+    def content(self) -> dict[str, Any]:
+        """The change as JSON values."""
+        content = {"number": self.number, "shard": self.shard.content}
+        return content | {"token": self.token} if self.token else content
 
 
-_COUNTS = ("inputs", "rows", "failed", "patch_sets", "patch_bytes")
-
-
-def _file_record(text: Any) -> FileRecord:  # noqa: ANN401
-    if not isinstance(text, dict) or text.keys() != {"size", "digest"}:
-        raise InvalidContentError("the record of a file lacks size or digest")
-    return FileRecord(parse_count(text["size"], "size"), parse_text(text["digest"], "digest"))
+Change = Recorded | StagedShard
 
 
 @dataclass(slots=True)
@@ -114,12 +54,17 @@ class Manifest:
         shards: shards in order; the index is the number in the file names.
         finished: all inputs were processed.
         version: version of pixelprune that wrote it.
+        staged: shards that wait for those of the inputs before them, in the order of their inputs.
+        renamed: tokens by number of shard. Staged files with these names, which only a killed run
+            leaves, are those of the shard.
     """
 
     config: Config
     shards: list[Shard] = field(default_factory=list)
     finished: bool = False
     version: str = __version__
+    staged: list[StagedShard] = field(default_factory=list)
+    renamed: dict[int, str] = field(default_factory=dict, compare=False)
 
     @property
     def has_patches(self) -> bool:
@@ -139,7 +84,16 @@ class Manifest:
     @property
     def content(self) -> dict[str, Any]:
         """The manifest as JSON values."""
-        return {"kind": DATASET_KIND, **asdict(self)}
+        content = {
+            "kind": DATASET_KIND,
+            "config": self.config,
+            "shards": [one.content for one in self.shards],
+            "finished": self.finished,
+            "version": self.version,
+        }
+        if self.staged:  # a finished manifest is that of earlier versions
+            content["staged"] = [one.content for one in self.staged]
+        return content
 
     def write(self, root: str | Place) -> None:
         """Write the manifest atomically, then delete the journal, which it contains.
@@ -165,9 +119,10 @@ class Manifest:
         try:
             changes = [manifest.parse_change(entry) for entry in journal.entries]
             if journal.base == base:
-                for number, shard in changes:
-                    manifest.set_shard(number, shard)
-            elif any(manifest.shards[number] != shard for number, shard in dict(changes).items()):
+                for change in changes:
+                    manifest.apply(change)
+                manifest.check_staged()
+            elif not manifest.contains(changes):
                 raise IndexError
         except (ValueError, IndexError):
             raise DamagedError(
@@ -207,6 +162,11 @@ class Manifest:
         manifest.version = parse_text(text["version"], "version")
         if len(manifest.version) > _MAX_VERSION_LENGTH:
             raise InvalidContentError("the version is too long")
+        staged = text.get("staged", [])
+        if not isinstance(staged, list):
+            raise InvalidContentError("staged is not a list")
+        manifest.staged = [manifest._parse_staged(one) for one in staged]
+        manifest.check_staged()
         return manifest
 
     def parse_shard(self, text: Any) -> Shard:  # noqa: ANN401
@@ -220,24 +180,74 @@ class Manifest:
             raise InvalidContentError("a shard lacks files")
         return shard
 
-    def parse_change(self, entry: dict[str, Any]) -> tuple[int, Shard]:
-        """Parse a line of the journal: the number of a shard, and the shard.
+    def _parse_staged(self, text: Any) -> StagedShard:  # noqa: ANN401
+        if not isinstance(text, dict) or text.keys() != {"first", "token", "shard"}:
+            raise InvalidContentError("a staged shard has missing or unknown fields")
+        first, token = parse_count(text["first"], "first"), parse_token(text["token"])
+        return StagedShard(first, token, self.parse_shard(text["shard"]))
+
+    def parse_change(self, entry: dict[str, Any]) -> Change:
+        """Parse a line of the journal.
 
         Raises:
             InvalidContentError: the line has other content.
         """
-        return parse_count(entry.get("number"), "number"), self.parse_shard(entry.get("shard"))
+        content = {name: value for name, value in entry.items() if name != "after"}
+        if "first" in content:
+            return self._parse_staged(content)
+        token = parse_token(content["token"]) if "token" in content else ""
+        number = parse_count(content.get("number"), "number")
+        return Recorded(number, self.parse_shard(content.get("shard")), token)
 
-    def set_shard(self, number: int, shard: Shard) -> None:
-        """Append a shard, or replace the one of this number.
+    def apply(self, change: Change) -> None:
+        """Append a shard, replace the one of a number, or let one wait.
 
         Raises:
             IndexError: the number leaves a gap.
         """
-        if number == len(self.shards):
-            self.shards.append(shard)
+        if isinstance(change, StagedShard):
+            insort(self.staged, change, key=lambda one: one.first)
+            return
+        if change.number == len(self.shards):
+            self.shards.append(change.shard)
         else:
-            self.shards[number] = shard
+            self.shards[change.number] = change.shard
+        if change.token:
+            if self.staged and self.staged[0].token == change.token:
+                del self.staged[0]
+            self.renamed[change.number] = change.token
+
+    def contains(self, changes: Sequence[Change]) -> bool:
+        """Return whether changes were applied before, in this order.
+
+        Raises:
+            IndexError: a number is that of no shard.
+        """
+        recorded = {one.number: one.shard for one in changes if isinstance(one, Recorded)}
+        placed = {one.token for one in changes if isinstance(one, Recorded)}
+        waiting = [
+            one for one in changes if isinstance(one, StagedShard) and one.token not in placed
+        ]
+        return all(self.shards[number] == shard for number, shard in recorded.items()) and all(
+            one in self.staged for one in waiting
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of the shards, without those that wait."""
+        return sum(shard.inputs for shard in self.shards)
+
+    def check_staged(self) -> None:
+        """Check that the shards that wait have inputs of their own.
+
+        Raises:
+            InvalidContentError: two shards have the same input, or the same files.
+        """
+        if self.staged:
+            ends = [self.inputs, *(one.end for one in self.staged)]
+            overlap = any(one.first < end for one, end in zip(self.staged, ends, strict=False))
+            if overlap or len({one.token for one in self.staged}) < len(self.staged):
+                raise InvalidContentError("staged shards contradict one another")
 
 
 class ManifestWriter:
@@ -256,14 +266,14 @@ class ManifestWriter:
     def _start_journal(self) -> None:
         self._journal = self._root.journal().begin(content_digest(self.manifest.content))
 
-    def record(self, number: int, shard: Shard) -> None:
-        """Append or replace a shard, durably.
+    def record(self, change: Change) -> None:
+        """Append, replace or stage a shard, durably.
 
         Raises:
             OutputError: it cannot be written.
         """
-        self.manifest.set_shard(number, shard)
-        self._journal.append({"number": number, "shard": asdict(shard)})
+        self.manifest.apply(change)
+        self._journal.append(change.content)
 
     def checkpoint(self, finished: bool) -> None:
         """Merge the journal into the manifest, unless nothing has changed.
@@ -289,13 +299,3 @@ class ManifestWriter:
 def main_kind(config: Config) -> str:
     """Return the kind of rows of a configuration; that of `analyze` does not name it."""
     return str(config.get("rows", STATS))
-
-
-def shard_path(root: str | Place, kind: str, number: int) -> Place:
-    """Return the place of one file of a shard."""
-    return place_of(root) / kind / shard_name(number)
-
-
-def shard_name(number: int) -> str:
-    """Return the name of each file of a shard, in the folder of its kind."""
-    return f"part-{number:05d}.parquet"

@@ -10,11 +10,12 @@ from ppcli.files import FileState, LocalFile
 from ppcli.inputs.refs import ImageRef, Input, fingerprint_column
 from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Config, Kept
-from ppcli.store.manifest import Manifest, Shard, shard_path
+from ppcli.store.manifest import Manifest
 from ppcli.store.places.place import Place
 from ppcli.store.reader import read_image_ids, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, MainRow, PatchRow, StatsRow
 from ppcli.store.shard_writer import InputsDigest, ShardWriter
+from ppcli.store.shards import Shard, shard_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,12 @@ from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import escape_name
 from ppcli.store.formats import Config, Kept
 from ppcli.store.kept_columns import read_kept
-from ppcli.store.manifest import SHARD_KEY, Manifest, Shard, main_kind, shard_path
+from ppcli.store.manifest import Manifest, main_kind
 from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
 from ppcli.store.places.place import Place, place_of
 from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
 from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible, own_schema
+from ppcli.store.shards import SHARD_KEY, Shard, shard_path
 
 _ROWS_PER_BATCH = 16
 _GROUPS_AT_A_TIME = 8

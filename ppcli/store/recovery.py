@@ -8,21 +8,35 @@ state has one right answer:
 3. All files, but no line in the journal: adopt the shard, which is described in the metadata of
    the file of main rows.
 4. A replacement with `NEW_SUFFIX`: rename it if the journal records it already, else delete it.
+
+A shard of a task on another machine is complete under the names `TOKEN.staged`. If the journal says
+that it is the shard of a number, rename what still has these names. If the journal says that it
+waits, and some of its files have been renamed, or all inputs before its own have shards by now, it
+gets the next number. Delete the staged files that the journal does not name.
 """
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 
 from ppcli.errors import DamagedError, OutputError, bounded
 from ppcli.store.atomic import TEMPORARY_SUFFIX, as_output_error
 from ppcli.store.formats import Config
-from ppcli.store.manifest import MANIFEST, FileRecord, Manifest, Shard, shard_name, shard_path
+from ppcli.store.manifest import MANIFEST, Manifest, Recorded
 from ppcli.store.places.place import LOCK, Place
 from ppcli.store.reader import shard_record
 from ppcli.store.rows import PATCHES
 from ppcli.store.shard_writer import NEW_SUFFIX
+from ppcli.store.shards import (
+    STAGED_SUFFIX,
+    FileRecord,
+    Shard,
+    shard_name,
+    shard_path,
+    staged_name,
+)
 
 NOTE = "target.json"  # beside the manifest of a dataset that becomes a single file
 _MAX_SHOWN = 8
@@ -113,6 +127,7 @@ def _delete_all_shards(root: Place, manifest: Manifest) -> None:
     if root.journal().exists():
         manifest.write(root)
     found = _found(root, manifest)
+    _delete_staged(root, Manifest(manifest.config), found)
     matches = (_PART.fullmatch(name) for name in chain(*found.values()))
     for number in sorted({int(match[1]) for match in matches if match}, reverse=True):
         _delete_shard(root, number, manifest, found)
@@ -133,6 +148,21 @@ def remove_dataset(root: Place) -> None:
             _delete_temporary(root, manifest)
             _delete_all_shards(root, manifest)
             (root / MANIFEST).delete()
+
+
+def delete_unknown(root: Place, manifest: Manifest) -> None:
+    """Delete temporary files, and staged ones that the manifest does not know."""
+    _delete_temporary(root, manifest)
+    _delete_staged(root, manifest, _found(root, manifest))
+
+
+def _delete_staged(root: Place, manifest: Manifest, found: dict[str, set[str]]) -> None:
+    known = {staged_name(one.token) for one in manifest.staged}
+    for kind, names in found.items():
+        for name in names - known:
+            if name.endswith(STAGED_SUFFIX):
+                with as_output_error(root / kind / name), suppress(FileNotFoundError):
+                    (root / kind / name).delete()
 
 
 def _delete_shard(root: Place, number: int, manifest: Manifest, found: dict[str, set[str]]) -> None:
@@ -168,18 +198,33 @@ def _recover(root: Place, manifest: Manifest) -> None:
     found = _found(root, manifest)
     _settle_replacements(root, manifest, found)
     named = len(manifest.shards)
-    while (
-        shard_name(len(manifest.shards)) in found[manifest.main_kind]
-        and (adopted := _unrecorded_shard(root, len(manifest.shards), manifest)) is not None
-    ):
-        manifest.shards.append(adopted)
+    while (change := _next_shard(root, manifest, found)) is not None:
+        manifest.apply(change)
     if len(manifest.shards) > named or root.journal().exists():
         manifest.write(root)
     _delete_shard(root, len(manifest.shards), manifest, found)
+    _delete_staged(root, manifest, found)
+
+
+def _next_shard(root: Place, manifest: Manifest, found: dict[str, set[str]]) -> Recorded | None:
+    """Return the shard that a killed run was about to record next, with its files in place."""
+    number = len(manifest.shards)
+    if manifest.staged:
+        first = manifest.staged[0]
+        waiting = _kinds_of(first.token, manifest, found)
+        if waiting != manifest.kinds or first.first == manifest.inputs:
+            rename_staged(root, number, first.token, waiting)
+            return Recorded(number, first.shard, first.token)
+    if shard_name(number) in found[manifest.main_kind]:
+        shard = _unrecorded_shard(root, number, manifest)
+        return None if shard is None else Recorded(number, shard)
+    return None
 
 
 def _settle_replacements(root: Place, manifest: Manifest, found: dict[str, set[str]]) -> None:
     """Complete replacements that the manifest records; delete those that it does not record."""
+    for number, token in manifest.renamed.items():
+        rename_staged(root, number, token, _kinds_of(token, manifest, found))
     for kind, names in found.items():
         for name in names:
             match = _PART.fullmatch(name)
@@ -197,6 +242,17 @@ def complete_replacement(root: Place, number: int, shard: Shard) -> None:
     for kind in shard.files:
         path = shard_path(root, kind, number)
         (path + NEW_SUFFIX).replace(path)
+
+
+def _kinds_of(token: str, manifest: Manifest, found: dict[str, set[str]]) -> list[str]:
+    """Return the kinds of the staged files that have not been renamed."""
+    return [kind for kind in manifest.kinds if staged_name(token) in found[kind]]
+
+
+def rename_staged(root: Place, number: int, token: str, kinds: Sequence[str]) -> None:
+    """Give staged files the names of a shard, in the order of `kinds`."""
+    for kind in kinds:
+        (root / kind / staged_name(token)).replace(shard_path(root, kind, number))
 
 
 def _unrecorded_shard(root: Place, number: int, manifest: Manifest) -> Shard | None:

@@ -1,7 +1,6 @@
 """Writes one shard: the files that cover the same inputs."""
 
 import json
-from dataclasses import asdict
 
 import pyarrow as pa
 import xxhash
@@ -10,10 +9,11 @@ from ppcli.inputs.refs import Input
 from ppcli.store.completeness import PageCheck, require_complete
 from ppcli.store.formats import Kept
 from ppcli.store.kept_columns import NO_COLUMNS
-from ppcli.store.manifest import SHARD_KEY, FileRecord, Manifest, Shard, shard_path
+from ppcli.store.manifest import Manifest
 from ppcli.store.places.place import NewFile, Place
 from ppcli.store.rows import ERROR, PATCHES, MainRow, PatchRow
 from ppcli.store.schema import FileMetadata
+from ppcli.store.shards import SHARD_KEY, FileRecord, Shard
 from ppcli.store.table_writers import ParquetRowWriter
 
 NEW_SUFFIX = ".new"
@@ -44,19 +44,17 @@ class ShardWriter:
 
     Args of the constructor:
         root: the dataset folder.
-        number: number of the shard.
+        name: name of its files, in the folders of their kinds.
         manifest: of the dataset.
         kept: columns that travel with the rows.
-        suffix: appended to the names of the files.
     """
 
     def __init__(
         self,
         root: Place,
-        number: int,
+        name: str,
         manifest: Manifest,
         kept: pa.Schema = NO_COLUMNS,
-        suffix: str = "",
     ) -> None:
         self.shard = Shard()
         self.kept_bytes = 0
@@ -69,7 +67,7 @@ class ShardWriter:
         self._rows: dict[str, ParquetRowWriter] = {}
         try:
             for kind in manifest.kinds:
-                pending = (shard_path(root, kind, number) + suffix).new_file()
+                pending = (root / kind / name).new_file()
                 self._pending[kind] = pending
                 columns = kept if kind == self._main_kind else NO_COLUMNS
                 metadata = FileMetadata(kind, manifest.config, kept=columns)
@@ -111,7 +109,7 @@ class ShardWriter:
             rows,
         ) in self._rows.items():  # main rows last: their metadata has the digest of the patches
             if kind == self._main_kind:
-                rows.annotate(SHARD_KEY, json.dumps(asdict(self.shard), sort_keys=True))
+                rows.annotate(SHARD_KEY, json.dumps(self.shard.content, sort_keys=True))
             rows.close()
             pending = self._pending[kind]
             pending.finish()

@@ -14,11 +14,12 @@ from ppcli.store.compression import compressed_file
 from ppcli.store.dataset import DatasetWriter, dataset_output, locked_dataset
 from ppcli.store.formats import ROWS_PER_SHARD, Config
 from ppcli.store.kept_columns import NO_COLUMNS
-from ppcli.store.manifest import Manifest, shard_path
+from ppcli.store.manifest import Manifest
 from ppcli.store.output_paths import RowFileType, partial_folder
 from ppcli.store.places.place import LOCK, place_of
 from ppcli.store.recovery import NOTE, remove_dataset
 from ppcli.store.row_sinks import RowSink, row_writer
+from ppcli.store.shards import shard_path
 
 _REPLACES, _BECOMES = "replaces", "becomes"
 

@@ -13,7 +13,7 @@ from ppcli.store.atomic import TEMPORARY_SUFFIX
 from ppcli.store.completeness import PageCheck
 from ppcli.store.damaged_rows import affected_rows
 from ppcli.store.formats import Config
-from ppcli.store.manifest import FileRecord, Manifest, Shard, shard_name, shard_path
+from ppcli.store.manifest import Manifest
 from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.places.place import Place, place_of
 from ppcli.store.reader import (
@@ -25,8 +25,10 @@ from ppcli.store.reader import (
 )
 from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
 from ppcli.store.shard_writer import NEW_SUFFIX
+from ppcli.store.shards import STAGED_SUFFIX, FileRecord, Shard, shard_name, shard_path
 
 Columns = dict[str, Any]
+_UNFINISHED = (TEMPORARY_SUFFIX, NEW_SUFFIX, STAGED_SUFFIX)
 _COMPARED = ("image_id", "status", "kept", "tokens")
 
 
@@ -271,7 +273,7 @@ def _find_foreign_files(root: Place, manifest: Manifest, report: VerifyReport) -
             report.damage.append(f"{folder} cannot be listed: {error.strerror or error}")
             continue
         for name in sorted(found - known):
-            if name.endswith((TEMPORARY_SUFFIX, NEW_SUFFIX)) or name == shard_name(number):
+            if name.endswith(_UNFINISHED) or name == shard_name(number):
                 report.leftovers += 1
             else:
                 report.damage.append(f"{folder / name} is not part of the dataset")

@@ -10,7 +10,8 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.jobs.stored_images import StoredImages, StoredRequests
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.atomic import file_digest
-from ppcli.store.manifest import FileRecord, Manifest, shard_path
+from ppcli.store.manifest import Manifest
+from ppcli.store.shards import FileRecord, shard_path
 from tests.command import pixelprune
 from tests.conftest import blocks
 

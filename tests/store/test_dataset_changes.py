@@ -18,11 +18,12 @@ from PIL import Image
 from ppcli.errors import NothingToDoError, OutputError
 from ppcli.store import set_aside
 from ppcli.store.input_index import InputIndex, KnownInput, known_inputs
-from ppcli.store.manifest import Manifest, shard_path
+from ppcli.store.manifest import Manifest
 from ppcli.store.places.place import place_of
 from ppcli.store.previous_run import by_input
 from ppcli.store.reader import read_rows
 from ppcli.store.schema import SCHEMAS
+from ppcli.store.shards import shard_path
 from ppcli.store.verify import verify
 from tests.conftest import blocks
 from tests.store import small_run

@@ -9,7 +9,8 @@ from PIL import Image
 
 from ppcli.errors import UsageError
 from ppcli.store.atomic import file_digest
-from ppcli.store.manifest import FileRecord, Manifest
+from ppcli.store.manifest import Manifest
+from ppcli.store.shards import FileRecord
 from ppcli.store.verify import verify
 from tests.command import pixelprune
 

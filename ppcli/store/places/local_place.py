@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ppcli.errors import OutputError
-from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, file_digest
+from ppcli.store.atomic import TEMPORARY_SUFFIX, PendingFile, file_digest, sync_folder
 from ppcli.store.journal import JournalFile, read_own_file
 from ppcli.store.places.place import JOURNAL, LOCK, NewFile, Place
 
@@ -43,6 +43,10 @@ class LocalPlace:
 
     def __add__(self, suffix: str) -> "LocalPlace":
         return LocalPlace(self.path + suffix)
+
+    def address(self) -> str:
+        """Return the absolute path."""
+        return os.path.abspath(self.path)
 
     def is_file(self) -> bool:
         """Return whether there is a regular file."""
@@ -91,6 +95,7 @@ class LocalPlace:
         """Rename the file to that of the target."""
         assert isinstance(target, LocalPlace)
         os.replace(self.path, target.path)
+        sync_folder(os.path.dirname(target.path))
 
     def delete_temporary(self) -> None:
         """Delete the temporary files of killed runs in this folder."""

@@ -55,6 +55,10 @@ class ObjectPlace:
     def __add__(self, suffix: str) -> "ObjectPlace":
         return replace(self, url=self.url.rstrip("/") + suffix)
 
+    def address(self) -> str:
+        """Return the URL."""
+        return self.url
+
     def is_file(self) -> bool:
         """Return whether there is an object."""
         with self.faults():

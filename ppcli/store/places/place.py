@@ -121,6 +121,9 @@ class Place(Protocol):
     def __add__(self, suffix: str) -> "Place":
         """Return the place beside this one whose name has the suffix appended."""
 
+    def address(self) -> str:
+        """Return the path or URL, which `place_of` takes, for other processes; it may be secret."""
+
     def is_file(self) -> bool:
         """Return whether there is a file."""
 
@@ -164,7 +167,11 @@ class Place(Protocol):
         """Delete the file."""
 
     def replace(self, target: "Place") -> None:
-        """Put the file in place of another one of the same folder, which need not exist."""
+        """Put the file in place of another one of the same folder, which need not exist, durably.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
 
     def delete_temporary(self) -> None:
         """Delete what killed runs left in this folder under temporary names."""

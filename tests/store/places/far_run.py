@@ -16,8 +16,9 @@ from typing import Any
 
 import s3fs
 
-from ppcli.store.manifest import Manifest, shard_path
+from ppcli.store.manifest import Manifest
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
+from ppcli.store.shards import shard_path
 from ppcli.store.verify import verify
 from tests.object_store import ObjectStore
 from tests.store import small_run
