@@ -52,10 +52,12 @@ class StoredImage:
 
     Attributes:
         rows: the statistics of its pages.
+        shard: number of the shard that they are in.
         suffix: appended to its name if an earlier input has the same, such as `~2`; else empty.
     """
 
     rows: list[StatsRow]
+    shard: int
     suffix: str = ""
     columns: ClassVar = None  # those of the dataset stay there
 
@@ -200,21 +202,21 @@ class StoredImages:
                     raise DamagedError(f"{path} {change}; run pixelprune verify for details")
                 for row in read_rows(path, STATS):
                     if rows and row.begins_input(rows[-1]):
-                        yield _stored(rows, check)
+                        yield _stored(rows, number, check)
                         rows = []
                     rows.append(row)
             if rows:
-                yield _stored(rows, check)
+                yield _stored(rows, number, check)
 
 
-def _stored(rows: list[StatsRow], check: PageCheck) -> StoredImage:
+def _stored(rows: list[StatsRow], shard: int, check: PageCheck) -> StoredImage:
     for row in rows:
         check.add(row)
     if missing := check.missing():
         raise DamagedError(
             f"{rows[0].image_id}: {missing}; run the same analyze command to add them"
         )
-    return StoredImage(rows)
+    return StoredImage(rows, shard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ class StoredRequests:
 
     def _pages(self, one: StoredImage, patches: "_PatchSets") -> Iterator[PreparedRequest]:
         for row in one.rows:
-            patch_set = patches.find(row) if row.status == OK else None
+            patch_set = patches.find(row, one.shard) if row.status == OK else None
             yield self._prepared(replace(row, image_id=one.name_of(row)), patch_set)
 
     def _prepared(self, row: StatsRow, patches: PatchRow | None) -> PreparedRequest:
@@ -274,26 +276,37 @@ class StoredRequests:
 
 
 class _PatchSets:
-    """Finds the patch sets of a dataset, which are mostly asked for in its order."""
+    """Finds the patch sets of a dataset, which are mostly asked for in its order.
+
+    Then each file is read once. A run that begins in the middle reads nothing before that.
+    """
 
     def __init__(self, root: str) -> None:
         self._files = patch_files(root)
-        self._rest = self._all()
+        self._shard = -1
+        self._rest: Iterator[PatchRow] = iter(())
 
-    def _all(self) -> Iterator[PatchRow]:
-        return chain.from_iterable(read_patch_rows(path) for path in self._files)
-
-    def find(self, row: StatsRow) -> PatchRow:
+    def find(self, row: StatsRow, shard: int) -> PatchRow:
         """Return the patch set of a page: the next one of its name, or else the first.
+
+        Args:
+            row: the page.
+            shard: number of its shard.
 
         Raises:
             DamagedError: it is missing, or a file is damaged.
         """
-        for _ in range(2):
-            for one in self._rest:
-                if one.image_id == row.image_id:
-                    return one
-            self._rest = self._all()  # an update of the answers may have another order
-        raise DamagedError(
-            f"the patch set of {row.image_id} is missing; run pixelprune verify for details"
-        )
+        found = self._next(row.image_id) if shard == self._shard else None
+        if found is None:  # an update of the answers may have another order
+            files, self._shard = self._files[shard : shard + 1], shard
+            rows = (read_patch_rows(path, first=row.image_id) for path in files)
+            self._rest = chain.from_iterable(rows)
+            found = self._next(row.image_id)
+        if found is None:
+            raise DamagedError(
+                f"the patch set of {row.image_id} is missing; run pixelprune verify for details"
+            )
+        return found
+
+    def _next(self, image_id: str) -> PatchRow | None:
+        return next((one for one in self._rest if one.image_id == image_id), None)

@@ -120,7 +120,10 @@ def open_parquet(
 
 
 def read_patch_rows(
-    path: str | Place, image_ids: Collection[str] | None = None, config: Config | None = None
+    path: str | Place,
+    image_ids: Collection[str] | None = None,
+    config: Config | None = None,
+    first: str | None = None,
 ) -> Iterator[PatchRow]:
     """Iterate over the rows of a patch-set file, with few of them in memory.
 
@@ -128,22 +131,44 @@ def read_patch_rows(
         path: the file.
         image_ids: ids of the rows to read; None reads all.
         config: configuration that the file must have; None accepts any.
+        first: id of a row; those in row groups before its own are left out. None reads all.
 
     Raises:
         DamagedError: the file is unreadable, or a checksum does not match.
     """
     wanted = None if image_ids is None else pa.array(list(image_ids), pa.string())
     with open_parquet(path, PATCHES, config) as file:
-        for group in range(file.num_row_groups):
-            if wanted is not None:
-                names = file.read_row_group(group, columns=["image_id"])["image_id"]
-                if not pc.any(pc.is_in(names, value_set=wanted)).as_py():
-                    continue
+        for group in range(_group_of(file, first), file.num_row_groups):
+            if wanted is not None and not _has_any(file, group, wanted):
+                continue
             for batch in file.iter_batches(_ROWS_PER_BATCH, row_groups=[group]):
                 chosen = batch
                 if wanted is not None:
                     chosen = batch.filter(pc.is_in(batch["image_id"], value_set=wanted))
                 yield from (PatchRow(**row) for row in chosen.to_pylist())
+
+
+def _group_of(file: pq.ParquetFile, image_id: str | None) -> int:
+    """Return the number of the first row group with an id; if there is none, that of groups."""
+    if image_id is None:
+        return 0
+    wanted = pa.array([image_id], pa.string())
+    groups = (one for one in range(file.num_row_groups) if _may_have(file, one, image_id))
+    return next((one for one in groups if _has_any(file, one, wanted)), file.num_row_groups)
+
+
+def _may_have(file: pq.ParquetFile, group: int, image_id: str) -> bool:
+    """Return whether the statistics of a row group, which are read already, allow an id."""
+    column = file.schema_arrow.get_field_index("image_id")  # no column before it has parts
+    found = file.metadata.row_group(group).column(column).statistics
+    if found is None or not found.has_min_max:
+        return True
+    return bool(found.min_raw <= image_id.encode() <= found.max_raw)
+
+
+def _has_any(file: pq.ParquetFile, group: int, wanted: pa.Array) -> bool:
+    names = file.read_row_group(group, columns=["image_id"])["image_id"]
+    return bool(pc.any(pc.is_in(names, value_set=wanted)).as_py())
 
 
 def read_rows(path: str | Place, kind: str, config: Config | None = None) -> Iterator[Any]:

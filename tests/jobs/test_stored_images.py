@@ -1,19 +1,61 @@
 """Datasets as inputs."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from ppcli.engine.arrivals import Arrivals
-from ppcli.jobs.stored_images import StoredImages, StoredRequests
+from ppcli.errors import DamagedError
+from ppcli.jobs import stored_images
+from ppcli.jobs.stored_images import StoredImage, StoredImages, StoredRequests
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.atomic import file_digest
 from ppcli.store.manifest import Manifest
+from ppcli.store.reader import read_patch_rows
 from ppcli.store.shards import FileRecord, shard_path
 from tests.command import pixelprune
 from tests.conftest import blocks
+from tests.store import small_run
+
+Asked = list[tuple[str | None, str]]
+
+
+def asked_about(root: Path, images: Iterable[StoredImage]) -> Asked:
+    """The names of the answers, and of the patch sets that they are about."""
+    with Arrivals(iter(images)) as arrivals:
+        requests = StoredRequests(str(root), GenerationRequest("?")).requests
+        return [
+            (prepared.row.image_id, image.image_id)
+            for _, pages in requests(arrivals, lambda: False)
+            for prepared in pages
+            for image in prepared.images
+        ]
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """The dataset of the small run, which has several shards."""
+    small_run.run(small_run.make_inputs(tmp_path / "in"), tmp_path / "out")
+    assert len(Manifest.read(str(tmp_path / "out")).shards) > 2
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the patch files that are read, in order."""
+    names: list[str] = []
+
+    def read(path, *args, **options):
+        names.append(Path(str(path)).name)
+        return read_patch_rows(path, *args, **options)
+
+    monkeypatch.setattr(stored_images, "read_patch_rows", read)
+    return names
 
 
 def record_as_written(root: Path) -> None:
@@ -45,14 +87,65 @@ def test_images_of_one_name_in_a_dataset_of_old_are_told_apart(tmp_path: Path) -
     found = [one.image_id for one in stored]
     assert found == ["a.png", "b.tif#1", "a.png~2", "b.tif~2#1"]
     assert stored.repeated == "a.png~2"
-    with Arrivals(iter(stored)) as arrivals:
-        asked = [
-            (prepared.row.image_id, prepared.images[0].image_id)
-            for _, pages in StoredRequests(str(out), GenerationRequest("?")).requests(
-                arrivals, lambda: False
-            )
-            for prepared in pages
-        ]
+    asked = asked_about(out, stored)
     there = ["a.png", "b.tif#1", "b.tif#2"]
     again = ["a.png~2", "b.tif~2#1", "b.tif~2#2"]
     assert asked == list(zip(there + again, there * 2, strict=True))
+
+
+def test_each_file_is_read_once_and_none_before_the_first(shards: Path, opened: list[str]) -> None:
+    images = list(StoredImages(str(shards)))
+    in_order = [f"part-{number:05}.parquet" for number in sorted({one.shard for one in images})]
+    whole = asked_about(shards, images)
+    assert opened == in_order
+    for start, image in enumerate(images):
+        opened.clear()
+        rest = asked_about(shards, images[start:])
+        assert rest == whole[len(whole) - len(rest) :]
+        assert len(rest) == sum(row.status == "ok" for one in images[start:] for row in one.rows)
+        assert set(opened) <= set(in_order[image.shard :])
+        assert len(opened) == len(set(opened))
+    for name in in_order[:2]:
+        (shards / "patches" / name).unlink()
+    assert asked_about(shards, [one for one in images if one.shard >= 2])
+    with pytest.raises(DamagedError):
+        asked_about(shards, images)
+
+
+def test_another_order_finds_the_same(shards: Path) -> None:
+    images = list(StoredImages(str(shards)))
+    whole = asked_about(shards, images)
+    assert sorted(asked_about(shards, images[::-1])) == sorted(whole)
+    assert asked_about(shards, images + images) == whole * 2
+
+
+def test_a_patch_set_is_looked_for_in_its_shard_alone(shards: Path) -> None:
+    image = next(iter(StoredImages(str(shards))))
+    assert asked_about(shards, [image])
+    for wrong in (image.shard + 1, 99):
+        with pytest.raises(DamagedError, match=f"the patch set of {image.image_id} is missing"):
+            asked_about(shards, [replace(image, shard=wrong)])
+
+
+def test_the_shard_is_no_part_of_the_fingerprint(shards: Path) -> None:
+    image = next(iter(StoredImages(str(shards))))
+    assert replace(image, shard=7).fingerprint(failed=False) == image.fingerprint(failed=False)
+
+
+def test_row_groups_before_the_first_are_not_read(shards: Path) -> None:
+    """Those before it are damaged here, which reading them would notice."""
+    path = shards / "patches" / "part-00001.parquet"
+    pq.write_table(
+        pq.read_table(path), path, row_group_size=1, use_dictionary=False, write_page_checksum=True
+    )
+    file = pq.ParquetFile(path)
+    assert file.num_row_groups > 1
+    column = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("keep"))
+    last = file.read_row_group(file.num_row_groups - 1)["image_id"][0].as_py()
+    content = bytearray(path.read_bytes())
+    content[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedError):
+        list(read_patch_rows(str(path)))
+    assert [row.image_id for row in read_patch_rows(str(path), first=last)] == [last]
+    assert list(read_patch_rows(str(path), first="nothing")) == []
