@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.row_flow import RowFlow
 from ppcli.errors import NothingToDoError, pluralize
 from ppcli.inputs.refs import Input
-from ppcli.store.row_sinks import RowSink
+from ppcli.store.row_sinks import Gap, RowSink
 
 if TYPE_CHECKING:  # Arrow loads slowly, and streams do not need it
     from ppcli.store.dataset_changes import Changes
@@ -85,7 +86,12 @@ class Run:
         with open_sink() as sink, sink.changes() as changes:
             if changes is None or changes.is_first:
                 for shard in sink.previous_shards(arrivals):
-                    self.flow.resume(shard)
+                    if isinstance(shard, Gap):
+                        gap = islice(arrivals, shard.inputs)
+                        with Arrivals(gap, self.flow.raise_if_stopped) as some:
+                            self._work_on(some, inputs, sink)
+                    else:
+                        self.flow.resume(shard)
                 self._work_on(arrivals, inputs, sink)
             else:
                 self._update(arrivals, inputs, sink, changes)

@@ -1,34 +1,25 @@
 """Writes a dataset folder shard by shard, and resumes it."""
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from itertools import repeat
 
 import pyarrow as pa
 
-from ppcli.errors import DamagedError, OutputError, bounded
+from ppcli.errors import OutputError, bounded
 from ppcli.filesystems.store_faults import StoreError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import as_output_error
 from ppcli.store.dataset_changes import Changes
+from ppcli.store.finished_shards import FinishedShard, damage_refused, other_inputs
 from ppcli.store.formats import ROWS_PER_SHARD, Config, Kept
 from ppcli.store.input_index import InputIndex, known_inputs
 from ppcli.store.kept_columns import NO_COLUMNS
 from ppcli.store.manifest import ManifestWriter, Recorded
 from ppcli.store.places.place import Place, place_of
-from ppcli.store.previous_run import (
-    PreviousInput,
-    PreviousShard,
-    RowsOfInput,
-    by_input,
-    changed_path,
-    difference_to,
-    intact_rows,
-    with_inputs,
-)
-from ppcli.store.reader import read_patch_rows, read_rows_with_kept
+from ppcli.store.previous_run import PreviousInput, PreviousShard, RowsOfInput, changed_path
+from ppcli.store.reader import read_rows_with_kept
 from ppcli.store.recovery import (
     complete_replacement,
     delete_unknown,
@@ -36,7 +27,8 @@ from ppcli.store.recovery import (
     rename_staged,
     require_own_folder,
 )
-from ppcli.store.rows import PATCHES, MainRow, PatchRow
+from ppcli.store.row_sinks import Gap
+from ppcli.store.rows import MainRow
 from ppcli.store.shard_series import ShardSeries
 from ppcli.store.shard_writer import NEW_SUFFIX, ShardWriter
 from ppcli.store.shards import Shard, StagedShard, shard_name, shard_path
@@ -134,26 +126,39 @@ class DatasetWriter(ShardSeries):
         self._inputs = self._manifest.inputs
         self._warned_of_space = self._warned_of_paths = False
 
-    def previous_shards(self, refs: Iterator[Input]) -> Iterator[PreviousShard]:
+    def previous_shards(self, refs: Iterator[Input]) -> Iterator[PreviousShard | Gap]:
         """Take the inputs of the finished shards from `refs`, and yield these shards.
 
-        `refs` may have more inputs, also if the previous run ended.
+        `refs` may have more inputs, also if the previous run ended. A gap comes before a shard that
+        waits for those of the inputs before it: they are the next of `refs`, and are to be worked
+        on before the next shard is asked for.
 
         Raises:
             OutputError: a file of the dataset or an input has changed.
         """
-        for number in range(len(self._manifest.shards)):
+        for number in range(len(self.records)):
             yield self._resumed_shard(number, refs)
+        while self.staged:
+            waiting = self.staged[0]
+            if missing := waiting.first - self._inputs:
+                yield Gap(missing)
+                self._end_shard()
+            if waiting.first != self._inputs:
+                done = missing - waiting.first + self._inputs
+                left = f"only {done:,} of the {missing:,} inputs before them are left"
+                raise other_inputs(self._root, len(self.records), left, self._if_changed)
+            self._place(waiting)
+            yield self._resumed_shard(len(self.records) - 1, refs)
 
     def _resumed_shard(self, number: int, refs: Iterator[Input]) -> PreviousShard:
-        inputs = with_inputs(self.rows_of(number), refs)
-        if difference := difference_to(self._manifest.shards[number], inputs):
-            raise OutputError(
-                f"{self._root} was made from other inputs: those of shard {number} have changed "
-                f"({difference}); {self._if_changed}"
-            )
-        self._warn_of_paths(inputs)
+        inputs = self._finished(number).same_inputs(refs, self._if_changed)
+        if names := next(filter(None, map(changed_path, inputs)), None):
+            self.warn_of_paths(names)
         return self.previous_shard(number, inputs)
+
+    def _finished(self, number: int) -> FinishedShard:
+        record, config = self.records[number], self._manifest.config
+        return FinishedShard(self._root, number, record, config, self._kept)
 
     @contextmanager
     def changes(self) -> Iterator[Changes | None]:
@@ -165,10 +170,12 @@ class DatasetWriter(ShardSeries):
         if self._update is None:
             yield None
             return
+        for waiting in list(self.staged):  # inputs before them count as new
+            self._place(waiting)
         shards, config = self._manifest.shards, self._manifest.config
         kind = self._manifest.main_kind
         paths = (shard_path(self._root, kind, number) for number in range(len(shards)))
-        with _damage_refused():
+        with damage_refused():
             index = InputIndex(known_inputs(path, config) for path in paths)
         name = str(self._root)
         with closing(Changes(self, name, list(shards), index, self._update)) as changes:
@@ -180,25 +187,19 @@ class DatasetWriter(ShardSeries):
         Raises:
             OutputError: its files are damaged.
         """
-        with _damage_refused():
-            rows = intact_rows(self._root, number, self._manifest)
-        return by_input(rows, self._manifest.config)
+        return self._finished(number).rows()
 
     def previous_shard(self, number: int, inputs: list[PreviousInput]) -> PreviousShard:
         """Return a finished shard whose inputs are known."""
-        return PreviousShard(
-            inputs,
-            self._manifest.shards[number].patch_bytes,
-            partial(self._patches, number),
-            partial(self._kept_columns, number),
-            partial(self._replacing, number),
-        )
+        return self._finished(number).previous(inputs, partial(self._replacing, number))
 
-    def _warn_of_paths(self, inputs: list[PreviousInput]) -> None:
-        """Warn once that paths have changed: existing rows keep theirs."""
-        if not self._warned_of_paths and (
-            names := next(filter(None, map(changed_path, inputs)), None)
-        ):
+    def warn_of_paths(self, names: tuple[str, str]) -> None:
+        """Warn once that paths have changed: existing rows keep theirs.
+
+        Args:
+            names: the current path of an input, and the previous one.
+        """
+        if not self._warned_of_paths:
             self._warned_of_paths = True
             logger.warning(
                 "resuming %s with inputs under other paths, such as %s instead of %s: their ids, "
@@ -220,17 +221,6 @@ class DatasetWriter(ShardSeries):
         for number in range(len(self._manifest.shards)):
             yield from read_rows_with_kept(shard_path(self._root, kind, number), kind)
 
-    def _patches(self, number: int) -> Generator[PatchRow]:
-        if self._manifest.has_patches:
-            yield from read_patch_rows(shard_path(self._root, PATCHES, number))
-
-    def _kept_columns(self, number: int) -> Generator[Kept | None]:
-        if not len(self._kept):
-            yield from repeat(None)
-        kind = self._manifest.main_kind
-        for _, kept in read_rows_with_kept(shard_path(self._root, kind, number), kind):
-            yield kept
-
     @contextmanager
     def _replacing(self, number: int) -> Iterator[ShardWriter]:
         """Replace a finished shard.
@@ -239,16 +229,11 @@ class DatasetWriter(ShardSeries):
         completes the replacement.
         """
         name = shard_name(number) + NEW_SUFFIX
-        writer = ShardWriter(self._root, name, self._manifest, self._kept)
-        try:
+        with ShardWriter(self._root, name, self._manifest, self._kept).completed() as writer:
             yield writer
-            writer.finish()
-            writer.put_in_place()
-            self._record(Recorded(number, writer.shard))
-            with as_output_error(self._root):
-                complete_replacement(self._root, number, writer.shard)
-        finally:
-            writer.discard()
+        self._record(Recorded(number, writer.shard))
+        with as_output_error(self._root):
+            complete_replacement(self._root, number, writer.shard)
 
     def begin(self) -> None:
         """Note that the dataset is unfinished, also if a previous run had ended."""
@@ -287,7 +272,8 @@ class DatasetWriter(ShardSeries):
     def area(self) -> StagingArea:
         """Return where tasks on other machines put shards."""
         root, config = self._root.address(), self._manifest.config
-        return StagingArea(root, config, self._kept, self._rows_per_shard)
+        rows = self._rows_per_shard
+        return StagingArea(root, config, self._kept, rows, self._if_changed)
 
     def accept(self, staged: StagedShard) -> None:
         """Take over a shard of a task.
@@ -350,13 +336,3 @@ class DatasetWriter(ShardSeries):
         if self._end(kind):
             ended = kind is None and not self.staged
             self._manifest_writer.checkpoint(finished=ended or self._manifest.finished)
-
-
-@contextmanager
-def _damage_refused() -> Iterator[None]:
-    try:
-        yield
-    except DamagedError as error:
-        raise OutputError(
-            f"{error}; run pixelprune verify for details, or use --overwrite to start again"
-        ) from error

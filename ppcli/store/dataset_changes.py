@@ -62,6 +62,48 @@ class _RowsAlone:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class ShardChanges:
+    """What happens to the inputs of a finished shard. It can be pickled.
+
+    Attributes:
+        dataset: name of the dataset, for messages.
+        number: number of the shard.
+        inputs: how many inputs it has.
+        given: the inputs that this run has and looks at again, by position, each with whether its
+            content has changed.
+        dropped: positions of the inputs whose rows are to be dropped.
+    """
+
+    dataset: str
+    number: int
+    inputs: int
+    given: dict[int, tuple[Input, bool]]
+    dropped: frozenset[int]
+
+    @property
+    def is_none(self) -> bool:
+        """Whether all its rows stay, so that they are only counted."""
+        return not self.given and not self.dropped
+
+    def of(self, rows: list[RowsOfInput]) -> list[PreviousInput]:
+        """Return the inputs with their rows.
+
+        Raises:
+            OutputError: these are not the rows of the shard.
+        """
+        if len(rows) != self.inputs:
+            raise OutputError(f"shard {self.number} of {self.dataset} changed while it was read")
+        return [self._previous(position, one) for position, one in enumerate(rows)]
+
+    def _previous(self, position: int, of: RowsOfInput) -> PreviousInput:
+        if position in self.given:
+            ref, is_changed = self.given[position]
+            return PreviousInput(ref, of.rows, of.missing, is_changed=is_changed)
+        is_dropped = position in self.dropped
+        return PreviousInput(_RowsAlone(of.rows[0]), of.rows, is_given=False, is_dropped=is_dropped)
+
+
 class Dataset(Protocol):
     """The dataset that is updated."""
 
@@ -146,14 +188,24 @@ class Changes:
         return False
 
     def shards(self, incomplete: str) -> Iterator[PreviousShard]:
-        """Yield the shards of the dataset with what happens to their inputs; call `sort` before.
+        """Yield the shards of the dataset with what happens to their inputs.
+
+        Args and errors are those of `by_shard`; also, a file of the dataset may be damaged.
+        """
+        for change in self.by_shard(incomplete):
+            inputs = change.of(self._dataset.rows_of(change.number))
+            yield self._dataset.previous_shard(change.number, inputs)
+
+    def by_shard(self, incomplete: str) -> Iterator[ShardChanges]:
+        """Yield what happens to the inputs of each shard; call `sort` before.
+
+        Their rows are not read, except those of shards without fingerprints of version 0.1.0.
 
         Args:
             incomplete: why inputs may be missing that still exist; empty if all are there.
 
         Raises:
-            OutputError: rows would be dropped of inputs that may still exist, or all rows; or a
-                file of the dataset is damaged.
+            OutputError: rows would be dropped of inputs that may still exist, or all rows.
         """
         self._known.end()
         self._new.end()
@@ -165,7 +217,7 @@ class Changes:
         if counts.new or counts.changed or (counts.dropped and counts.vanished):
             self._dataset.begin()
         for number in range(len(self._shards)):
-            yield self._dataset.previous_shard(number, self._inputs_of(number))
+            yield self._changes_of(number)
 
     def _count_vanished(self, incomplete: str) -> int:
         missing = int(np.count_nonzero(self._states == _State.VANISHED))
@@ -188,7 +240,7 @@ class Changes:
 
     def _decide_old(self, shard: int) -> None:
         """Compare the digest of the inputs of a shard, whose rows have no fingerprints."""
-        inputs = self._inputs_of(shard)
+        inputs = self._changes_of(shard).of(self._dataset.rows_of(shard))
         listed = [one for one in inputs if one.is_given]
         is_same = len(listed) == len(inputs) and not difference_to(self._shards[shard], inputs)
         for number, one in enumerate(inputs, self._index.starts[shard]):
@@ -202,23 +254,16 @@ class Changes:
                 self.counts.changed += 1
                 self._states[number] = _State.CHANGED
 
-    def _inputs_of(self, shard: int) -> list[PreviousInput]:
-        first, end = self._index.starts[shard : shard + 2]
-        rows = self._dataset.rows_of(shard)
-        if len(rows) != end - first:
-            raise OutputError(f"shard {shard} of {self._name} changed while it was read")
-        given = dict(self._known.between(first, end))
-        return [
-            self._previous(number, one, given.get(number)) for number, one in enumerate(rows, first)
-        ]
-
-    def _previous(self, number: int, of: RowsOfInput, ref: Input | None) -> PreviousInput:
-        if ref is not None:
-            is_changed = self._states[number] == _State.CHANGED
-            return PreviousInput(ref, of.rows, of.missing, is_changed=bool(is_changed))
-        is_dropped = self.counts.dropped and self._states[number] == _State.VANISHED
-        alone = _RowsAlone(of.rows[0])
-        return PreviousInput(alone, of.rows, is_given=False, is_dropped=bool(is_dropped))
+    def _changes_of(self, shard: int) -> ShardChanges:
+        first, end = (int(one) for one in self._index.starts[shard : shard + 2])
+        states = self._states[first:end]
+        given = {
+            number - first: (ref, bool(self._states[number] == _State.CHANGED))
+            for number, ref in self._known.between(first, end)
+        }
+        vanished = np.flatnonzero(states == _State.VANISHED) if self.counts.dropped else ()
+        dropped = frozenset(map(int, vanished))
+        return ShardChanges(self._name, shard, end - first, given, dropped)
 
     def new(self) -> Iterator[Input]:
         """Yield the new inputs in their order."""

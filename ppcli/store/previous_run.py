@@ -10,7 +10,7 @@ from ppcli.files import FileState, LocalFile
 from ppcli.inputs.refs import ImageRef, Input, fingerprint_column
 from ppcli.store.completeness import PageCheck
 from ppcli.store.formats import Config, Kept
-from ppcli.store.manifest import Manifest
+from ppcli.store.manifest import main_kind
 from ppcli.store.places.place import Place
 from ppcli.store.reader import read_image_ids, read_rows, shard_record
 from ppcli.store.rows import ERROR, OK, PATCHES, MainRow, PatchRow, StatsRow
@@ -88,7 +88,7 @@ class PreviousShard:
     replacement: Callable[[], AbstractContextManager[ShardWriter]]
 
 
-def intact_rows(root: Place, number: int, manifest: Manifest) -> list[MainRow]:
+def intact_rows(root: Place, number: int, shard: Shard, config: Config) -> list[MainRow]:
     """Return the rows of a shard after checking its files.
 
     Of the patch sets only the size and the ids are compared, since reading them would take as
@@ -97,17 +97,17 @@ def intact_rows(root: Place, number: int, manifest: Manifest) -> list[MainRow]:
     Raises:
         DamagedError: a file is missing or was changed.
     """
-    shard, kind = manifest.shards[number], manifest.main_kind
+    kind = main_kind(config)
     with shard_path(root, kind, number).near() as path:
         if difference := shard.files[kind].difference(path):
             raise DamagedError(f"{path} {difference}")
-        rows: list[MainRow] = list(read_rows(path, kind, manifest.config))
-        counts = shard_record(path, manifest.config).counts
+        rows: list[MainRow] = list(read_rows(path, kind, config))
+        counts = shard_record(path, config).counts
     failed = sum(row.status == ERROR for row in rows)
     if counts != shard.counts or (len(rows), failed) != (shard.rows, shard.failed):
         raise DamagedError(f"the counts in {path} differ from those in the manifest")
-    if manifest.has_patches:
-        _check_patches(shard_path(root, PATCHES, number), shard, rows, manifest.config)
+    if PATCHES in shard.files:
+        _check_patches(shard_path(root, PATCHES, number), shard, rows, config)
     return rows
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from ppcli.errors import OutputError
@@ -31,11 +31,25 @@ class RowReceiver(Protocol):
         """Note that all rows of this input have been added."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Inputs to work on before the next finished shard.
+
+    Attributes:
+        inputs: how many.
+    """
+
+    inputs: int
+
+
 class RowSink(RowReceiver, Protocol):
     """The output of a run."""
 
-    def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
-        """Take the inputs of finished shards from `refs`, and yield these shards."""
+    def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard | Gap]":
+        """Take the inputs of finished shards from `refs`, and yield these shards.
+
+        The inputs of a gap are left in `refs` until it is yielded.
+        """
 
     def changes(self) -> "AbstractContextManager[Changes | None]":
         """Return what sorts the inputs of a run that updates the output; None for other runs."""
@@ -68,7 +82,7 @@ class StreamSink:
         """
         require_complete(self._check.missing(), one.image_id)
 
-    def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard]":
+    def previous_shards(self, refs: Iterator[Input]) -> "Iterator[PreviousShard | Gap]":
         """Return no shards: a stream cannot be resumed."""
         return iter(())
 

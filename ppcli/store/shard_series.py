@@ -53,11 +53,8 @@ class ShardSeries(ABC):
         if self._writer is None:
             return
         writer, self._writer = self._writer, None
-        try:
-            writer.finish()
-            writer.put_in_place()
-        finally:
-            writer.discard()
+        with writer.completed():
+            pass
         self._note_shard(writer.shard)
 
     def _end(self, kind: type[BaseException] | None) -> bool:

@@ -1,6 +1,9 @@
 """Writes one shard: the files that cover the same inputs."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
 
 import pyarrow as pa
 import xxhash
@@ -100,6 +103,16 @@ class ShardWriter:
         self._inputs.add(one, self._input_failed)
         self._input_failed = self.within_input = False
         self.shard.inputs += 1
+
+    @contextmanager
+    def completed(self) -> Iterator[Self]:
+        """Finish the files at the end of the block and give them their names; or delete them."""
+        try:
+            yield self
+            self.finish()
+            self.put_in_place()
+        finally:
+            self.discard()
 
     def finish(self) -> None:
         """Make all files durable on this machine, and fill in the record of the shard."""

@@ -5,19 +5,24 @@ gives the files names of their own, `KIND/TOKEN.staged`. The process that holds 
 their final names.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
 import pyarrow as pa
 
 from ppcli.filesystems.store_faults import StoreError
+from ppcli.inputs.refs import Input
+from ppcli.store.dataset_changes import ShardChanges
+from ppcli.store.finished_shards import FinishedShard
 from ppcli.store.formats import Config
 from ppcli.store.manifest import Manifest
-from ppcli.store.places.place import Place, place_of
+from ppcli.store.places.place import place_of
+from ppcli.store.previous_run import PreviousInput, PreviousShard, changed_path
 from ppcli.store.shard_series import ShardSeries
 from ppcli.store.shard_writer import ShardWriter
-from ppcli.store.shards import Shard, StagedShard, new_token, staged_name
+from ppcli.store.shards import REPLACES, Shard, StagedShard, new_token, staged_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,14 @@ class StagingArea:
         config: options that the rows depend on.
         kept: columns that travel with the rows.
         rows_per_shard: a shard ends with the input that fills this many rows.
+        if_changed: advice if the inputs of a finished shard are not the same.
     """
 
     root: str
     config: Config
     kept: pa.Schema
     rows_per_shard: int
+    if_changed: str
 
     def writer(self, first: int) -> "StagingWriter":
         """Return a receiver of rows.
@@ -43,6 +50,49 @@ class StagingArea:
             first: number of the first input among all inputs of the dataset, from 0.
         """
         return StagingWriter(self, first)
+
+    def previous_shard(
+        self, number: int, record: Shard, refs: Iterator[Input]
+    ) -> "StagedReplacement":
+        """Return a finished shard whose inputs are compared with those of this run.
+
+        Args:
+            number: number of the shard.
+            record: its record.
+            refs: its inputs.
+
+        Raises:
+            OutputError: a file of the dataset or an input has changed.
+        """
+        shard = self._finished(number, record)
+        return StagedReplacement(self, shard, shard.same_inputs(refs, self.if_changed))
+
+    def updated_shard(self, changes: ShardChanges, record: Shard) -> "StagedReplacement":
+        """Return a finished shard with what happens to its inputs.
+
+        Args:
+            changes: of its inputs.
+            record: its record.
+
+        Raises:
+            OutputError: a file of the dataset has changed.
+        """
+        shard = self._finished(changes.number, record)
+        return StagedReplacement(self, shard, changes.of(shard.rows()))
+
+    def _finished(self, number: int, record: Shard) -> FinishedShard:
+        return FinishedShard(place_of(self.root), number, record, self.config, self.kept)
+
+    def open_shard(self, token: str) -> ShardWriter:
+        """Begin a staged shard."""
+        root, manifest = place_of(self.root), Manifest(self.config)
+        return ShardWriter(root, staged_name(token), manifest, self.kept)
+
+    def delete(self, token: str) -> None:
+        """Delete the files of a staged shard that nobody knows yet, as far as this is possible."""
+        for kind in Manifest(self.config).kinds:
+            with suppress(OSError, StoreError):
+                (place_of(self.root) / kind / staged_name(token)).delete()
 
 
 class StagingWriter(ShardSeries):
@@ -62,14 +112,12 @@ class StagingWriter(ShardSeries):
     def __init__(self, area: StagingArea, first: int) -> None:
         super().__init__(area.rows_per_shard)
         self.staged: list[StagedShard] = []
-        self._root, self._kept = place_of(area.root), area.kept
-        self._manifest = Manifest(area.config)
-        self._first = first
+        self._area, self._first = area, first
         self._token = ""
 
     def _open_shard(self) -> ShardWriter:
         self._token = new_token()
-        return ShardWriter(self._root, staged_name(self._token), self._manifest, self._kept)
+        return self._area.open_shard(self._token)
 
     def _note_shard(self, shard: Shard) -> None:
         self.staged.append(StagedShard(self._first, self._token, shard))
@@ -88,12 +136,39 @@ class StagingWriter(ShardSeries):
 
     def _delete_all(self) -> None:
         for token in {self._token, *(one.token for one in self.staged)} - {""}:
-            delete_staged(self._root, token, self._manifest)
+            self._area.delete(token)
         self.staged.clear()
 
 
-def delete_staged(root: Place, token: str, manifest: Manifest) -> None:
-    """Delete the files of a staged shard that nobody knows yet, as far as this is possible."""
-    for kind in manifest.kinds:
-        with suppress(OSError, StoreError):
-            (root / kind / staged_name(token)).delete()
+class StagedReplacement:
+    """A finished shard that a run goes on with, and that it may replace by a staged one.
+
+    Attributes:
+        shard: for the run.
+        staged: replaces the shard; None while there is none.
+        moved: the current and the previous path of an input if they differ.
+
+    Args of the constructor:
+        area: where to write.
+        finished: the shard.
+        inputs: its inputs.
+    """
+
+    def __init__(
+        self, area: StagingArea, finished: FinishedShard, inputs: list[PreviousInput]
+    ) -> None:
+        self.staged: StagedShard | None = None
+        self.moved = next(filter(None, map(changed_path, inputs)), None)
+        self.shard: PreviousShard = finished.previous(inputs, self._replacing)
+        self._area = area
+
+    @contextmanager
+    def _replacing(self) -> Iterator[ShardWriter]:
+        token = new_token()
+        try:
+            with self._area.open_shard(token).completed() as writer:
+                yield writer
+            self.staged = StagedShard(REPLACES, token, writer.shard)
+        finally:
+            if self.staged is None:
+                self._area.delete(token)
