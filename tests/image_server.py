@@ -19,6 +19,7 @@ class ImageServer(LocalServer):
         files: by path.
         marks: ETag by path.
         with_length: whether it tells the length of a file.
+        with_parts: whether it sends the part of a file that is asked for, and not all of it.
         asked: all paths that were asked for, in order.
         headers: of all requests.
     """
@@ -28,6 +29,7 @@ class ImageServer(LocalServer):
         self.files: dict[str, bytes] = {}
         self.marks: dict[str, str] = {}
         self.with_length = True
+        self.with_parts = False
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
 
@@ -47,10 +49,19 @@ class _Handler(QuietHandler, BaseHTTPRequestHandler):
             steps, name = path.removeprefix("/redirect/").split("/", 1)
             self.redirect(f"/redirect/{int(steps) - 1}/{name}" if int(steps) > 1 else f"/{name}")
         elif path[1:] in server.files:
-            mark = server.marks.get(path[1:])
-            self.reply(200, server.files[path[1:]], **({} if mark is None else {"ETag": mark}))
+            self._send(server.files[path[1:]], server.marks.get(path[1:]))
         else:
             self.reply(404, b"nothing here")
+
+    def _send(self, content: bytes, mark: str | None) -> None:
+        headers = {} if mark is None else {"ETag": mark}
+        span = self.headers["Range"]
+        if span is None or not self.server.with_parts:
+            self.reply(200, content, **headers)
+            return
+        first, last = map(int, span.removeprefix("bytes=").split("-"))
+        place = f"bytes {first}-{last}/{len(content)}"
+        self.reply(206, content[first : last + 1], Content_Range=place, **headers)
 
     def redirect(self, target: str) -> None:
         """Lead elsewhere."""

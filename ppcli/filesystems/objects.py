@@ -163,14 +163,14 @@ def read_part(url: str, state: FileState, start: int, end: int) -> bytes:
         if got.state != state or got.content is None:
             raise _changed(url)
         return got.content
-    span_only = {} if _sends_spans(fs) else {"cache_type": "none"}
-    ask_any = partial(fs.cat_file, path, start=start, end=end, **span_only)
-    content = patience.patiently_here(ask_any, url)
-    if len(content) == state.size != end - start:  # a web server that knows no parts
-        if state.size > WHOLE_BYTES:
-            message = "its server sends whole files only; copy it to this machine first"
-            raise StoreError(FaultKind.OTHER, message, url)
-        content = content[start:end]
+    if "http" in fs.protocol:
+        content = _in_loop(fs, partial(_get_web, fs, path, start, end), url)
+        if len(content) == state.size:
+            content = content[start:end]
+    else:
+        span_only = {} if _sends_spans(fs) else {"cache_type": "none"}
+        ask_any = partial(fs.cat_file, path, start=start, end=end, **span_only)
+        content = patience.patiently_here(ask_any, url)
     if len(content) != end - start:
         raise _changed(url)
     return bytes(content)
@@ -218,6 +218,22 @@ async def _get_s3(fs: Any, path: str, most: int) -> StoredFile:  # noqa: ANN401
     from ppcli.filesystems.s3_requests import get_object
 
     return StoredFile(*await get_object(fs, path, most))
+
+
+async def _get_web(fs: Any, path: str, start: int, end: int) -> bytes:  # noqa: ANN401
+    """Read a part from a web server; all of the file if it is small, and the server knows no parts.
+
+    A large file would be sent once for each part, and held in memory.
+    """
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
+    options = {**fs.kwargs, "headers": {**fs.kwargs.get("headers", {}), **headers}}
+    session = await fs.set_session()
+    async with session.get(fs.encode_url(path), **options) as response:
+        fs._raise_not_found_for_status(response, path)
+        if response.status != 206 and (response.content_length or 0) > WHOLE_BYTES:
+            message = "its server sends whole files only; copy it to this machine first"
+            raise StoreError(FaultKind.OTHER, message, path)
+        return bytes(await response.read())
 
 
 def _get_any(fs: Any, path: str, listed: FileState | None, url: str) -> StoredFile:  # noqa: ANN401

@@ -21,9 +21,11 @@ from ppcli.models.onnx.directory import MANIFEST, SMALL_MODEL, ModelDirectory, M
 from ppcli.models.onnx.model_cache import cache_folder, open_model
 from ppcli.store.atomic import file_digest
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.hub_server import hub_server
 from tests.image_server import image_server
 from tests.object_store import ObjectStore, environment_of, variables
 from tests.processes import surroundings
+from tests.sftp_server import sftp_server
 
 _BUCKETS = count()
 _BIG = "vision.onnx.data"
@@ -304,6 +306,14 @@ def test_a_cache_that_cannot_be_written(url: str, cache: Path) -> None:
         open_model(url)
 
 
+def test_a_model_that_is_larger_than_the_disk(s3: ObjectStore, tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "model").mkdir()
+    ModelManifest("a", "float32", files={_BIG: (1 << 60, "")}).write(str(tmp_path / "model"))
+    with pytest.raises(ModelError, match="1,152,921,504,606,846,976 bytes do not fit on the disk"):
+        open_model(uploaded(s3, tmp_path / "model"))
+    assert copies(cache) == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of file sizes")
 def test_a_disk_that_is_full(url: str, cache: Path) -> None:
     limited = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (40_000,) * 2)\n"
@@ -316,6 +326,29 @@ def test_a_disk_that_is_full(url: str, cache: Path) -> None:
     told = f"ModelError: {url} cannot be copied into the cache {cache}: File too large; PIXELPRUNE"
     assert told in done.stderr.decode()
     assert copies(cache) == []
+
+
+def test_a_model_on_a_server_of_sftp(
+    light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with sftp_server(light.parent, tmp_path / "home") as url:
+        assert_same(open_model(f"{url}model").folder, light)
+        with pytest.raises(ModelError, match=r"sftp://…@.* is not a model directory") as raised:
+            open_model(f"{url}nothing")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_model_on_the_hub(light: Path) -> None:
+    with hub_server(light.parent) as server:
+        done = subprocess.run(  # the address of the hub is read when a program starts
+            [sys.executable, "-c", _OPEN, "hf://datasets/me/pages/model"],
+            check=True,
+            env=surroundings() | server.environment,
+            stdout=subprocess.PIPE,
+        )
+    assert_same(done.stdout.decode().strip(), light)
+    assert server.sent < 1.1 * sum(path.stat().st_size for path in light.iterdir())
 
 
 def test_a_model_on_a_web_server(light: Path) -> None:
