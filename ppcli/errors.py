@@ -173,6 +173,9 @@ class StoppedError(PixelpruneError):
         self.exit_code = exit_code
         self.result = result
 
+    def __reduce__(self) -> tuple[type["StoppedError"], tuple[ExitCode, str, Any]]:
+        return type(self), (self.exit_code, str(self), self.result)
+
 
 class DamagedError(PixelpruneError):
     """A file that pixelprune wrote has changed or is corrupt."""

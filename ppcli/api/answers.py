@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Inputs, Path, input_options, model_options, output_options
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import ColumnOptions, InputOptions, QuestionOptions, RequestOptions
@@ -42,6 +43,7 @@ def infer(
     reading: ReadingOptions = ReadingOptions(),
     output: OutputOptions | Path | None = None,
     workers: WorkerOptions = WorkerOptions(),
+    engine: EngineOptions = EngineOptions(),
     failures: FailureOptions = FailureOptions(),
     control: RunControl = RunControl(),
 ) -> "RunResult[InferSummary]":
@@ -58,7 +60,9 @@ def infer(
         coder: how tiles are selected.
         reading: which pages of files are read, and how.
         output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
-        workers: worker processes, which decode and prune images.
+        workers: worker processes, which decode and prune images; on a cluster, those of each of its
+            workers.
+        engine: where the work is done.
         failures: when failed requests stop the run.
         control: callbacks and signals.
 
@@ -87,6 +91,7 @@ def infer(
         reading=reading,
         output=output_options(output, ANSWERS_PER_SHARD),
         workers=workers,
+        engine=engine,
         failures=failures,
         control=control,
     )

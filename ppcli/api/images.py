@@ -1,18 +1,17 @@
 """Functions that read images: `analyze` and `view`."""
 
 import os
-from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Inputs, Path, input_options, named_model, output_options
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import VIEW_TIMEOUT, FailureOptions, WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import ColumnOptions
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
-from ppcli.jobs.run_control import PicturesResult, ProgressCounter, RunControl, RunResult
+from ppcli.jobs.run_control import PicturesResult, RunControl, RunResult
 from ppcli.jobs.statistics_options import StatisticsOptions
 from ppcli.models.grid_options import GridOptions
 from ppcli.store.formats import ZSTD_LEVEL
@@ -32,6 +31,7 @@ def analyze(
     reading: ReadingOptions = ReadingOptions(),
     statistics: StatisticsOptions = StatisticsOptions(),
     workers: WorkerOptions = WorkerOptions(),
+    engine: EngineOptions = EngineOptions(),
     failures: FailureOptions = FailureOptions(),
     control: RunControl = RunControl(),
 ) -> "RunResult[AnalyzeSummary]":
@@ -45,7 +45,8 @@ def analyze(
         grid: how images are fitted to tiles.
         reading: which pages of files are read, and how.
         statistics: what is written besides the statistics.
-        workers: worker processes.
+        workers: worker processes; on a cluster, those of each of its workers.
+        engine: where the work is done.
         failures: when failed images stop the run.
         control: callbacks and signals.
 
@@ -53,10 +54,12 @@ def analyze(
         UsageError: an option is invalid, or an input does not exist.
         NothingToDoError: the inputs contain no image.
         OutputError: the output cannot be written, or belongs to another configuration.
+        MissingDependencyError: the engine is not installed.
+        ServerError: no cluster can be used.
         StoppedError: too many images failed, or a signal came; `result` has the totals so far.
     """
-    from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels, may_be_many_tasks
-    from ppcli.jobs.image_worker import image_executor
+    from ppcli.jobs.analysis_options import AnalysisOptions
+    from ppcli.jobs.analyze_setup import run_analysis
 
     chosen, target = input_options(inputs), output_options(output)
     if target is not None:
@@ -75,28 +78,15 @@ def analyze(
         zstd_level=statistics.zstd_level,
         estimate=None if statistics.estimate is None else named_model(statistics.estimate),
     )
-    kernels = partial(load_kernels, options)
-    with closing(image_executor(workers, reading.max_image_pixels, kernels)) as executor:
-        if (named := listing.named_files) is not None:  # workers start while the rest is imported
-            several = any(may_be_many_tasks(ref, options) for ref in named)
-            executor.prestart(executor.capacity if several else len(named))
-        counter = ProgressCounter(control, "image", listing)
-
-        from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
-        from ppcli.jobs.run_job import run_job
-
-        return run_job(
-            AnalyzeWork(options, executor),
-            listing,
-            AnalyzeSummary(),
-            config=options.as_config(),
-            output=target,
-            kept=listing.kept_schema(),
-            failures=failures,
-            max_image_pixels=reading.max_image_pixels,
-            control=control,
-            counter=counter,
-        )
+    return run_analysis(
+        options,
+        listing,
+        output=target,
+        workers=workers,
+        engine=engine,
+        failures=failures,
+        control=control,
+    )
 
 
 def view(

@@ -58,11 +58,12 @@ class RunObserver:
 
     Attributes:
         on_row: called with each new row after the sink has received it.
-        on_input: called after each input, of this run or an earlier one.
+        on_inputs: called with the number of inputs that were just finished, of this run or an
+            earlier one.
     """
 
     on_row: Callable[[MainRow], None] = lambda _: None
-    on_input: Callable[[], None] = lambda: None
+    on_inputs: Callable[[int], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,23 @@ class FailurePolicy:
 
     max_failures: int | None = None
     retry_failed: bool = False
+
+    def error(self, failed: int) -> StoppedError | None:
+        """Return the error of a run with this many failures; None if it goes on."""
+        limit = self.max_failures
+        if limit is None or failed < limit:
+            return None
+        option = "--max-failures" if limit > 1 else "--fail-fast"
+        number = "the first failure" if failed == 1 else pluralize(failed, "failure")
+        return StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
+
+
+def stopped_error(stop: StopRequest, summary: Summary) -> StoppedError | None:
+    """Return the error of a run that was asked to stop; None if it was not."""
+    if stop.exit_code is None:
+        return None
+    word = "interrupted" if stop.exit_code is ExitCode.INTERRUPTED else "terminated"
+    return StoppedError(stop.exit_code, f"{word} after {pluralize(summary.inputs, 'input')}")
 
 
 @dataclass(slots=True)
@@ -139,16 +157,9 @@ class RowFlow:
             self.observer.on_row(result.row)
         receiver.end_of_input(ref)
         self.summary.end_of_input()
-        self.observer.on_input()
-        self._raise_if_too_many_failed()
-
-    def _raise_if_too_many_failed(self) -> None:
-        failed = self.summary.failed_now
-        limit = self.policy.max_failures
-        if limit is not None and failed >= limit:
-            option = "--max-failures" if limit > 1 else "--fail-fast"
-            number = "the first failure" if failed == 1 else pluralize(failed, "failure")
-            raise StoppedError(ExitCode.INPUTS_FAILED, f"stopped after {number} ({option})")
+        self.observer.on_inputs(1)
+        if (error := self.policy.error(self.summary.failed_now)) is not None:
+            raise error
 
     def raise_if_stopped(self) -> None:
         """Raise the error of a run that was asked to stop.
@@ -156,10 +167,8 @@ class RowFlow:
         Raises:
             StoppedError: it was.
         """
-        if self.stop.exit_code is not None:
-            word = "interrupted" if self.stop.exit_code is ExitCode.INTERRUPTED else "terminated"
-            done = pluralize(self.summary.inputs, "input")
-            raise StoppedError(self.stop.exit_code, f"{word} after {done}")
+        if (error := stopped_error(self.stop, self.summary)) is not None:
+            raise error
 
     def resume(self, shard: "PreviousShard") -> None:
         """Count the rows of an earlier run, after working again on inputs that need it.
@@ -173,7 +182,11 @@ class RowFlow:
         again = [one.is_given and self._needs_work(one) for one in shard.inputs]
         if any(again) or any(one.is_dropped for one in shard.inputs):
             self._rewrite(shard, again)
-            return
+        else:
+            self.keep(shard)
+
+    def keep(self, shard: "PreviousShard") -> None:
+        """Count the rows of a shard of an earlier run, which stays as it is."""
         for one in shard.inputs:
             for row in one.rows:
                 self.summary.add(row, earlier=True)
@@ -187,7 +200,7 @@ class RowFlow:
         """Count an input that keeps its rows; others than those given count as progress before."""
         self.summary.end_of_input(earlier=True)
         if one.is_given:
-            self.observer.on_input()
+            self.observer.on_inputs(1)
 
     def _rewrite(self, shard: "PreviousShard", again: list[bool]) -> None:
         """Replace a shard: work on some of its inputs again, drop some, and copy the others."""

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,7 +49,6 @@ class Run:
     """
 
     flow: RowFlow
-    _warned: bool = field(default=False, init=False)
 
     def execute(
         self, inputs: Inputs, open_sink: Callable[[], AbstractContextManager[RowSink]]
@@ -105,7 +104,7 @@ class Run:
         """Look at all inputs; then replace the rows of changed ones, and add those of new ones."""
         for _ in changes.sort(arrivals):
             self.flow.raise_if_stopped()
-            self.flow.observer.on_input()
+            self.flow.observer.on_inputs(1)
         self.flow.summary.changes = changes.counts
         for shard in changes.shards(inputs.incomplete):
             self.flow.resume(shard)
@@ -114,14 +113,27 @@ class Run:
             self._work_on(new, inputs, sink)
 
     def _work_on(self, arrivals: Arrivals[Any], inputs: Inputs, sink: RowSink) -> None:
-        self.flow.work_on(arrivals, sink, lambda: self._warn_of_repeated_names(inputs))
+        self.flow.work_on(arrivals, sink, RepeatedNames(inputs).warn)
 
-    def _warn_of_repeated_names(self, inputs: Inputs) -> None:
-        if inputs.repeated and not self._warned:
+
+class RepeatedNames:
+    """Warns once that several inputs have the same name.
+
+    Args of the constructor:
+        inputs: of a run.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._warned = False
+
+    def warn(self) -> None:
+        """Warn, if it is so and no warning was given."""
+        if self._inputs.repeated and not self._warned:
             self._warned = True
             logger.warning(
                 "several inputs have the same name; numbers are appended, first in %s",
-                inputs.repeated,
+                self._inputs.repeated,
             )
 
 

@@ -1,7 +1,8 @@
 """The totals that every run has. Each job adds its own."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 from ppcli.store.rows import OK, MainRow, PatchRow
 from ppcli.store.update_policy import ChangeCounts
@@ -72,3 +73,23 @@ class Summary:
         """Count an input whose rows have all been added."""
         self.inputs += 1
         self.earlier_inputs += earlier
+
+    def take(self) -> Self:
+        """Return the totals, and begin again with nothing."""
+        taken, empty = type(self)(), type(self)()
+        for one in fields(self):
+            setattr(taken, one.name, getattr(self, one.name))
+            setattr(self, one.name, getattr(empty, one.name))
+        return taken
+
+    def merge(self, other: Self) -> None:
+        """Add the totals of a part of the run; `changes` belong to the whole."""
+        for one in fields(self):
+            mine, more = getattr(self, one.name), getattr(other, one.name)
+            if isinstance(mine, int | float):
+                setattr(self, one.name, mine + more)
+            elif isinstance(mine, dict):
+                for key, number in more.items():
+                    mine[key] = mine.get(key, 0) + number
+            elif mine is not None:
+                mine.merge(more)

@@ -70,6 +70,10 @@ class RatioHistogram:
         """Count one ratio."""
         self._counts[round(ratio * _STEPS)] += 1
 
+    def merge(self, other: "RatioHistogram") -> None:
+        """Count the ratios of another histogram."""
+        self._counts += other._counts
+
     def percentile(self, percent: float) -> float:
         """Return a percentile, interpolated like `numpy.percentile`; 0 without any ratio."""
         cumulated = np.cumsum(self._counts)

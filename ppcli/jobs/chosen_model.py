@@ -2,11 +2,17 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Self
 
 from ppcli.filesystems.schemes import is_url, shown_url
 from ppcli.models.model_options import ModelOptions
 from ppcli.models.onnx.directory import SMALL_MODEL, ModelDirectory
-from ppcli.models.onnx.execution_device import ExecutionDevice, choose_device
+from ppcli.models.onnx.execution_device import (
+    ExecutionDevice,
+    GpuProblem,
+    choose_device,
+    find_cuda_problem,
+)
 from ppcli.models.onnx.model_cache import open_model
 from ppcli.models.onnx.sessions import Sessions, open_sessions
 
@@ -34,10 +40,14 @@ class ChosenModel:
     threads: int
 
     @classmethod
-    def of(cls, options: ModelOptions) -> "ChosenModel":
+    def of(cls, options: ModelOptions, gpu_problem: GpuProblem = find_cuda_problem) -> Self:
         """Open the model directory, or the small model in the package.
 
         One at a URL is copied into the cache of this machine.
+
+        Args:
+            options: the directory and the device.
+            gpu_problem: see `choose_device`.
 
         Raises:
             ModelError: the directory is invalid or incomplete, or does not run on the device.
@@ -48,10 +58,16 @@ class ChosenModel:
         """
         if options.model is None:
             logger.warning("%s", _SMALL_MODEL_ANSWERS)
+        return cls.opened(options, gpu_problem)
+
+    @classmethod
+    def opened(cls, options: ModelOptions, gpu_problem: GpuProblem = find_cuda_problem) -> Self:
+        """Do the same without a warning about the small model."""
         model = SMALL_MODEL if options.model is None else options.model
         directory = open_model(model)
         name = shown_url(model) if is_url(model) else model
-        device = choose_device(name, directory.manifest.dtype, options.device, options.device_id)
+        dtype = directory.manifest.dtype
+        device = choose_device(name, dtype, options.device, options.device_id, gpu_problem)
         return cls(directory, device, options.threads)
 
     def open_sessions(self) -> Sessions:

@@ -1,13 +1,14 @@
 """Sets up a run of infer: the model, the requests, and where their images come from."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.engine.executors.executor import Executor
+from ppcli.engine.cluster.cluster import Connection
+from ppcli.engine.cluster.cluster_factory import connect
+from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.run import Inputs
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import UsageError
@@ -16,24 +17,36 @@ from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import ColumnOptions, InputOptions, RequestOptions
 from ppcli.inputs.listing import Listing
-from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
-from ppcli.jobs.analyze import AnalyzeWork
-from ppcli.jobs.chosen_model import ChosenModel, report_cpu_fallback
+from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.chosen_model import ChosenModel
+from ppcli.jobs.cluster_work import ClusterWork, check_cluster_run, local_paths
 from ppcli.jobs.generation_defaults import with_model_defaults
-from ppcli.jobs.image_worker import image_executor
-from ppcli.jobs.infer import Answering, InferSummary, InferWork
+from ppcli.jobs.infer import InferSummary, InferWork
+from ppcli.jobs.infer_recipe import (
+    AnsweringRecipe,
+    FileSource,
+    ImageSource,
+    InferRecipe,
+    Load,
+    ModelOfMachine,
+    PreparedImages,
+    ServersOfMachine,
+    SourceRecipe,
+    StoredSource,
+    answering_model,
+)
 from ppcli.jobs.pages import OnPage
-from ppcli.jobs.prepare import FileRequests, ImageRequests, RequestSource
 from ppcli.jobs.run_control import CountableInputs, ProgressCounter, RunControl, RunResult
 from ppcli.jobs.run_job import run_job
 from ppcli.jobs.sent_pages import send_page
 from ppcli.jobs.server_setup import ConnectedServers, check_server_options, connected
-from ppcli.jobs.stored_images import StoredImages, StoredRequests, is_dataset
+from ppcli.jobs.stored_images import StoredImages, is_dataset
+from ppcli.models.model_choices import Device
 from ppcli.models.model_options import GenerationOptions, ModelOptions
+from ppcli.models.onnx.execution_device import CudaProblem, GpuProblem, find_cuda_problem
 from ppcli.models.remote.chat_body import chosen_extensions
 from ppcli.models.remote.server_options import ServerOptions
 from ppcli.models.serving.active_request import check_request
-from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS, Config
 from ppcli.store.manifest import Manifest
@@ -56,83 +69,127 @@ def infer(
     reading: ReadingOptions,
     output: OutputOptions | None,
     workers: WorkerOptions,
+    engine: EngineOptions,
     failures: FailureOptions,
     control: RunControl,
 ) -> RunResult[InferSummary]:
     """Ask a model about images; see `ppcli.api.infer`."""
     _check_options(inputs, columns, requests, generation, coder, output)
+    check_cluster_run(engine, output, control)
     request = _request(requests, generation, coder.seed, bool(server.server))
     with ExitStack() as stack:
+        cluster = stack.enter_context(connect(engine)) if engine.is_cluster else None
         if server.server:
             check_server_options(model, generation.batch_size, coder)
             servers = stack.enter_context(connected(server, coder, generation.prune))
-            engine = _server_engine(servers, request)
+            answers = _server_answers(server, coder, servers, request)
         else:
             from_file = requests.requests is not None
-            engine = _model_engine(ChosenModel.of(model), request, generation, from_file, control)
-        setup = _Setup(engine, workers, coder, reading, generation.prune)
+            answers = _model_answers(model, request, generation, from_file, control, cluster)
+        setup = _Setup(answers, workers, coder, reading, generation.prune)
         if requests.requests is not None:
             stream = setup.from_requests(requests, inputs.limit)
         else:
             target = None if output is None else output.output
             stream = setup.from_images(inputs.listing(target, columns.keep_columns))
         summary = InferSummary()
-        work = InferWork(stream.source, engine.load, summary, control.on_text, bool(server.server))
+        pixels, has_servers = reading.max_image_pixels, bool(server.server)
+        work: InferWork | ClusterWork
+        if cluster is None:
+            source = stream.source.made(None)
+            work = InferWork(source, answers.load, summary, control.on_text, has_servers)
+        else:
+            recipe = InferRecipe(stream.source, answers.recipe, pixels, has_servers)
+            open_cluster = cluster.cluster(workers.workers, answers.gpus)
+            work = ClusterWork(recipe, open_cluster, local_paths(inputs.inputs))
         return run_job(
             work,
             stream.inputs,
             summary,
-            config=_config(stream, engine, generation.prune) | _names(output),
+            config=_config(stream, answers, generation.prune) | _names(output),
             output=output,
             kept=stream.kept,
             failures=failures,
-            max_image_pixels=reading.max_image_pixels,
+            max_image_pixels=pixels,
             control=control,
-            counter=ProgressCounter(control, work.item, stream.inputs),
+            counter=ProgressCounter(control, stream.source.item, stream.inputs),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Engine:
+class _Answers:
     """What answers the requests of a run.
 
     Attributes:
-        load: returns it, ready to answer.
+        load: returns it in this process, ready to answer.
+        recipe: loads it on other machines.
         request: what it is asked where a line of a file sets nothing else.
         fit: how images are fitted.
         config: what answers depend on.
         on_page: makes what it takes of each page; None for patch sets.
         served_model: name of the model on the servers; None for a local model.
+        gpus: that it needs on another machine.
     """
 
-    load: Callable[[], Answering]
+    load: Load
+    recipe: AnsweringRecipe
     request: GenerationRequest
     fit: FitOptions
     config: Config
     on_page: OnPage | None = None
     served_model: str | None = None
+    gpus: int = 0
 
 
-def _model_engine(
-    chosen: ChosenModel,
+def _model_answers(
+    options: ModelOptions,
     request: GenerationRequest,
     generation: GenerationOptions,
     from_file: bool,
     control: RunControl,
-) -> _Engine:
-    directory = chosen.directory
+    cluster: Connection | None,
+) -> _Answers:
+    chosen = ChosenModel.of(
+        options, find_cuda_problem if cluster is None else _gpu_problem_of(cluster, options)
+    )
+    directory, kind = chosen.directory, chosen.device.kind
     request = with_model_defaults(directory.generation, request, generation.settings, from_file)
     check_request(directory, request)
-    config = {"model": directory.identity, "device": chosen.device.kind.value}
-    load = partial(_load_model, chosen, generation, control)
-    return _Engine(load, request, FitOptions.of_preset(directory.preset), config)
+    batch_size = generation.batch_size if control.on_text is None else 1
+    prune, gpus = generation.prune, int(kind is Device.CUDA)
+    recipe = ModelOfMachine(replace(options, device=kind), directory.identity, prune, batch_size)
+    load = partial(answering_model, chosen, prune, batch_size)
+    config = {"model": directory.identity, "device": kind.value}
+    return _Answers(
+        load, recipe, request, FitOptions.of_preset(directory.preset), config, gpus=gpus
+    )
 
 
-def _server_engine(servers: ConnectedServers, request: GenerationRequest) -> _Engine:
+def _gpu_problem_of(cluster: Connection, options: ModelOptions) -> GpuProblem:
+    """Return what tells whether the machines of a cluster have GPUs.
+
+    Raises:
+        UsageError: the options choose one of them.
+    """
+    if options.device_id:
+        raise UsageError("--device-id names a GPU of this machine; a cluster gives each worker one")
+    has_gpus = any(machine.gpus for machine in cluster.machines())
+    problem = None if has_gpus else CudaProblem("no machine of the cluster has a GPU", False)
+    return lambda _: problem
+
+
+def _server_answers(
+    options: ServerOptions,
+    coder: CoderOptions,
+    servers: ConnectedServers,
+    request: GenerationRequest,
+) -> _Answers:
+    facts = servers.connection.facts
+    recipe = ServersOfMachine(options, coder, servers.prune, facts)
     on_page = partial(send_page, prune=servers.prune)
-    model = servers.connection.facts.model
     config = servers.as_config() | request.server_fields
-    return _Engine(lambda: servers.answering, request, servers.fit, config, on_page, model)
+    load: Load = lambda: servers.answering  # noqa: E731
+    return _Answers(load, recipe, request, servers.fit, config, on_page, facts.model)
 
 
 def _check_options(
@@ -178,14 +235,6 @@ def _request(
     )
 
 
-def _load_model(
-    chosen: ChosenModel, generation: GenerationOptions, control: RunControl
-) -> AnsweringModel:
-    report_cpu_fallback(chosen.device)
-    batch_size = generation.batch_size if control.on_text is None else 1
-    return AnsweringModel(chosen.directory, chosen.open_sessions(), generation.prune, batch_size)
-
-
 class _RunInputs(Inputs, CountableInputs, Protocol):
     """The inputs of a run, with a progress bar that may know their number."""
 
@@ -195,36 +244,32 @@ class _RequestStream:
     """The inputs of a run, how they become requests, how they were pruned, and what they bring."""
 
     inputs: _RunInputs
-    source: RequestSource
+    source: SourceRecipe
     coding: Config
     kept: "pa.Schema | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    engine: _Engine
+    answers: _Answers
     workers: WorkerOptions
     coder: CoderOptions
     reading: ReadingOptions
     prune: bool
 
     @property
-    def _options(self) -> AnalysisOptions:
-        patches = self.engine.on_page is None
-        return AnalysisOptions(self.coder, self.engine.fit, self.reading, patches, False)
-
-    def _executor(self) -> Executor:
-        kernels = partial(load_kernels, self._options)
-        return image_executor(self.workers, self.reading.max_image_pixels, kernels)
+    def _images(self) -> PreparedImages:
+        answers = self.answers
+        patches = answers.on_page is None
+        options = AnalysisOptions(self.coder, answers.fit, self.reading, patches, False)
+        return PreparedImages(options, self.workers, answers.on_page)
 
     def from_requests(self, requests: RequestOptions, limit: int | None) -> _RequestStream:
         """The requests of a file."""
-        engine = self.engine
-        file = requests.request_file(limit, for_server=engine.served_model is not None)
+        answers = self.answers
+        file = requests.request_file(limit, for_server=answers.served_model is not None)
         file.check()
-        source = FileRequests(
-            self._options, self._executor(), engine.request, engine.on_page, engine.served_model
-        )
+        source = FileSource(self._images, answers.request, answers.served_model)
         return _RequestStream(file, source, self._coding())
 
     def from_images(self, listing: Listing) -> _RequestStream:
@@ -234,8 +279,7 @@ class _Setup:
             return self._from_dataset(datasets[0], listing)
         listing.check()
         kept = listing.kept_schema()
-        work = AnalyzeWork(self._options, self._executor(), self.engine.on_page)
-        source = ImageRequests(work, self.engine.request)
+        source = ImageSource(self._images, self.answers.request)
         return _RequestStream(listing, source, self._coding(), kept)
 
     def _from_dataset(self, dataset: str, listing: Listing) -> _RequestStream:
@@ -245,32 +289,32 @@ class _Setup:
         if listing.keep_columns:
             shown = without_secrets(dataset)
             raise UsageError(f"--keep-columns is for Parquet files; {shown} is a dataset")
-        request = self.engine.request
+        request = self.answers.request
         if (self.coder, self.reading) != (CoderOptions(seed=request.seed), ReadingOptions()):
             raise UsageError(
                 f"{without_secrets(dataset)} is a dataset, whose images are decoded and pruned "
                 "already; leave the options of the coder and of reading out"
             )
         images = StoredImages(dataset, listing.limit)
-        images.check(self.engine.fit, self.prune)
-        source = StoredRequests(dataset, request, self.reading.max_image_pixels)
+        images.check(self.answers.fit, self.prune)
+        source = StoredSource(dataset, request, self.reading.max_image_pixels)
         config = Manifest.read(dataset).config
         config.pop(KEEP_COLUMNS, None)  # they stay there
         return _RequestStream(images, source, config)
 
     def _coding(self) -> Config:
-        config = self._options.as_config()
+        config = self._images.options.as_config()
         del config["patches"]
         return config
 
 
-def _config(stream: _RequestStream, engine: _Engine, prune: bool) -> Config:
+def _config(stream: _RequestStream, answers: _Answers, prune: bool) -> Config:
     """Everything that answers depend on."""
     return (
         stream.coding
-        | engine.request.as_config()
+        | answers.request.as_config()
         | {"rows": ANSWERS, "patches": False, "prune": prune}
-        | engine.config
+        | answers.config
         | {"of": stream.source.item}
     )
 

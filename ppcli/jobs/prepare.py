@@ -159,12 +159,7 @@ class FileRequests:
     def _prepared(
         self, request: Request, images: PreparedImages | ImageError
     ) -> list[PreparedRequest]:
-        row = AnswerRow(
-            image_id=request.image_ids,
-            page=request.page,
-            custom_id=request.custom_id,
-            prompt=request.prompt,
-        )
+        row = request_row(request)
         try:
             if request.fault is not None:
                 raise ImageError(ErrorCode.BAD_REQUEST, request.fault)
@@ -197,6 +192,16 @@ class FileRequests:
     def close(self) -> None:
         """Stop the workers."""
         self.executor.close()
+
+
+def request_row(request: Request) -> AnswerRow:
+    """Return the columns that are known of a request before it is prepared."""
+    return AnswerRow(
+        image_id=request.image_ids,
+        page=request.page,
+        custom_id=request.custom_id,
+        prompt=request.prompt,
+    )
 
 
 def _with_states(request: Request, images: PreparedImages) -> Request:

@@ -111,9 +111,9 @@ class ProgressCounter:
             thread.join(_COUNT_SECONDS)
         control.report(item, 0, self._total)
 
-    def advance(self) -> None:
-        """Report one more finished input."""
-        self._done += 1
+    def advance(self, number: int = 1) -> None:
+        """Report more finished inputs; fewer, if work on them was lost."""
+        self._done += number
         self._control.report(self._item, self._done, self._total)
 
     def _count(self, inputs: CountableInputs) -> None:

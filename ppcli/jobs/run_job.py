@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from ppcli.engine.row_flow import FailurePolicy, RowFlow, RunObserver, Work
 from ppcli.engine.run import Inputs, Run
 from ppcli.engine.stopping import StopRequest, stop_on_signals
+from ppcli.engine.summary import Summary
 from ppcli.engine.worker_options import FailureOptions
 from ppcli.errors import ExitCode, StoppedError, UsageError
 from ppcli.imaging.decode import pillow_limits
+from ppcli.jobs.cluster_work import ClusterWork
 from ppcli.jobs.row_log import RowLog
 from ppcli.jobs.run_control import ProgressCounter, RunControl, RunResult, SummaryT
 from ppcli.store.formats import KEEP_COLUMNS, Config, Format, Kept
@@ -21,9 +23,11 @@ from ppcli.store.rows import MainRow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ppcli.engine.cluster.cluster_run import ClusterRun
+
 
 def run_job(
-    work: Work,
+    work: Work | ClusterWork,
     inputs: Inputs,
     summary: SummaryT,
     *,
@@ -38,7 +42,7 @@ def run_job(
     """Run a job.
 
     Args:
-        work: what is done with each input; it is closed at the end.
+        work: what is done with each input, here or on a cluster; it is closed at the end.
         inputs: of the run.
         summary: counts the rows.
         config: everything that the rows depend on.
@@ -67,7 +71,7 @@ def run_job(
         stop = stack.enter_context(stop_on_signals()) if control.handle_signals else StopRequest()
         stack.enter_context(pillow_limits(max_image_pixels))
         observer = RunObserver(_RowCallback(control), counter.advance)
-        run = Run(RowFlow(work, summary, observer, stop, policy))
+        run = _run_of(work, summary, observer, stop, policy)
         try:
             run.execute(inputs, open_sink)
         except StoppedError as error:
@@ -79,6 +83,21 @@ def run_job(
             stopped = "interrupted, and stopped at once"  # by the second signal
             raise StoppedError(ExitCode.INTERRUPTED, stopped, result) from None
     return result
+
+
+def _run_of(
+    work: Work | ClusterWork,
+    summary: Summary,
+    observer: RunObserver,
+    stop: StopRequest,
+    policy: FailurePolicy,
+) -> "Run | ClusterRun":
+    if not isinstance(work, ClusterWork):
+        return Run(RowFlow(work, summary, observer, stop, policy))
+    from ppcli.engine.cluster.cluster_run import ClusterRun  # which imports Arrow
+
+    recipe, open_cluster, reads = work.recipe, work.open_cluster, work.reads
+    return ClusterRun(recipe, open_cluster, reads, summary, observer, stop, policy)
 
 
 def _with_kept_columns(

@@ -144,11 +144,19 @@ class DatasetWriter(ShardSeries):
                 yield Gap(missing)
                 self._end_shard()
             if waiting.first != self._inputs:
-                done = missing - waiting.first + self._inputs
-                left = f"only {done:,} of the {missing:,} inputs before them are left"
-                raise other_inputs(self._root, len(self.records), left, self._if_changed)
+                raise self.short_gap(missing - waiting.first + self._inputs, missing)
             self._place(waiting)
             yield self._resumed_shard(len(self.records) - 1, refs)
+
+    def short_gap(self, found: int, missing: int) -> OutputError:
+        """Return the error of a run that lacks inputs before a shard that waits for them.
+
+        Args:
+            found: how many there are.
+            missing: how many there were.
+        """
+        left = f"only {found:,} of the {missing:,} inputs before them are left"
+        return other_inputs(self._root, len(self.records), left, self._if_changed)
 
     def _resumed_shard(self, number: int, refs: Iterator[Input]) -> PreviousShard:
         inputs = self._finished(number).same_inputs(refs, self._if_changed)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from ppcli.cli.log_options import LogOptions
 from ppcli.cli.parameters import Defaults
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import ExitCode
 from ppcli.imaging.reading_options import ReadingOptions
@@ -27,6 +28,7 @@ def analyze(
     output: Annotated[GrowingOutputOptions, Defaults(output="pixelprune-out")],
     statistics: StatisticsOptions,
     workers: WorkerOptions,
+    engine: EngineOptions,
     failures: FailureOptions,
     log: LogOptions,
 ) -> ExitCode:
@@ -45,6 +47,7 @@ def analyze(
             reading=reading,
             statistics=statistics,
             workers=workers,
+            engine=engine,
             failures=failures,
             control=control,
         ),

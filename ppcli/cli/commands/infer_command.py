@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from ppcli.cli.log_options import LogOptions
 from ppcli.cli.parameters import Defaults
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import ExitCode
 from ppcli.imaging.reading_options import ReadingOptions
@@ -33,6 +34,7 @@ def infer(
         AnswerOutputOptions, Defaults(output=STDOUT, rows_per_shard=ANSWERS_PER_SHARD)
     ],
     workers: WorkerOptions,
+    engine: EngineOptions,
     failures: FailureOptions,
     log: LogOptions,
 ) -> ExitCode:
@@ -53,6 +55,7 @@ def infer(
         coder=coder,
         reading=reading,
         workers=workers,
+        engine=engine,
         failures=failures,
     )
     plain = _plain_answers(inputs, requests, output)

@@ -5,6 +5,7 @@ import glob
 import io
 import os
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ class CudaProblem:
     gpu_present: bool
 
 
+GpuProblem = Callable[[int], CudaProblem | None]
+"""Tells from the number of a GPU why it cannot be used; None if it can."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExecutionDevice:
     """Where a model runs.
@@ -50,40 +55,6 @@ class ExecutionDevice:
     kind: Device
     index: int = 0
     cuda_problem: CudaProblem | None = None
-
-
-def choose_device(name: str, dtype: str, device: Device, index: int = 0) -> ExecutionDevice:
-    """Choose where a model runs.
-
-    Args:
-        name: of the model, for messages.
-        dtype: of the model.
-        device: `auto` chooses CUDA if it works.
-        index: of the GPU.
-
-    Raises:
-        MissingDependencyError: if CUDA was requested and cannot be used.
-        ModelError: if a model of this type cannot run on the device.
-    """
-    problem = None
-    if device is not Device.CPU:
-        unsuited = _why_not_on_cuda(name, dtype)
-        if unsuited and device is Device.CUDA:
-            raise ModelError(unsuited)
-        problem = find_cuda_problem(index)
-        if unsuited:
-            problem = CudaProblem(unsuited, problem is None or problem.gpu_present)
-        if problem is None:
-            return ExecutionDevice(Device.CUDA, index)
-        if device is Device.CUDA:
-            raise MissingDependencyError(f"CUDA cannot be used: {problem.reason}")
-    if dtype == "bfloat16":
-        reason = f" ({problem.reason})" if problem else ""
-        raise ModelError(
-            f"{name} is in bfloat16, which runs on CUDA only{reason}; "
-            "for the CPU export it with --dtype float32"
-        )
-    return ExecutionDevice(Device.CPU, cuda_problem=problem)
 
 
 def find_cuda_problem(index: int = 0) -> CudaProblem | None:
@@ -104,6 +75,47 @@ def find_cuda_problem(index: int = 0) -> CudaProblem | None:
         return CudaProblem(f"there is no GPU {index}; the last one is {count - 1}", True)
     reason = _missing_part()
     return CudaProblem(reason, True) if reason else None
+
+
+def choose_device(
+    name: str,
+    dtype: str,
+    device: Device,
+    index: int = 0,
+    gpu_problem: GpuProblem = find_cuda_problem,
+) -> ExecutionDevice:
+    """Choose where a model runs.
+
+    Args:
+        name: of the model, for messages.
+        dtype: of the model.
+        device: `auto` chooses CUDA if it works.
+        index: of the GPU.
+        gpu_problem: tells why a GPU cannot be used; by default one of this machine.
+
+    Raises:
+        MissingDependencyError: if CUDA was requested and cannot be used.
+        ModelError: if a model of this type cannot run on the device.
+    """
+    problem = None
+    if device is not Device.CPU:
+        unsuited = _why_not_on_cuda(name, dtype)
+        if unsuited and device is Device.CUDA:
+            raise ModelError(unsuited)
+        problem = gpu_problem(index)
+        if unsuited:
+            problem = CudaProblem(unsuited, problem is None or problem.gpu_present)
+        if problem is None:
+            return ExecutionDevice(Device.CUDA, index)
+        if device is Device.CUDA:
+            raise MissingDependencyError(f"CUDA cannot be used: {problem.reason}")
+    if dtype == "bfloat16":
+        reason = f" ({problem.reason})" if problem else ""
+        raise ModelError(
+            f"{name} is in bfloat16, which runs on CUDA only{reason}; "
+            "for the CPU export it with --dtype float32"
+        )
+    return ExecutionDevice(Device.CPU, cuda_problem=problem)
 
 
 def _count_gpus() -> tuple[int, str | None]:

@@ -1,0 +1,1 @@
+"""Runs whose work is done on many machines, shard by shard."""
