@@ -14,7 +14,7 @@ from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.jobs.run_control import PicturesResult, RunControl
 
 if TYPE_CHECKING:
-    from ppcli.store.verify import VerifyReport
+    from ppcli.store.verify_shard import VerifyReport
 
 logger = logging.getLogger("pixelprune")
 

@@ -1,73 +1,32 @@
 """Verifies that a dataset or a Parquet file is undamaged."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
-
-from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
+from ppcli.errors import DamagedError, UsageError
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.store.atomic import TEMPORARY_SUFFIX
-from ppcli.store.completeness import PageCheck
-from ppcli.store.damaged_rows import affected_rows
-from ppcli.store.formats import Config
 from ppcli.store.manifest import Manifest
-from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.places.place import Place, place_of
-from ppcli.store.reader import (
-    is_single_file,
-    read_metadata,
-    read_patch_rows,
-    read_rows_with_kept,
-    shard_record,
-)
-from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, ScoreRow, StatsRow
+from ppcli.store.reader import is_single_file, read_metadata
+from ppcli.store.rows import PATCHES
 from ppcli.store.shard_writer import NEW_SUFFIX
-from ppcli.store.shards import STAGED_SUFFIX, FileRecord, Shard, shard_name, shard_path
+from ppcli.store.shards import STAGED_SUFFIX, Shard, shard_name, staged_name
+from ppcli.store.verify_shard import VerifyReport, VerifyShard, verify_patches, verify_rows
 
-Columns = dict[str, Any]
+RunAll = Callable[[Iterator[VerifyShard]], Iterable[VerifyReport]]
 _UNFINISHED = (TEMPORARY_SUFFIX, NEW_SUFFIX, STAGED_SUFFIX)
-_COMPARED = ("image_id", "status", "kept", "tokens")
 
 
-@dataclass(slots=True)
-class VerifyReport:
-    """Result of a verification.
-
-    Attributes:
-        files: number of files checked.
-        rows: number of rows of statistics, answers or scores checked.
-        patch_sets: number of patch sets checked.
-        rasters: number of rasters rebuilt and compared.
-        damage: a sentence for each finding; empty if the dataset is undamaged.
-        leftovers: number of files of a killed or running run; resuming deletes them.
-        finished: false if the run of the dataset has not ended.
-        max_image_pixels: most pixels of a raster; larger ones count as damage, because they are
-            not read.
-    """
-
-    files: int = 0
-    rows: int = 0
-    patch_sets: int = 0
-    rasters: int = 0
-    damage: list[str] = field(default_factory=list)
-    leftovers: int = 0
-    finished: bool = True
-    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
-
-    @contextmanager
-    def collect_damage(self, subject: str = "") -> Iterator[None]:
-        """Add an error of the block to the report."""
-        try:
-            yield
-        except (DamagedError, ImageError) as error:
-            self.damage.append(f"{subject}: {error}" if subject else str(error))
+def run_here(shards: Iterator[VerifyShard]) -> Iterator[VerifyReport]:
+    """Verify shards one after another in this process."""
+    return (one.run() for one in shards)
 
 
 def verify(
-    path: str, data: bool = False, max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+    path: str,
+    data: bool = False,
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    run_all: RunAll = run_here,
 ) -> VerifyReport:
     """Verify a dataset folder or a Parquet file.
 
@@ -78,6 +37,8 @@ def verify(
         path: path or URL of a dataset folder, or of a Parquet file of pixelprune.
         data: also rebuild each raster and compare its digest.
         max_image_pixels: most pixels of a raster; larger ones count as damage.
+        run_all: verifies the shards of a dataset, here or elsewhere; its reports come in the order
+            of the shards.
 
     Raises:
         UsageError: the path is neither a dataset nor a Parquet file.
@@ -85,7 +46,7 @@ def verify(
     report = VerifyReport(max_image_pixels=max_image_pixels)
     place = place_of(path)
     if place.is_folder():
-        _verify_dataset(place, data, report)
+        _verify_dataset(place, data, report, run_all)
     elif is_single_file(place):
         _verify_file(place, data, report)
     else:
@@ -97,12 +58,12 @@ def _verify_file(path: Place, data: bool, report: VerifyReport) -> None:
     with report.collect_damage():
         kind = read_metadata(path).kind
         if kind == PATCHES:
-            _verify_patches(path, data, None, report)
+            verify_patches(path, data, None, report)
         else:
-            _verify_rows(path, kind, None, report)
+            verify_rows(path, kind, None, report)
 
 
-def _verify_dataset(root: Place, data: bool, report: VerifyReport) -> None:
+def _verify_dataset(root: Place, data: bool, report: VerifyReport, run_all: RunAll) -> None:
     try:
         report.leftovers += root.journal().is_torn()
         manifest = Manifest.read(root)
@@ -112,151 +73,25 @@ def _verify_dataset(root: Place, data: bool, report: VerifyReport) -> None:
         report.damage.append(str(error))
         return
     report.finished = manifest.finished
-    rows_before = 0
-    for number, shard in enumerate(manifest.shards):
-        with ExitStack() as stack:
-            files = {
-                kind: stack.enter_context(_current(shard_path(root, kind, number), record).near())
-                for kind, record in shard.files.items()
-            }
-            _verify_shard(files, shard, rows_before, manifest, data, report)
-        rows_before += shard.rows
+    for part in run_all(_shards(root, manifest, data, report.max_image_pixels)):
+        report.merge(part)
     _find_foreign_files(root, manifest, report)
 
 
-def _current(path: Place, record: FileRecord) -> Place:
-    """Return the file of a record: the new one if a crash came before it got its name."""
-    new = path + NEW_SUFFIX
-    return new if new.is_file() and not record.difference(new) else path
-
-
-def _verify_shard(
-    files: dict[str, Place],
-    shard: Shard,
-    rows_before: int,
-    manifest: Manifest,
-    data: bool,
-    report: VerifyReport,
-) -> None:
-    """Compare the files of a shard with its record, then their content."""
-    differences = {kind: record.difference(files[kind]) for kind, record in shard.files.items()}
-    for kind, difference in differences.items():
-        if difference:
-            rows = affected_rows(files, kind, manifest.main_kind, shard, rows_before)
-            report.damage.append(f"{files[kind]} {difference}; affected: {rows}")
-    if any(differences.values()):
-        report.files += len(shard.files)
-    else:
-        _verify_content(files, shard, manifest, data, report)
-
-
-def _verify_content(
-    files: dict[str, Place], shard: Shard, manifest: Manifest, data: bool, report: VerifyReport
-) -> None:
-    rows: Columns | None = None
-    path = files[manifest.main_kind]
-    with report.collect_damage():
-        rows = _verify_rows(path, manifest.main_kind, manifest.config, report)
-        if len(rows["status"]) != shard.rows:
-            raise DamagedError(f"{path} has {len(rows['status'])} rows instead of {shard.rows}")
-        if shard_record(path, manifest.config).counts != shard.counts:
-            raise DamagedError(f"the counts in {path} differ from those in the manifest")
-    if manifest.has_patches:
-        with report.collect_damage():
-            _verify_patches(files[PATCHES], data, rows, report, manifest.config, shard.patch_sets)
-
-
-def _verify_rows(path: Place, kind: str, config: Config | None, report: VerifyReport) -> Columns:
-    """Check a file of main rows; return the columns to compare patch sets with."""
-    report.files += 1
-    columns: Columns = {name: [] for name in _COMPARED}
-    check, before = PageCheck(read_metadata(path).config), None
-    for row, _ in read_rows_with_kept(path, kind, config):
-        report.rows += 1
-        if before is not None and row.begins_input(before):
-            _note_missing(path, before, check, report)
-        check.add(row)
-        before = row
-        with report.collect_damage(f"{path}, {row.image_id}"):
-            _check_row(row)
-        for name, values in columns.items():
-            values.append(getattr(row, name))
-    if before is not None:
-        _note_missing(path, before, check, report)
-    return columns
-
-
-def _note_missing(path: Place, last: MainRow, check: PageCheck, report: VerifyReport) -> None:
-    if missing := check.missing():
-        advice = "run the same command to process the file again"
-        report.damage.append(f"{path}, {last.image_id}: {missing}; {advice}")
-
-
-def _check_row(row: MainRow) -> None:
-    if row.status == ERROR:
-        if row.error_code not in list(ErrorCode) or not row.error_message:
-            raise DamagedError(f"unknown error code {row.error_code!r}")
-    elif row.status != OK:
-        raise DamagedError(f"unknown status {row.status!r}")
-    elif isinstance(row, AnswerRow):
-        if row.answer is None or row.finish_reason is None:
-            raise DamagedError("the answer is missing")
-    elif isinstance(row, ScoreRow):
-        if row.answer is None or None in (row.exact, row.anls, row.relaxed):
-            raise DamagedError("the answer or its scores are missing")
-    else:
-        _check_statistics(row)
-
-
-def _check_statistics(row: StatsRow) -> None:
-    tokens, kept, unique = row.tokens, row.kept, row.unique
-    if tokens is None or kept is None or unique is None:
-        raise DamagedError("the counts are missing")
-    if row.grid_h is None or row.grid_w is None or tokens != row.grid_h * row.grid_w:
-        raise DamagedError("the number of tokens differs from the size of the grid")
-    if not (0 < kept <= tokens and 0 < unique <= tokens):
-        raise DamagedError(f"impossible counts: {kept} kept and {unique} unique of {tokens} tokens")
-    if row.keep_ratio != kept / tokens or row.unique_ratio != unique / tokens:
-        raise DamagedError("the ratios differ from the counts")
-
-
-def _verify_patches(
-    path: Place,
-    data: bool,
-    stats: Columns | None,
-    report: VerifyReport,
-    config: Config | None = None,
-    expected: int | None = None,
-) -> None:
-    report.files += 1
-    described = _ok_rows(stats) if stats is not None else None
-    count = 0
-    for row in read_patch_rows(path, config=config):
-        count += 1
-        report.patch_sets += 1
-        with report.collect_damage(f"{path}, {row.image_id}"):
-            if described is not None:
-                _check_agreement(row, next(described, None))
-            stored = from_patch_row(row, report.max_image_pixels)
-            if data:
-                stored.raster()
-                report.rasters += 1
-    missing = sum(1 for _ in described) if described is not None else 0
-    if missing or (expected is not None and count != expected):
-        raise DamagedError(f"{path} has {count} patch sets instead of {expected}")
-
-
-def _ok_rows(stats: Columns) -> Iterator[tuple[str, int, int]]:
-    columns = zip(*(stats[k] for k in ("status", "image_id", "kept", "tokens")), strict=True)
-    return ((name, kept, tokens) for status, name, kept, tokens in columns if status == OK)
-
-
-def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> None:
-    bits = np.unpackbits(np.frombuffer(row.keep, dtype=np.uint8))
-    if described != (row.image_id, int(bits.sum()), row.grid_h * row.grid_w):
-        raise DamagedError(
-            f"the statistics have (image_id, kept, tokens) = {described} in this place"
-        )
+def _shards(root: Place, manifest: Manifest, data: bool, most: int) -> Iterator[VerifyShard]:
+    """Yield the shards of a dataset, then those that wait for the inputs before them."""
+    rows_before, next_name = 0, shard_name(len(manifest.shards))
+    named: list[tuple[Shard, tuple[str, ...]]] = []
+    for number, shard in enumerate(manifest.shards):
+        name, token = shard_name(number), manifest.renamed.get(number)
+        tokens = () if token is None else (staged_name(token),)
+        named.append((shard, (name, name + NEW_SUFFIX, *tokens)))
+    for position, one in enumerate(manifest.staged):
+        name = staged_name(one.token)
+        named.append((one.shard, (name,) if position else (name, next_name)))
+    for shard, names in named:
+        yield VerifyShard(root, names, shard, rows_before, manifest.config, data, most)
+        rows_before += shard.rows
 
 
 def _find_foreign_files(root: Place, manifest: Manifest, report: VerifyReport) -> None:
@@ -265,6 +100,7 @@ def _find_foreign_files(root: Place, manifest: Manifest, report: VerifyReport) -
     for kind in {PATCHES, *manifest.kinds}:
         folder = root / kind
         known = {shard_name(n) for n in range(number)}
+        known |= {staged_name(one.token) for one in manifest.staged}
         try:
             found = set(folder.names())
         except FileNotFoundError:

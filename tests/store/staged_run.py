@@ -1,10 +1,17 @@
-"""Pieces of the small run, each written as a task on another machine would write it."""
+"""Pieces of the small run, each written as a task on another machine would write it.
 
+`python -m tests.store.staged_run IN OUT STEP…` runs `drive` once for each step, in a child process
+that kills itself at that step of writing, or of requests to a store. The step replaces {} in OUT.
+"""
+
+import os
 import pickle
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.serial import SerialExecutor
@@ -16,7 +23,8 @@ from ppcli.jobs.analyze import AnalyzeSummary, AnalyzeWork
 from ppcli.store.dataset import DatasetWriter, dataset_output
 from ppcli.store.shards import StagedShard
 from ppcli.store.staging import StagingArea
-from tests.store.small_run import OPTIONS, ROWS_PER_SHARD
+from tests.store.places import far_run
+from tests.store.small_run import OPTIONS, ROWS_PER_SHARD, Killer, count_steps, make_inputs
 
 BOUNDS = (0, 2, 4, 5, 7)  # of the inputs of each shard
 
@@ -76,3 +84,39 @@ def accept_all(dataset: DatasetWriter, staged: Iterable[StagedShard]) -> None:
     """Take over shards in this order."""
     for one in staged:
         dataset.accept(one)
+
+
+ORDER = (2, 0, 3, 1)
+
+
+def drive(folder: Path, out: str, at: int | None = None) -> None:
+    """Take over the shards of tasks, then replace one; may be killed at a step of this."""
+    inputs = listed(folder)
+    with opened(out) as dataset:
+        staged = stage_all(dataset.area(), inputs)
+        [again] = stage(dataset.area(), inputs, *BOUNDS[1:3])
+        if at is not None:
+            count = far_run.count_changes if "://" in out else count_steps
+            count(Killer(at))
+        accept_all(dataset, [staged[number] for number in ORDER])
+        dataset.replace(1, again)
+        dataset.clean()
+
+
+def main() -> None:
+    """Drive once for each step in a child process that is killed there; print how each ended."""
+    folder, out, *steps = sys.argv[1:]
+    with TemporaryDirectory() as spare:  # loads modules and kernels once for all children
+        drive(make_inputs(Path(spare, "in")), spare + "/out")
+    for step in steps:
+        child = os.fork()
+        if child == 0:
+            drive(Path(folder), out.replace("{}", step), int(step))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -189,7 +189,17 @@ def test_a_line_that_says_something_else_is_refused(tmp_path) -> None:
     manifest = Manifest.read(str(out))
     base = json.loads((out / MANIFEST).read_bytes())["digest"]
     shard = asdict(manifest.shards[0])
-    for content in ({"number": 5, "shard": shard}, {"number": -1, "shard": shard}, {"number": 0}):
+    later = {"first": 1, "token": "0" * 16, "shard": shard}
+    for content in (
+        {"number": 5, "shard": shard},
+        {"number": -1, "shard": shard},
+        {"number": 0},
+        {"number": 0, "shard": shard, "token": "../x"},
+        later | {"first": 0},
+        later | {"first": -1},
+        later | {"token": "0"},
+        later | {"number": 1},
+    ):
         (out / JOURNAL).unlink(missing_ok=True)
         with closing(Journal(str(out / JOURNAL), base)) as journal:
             journal.append(content)

@@ -71,7 +71,14 @@ def test_what_waits_outlives_a_kill(made, tmp_path) -> None:
         staged = stage_all(dataset.area(), inputs)
         accept_all(dataset, [staged[0], staged[3], staged[2]])
         stage(dataset.area(), inputs, 2, 4)  # nobody hears of it
-    assert (verify(str(out)).damage, Manifest.read(str(out)).staged) == ([], staged[2:])
+    assert Manifest.read(str(out)).staged == staged[2:]
+    report = verify(str(out), data=True)
+    assert (report.damage, report.leftovers, report.files, report.rows) == ([], 4, 6, 6)
+    whole = (out / "stats" / f"{staged[3].token}.staged").read_bytes()
+    (out / "stats" / f"{staged[3].token}.staged").write_bytes(b"x")
+    [words] = verify(str(out)).damage
+    assert f"{staged[3].token}.staged was changed after it was written" in words
+    (out / "stats" / f"{staged[3].token}.staged").write_bytes(whole)
     with opened(out) as dataset:
         assert (dataset.inputs_placed, dataset.staged) == (2, staged[2:])
         [gap] = stage(dataset.area(), inputs, 2, 4)

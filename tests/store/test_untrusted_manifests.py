@@ -90,7 +90,44 @@ SETTINGS = [
     ("answer_column", "image_id"),
     ("answer_column", 7),
 ]
+
+
+def staged(*changes: Change) -> Change:
+    """Let the last shard wait, then change what is said of it."""
+
+    def change(content: Any) -> None:
+        one = {"first": 5, "token": "0" * 16, "shard": content["shards"].pop()}
+        content["staged"] = [one]
+        for of_one in changes:
+            of_one(content["staged"])
+
+    return change
+
+
+TOKENS = [
+    "",
+    "0" * 15,
+    "0" * 17,
+    "../../../secrets",
+    "A" * 16,
+    "0" * 15 + "\n",
+    5,
+    None,
+    ["0" * 16],
+]
 FORGERIES = [
+    *(staged(put(0, "first", value=value)) for value in [*NO_COUNTS, 4]),
+    *(staged(put(0, "token", value=value)) for value in TOKENS),
+    staged(put(0, "shard", value=None)),
+    staged(put(0, "shard", "rows", value=-1)),
+    staged(put(0, "shard", "files", value={})),
+    staged(put(0, "other", value=1)),
+    staged(put(0, value="part")),
+    staged(lambda waiting: waiting.append({**waiting[0], "token": "1" * 16})),
+    staged(lambda waiting: waiting.append({**waiting[0], "first": 7})),
+    staged(lambda waiting: waiting.append({**waiting[0], "first": 1, "token": "1" * 16})),
+    put("staged", value={}),
+    put("staged", value=None),
     *(put("shards", 0, name, value=value) for name in COUNTS for value in NO_COUNTS),
     *(put("shards", 0, "files", "stats", "size", value=value) for value in NO_COUNTS),
     *(put("config", name, value=value) for name, value in SETTINGS),
@@ -145,6 +182,17 @@ def test_a_setting_that_is_missing_is_a_sentence_where_it_is_needed(out: Path, n
         with pytest.raises(DamagedError, match=f"lacks {name}"):
             READERS[reader](out)
     assert verify(str(out)).damage  # the files know better
+
+
+def test_a_shard_that_waits_for_files_that_are_not_there(made: Path, out: Path) -> None:
+    forge(out, staged())
+    assert verify(str(out)).damage == []  # a killed run could have renamed them
+    for kind in ("stats", "patches"):
+        (out / kind / "part-00003.parquet").unlink()
+    assert len(verify(str(out)).damage) == 2
+    assert READERS["report"](out)
+    with pytest.raises(OutputError, match=r"part-00003.parquet is missing; run pixelprune verify"):
+        resume(made, out)
 
 
 def test_an_untouched_one_passes_the_same_readers(made: Path, out: Path) -> None:

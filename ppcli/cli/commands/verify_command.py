@@ -7,7 +7,7 @@ from ppcli.errors import ExitCode, pluralize
 from ppcli.jobs.dataset_options import VerifyOptions
 
 if TYPE_CHECKING:
-    from ppcli.store.verify import VerifyReport
+    from ppcli.store.verify_shard import VerifyReport
 
 
 def verify(options: VerifyOptions, log: LogOptions) -> ExitCode:
