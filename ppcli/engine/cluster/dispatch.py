@@ -49,6 +49,8 @@ class _Attempt:
 class Dispatch:
     """Gives tasks to the workers of a cluster and takes their results, in whatever order they come.
 
+    A message that several workers log is logged once.
+
     Attributes:
         cluster: has the workers.
         observer: called as tasks progress.
@@ -66,6 +68,7 @@ class Dispatch:
     _running: dict[int, _Attempt] = field(default_factory=dict, init=False)
     _ready: deque[_Attempt] = field(default_factory=deque, init=False)
     _has_all: bool = field(default=False, init=False)
+    _messages: set[str] = field(default_factory=set, init=False)
     _numbers: int = field(default=0, init=False)
     _halt: PixelpruneError | None = field(default=None, init=False)
 
@@ -143,7 +146,9 @@ class Dispatch:
 
     def _hear(self, attempt: _Attempt, node: str, news: News) -> None:
         for level, text in news.messages:
-            logger.log(level, "%s: %s", node, text)
+            if text not in self._messages:
+                self._messages.add(text)
+                logger.log(level, "%s: %s", node, text)
         for row in news.rows:
             attempt.told += 1
             if attempt.told > attempt.logged:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ _WORKERS_PER_SECOND = 200  # whose news one process takes
 _GROW_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0  # without a worker, after which the log says so
 _START_ATTEMPTS = 3
+_LONGEST_FOLDER = 30  # characters, so that the names of Ray's sockets are not too long
 _STORE_BYTES = 256 << 20  # of a Ray of our own: inputs and records, never pixels
 
 
@@ -69,6 +71,7 @@ class RayConnection:
             ) from error
         self.ray: Any = ray
         self.is_own = False
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._is_ours = not ray.is_initialized()
         if not self._is_ours:
             return
@@ -76,25 +79,31 @@ class RayConnection:
             with _signals_kept():
                 self._connect(address)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            self.close()
             where = (
                 f"no Ray cluster answers at {bounded(address)}" if address else "Ray does not start"
             )
-            raise ServerError(f"{where}: {_reason(error)}") from error
+            raise ServerError(f"{where}: {_in_one_line(error)}") from error
 
     def _connect(self, address: str | None) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        # or else it prints the logs of machines that end
+        self.ray._private.worker._worker_logs_enabled = False
         if address is not None:
             self.ray.init(address, **quiet)
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self.is_own = True
+        if len(tempfile.gettempdir()) < _LONGEST_FOLDER:
+            self._folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
         self.ray.init(
             "local",
             num_cpus=available_cores(),
             include_dashboard=False,
             object_store_memory=_STORE_BYTES,
+            _temp_dir=None if self._folder is None else self._folder.name,
             **quiet,
         )
-        self.is_own = True
 
     def machines(self) -> list[MachineSize]:
         """Return what the machines of the cluster have."""
@@ -114,8 +123,14 @@ class RayConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect, and stop the Ray of our own."""
         if self._is_ours:
             self.ray.shutdown()
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 class RayCluster:
@@ -206,7 +221,7 @@ class RayCluster:
         try:
             answer = self._ray.get(reply)
         except self._ray.exceptions.RayError as error:
-            yield from self._lose(member, _reason(error))
+            yield from self._lose(member, error)
             return
         if isinstance(answer, NodeFacts):
             if answer.problem:
@@ -222,18 +237,29 @@ class RayCluster:
             member.task_id = None
         yield Event(task_id, member.facts.node, answer)
 
-    def _lose(self, member: _Member, reason: str) -> Iterator[Event]:
+    def _lose(self, member: _Member, error: Exception) -> Iterator[Event]:
         self._members.remove(member)
+        self._grown = 0.0
+        logger.debug("a worker is lost: %s", _in_one_line(error))
         with suppress(Exception):  # it may be alive where only a call was lost
             self._ray.kill(member.actor)
-        if member.facts is None:
-            self._failed_starts += 1
-            logger.debug("a worker did not start: %s", reason)
-            if self._failed_starts >= _START_ATTEMPTS and not self.size:
-                raise ServerError(f"the workers do not start on the Ray cluster: {reason}")
-        elif member.task_id is not None:
-            yield Event(member.task_id, member.facts.node, WorkerLost(reason))
-        self._grown = 0.0
+        if member.facts is not None:
+            if member.task_id is not None:
+                yield Event(member.task_id, member.facts.node, WorkerLost(self._reason(error)))
+            return
+        self._failed_starts += 1
+        if self._failed_starts >= _START_ATTEMPTS and not self.size:
+            raise ServerError(f"no worker starts on the Ray cluster: {_in_one_line(error)}")
+
+    def _reason(self, error: Exception) -> str:
+        faults = self._ray.exceptions
+        if isinstance(error, faults.OutOfMemoryError):
+            return "the machine ran out of memory, and Ray ended the worker"
+        if isinstance(error, faults.ActorUnavailableError):
+            return "the worker cannot be reached any more"
+        if isinstance(error, faults.RayActorError) and error.preempted:
+            return "the machine was taken away"
+        return "the worker ended"
 
     def stop(self, code: ExitCode) -> None:
         """Tell all workers to end their tasks early, with what they have finished."""
@@ -247,10 +273,8 @@ class RayCluster:
         self._members.clear()
 
 
-def _reason(error: Exception) -> str:
-    """Return why a worker ended, in one line."""
-    text = str(error)
-    return bounded(" ".join(text.split()))
+def _in_one_line(error: Exception) -> str:
+    return bounded(" ".join(str(error).split()), 400)
 
 
 @contextmanager
