@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Path, named_model
-from ppcli.errors import NothingToDoError, with_subject
+from ppcli.engine.engine_options import EngineOptions
+from ppcli.errors import NothingToDoError, UsageError, with_subject
 from ppcli.filesystems.schemes import is_url, without_secrets
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.jobs.run_control import PicturesResult, RunControl
@@ -122,7 +123,12 @@ class VerifyResult:
 
 
 def verify(
-    path: Path, *, data: bool = False, max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+    path: Path,
+    *,
+    data: bool = False,
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    engine: EngineOptions = EngineOptions(),
+    control: RunControl = RunControl(),
 ) -> VerifyResult:
     """Check that a dataset or a model directory is intact.
 
@@ -131,20 +137,27 @@ def verify(
             `.parquet` files; or the URL of one of these.
         data: rebuild every raster and compare its digest.
         max_image_pixels: larger rasters are not rebuilt, and count as faults.
+        engine: where the shards of a dataset are verified.
+        control: callbacks. Signals are not handled.
 
     Raises:
         UsageError: the path is neither.
+        MissingDependencyError: the engine is not installed.
+        ServerError: no cluster can be used.
         ModelError: the manifest of a model directory is invalid.
         StoreError: a URL cannot be read.
     """
+    from ppcli.jobs.verify_dataset import verify_dataset
     from ppcli.models.onnx.directory import changed_files, is_model_directory
     from ppcli.models.onnx.model_cache import changed_files_at, is_model_url
-    from ppcli.store.verify import verify as run_verify
 
     checked = os.fspath(path)
-    if is_url(checked) and is_model_url(checked):
+    model_at_url = is_url(checked) and is_model_url(checked)
+    if engine.is_cluster and (model_at_url or is_model_directory(checked)):
+        raise UsageError(f"--engine {engine.engine} is for datasets; this is a model directory")
+    if model_at_url:
         return VerifyResult(changed_files_at(checked))
     if is_model_directory(checked):
         return VerifyResult(changed_files(checked))
-    found = run_verify(checked, data, max_image_pixels)
+    found = verify_dataset(checked, data, max_image_pixels, engine, control)
     return VerifyResult(found.damage, found)

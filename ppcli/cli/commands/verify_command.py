@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ppcli.cli.log_options import LogOptions
+from ppcli.engine.engine_options import EngineOptions
 from ppcli.errors import ExitCode, pluralize
 from ppcli.jobs.dataset_options import VerifyOptions
 
@@ -10,13 +11,22 @@ if TYPE_CHECKING:
     from ppcli.store.verify_shard import VerifyReport
 
 
-def verify(options: VerifyOptions, log: LogOptions) -> ExitCode:
+def verify(options: VerifyOptions, engine: EngineOptions, log: LogOptions) -> ExitCode:
     """Check that a dataset or a model directory is intact."""
     from ppcli import api
+    from ppcli.cli.progress_display import ProgressDisplay
     from ppcli.cli.terminal import Terminal, logger
+    from ppcli.jobs.run_control import RunControl
 
     terminal = Terminal(log)
-    result = api.verify(options.path, data=options.data, max_image_pixels=options.max_image_pixels)
+    with ProgressDisplay(terminal) as progress:
+        result = api.verify(
+            options.path,
+            data=options.data,
+            max_image_pixels=options.max_image_pixels,
+            engine=engine,
+            control=RunControl(progress),
+        )
     for sentence in result.damage:
         logger.error("%s", sentence)
     faults = pluralize(len(result.damage), "fault")
