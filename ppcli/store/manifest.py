@@ -2,14 +2,14 @@
 
 import json
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ppcli.errors import DamagedError
 from ppcli.store.atomic import whole_file
 from ppcli.store.formats import Config
-from ppcli.store.journal import canonical_json, content_digest
+from ppcli.store.manifest_text import Entry, ManifestText
 from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
 from ppcli.store.places.place import JOURNAL, Place, place_of
 from ppcli.store.rows import PATCHES, STATS
@@ -19,6 +19,7 @@ from ppcli.version import __version__
 MANIFEST = "manifest.json"
 DATASET_KIND = "pixelprune dataset"
 _MAX_VERSION_LENGTH = 100
+_LINES = 1000  # of a journal that is merged into the manifest, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +85,40 @@ class Manifest:
     @property
     def content(self) -> dict[str, Any]:
         """The manifest as JSON values."""
-        content = {
+        text = self.text
+        lists = {name: [one.content for one in entries] for name, entries in text.lists.items()}
+        return {**text.fields, **lists}
+
+    @property
+    def text(self) -> ManifestText:
+        """The manifest as the text of its file."""
+        fields = {
             "kind": DATASET_KIND,
             "config": self.config,
-            "shards": [one.content for one in self.shards],
             "finished": self.finished,
             "version": self.version,
         }
+        lists: dict[str, Sequence[Entry]] = {"shards": self.shards}
         if self.staged:  # a finished manifest is that of earlier versions
-            content["staged"] = [one.content for one in self.staged]
-        return content
+            lists["staged"] = self.staged
+        return ManifestText(fields, lists)
 
-    def write(self, root: str | Place) -> None:
+    def write(self, root: str | Place) -> str:
         """Write the manifest atomically, then delete the journal, which it contains.
+
+        Returns:
+            Its digest.
 
         Raises:
             OutputError: it cannot be written.
         """
-        folder = place_of(root)
+        folder, text = place_of(root), self.text
+        digest = text.digest()
         with whole_file((folder / MANIFEST).new_file()) as file:
-            file.write(canonical_json(self.content, indent=1))
+            for piece in text.pieces(digest):
+                file.write(piece)
         folder.journal().delete()
+        return digest
 
     @classmethod
     def read(cls, root: str | Place) -> "Manifest":
@@ -137,7 +151,8 @@ class Manifest:
         try:
             text = json.loads(raw)
             manifest = cls._of(text)
-            as_it_was = raw == canonical_json(manifest.content, indent=1)
+            digest = manifest.text.digest()
+            as_it_was = _is_text(raw, manifest.text.pieces(digest))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             reason = f": {error}" if isinstance(error, InvalidContentError) else ""
             raise DamagedError(
@@ -147,7 +162,7 @@ class Manifest:
             raise DamagedError(
                 f"{path} was changed after it was written: its digest does not match"
             )
-        return manifest, text["digest"]
+        return manifest, digest
 
     @classmethod
     def _of(cls, text: Any) -> "Manifest":  # noqa: ANN401
@@ -261,19 +276,26 @@ class ManifestWriter:
     def __init__(self, root: Place, manifest: Manifest) -> None:
         self.manifest = manifest
         self._root = root
-        self._start_journal()
+        self._start_journal(manifest.text.digest())
 
-    def _start_journal(self) -> None:
-        self._journal = self._root.journal().begin(content_digest(self.manifest.content))
+    def _start_journal(self, base: str) -> None:
+        self._journal = self._root.journal().begin(base)
+        self._lines, self._most_lines = 0, max(_LINES, len(self.manifest.shards))
 
     def record(self, change: Change) -> None:
         """Append, replace or stage a shard, durably.
 
+        A journal of as many lines as the manifest has shards is merged into it first: resuming is
+        quick, and all that is written stays in proportion to the changes.
+
         Raises:
             OutputError: it cannot be written.
         """
+        if self._lines >= self._most_lines:
+            self._merge()
         self.manifest.apply(change)
         self._journal.append(change.content)
+        self._lines += 1
 
     def checkpoint(self, finished: bool) -> None:
         """Merge the journal into the manifest, unless nothing has changed.
@@ -286,14 +308,27 @@ class ManifestWriter:
         """
         if self._journal.is_empty and self.manifest.finished == finished:
             return
-        self._journal.close()
         self.manifest.finished = finished
-        self.manifest.write(self._root)
-        self._start_journal()
+        self._merge()
+
+    def _merge(self) -> None:
+        """Write the manifest; all files of earlier changes have their names by now."""
+        self._journal.close()
+        self.manifest.renamed.clear()
+        self._start_journal(self.manifest.write(self._root))
 
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
+
+
+def _is_text(raw: bytes, pieces: Iterator[bytes]) -> bool:
+    start = 0
+    for piece in pieces:
+        if not raw.startswith(piece, start):
+            return False
+        start += len(piece)
+    return start == len(raw)
 
 
 def main_kind(config: Config) -> str:

@@ -14,6 +14,7 @@ import pytest
 from ppcli.errors import DamagedError, OutputError
 from ppcli.files import FileState, LocalFile
 from ppcli.inputs.refs import ImageRef
+from ppcli.store import manifest as manifest_module
 from ppcli.store.dataset import dataset_output
 from ppcli.store.journal import Journal, canonical_json
 from ppcli.store.manifest import JOURNAL, MANIFEST, Manifest
@@ -80,6 +81,25 @@ def test_the_manifest_of_a_run_that_ended_is_one_file(tmp_path) -> None:
     assert Manifest.read(str(tmp_path / "killed")).shards == (
         Manifest.read(str(tmp_path / "out")).shards
     )
+
+
+def test_a_long_journal_is_merged_into_the_manifest(tmp_path, monkeypatch) -> None:
+    write_shards(tmp_path / "expected", 40, ends=False)
+    monkeypatch.setattr(manifest_module, "_LINES", 4)
+    merged = []
+    for count in (4, 5, 8, 9, 16, 17, 33, 40):
+        out = tmp_path / str(count)
+        write_shards(out, count, ends=False)
+        merged.append(len(_content_of(out / MANIFEST)["shards"]))
+        assert len((out / JOURNAL).read_bytes().splitlines()) == count - merged[-1]
+        assert len(Manifest.read(str(out)).shards) == count
+    assert merged == [0, 4, 4, 8, 8, 16, 32, 32]
+    expected = Manifest.read(str(tmp_path / "expected"))
+    assert Manifest.read(str(tmp_path / "40")) == expected
+    refs = write_shards(tmp_path / "whole", 40)
+    with dataset_output(str(tmp_path / "40"), expected.config) as sink:
+        assert len(list(sink.previous_shards(iter(refs)))) == 40
+    assert (tmp_path / "40" / MANIFEST).read_bytes() == (tmp_path / "whole" / MANIFEST).read_bytes()
 
 
 def test_cut_at_any_byte_it_gives_the_shards_before(tmp_path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ppcli.errors import OutputError
+from ppcli.store import manifest as manifest_module
 from ppcli.store.manifest import Manifest
 from ppcli.store.verify import verify
 from tests.object_store import ObjectStore
@@ -126,7 +127,9 @@ def test_killed_while_starting_anew(made, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_a_disk_that_fails_at_every_write(made, tmp_path) -> None:
+@pytest.mark.parametrize("lines", [1000, 2])
+def test_a_disk_that_fails_at_every_write(made, tmp_path, monkeypatch, lines: int) -> None:
+    monkeypatch.setattr(manifest_module, "_LINES", lines)
     at, finished = 0, False
     while not finished:
         out = tmp_path / f"out{at}"
