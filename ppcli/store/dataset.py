@@ -291,7 +291,11 @@ class DatasetWriter(ShardSeries):
 
         Raises:
             OutputError: the dataset cannot be written.
+            ValueError: an input of it has a shard already.
         """
+        waiting = (one for one in self.staged if one.first < staged.end and staged.first < one.end)
+        if staged.first < self._inputs or next(waiting, None) is not None:
+            raise ValueError(f"the inputs from {staged.first} to {staged.end} have a shard already")
         self.begin()
         if staged.first == self._inputs:
             self._place(staged)

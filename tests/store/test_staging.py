@@ -54,6 +54,21 @@ def test_in_any_order_they_make_the_dataset_of_a_local_run(made, tmp_path, order
     assert_same(tmp_path / "out", made / "out")
 
 
+def test_no_input_gets_two_shards(made, tmp_path) -> None:
+    inputs = listed(made / "in")
+    with opened(tmp_path / "out") as dataset:
+        staged = stage_all(dataset.area(), inputs)
+        accept_all(dataset, [staged[0], staged[2]])
+        again = stage_all(dataset.area(), inputs)
+        overlapping = stage(dataset.area(), inputs, 3, 5)
+        for one in (again[0], again[2], *overlapping):
+            with pytest.raises(ValueError, match="have a shard already"):
+                dataset.accept(one)
+        accept_all(dataset, [staged[1], staged[3]])
+        dataset.clean()
+    assert_same(tmp_path / "out", made / "out")
+
+
 def test_a_piece_ends_its_shards_where_a_local_run_does(made, tmp_path) -> None:
     inputs = listed(made / "in")
     with opened(tmp_path / "out") as dataset:
