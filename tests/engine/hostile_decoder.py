@@ -77,6 +77,7 @@ def register() -> None:
 @contextlib.contextmanager
 def registered() -> Iterator[None]:
     """Register the decoder inside the block only."""
+    Image.init()
     formats, known = dict(Image.OPEN), list(Image.ID)
     register()
     try:

@@ -1,6 +1,7 @@
 """A worker of a cluster, as the process on its machine sees it."""
 
 import logging
+import os
 import platform
 import queue
 import threading
@@ -77,6 +78,8 @@ class NodeWorker:
                     outcome = Outcome(task.run(context[0]))
                 except Exception as error:
                     outcome = Outcome(error=_for_people(error))
+                except BaseException:  # sys.exit in a library would end this thread alone
+                    os._exit(1)
                 self._news.end(outcome)
 
 
