@@ -43,7 +43,7 @@ class AnalysisRecipe:
     def opened(self, summary: AnalyzeSummary, cores: int) -> Iterator[AnalyzeWork]:
         """Return the work, with worker processes for some cores."""
         kernels = partial(load_kernels, self.options)
-        workers = with_cores(self.workers, cores)
+        workers = with_cores(self.workers, cores, self.max_image_pixels)
         yield AnalyzeWork(self.options, image_executor(workers, self.max_image_pixels, kernels))
 
     def failed_rows(self, ref: ImageRef, error: ImageError) -> list[StatsRow]:

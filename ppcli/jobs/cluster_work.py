@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ppcli.engine.engine_options import EngineOptions
+from ppcli.engine.executors.resources import available_cores, default_worker_memory
 from ppcli.engine.worker_options import WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.filesystems.schemes import is_url, scheme_of
+from ppcli.jobs.image_worker import image_memory
 from ppcli.jobs.run_control import RunControl
 from ppcli.store.output_options import OutputOptions
 
@@ -66,6 +68,17 @@ def local_paths(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if not is_url(name) and os.path.lexists(name))
 
 
-def with_cores(workers: WorkerOptions, cores: int) -> WorkerOptions:
-    """Return the options of worker processes that share some cores, if no number was chosen."""
-    return workers if workers.workers is not None else replace(workers, workers=cores)
+def with_cores(workers: WorkerOptions, cores: int, max_image_pixels: int) -> WorkerOptions:
+    """Return the options of worker processes on a machine that other workers may share.
+
+    Args:
+        workers: chosen by the user; what is not chosen follows from the machine.
+        cores: how many processor cores the worker may use.
+        max_image_pixels: of the largest image that is decoded.
+    """
+    memory = workers.worker_memory
+    if memory is None:
+        share = max(cores, available_cores())
+        memory = default_worker_memory(share, image_memory(max_image_pixels))
+    number = cores if workers.workers is None else workers.workers
+    return replace(workers, workers=number, worker_memory=memory)

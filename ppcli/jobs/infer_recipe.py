@@ -65,9 +65,9 @@ class PreparedImages:
 
     def executor(self, cores: int | None) -> Executor:
         """Return worker processes for some cores; None for those of the options."""
-        workers = self.workers if cores is None else with_cores(self.workers, cores)
-        kernels = partial(load_kernels, self.options)
-        return image_executor(workers, self.options.reading.max_image_pixels, kernels)
+        pixels = self.options.reading.max_image_pixels
+        workers = self.workers if cores is None else with_cores(self.workers, cores, pixels)
+        return image_executor(workers, pixels, partial(load_kernels, self.options))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,8 @@ def infer(
         else:
             recipe = InferRecipe(stream.source, answers.recipe, pixels, has_servers)
             open_cluster = cluster.cluster(workers.workers, answers.gpus)
-            work = ClusterWork(recipe, open_cluster, local_paths(inputs.inputs))
+            given = (*inputs.inputs, model.model or "", requests.root or "")
+            work = ClusterWork(recipe, open_cluster, local_paths(filter(None, given)))
         return run_job(
             work,
             stream.inputs,

@@ -1,5 +1,6 @@
 """A run whose work is done on a cluster: this process lists, decides, and writes the manifest."""
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -33,6 +34,8 @@ from ppcli.store.places.place import place_of
 from ppcli.store.row_sinks import RowSink
 from ppcli.store.set_aside import SetAside
 from ppcli.store.shards import StagedShard
+
+logger = logging.getLogger("pixelprune")
 
 _WAIT_SECONDS = 0.1
 _MOST_SECONDS = 5.0  # that a slow list is waited for before its inputs so far become a task
@@ -128,12 +131,14 @@ class _Driver:
     sink: DatasetWriter
     cluster: Cluster
     names: RepeatedNames
+    new_tasks: int = 0
 
     def resume(self, arrivals: Arrivals[Any]) -> None:
         """Look at the shards of earlier runs, and work on all inputs that have none."""
         waiting = list(self.sink.staged)
         with closing(SetAside()) as aside:
             self._dispatch(self._tasks(arrivals, aside))
+            self._advise()
             aside.end()
             self._dispatch(self._tasks_of_placed(waiting, aside))
 
@@ -150,6 +155,18 @@ class _Driver:
         )
         with Arrivals(changes.new(), run.raise_if_stopped) as new:
             self._dispatch(self._new(new, self.sink.inputs_placed, None))
+
+    def _advise(self) -> None:
+        """Say if workers had nothing to do."""
+        workers = self.cluster.size
+        if 0 < self.new_tasks < workers:
+            logger.warning(
+                "%d of %d workers had work: each takes --rows-per-shard inputs at a time (%s); "
+                "choose fewer, so that all have some",
+                self.new_tasks,
+                workers,
+                f"{self.sink.area().rows_per_shard:,}",
+            )
 
     def _dispatch(self, tasks: Iterator[RowTask | None]) -> None:
         run = self.run
@@ -192,6 +209,7 @@ class _Driver:
             refs = yield from _collected(arrivals, most, _MOST_SECONDS)
             if not refs:
                 break
+            self.new_tasks += 1
             yield NewInputs(area, first, refs)
             first += len(refs)
             left = None if left is None else left - len(refs)

@@ -76,8 +76,11 @@ class RayConnection:
         if not self._is_ours:
             return
         try:
-            with _signals_kept():
+            with _signals_kept(deferred=address is None):
                 self._connect(address)
+        except KeyboardInterrupt:
+            self.close()
+            raise
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             self.close()
             where = (
@@ -127,10 +130,11 @@ class RayConnection:
 
     def close(self) -> None:
         """Disconnect, and stop the Ray of our own."""
-        if self._is_ours:
-            self.ray.shutdown()
-        if self._folder is not None:
-            self._folder.cleanup()
+        with _signals_kept(deferred=True):
+            if self._is_ours:
+                self.ray.shutdown()
+            if self._folder is not None:
+                self._folder.cleanup()
 
 
 class RayCluster:
@@ -278,14 +282,24 @@ def _in_one_line(error: Exception) -> str:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Undo what Ray does to the handlers of signals."""
+def _signals_kept(deferred: bool) -> Iterator[None]:
+    """Undo what Ray does to the handlers of signals.
+
+    Args:
+        deferred: deliver signals after the block, because half a start or end leaves processes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    received: list[int] = []
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    if deferred:
+        for one in before:
+            signal.signal(one, lambda number, _: received.append(number))
     try:
         yield
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+        if received:
+            signal.raise_signal(received[0])
