@@ -4,7 +4,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import Any
@@ -25,7 +25,7 @@ from ppcli.engine.row_flow import FailurePolicy, RowFlow, RunObserver, stopped_e
 from ppcli.engine.run import Inputs, RepeatedNames, no_inputs_error
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
-from ppcli.errors import ImageError, StoppedError
+from ppcli.errors import ImageError, OutputError, StoppedError
 from ppcli.inputs.refs import Input
 from ppcli.store.atomic import TEMPORARY_SUFFIX, as_output_error
 from ppcli.store.dataset import DatasetWriter
@@ -80,8 +80,11 @@ class ClusterRun:
                     assert isinstance(sink, DatasetWriter)
                     try:
                         self._run(inputs, arrivals, sink)
-                    finally:
-                        sink.clean()
+                    except BaseException:
+                        with suppress(OutputError):  # the other error is the one to show
+                            sink.clean()
+                        raise
+                    sink.clean()
         finally:
             self.summary.skipped = inputs.skipped
             self.summary.seconds = time.perf_counter() - started
@@ -135,9 +138,10 @@ class _Driver:
 
     def resume(self, arrivals: Arrivals[Any]) -> None:
         """Look at the shards of earlier runs, and work on all inputs that have none."""
+        self._dispatch(self._finished(arrivals))  # first: other inputs are refused before any work
         waiting = list(self.sink.staged)
         with closing(SetAside()) as aside:
-            self._dispatch(self._tasks(arrivals, aside))
+            self._dispatch(self._unfinished(arrivals, waiting, aside))
             self._advise()
             aside.end()
             self._dispatch(self._tasks_of_placed(waiting, aside))
@@ -183,13 +187,18 @@ class _Driver:
         error = run.policy.error(run.summary.failed_now + failed)
         return stopped_error(run.stop, run.summary) or error
 
-    def _tasks(self, arrivals: Arrivals[Any], aside: SetAside) -> Iterator[RowTask | None]:
-        """Yield tasks for all inputs; those of shards that wait for their place are set aside."""
-        sink, first = self.sink, self.sink.inputs_placed
-        for number, shard in enumerate(sink.records):
+    def _finished(self, arrivals: Arrivals[Any]) -> Iterator[RowTask | None]:
+        """Yield tasks for the shards of earlier runs."""
+        for number, shard in enumerate(list(self.sink.records)):
             refs = yield from _collected(arrivals, shard.inputs)
-            yield FinishedShard(sink.area(), number, shard, refs)
-        for staged in list(sink.staged):
+            yield FinishedShard(self.sink.area(), number, shard, refs)
+
+    def _unfinished(
+        self, arrivals: Arrivals[Any], waiting: list[StagedShard], aside: SetAside
+    ) -> Iterator[RowTask | None]:
+        """Yield tasks for inputs without a shard; those of shards that wait are set aside."""
+        first = self.sink.inputs_placed
+        for staged in waiting:
             missing, before = staged.first - first, first
             first = yield from self._new(arrivals, first, missing)
             if first < staged.first:
