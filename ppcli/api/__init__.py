@@ -15,6 +15,7 @@ from ppcli.api.answers import bench, evaluate, export, infer
 from ppcli.api.datasets import VerifyResult, reconstruct, report, verify
 from ppcli.api.images import analyze, view
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.input_options import ColumnOptions, InputOptions, QuestionOptions, RequestOptions
@@ -37,6 +38,7 @@ __all__ = [
     "AnswerOutputOptions",
     "CoderOptions",
     "ColumnOptions",
+    "EngineOptions",
     "FailureOptions",
     "GenerationOptions",
     "GridOptions",
