@@ -81,7 +81,7 @@ def prepare_folder(root: Place, config: Config, overwrite: bool, resume: bool) -
         manifest = Manifest(config)
         manifest.write(root)
     _refuse_other_configuration(root, manifest, config)
-    if manifest.shards and not resume:
+    if (manifest.shards or manifest.staged) and not resume:
         raise OutputError(f"{root} contains an earlier run; use --overwrite or another folder")
     with as_output_error(root):
         for kind in manifest.kinds:

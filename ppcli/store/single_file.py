@@ -154,9 +154,9 @@ class _PartialFolder:
         except FileNotFoundError:  # a crash interrupted its removal
             return os.path.isdir(self.folder)
         first = shard_path(self.folder, manifest.main_kind, 0)
-        return not manifest.shards and not os.path.exists(
-            str(first)
-        )  # an unrecorded shard may be complete
+        if manifest.shards or manifest.staged:
+            return False
+        return not os.path.exists(str(first))  # an unrecorded shard may be complete
 
     def _noted(self) -> dict[str, FileState | None]:
         try:

@@ -1,5 +1,6 @@
 """A local run goes on with what tasks have left; tasks go on with what a local run has left."""
 
+import json
 import logging
 import os
 import pickle
@@ -84,6 +85,25 @@ def test_inputs_before_a_shard_that_waits_may_not_vanish(made, tmp_path) -> None
     assert verify(str(out), data=True).damage == []
     found, expected = small_run.rows_of(out)[1], small_run.rows_of(made / "out")[1]
     assert [one["raster_digest"] for one in found] == [one["raster_digest"] for one in expected]
+
+
+def test_a_single_file_is_made_of_what_waits(made, tmp_path) -> None:
+    small_run.run(made / "in", tmp_path / "expected.jsonl")
+    with killed(tmp_path / "out.jsonl.partial") as dataset:
+        accept_all(dataset, stage_all(dataset.area(), listed(made / "in"))[1:])
+    assert small_run.run(made / "in", tmp_path / "out.jsonl") == 5
+    found, expected = (
+        [json.loads(line)["image_id"] for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("out.jsonl", "expected.jsonl")
+    )
+    assert found == expected
+    assert not (tmp_path / "out.jsonl.partial").exists()
+
+
+def test_what_waits_is_an_earlier_run(made, tmp_path) -> None:
+    _, out = waiting(made, tmp_path)
+    with pytest.raises(OutputError, match="contains an earlier run"), opened(out, resume=False):
+        pass
 
 
 def test_an_update_takes_what_waits_and_counts_the_gaps_as_new(made, tmp_path) -> None:
