@@ -59,8 +59,7 @@ class Journal:
         Raises:
             OutputError: the line cannot be written.
         """
-        content = content | {"after": self._last}
-        line = canonical_json(content)
+        line, digest = chained_line(content, self._last)
         with as_output_error(self._path):
             is_new = self._file is None
             if self._file is None:
@@ -70,7 +69,7 @@ class Journal:
             os.fsync(self._file.fileno())
             if is_new:
                 sync_folder(os.path.dirname(self._path))
-        self._last = content_digest(content)
+        self._last = digest
 
     def close(self) -> None:
         """Close the file."""
@@ -175,9 +174,20 @@ def read_own_file(path: str) -> bytes:
         raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def chained_line(content: Content, last: str) -> tuple[bytes, str]:
+    """Return the line that follows the one with the digest `last`, and its digest."""
+    content = content | {"after": last}
+    digest = content_digest(content)
+    return _with_digest(content, digest), digest
+
+
 def canonical_json(content: Content, indent: int | None = None) -> bytes:
     """Serialize content in its only valid spelling, with its digest added."""
-    whole = content | {"digest": content_digest(content)}
+    return _with_digest(content, content_digest(content), indent)
+
+
+def _with_digest(content: Content, digest: str, indent: int | None = None) -> bytes:
+    whole = content | {"digest": digest}
     return json.dumps(whole, indent=indent, sort_keys=True).encode() + b"\n"
 
 

@@ -12,7 +12,7 @@ from ppcli.errors import DamagedError
 from ppcli.filesystems.changes import put, remove
 from ppcli.filesystems.objects import start_reading, wait_for
 from ppcli.filesystems.store_faults import FaultKind, StoreError
-from ppcli.store.journal import JournalContent, canonical_json, content_digest, parse_line
+from ppcli.store.journal import JournalContent, chained_line, parse_line
 from ppcli.store.places.place import Content, ManifestT
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class _Lines:
         Raises:
             OutputError: it cannot be written, or another run has written it.
         """
-        content = content | {"after": self._last}
-        place, line = self._folder / _name(self._count), canonical_json(content)
+        line, digest = chained_line(content, self._last)
+        place = self._folder / _name(self._count)
         place.check()
         with place.faults():
             try:
@@ -54,7 +54,7 @@ class _Lines:
                     place.check()
                     raise
         self._count += 1
-        self._last = content_digest(content)
+        self._last = digest
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
