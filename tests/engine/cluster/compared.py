@@ -15,7 +15,10 @@ from ppcli.imaging.image_choices import Frames
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.jobs.analyze import AnalyzeSummary
 from ppcli.jobs.run_control import RunResult
+from ppcli.store.manifest import Manifest
 from ppcli.store.output_options import GrowingOutputOptions
+from ppcli.store.places.place import JOURNAL
+from ppcli.store.shards import shard_name, staged_name
 from ppcli.store.verify import verify
 from tests.engine import batches
 from tests.imaging.pdfs import Page, pdf
@@ -80,6 +83,17 @@ def assert_whole(out: Path) -> None:
     names = {path.name for path in out.iterdir()}
     assert names - {"stats", "patches", ".lock"} == {"manifest.json"}
     assert b"staged" not in (out / "manifest.json").read_bytes()
+
+
+def assert_no_litter(out: Path) -> None:
+    """The folder of an unfinished dataset has only files that its manifest names."""
+    manifest = Manifest.read(str(out))
+    named = {shard_name(number) for number in range(len(manifest.shards))}
+    named |= {staged_name(one.token) for one in manifest.staged}
+    for kind in manifest.kinds:
+        assert {path.name for path in (out / kind).iterdir()} == named
+    names = {path.name for path in out.iterdir()}
+    assert names - {*manifest.kinds, ".lock", JOURNAL} == {"manifest.json"}
 
 
 def assert_same(out: Path, expected: Path) -> None:
