@@ -85,11 +85,13 @@ class Summary:
     def merge(self, other: Self) -> None:
         """Add the totals of a part of the run; `changes` belong to the whole."""
         for one in fields(self):
+            if one.name == "changes":
+                continue
             mine, more = getattr(self, one.name), getattr(other, one.name)
             if isinstance(mine, int | float):
                 setattr(self, one.name, mine + more)
             elif isinstance(mine, dict):
                 for key, number in more.items():
                     mine[key] = mine.get(key, 0) + number
-            elif mine is not None:
+            else:
                 mine.merge(more)
