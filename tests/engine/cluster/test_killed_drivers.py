@@ -55,11 +55,11 @@ def test_a_finished_dataset(made, changed, tmp_path, machines, how: str) -> None
     folder = inputs_for(how, made, tmp_path, changed)
     for name in ("local", "out"):
         shutil.copytree(made / "out", tmp_path / name)
-    small_run.run(folder, tmp_path / "local", how)
+    earlier = small_run.run(folder, tmp_path / "local", how)
     summary = small_cluster_run.run(machines, folder, tmp_path / "out", how)
     assert_same(tmp_path / "out", tmp_path / "local")
     assert (rows_of(tmp_path / "out") == rows_of(made / "out")) == (how == "resume")
-    assert summary.earlier_inputs == {"resume": 7, "retry": 6, "overwrite": 0}.get(how, 4)
+    assert summary.earlier_inputs == earlier
     how = "resume" if how == "overwrite" else how
     again = small_cluster_run.run(machines, folder, tmp_path / "out", how)
     assert again.earlier_inputs == again.inputs
