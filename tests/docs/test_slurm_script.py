@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -32,7 +34,7 @@ wait
 AFTER_ALL_MACHINES = f"""#!{sys.executable}
 import os, ray, sys, time
 ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level="ERROR")
-while len(ray.nodes()) < 3:
+while len(ray.nodes()) < 2:
     time.sleep(0.2)
 ray.shutdown()
 os.execv(sys.executable, [sys.executable, "-m", "ppcli", *sys.argv[1:]])
@@ -49,8 +51,11 @@ wait
 """
 
 
-def started(home: Path, script: str, **programs: str) -> subprocess.Popen[bytes]:
-    """Start the script as Slurm does on the first of three machines with a core each.
+@contextmanager
+def started(
+    home: Path, script: str, **programs: str
+) -> Generator[subprocess.Popen[bytes], None, None]:
+    """Start the script as Slurm does on the first of two machines with a core each.
 
     Args:
         home: what is the home folder for the script, and the folder that all machines share.
@@ -67,16 +72,22 @@ def started(home: Path, script: str, **programs: str) -> subprocess.Popen[bytes]
     (folder / "activate").write_text(lines, encoding="utf-8")
     job = {
         "SLURM_JOB_ID": str(os.getpid()),
-        "SLURM_JOB_NUM_NODES": "3",
+        "SLURM_JOB_NUM_NODES": "2",
         "SLURM_CPUS_PER_TASK": "1",
         "SLURMD_NODENAME": "localhost",
     }
-    return subprocess.Popen(
+    with subprocess.Popen(
         ["bash", "-c", script.replace("/SHARED", str(home))],
         env=os.environ | job | {"HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 def wait_for_the_end_of_ray(folder: Path) -> None:
@@ -100,12 +111,13 @@ def test_a_run_has_all_machines_of_the_job(tmp_path: Path) -> None:
         shutil.copy(picture, tmp_path / "scans")
     (tmp_path / "scans" / "broken.png").write_bytes(PICTURES[0].read_bytes()[:500])
     in_small_shards = SCRIPT.replace("--engine ray", "--engine ray --rows-per-shard 1")
-    script = started(tmp_path, in_small_shards, srun=SRUN, pixelprune=AFTER_ALL_MACHINES)
-    _, errors = script.communicate(timeout=300)
+    programs = {"srun": SRUN, "pixelprune": AFTER_ALL_MACHINES}
+    with started(tmp_path, in_small_shards, **programs) as script:
+        _, errors = script.communicate(timeout=240)
     assert script.returncode == 3, errors.decode()
     assert b"truncated: broken.png" in errors
     asked = (tmp_path / "srun.log").read_text(encoding="utf-8")
-    assert "--nodes=2 --ntasks=2 --exclude=localhost --cpus-per-task=1 ray start" in asked
+    assert "--nodes=1 --ntasks=1 --exclude=localhost --cpus-per-task=1 ray start" in asked
     names = pq.read_table(tmp_path / "pruned" / "stats").column("image_id").to_pylist()
     assert names == sorted(["broken.png", *(picture.name for picture in PICTURES)])
     files_of_ray = Path(f"/tmp/ray-{os.getpid()}")
@@ -114,10 +126,11 @@ def test_a_run_has_all_machines_of_the_job(tmp_path: Path) -> None:
 
 
 def test_a_run_is_told_that_its_time_is_over(tmp_path: Path) -> None:
-    script = started(tmp_path, SCRIPT, ray=WITHOUT_END, srun=WITHOUT_END, pixelprune=TOLD_TO_END)
-    while not (tmp_path / "runs").exists():
-        assert script.poll() is None
-        time.sleep(0.05)
-    script.send_signal(signal.SIGTERM)
-    output, errors = script.communicate(timeout=30)
+    programs = {"ray": WITHOUT_END, "srun": WITHOUT_END, "pixelprune": TOLD_TO_END}
+    with started(tmp_path, SCRIPT, **programs) as script:
+        while not (tmp_path / "runs").exists():
+            assert script.poll() is None
+            time.sleep(0.05)
+        script.send_signal(signal.SIGTERM)
+        output, errors = script.communicate(timeout=30)
     assert (script.returncode, output, errors) == (15, b"told\n", b"")
