@@ -105,13 +105,12 @@ def test_a_killed_local_run(made, tmp_path, machines, step: int) -> None:
 def test_a_driver_killed_at_many_steps(made, changed, tmp_path, machines, how: str) -> None:
     """In turn the engines go on with what is left."""
     folder = inputs_for(how, made, tmp_path, changed)
-    shutil.copytree(made / "out", tmp_path / "local")
-    small_run.run(folder, tmp_path / "local", how)
     steps = range(0, 400, 3)
     outs = [tmp_path / f"out-{step}" for step in steps]
     if how != "resume":
-        for out in outs:
+        for out in (*outs, tmp_path / "local"):
             shutil.copytree(made / "out", out)
+    small_run.run(folder, tmp_path / "local", how)
     module, pattern = "tests.engine.cluster.small_cluster_run", tmp_path / "out-{}"
     codes = killed(module, machines.address, folder, pattern, how, "every", steps.step)
     assert codes.count(0) == 1
