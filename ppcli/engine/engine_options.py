@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from ppcli.errors import UsageError
+from ppcli.errors import UsageError, bounded
+from ppcli.filesystems.schemes import without_secrets
 from ppcli.options import Option, Options
 
 
@@ -48,6 +49,13 @@ class EngineOptions(Options):
             raise UsageError("--ray-address needs --engine ray")
         if self.ray_address == "":
             raise UsageError("--ray-address is empty; leave it out for a Ray on this machine")
+        if self.is_cluster and "://" in (self.address or ""):
+            name = "RAY_ADDRESS" if self.ray_address is None else "--ray-address"
+            url = bounded(without_secrets(self.address or ""))
+            raise UsageError(
+                f"{name} is the URL {url}, and a HOST:PORT is needed; run the command on a machine "
+                "of the cluster, or with ray job submit"
+            )
 
     @property
     def is_cluster(self) -> bool:
@@ -57,4 +65,5 @@ class EngineOptions(Options):
     @property
     def address(self) -> str | None:
         """The address of the Ray cluster; None for a Ray on this machine."""
-        return self.ray_address or os.environ.get("RAY_ADDRESS") or None
+        address = self.ray_address or os.environ.get("RAY_ADDRESS") or "local"
+        return None if address == "local" else address

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -20,6 +21,7 @@ from ppcli.errors import ExitCode, MissingDependencyError, ServerError, UsageErr
 
 logger = logging.getLogger("pixelprune")
 
+_CONNECT_SECONDS = 10.0
 _STEP_SECONDS = 0.5  # between two news of a worker; longer where there are many
 _WORKERS_PER_SECOND = 200  # whose news one process takes
 _GROW_SECONDS = 5.0
@@ -93,6 +95,7 @@ class RayConnection:
         # or else it prints the logs of machines that end
         self.ray._private.worker._worker_logs_enabled = False
         if address is not None:
+            _require_answer(self.ray._private.services.canonicalize_bootstrap_address(address))
             self.ray.init(address, **quiet)
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -275,6 +278,16 @@ class RayCluster:
             with suppress(Exception):
                 self._ray.kill(member.actor)
         self._members.clear()
+
+
+def _require_answer(address: str) -> None:
+    """Check that a machine listens at an address: Ray itself would try for ten minutes.
+
+    Raises:
+        OSError, ValueError: none does.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
 
 
 def _in_one_line(error: Exception) -> str:
