@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
@@ -28,6 +29,9 @@ from tests.engine import hostile_decoder
 from tests.processes import surroundings
 from tests.store import small_run
 
+DIES_AT = (
+    "PPTEST_DIES_AT"  # a file with a step of writing; the first worker that takes it dies there
+)
 Start = tuple[NodeSetup[Any], int, int]
 
 
@@ -85,11 +89,19 @@ def _be_worker(connection: Connection) -> NoReturn:
         os.environ.clear()
         os.environ.update(variables)
         hostile_decoder.register()
+        _take_step()
         worker = NodeWorker(start)
         connection.send((os.getpid(), worker.facts()))
         while True:
             connection.send(worker.step(connection.recv()))
     os._exit(0)
+
+
+def _take_step() -> None:
+    with suppress(KeyError, FileNotFoundError):
+        mine = f"{os.environ[DIES_AT]}-{os.getpid()}"
+        os.rename(os.environ[DIES_AT], mine)
+        small_run.count_steps(small_run.Killer(int(Path(mine).read_text())))
 
 
 if __name__ == "__main__":
