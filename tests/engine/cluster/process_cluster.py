@@ -199,9 +199,9 @@ def use(connection: ProcessConnection, patch: Callable[[object, str, object], No
         connection: to them.
         patch: sets an attribute of a module.
     """
-    from ppcli.jobs import infer_setup
+    from ppcli.jobs import infer_setup, verify_dataset
 
-    for module in (cluster_factory, infer_setup):
+    for module in (cluster_factory, infer_setup, verify_dataset):
         patch(module, "connect", lambda _: connection)
 
 
