@@ -297,6 +297,7 @@ class DatasetWriter(ShardSeries):
         if staged.first < self._inputs or next(waiting, None) is not None:
             raise ValueError(f"the inputs from {staged.first} to {staged.end} have a shard already")
         self.begin()
+        self._warn_of_low_space()
         if staged.first == self._inputs:
             self._place(staged)
             self._place_contiguous()

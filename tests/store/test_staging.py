@@ -1,5 +1,6 @@
 """Shards that tasks make under names of their own, and a dataset takes over in any order."""
 
+import logging
 from itertools import permutations
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from ppcli.engine.arrivals import Arrivals
 from ppcli.errors import ExitCode, OutputError, StoppedError
+from ppcli.store import dataset as dataset_module
 from ppcli.store.manifest import Manifest
 from ppcli.store.reader import read_rows
 from ppcli.store.verify import verify
@@ -155,3 +157,10 @@ def test_files_that_have_vanished_are_a_sentence(made, tmp_path) -> None:
         staged = stage_all(dataset.area(), listed(made / "in"))
         (out / "stats" / f"{staged[0].token}.staged").unlink()
         dataset.accept(staged[0])
+
+
+def test_little_space_is_told_once(made, tmp_path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(dataset_module, "_LOW_DISK_BYTES", 1 << 62)
+    with opened(tmp_path / "out") as dataset, caplog.at_level(logging.WARNING):
+        accept_all(dataset, stage_all(dataset.area(), listed(made / "in")))
+    assert len([one for one in caplog.messages if "of disk space left for" in one]) == 1

@@ -18,14 +18,12 @@ class NodeCheck:
         reads: paths of this machine that the run reads.
         sees: a file that the command made in the output; empty for an output in a store.
         version: of pixelprune in the command.
-        python: version of Python in the command.
     """
 
     folder: str
     reads: tuple[str, ...] = ()
     sees: str = ""
     version: str = __version__
-    python: str = platform.python_version()
 
     @classmethod
     def of(cls, reads: tuple[str, ...], sees: str) -> Self:

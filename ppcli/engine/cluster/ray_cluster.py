@@ -162,7 +162,8 @@ class RayCluster:
         self._stop: ExitCode | None = None
         self._failed_starts = 0
         self._grown, self._started = 0.0, time.monotonic()
-        self._size = WorkerSize.chosen(connection.machines(), cores, gpus)
+        may_grow = not connection.is_own
+        self._size = WorkerSize.chosen(connection.machines(), cores, gpus, may_grow)
         options = {"num_cpus": self._size.cores, "num_gpus": gpus, "max_restarts": 0}
         worker = self._ray.remote(NodeWorker).options(scheduling_strategy="SPREAD", **options)
         start = self._ray.put((setup, logger.getEffectiveLevel(), self._size.cores))
@@ -245,18 +246,31 @@ class RayCluster:
         yield Event(task_id, member.facts.node, answer)
 
     def _lose(self, member: _Member, error: Exception) -> Iterator[Event]:
-        self._members.remove(member)
+        self._end_member(member)  # it may be alive where only a call was lost
         self._grown = 0.0
         logger.debug("a worker is lost: %s", _in_one_line(error))
-        with suppress(Exception):  # it may be alive where only a call was lost
-            self._ray.kill(member.actor)
         if member.facts is not None:
+            self._end_idle(member.facts.node)
             if member.task_id is not None:
                 yield Event(member.task_id, member.facts.node, WorkerLost(self._reason(error)))
             return
         self._failed_starts += 1
         if self._failed_starts >= _START_ATTEMPTS and not self.size:
             raise ServerError(f"no worker starts on the Ray cluster: {_in_one_line(error)}")
+
+    def _end_idle(self, node: str) -> None:
+        """End the workers of a machine that have no task: they may be lost too, and none has told.
+
+        Or else a task might meet nothing but them until it is given up.
+        """
+        for one in list(self._members):
+            if one.facts is not None and one.facts.node == node and one.task_id is None:
+                self._end_member(one)
+
+    def _end_member(self, member: _Member) -> None:
+        self._members.remove(member)
+        with suppress(Exception):
+            self._ray.kill(member.actor)
 
     def _reason(self, error: Exception) -> str:
         faults = self._ray.exceptions
@@ -274,10 +288,8 @@ class RayCluster:
 
     def close(self) -> None:
         """Stop all workers, whatever they are doing."""
-        for member in self._members:
-            with suppress(Exception):
-                self._ray.kill(member.actor)
-        self._members.clear()
+        for member in list(self._members):
+            self._end_member(member)
 
 
 def _require_answer(address: str) -> None:

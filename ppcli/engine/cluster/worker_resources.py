@@ -34,16 +34,24 @@ class WorkerSize:
     gpus: int = 0
 
     @classmethod
-    def chosen(cls, machines: Sequence[MachineSize], cores: int | None, gpus: int) -> "WorkerSize":
+    def chosen(
+        cls,
+        machines: Sequence[MachineSize],
+        cores: int | None,
+        gpus: int,
+        others_may_come: bool = True,
+    ) -> "WorkerSize":
         """Choose the size of workers.
 
         Args:
             machines: that there are.
             cores: of a worker; None for what divides the most common machine well.
             gpus: of a worker.
+            others_may_come: whether a worker may be too large for the machines that there are.
         """
         if cores is not None:
-            return cls(max(1, cores), gpus)
+            most = cores if others_may_come else max((one.cores for one in machines), default=1)
+            return cls(max(1, min(cores, most)), gpus)
         sizes = Counter(one for one in machines if one.cores and one.gpus >= gpus)
         if not sizes:
             return cls(_USUAL_CORES, gpus)

@@ -32,6 +32,13 @@ def test_a_chosen_number_of_cores_is_taken() -> None:
     assert WorkerSize.chosen(sizes, 0, 0) == WorkerSize(1)  # a worker without processes of its own
 
 
+def test_a_worker_is_no_larger_than_a_machine_to_which_no_other_comes() -> None:
+    alone = [MachineSize(2)]
+    assert WorkerSize.chosen(alone, 8, 0) == WorkerSize(8)
+    assert WorkerSize.chosen(alone, 8, 0, others_may_come=False) == WorkerSize(2)
+    assert WorkerSize.chosen(alone, 1, 0, others_may_come=False) == WorkerSize(1)
+
+
 def test_each_gpu_has_a_worker() -> None:
     sizes = [MachineSize(64), MachineSize(32, 4), MachineSize(32, 4), MachineSize(8, 8)]
     chosen = WorkerSize.chosen(sizes, None, 1)
