@@ -81,11 +81,6 @@ class ShardChanges:
     given: dict[int, tuple[Input, bool]]
     dropped: frozenset[int]
 
-    @property
-    def is_none(self) -> bool:
-        """Whether all its rows stay, so that they are only counted."""
-        return not self.given and not self.dropped
-
     def of(self, rows: list[RowsOfInput]) -> list[PreviousInput]:
         """Return the inputs with their rows.
 
