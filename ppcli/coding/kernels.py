@@ -13,15 +13,18 @@ A function `x_into` is the kernel of `x`: it writes into arrays that `x` allocat
 import numpy as np
 from numpy.typing import NDArray
 
+from ppcli.errors import DamagedError
 from ppcli.jit.kernel import helper, kernel
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 Coordinates = NDArray[np.uint64]
+Choices = NDArray[np.uint32]
 Origin = tuple[np.uint64, np.uint64]
 
 MAX, MAE, RMSE = 0, 1, 2
+ABOVE, REPEATS = 1, 2  # choices: the upper neighbour; from there on, a kept tile
 
 _LANES = (96, 84, 21, 12, 3)  # few, since kernels are compiled for each
 
@@ -187,6 +190,60 @@ def pred_2d_into(
     return 0
 
 
+def left_or_above(
+    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool
+) -> tuple[Mask, Choices]:
+    """Return the keep mask, bool (grid_h, grid_w), and choices, uint32 (grid_h, grid_w).
+
+    A tile is pruned if it is similar to its left neighbour, or else to its upper one. The choice
+    of the latter is `ABOVE` if it has a left neighbour, too; all others are 0.
+    """
+    keep = _empty_mask(raster, tile)
+    choices = np.zeros(keep.shape, dtype=np.uint32)
+    tops = np.zeros((2, keep.shape[1]), dtype=np.uint64)
+    lefts = np.zeros((2, keep.shape[1]), dtype=np.uint64)
+    left_or_above_into(raster, tile, lanes, metric, bound, anchored, keep, choices, tops, lefts)
+    return keep, choices
+
+
+@kernel("uint8[:,:] int const const int int bool[:,:] uint32[:,:] uint64[:,:] uint64[:,:]")
+def left_or_above_into(
+    raster: Bytes,
+    tile: int,
+    lanes: int,
+    metric: int,
+    bound: int,
+    anchored: int,
+    keep: Mask,
+    choices: Choices,
+    tops: Coordinates,
+    lefts: Coordinates,
+) -> int:
+    """Mark the kept tiles in `keep`, and the choices of others; see `pred_2d_into`."""
+    width = tile * 3
+    grid_h, grid_w = keep.shape
+    for r in range(grid_h):
+        now, before = r % 2, 1 - r % 2
+        for c in range(grid_w):
+            here = _origin(r * tile, c * width)
+            tops[now, c], lefts[now, c] = here
+            if c > 0:
+                left = (tops[now, c - 1], lefts[now, c - 1])
+                if similar(raster, here, left, tile, lanes, metric, bound):
+                    if anchored:
+                        tops[now, c], lefts[now, c] = left
+                    continue
+            if r > 0:
+                above = (tops[before, c], lefts[before, c])
+                if similar(raster, here, above, tile, lanes, metric, bound):
+                    choices[r, c] = ABOVE if c > 0 else 0
+                    if anchored:
+                        tops[now, c], lefts[now, c] = above
+                    continue
+            keep[r, c] = True
+    return 0
+
+
 def scan(
     raster: Bytes,
     tile: int,
@@ -278,60 +335,50 @@ def components_into(
     return 0
 
 
-def spread(members: Indices, sizes: Indices, kept: Indices) -> Mask:
-    """Keep tiles spread evenly over each component: bool (grid_h·grid_w,), row-major.
-
-    Args:
-        members: tile indices, component by component, in row-major order within each, int64.
-        sizes: number of members of each component, int64.
-        kept: number of members to keep of each, int64, between 1 and the size.
-    """
-    keep = np.zeros(members.size, dtype=np.bool_)
-    spread_into(members, sizes, kept, keep)
-    return keep
-
-
-@kernel("int64[:] int64[:] int64[:] bool[:]")
-def spread_into(members: Indices, sizes: Indices, kept: Indices, keep: Mask) -> int:
-    """Mark the kept tiles in `keep`, which is all False at first."""
-    start = 0
-    for component in range(sizes.size):
-        n, m = sizes[component], kept[component]
-        keep[members[start]] = True
-        for i in range(1, m):
-            keep[members[start + i * (n - 1) // (m - 1)]] = True
-        start += n
-    return 0
-
-
-def pred_2d_sources(keep: Mask, tiles: Bytes, lanes: int, metric: int, bound: int) -> Indices:
+def pred_2d_sources(
+    keep: Mask, tiles: Bytes, choices: Choices, lanes: int, metric: int, bound: int
+) -> Indices:
     """Return the kept tile that each tile is rebuilt from: int64 (grid_h, grid_w).
 
     Args:
         keep: bool (grid_h, grid_w); keep[0, 0] is True.
         tiles: the kept tiles, stacked vertically, uint8 (kept·tile, tile·3).
+        choices: uint32 (pruned,), for each pruned tile 0 if it takes its prediction, or `REPEATS`
+            plus the number of the kept tile that it repeats.
         lanes: as from `lanes_of`.
         metric: MAX, MAE or RMSE.
         bound: the integer bound that the mask was made with.
+
+    Raises:
+        DamagedError: a choice is none of these.
     """
     source = np.empty(keep.shape, dtype=np.int64)
-    pred_2d_sources_into(np.ascontiguousarray(keep), tiles, lanes, metric, bound, source)
+    mask = np.ascontiguousarray(keep)
+    if pred_2d_sources_into(mask, tiles, choices, lanes, metric, bound, source):
+        raise DamagedError("a pruned tile repeats a tile that was not kept before it")
     return source
 
 
-@kernel("bool[:,:] uint8[:,:] const const int int64[:,:]")
+@kernel("bool[:,:] uint8[:,:] uint32[:] const const int int64[:,:]")
 def pred_2d_sources_into(
-    keep: Mask, tiles: Bytes, lanes: int, metric: int, bound: int, source: Indices
+    keep: Mask, tiles: Bytes, choices: Choices, lanes: int, metric: int, bound: int, source: Indices
 ) -> int:
-    """Write the indices of the kept tiles into `source`."""
+    """Write the indices of the kept tiles into `source`; return 1 for a choice that is invalid."""
     grid_h, grid_w = keep.shape
     tile = tiles.shape[1] // 3
-    count = 0
+    count = pruned = 0
     for r in range(grid_h):
         for c in range(grid_w):
             if keep[r, c]:
                 source[r, c] = count
                 count += 1
+                continue
+            choice = np.int64(choices[pruned])
+            pruned += 1
+            if choice != 0:
+                if choice < REPEATS or choice - REPEATS >= count:
+                    return 1
+                source[r, c] = choice - REPEATS
             elif r == 0:
                 source[r, c] = source[r, c - 1]
             elif c == 0:
@@ -345,30 +392,4 @@ def pred_2d_sources_into(
                     tiles, at_corner, at_above, tile, lanes, metric, bound
                 ):
                     source[r, c] = above
-    return 0
-
-
-def gather(raster: Bytes, keep: Mask, tile: int, lanes: int) -> Bytes:
-    """Return the kept tiles, stacked vertically: uint8 (kept·tile, tile·3)."""
-    tiles = np.empty((int(np.count_nonzero(keep)) * tile, tile * 3), dtype=np.uint8)
-    gather_into(raster, np.ascontiguousarray(keep), tile, lanes, tiles)
-    return tiles
-
-
-@kernel("uint8[:,:] bool[:,:] int const uint8[:,:]")
-def gather_into(raster: Bytes, keep: Mask, tile: int, lanes: int, tiles: Bytes) -> int:
-    """Copy the kept tiles into `tiles`."""
-    n = np.uint64(lanes)
-    width = tile * 3
-    row = np.uint64(0)
-    for r in range(keep.shape[0]):
-        for c in range(keep.shape[1]):
-            if keep[r, c]:
-                top, left = _origin(r * tile, c * width)
-                for y in range(np.uint64(tile)):
-                    source, target = raster[top + y], tiles[row]
-                    for x in range(np.uint64(0), np.uint64(width), n):
-                        for i in range(n):
-                            target[x + i] = source[left + x + i]
-                    row += np.uint64(1)
     return 0

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from ppcli.arguments import describe_value
 from ppcli.coding import kernels
 from ppcli.coding.coder_options import CoderOptions, require_decodable
-from ppcli.coding.selection import check_array, check_raster, select_tiles
+from ppcli.coding.selection import check_array, check_raster, selection_of
 from ppcli.coding.tile_grid import Comparison
+from ppcli.coding.tile_kernels import gather, gather_into
 from ppcli.errors import DamagedError, UsageError
 from ppcli.jit.kernel import Variant
 
@@ -23,6 +24,8 @@ class KeptTiles:
         keep: bool (grid_h, grid_w), true where the tile is kept.
         tiles: uint8 (kept, tile, tile, 3), the kept tiles in row-major order, RGB.
         options: the configuration that the mask was made with.
+        choices: uint32 (pruned,), how pruned tiles are rebuilt; None for methods without choices,
+            and where the raster is not rebuilt.
 
     Raises:
         UsageError: an argument is not an array, or the options are not CoderOptions.
@@ -32,6 +35,7 @@ class KeptTiles:
     keep: NDArray[np.bool_]
     tiles: NDArray[np.uint8]
     options: CoderOptions
+    choices: NDArray[np.uint32] | None = None
 
     def __post_init__(self) -> None:
         check_array(self.keep, "a keep mask")
@@ -83,6 +87,17 @@ class PatchSet(KeptTiles):
         KeptTiles.__post_init__(self)
         if not self.keep[0, 0]:
             raise DamagedError("the keep mask does not keep its first tile")
+        if self.options.implementation.has_choices != (self.choices is not None):
+            raise DamagedError(f"the choices of method {self.options.method} are missing or extra")
+        if self.choices is not None and (
+            self.choices.dtype != np.uint32 or self.choices.shape != (self.tokens - self.kept,)
+        ):
+            raise DamagedError("there is not one choice for each pruned tile")
+
+    @classmethod
+    def of(cls, kept: KeptTiles) -> "PatchSet":
+        """Return the patch set of kept tiles."""
+        return cls(kept.keep, kept.tiles, kept.options, kept.choices)
 
     def reconstruct(self) -> NDArray[np.uint8]:
         """Rebuild the raster: uint8 (grid_h·tile, grid_w·tile, 3).
@@ -93,7 +108,7 @@ class PatchSet(KeptTiles):
         grid_h, grid_w = self.keep.shape
         comparison = Comparison.of(self.options, self.tile)
         method = self.options.implementation
-        source = method.sources(self.keep, self.tiles, comparison)
+        source = method.sources(self.keep, self.tiles, self.choices, comparison)
         raster = np.empty((grid_h, self.tile, grid_w, self.tile, 3), dtype=np.uint8)
         for row, sources in zip(raster, source, strict=True):  # row by row, to save memory
             row.transpose(1, 0, 2, 3)[...] = self.tiles[sources]
@@ -108,13 +123,13 @@ def _check_options(options: object) -> None:
 def cut_tiles(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:
     """Copy the tiles that `keep`, bool (grid_h, grid_w), selects: uint8 (kept, tile, tile, 3)."""
     flat = raster.reshape(raster.shape[0], -1)
-    return kernels.gather(flat, keep, tile, kernels.lanes_of(3 * tile)).reshape(-1, tile, tile, 3)
+    return gather(flat, keep, tile, kernels.lanes_of(3 * tile)).reshape(-1, tile, tile, 3)
 
 
 def patch_set_kernels(options: CoderOptions, tile: int) -> list[Variant]:
     """Return the kernels that cut the kept tiles and rebuild the raster for its digest."""
     comparison = Comparison.of(options, tile)
-    cutting = [kernels.gather_into.of(comparison.lanes)]
+    cutting = [gather_into.of(comparison.lanes)]
     if options.threshold == 0:  # the source is the raster
         return cutting
     return cutting + options.implementation.decoding_kernels(comparison)
@@ -128,8 +143,8 @@ def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> Patch
     """
     require_decodable(options)
     raster, tile = check_raster(raster, tile)
-    keep = select_tiles(raster, tile, options)
-    return PatchSet(keep, cut_tiles(raster, keep, tile), options)
+    keep, choices = selection_of(raster, tile, options)
+    return PatchSet(keep, cut_tiles(raster, keep, tile), options, choices)
 
 
 def raster_digest(raster: NDArray[np.uint8]) -> str:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ppcli.arguments import as_int, as_text, describe_value
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.coding.tile_grid import Comparison, Mask, TileGrid
+from ppcli.coding.tile_grid import Comparison, Mask, Selection, TileGrid
 from ppcli.errors import UsageError
 from ppcli.jit.kernel import Variant
 
@@ -56,7 +56,12 @@ def check_raster(raster: Raster, tile: int) -> tuple[Raster, int]:
 
 
 def select_tiles(raster: Raster, tile: int, options: CoderOptions, image_id: str = "") -> Mask:
-    """Return the keep mask of a raster.
+    """Return the keep mask of a raster: the first part of what `selection_of` returns."""
+    return selection_of(raster, tile, options, image_id).keep
+
+
+def selection_of(raster: Raster, tile: int, options: CoderOptions, image_id: str = "") -> Selection:
+    """Return the keep mask of a raster, and the choices of methods that have some.
 
     Args:
         raster: uint8 (grid_h·tile, grid_w·tile, 3).
@@ -64,16 +69,13 @@ def select_tiles(raster: Raster, tile: int, options: CoderOptions, image_id: str
         options: the configuration of the coder.
         image_id: the identity of the image; method `random` seeds with it.
 
-    Returns:
-        bool (grid_h, grid_w), true where the tile is kept.
-
     Raises:
         UsageError: the raster is not a whole number of tiles, or the method is unknown.
     """
     raster, tile = check_raster(raster, tile)
     as_text(image_id, "image_id")
     grid = TileGrid(raster.reshape(raster.shape[0], -1), tile, Comparison.of(options, tile))
-    return options.implementation.select(grid, options, image_id)
+    return options.implementation.selection(grid, options, image_id)
 
 
 def selection_kernels(options: CoderOptions, tile: int) -> list[Variant]:

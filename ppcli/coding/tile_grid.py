@@ -12,6 +12,7 @@ from ppcli.coding.coder_options import CoderOptions, Metric, distance_bound
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 Tiles = NDArray[np.uint8]
+Choices = NDArray[np.uint32]
 
 _KERNEL_METRIC = {
     Metric.EXACT: kernels.MAX,
@@ -19,6 +20,19 @@ _KERNEL_METRIC = {
     Metric.MAE: kernels.MAE,
     Metric.RMSE: kernels.RMSE,
 }
+
+
+class Selection(NamedTuple):
+    """What a method decides.
+
+    Attributes:
+        keep: bool (grid_h, grid_w), true where the tile is kept; at least one is.
+        choices: uint32 (pruned,), for each pruned tile, in row-major order, how it is rebuilt; None
+            if mask and kept tiles tell that.
+    """
+
+    keep: Mask
+    choices: Choices | None = None
 
 
 class Comparison(NamedTuple):

@@ -16,7 +16,7 @@ from ppcli.coding.patchset import (
     patch_set_kernels,
     raster_digest,
 )
-from ppcli.coding.selection import select_tiles, selection_kernels
+from ppcli.coding.selection import selection_kernels, selection_of
 from ppcli.errors import (
     MAX_MESSAGE_LENGTH,
     ErrorCode,
@@ -275,11 +275,11 @@ def analyze_page(
     fitted = fit_image(pixels, options.fit, options.reading.max_image_pixels)
     decoded = time.perf_counter()
     tile = options.fit.tile
-    keep = select_tiles(fitted.raster, tile, options.coder, row.image_id)
+    keep, choices = selection_of(fitted.raster, tile, options.coder, row.image_id)
     unique = distinct_tiles(fitted.raster, keep, tile, options.coder)
     patches = None
     if options.patches:
-        kept_tiles = KeptTiles(keep, cut_tiles(fitted.raster, keep, tile), options.coder)
+        kept_tiles = KeptTiles(keep, cut_tiles(fitted.raster, keep, tile), options.coder, choices)
         patches = _pack(row.image_id, pixels, fitted, kept_tiles, options)
     coded = time.perf_counter()
     grid_h, grid_w = keep.shape
@@ -321,7 +321,7 @@ def _pack(
     digest = ""
     if options.rebuildable:
         lossless = options.coder.threshold == 0
-        patch_set = PatchSet(kept.keep, kept.tiles, kept.options)
+        patch_set = PatchSet.of(kept)
         digest = raster_digest(fitted.raster if lossless else patch_set.reconstruct())
     return to_patch_row(
         image_id,

@@ -109,7 +109,16 @@ def to_patch_row(
         keep=np.packbits(kept.keep).tobytes(),
         tiles=pa.Codec("zstd", zstd_level).compress(tiles, asbytes=True),
         raster_digest=digest,
+        choices=_packed(kept.choices, zstd_level),
     )
+
+
+def _packed(choices: NDArray[np.uint32] | None, zstd_level: int) -> bytes | None:
+    """Return choices as one zstd frame of little-endian numbers."""
+    if choices is None:
+        return None
+    raw = np.ascontiguousarray(choices, dtype="<u4").tobytes()
+    return bytes(pa.Codec("zstd", zstd_level).compress(raw, asbytes=True))
 
 
 def check_declared_size(row: PatchRow, max_image_pixels: int) -> None:
@@ -144,7 +153,7 @@ def from_patch_row(
     check_declared_size(row, max_image_pixels)
     with _contradictions_as_damage():
         kept = kept_tiles(row)
-        patch_set = PatchSet(kept.keep, kept.tiles, kept.options)
+        patch_set = PatchSet.of(kept)
         fit = Fit(row.fit)
     if not (0 < row.fitted_width <= row.grid_w * row.tile) or not (
         0 < row.fitted_height <= row.grid_h * row.tile
@@ -204,4 +213,11 @@ def _kept_tiles(row: PatchRow) -> KeptTiles:
     raw = pa.Codec("zstd").decompress(row.tiles, decompressed_size=math.prod(shape))
     tiles = np.frombuffer(raw, dtype=np.uint8).reshape(shape)
     options = CoderOptions(Method(row.method), Metric(row.metric), Mode(row.mode), row.threshold)
-    return KeptTiles(keep, tiles, options)
+    return KeptTiles(keep, tiles, options, _choices(row, tokens - shape[0]))
+
+
+def _choices(row: PatchRow, pruned: int) -> NDArray[np.uint32] | None:
+    if row.choices is None:
+        return None
+    raw = pa.Codec("zstd").decompress(row.choices, decompressed_size=4 * pruned) if pruned else b""
+    return np.frombuffer(raw, dtype="<u4").astype(np.uint32, copy=False)

@@ -91,11 +91,12 @@ class PatchRow:
     keep: bytes
     tiles: bytes
     raster_digest: str
+    choices: bytes | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the mask and the compressed tiles."""
-        return len(self.keep) + len(self.tiles)
+        """Bytes of the mask, the compressed tiles and the compressed choices."""
+        return len(self.keep) + len(self.tiles) + len(self.choices or b"")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -150,7 +150,15 @@ def test_which_configurations_can_be_decoded():
         ("pred_2d", "anchored", 0.0),
         ("pred_2d", "anchored", 0.1),
         ("pred_2d", "sliding", 0.0),
-        *((m, mode, tau) for m in ("raster", "serpentine") for mode in Mode for tau in (0.0, 0.1)),
+        ("pred_2d_flat", "anchored", 0.0),
+        ("pred_2d_flat", "anchored", 0.1),
+        ("pred_2d_flat", "sliding", 0.0),
+        *(
+            (method, mode, tau)
+            for method in ("raster", "serpentine", "left_or_above", "left_or_above_flat")
+            for mode in Mode
+            for tau in (0.0, 0.1)
+        ),
     }
 
 

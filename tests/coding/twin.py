@@ -19,7 +19,8 @@ Similar = Callable[[Tile, Tile], bool]
 Cell = tuple[int, int]
 
 PREDICTIVE = ("pred_2d", "raster", "serpentine")
-METHODS = (*PREDICTIVE, "conncomp", "random")
+CHOOSING = ("pred_2d_flat", "left_or_above", "left_or_above_flat")  # patch sets have choices
+METHODS = (*PREDICTIVE, *CHOOSING, "conncomp", "random")
 METRICS = ("exact", "max", "mae", "rmse")
 MODES = ("anchored", "sliding")
 
@@ -102,6 +103,39 @@ def keep_pred_2d(tiles: Grid, similar: Similar, mode: str) -> Mask:
             keep[r][c] = False
             rebuilt[r][c] = prediction
     return keep
+
+
+def keep_left_or_above(tiles: Grid, similar: Similar, mode: str) -> Mask:
+    """Prune a tile that is similar to its left neighbour, or else to its upper one."""
+    rebuilt = [list(row) for row in tiles]
+    keep = [[True] * len(row) for row in tiles]
+    for r, c in row_major(len(tiles), len(tiles[0])):
+        seen = rebuilt if mode == "anchored" else tiles
+        candidates = ([seen[r][c - 1]] if c else []) + ([seen[r - 1][c]] if r else [])
+        for candidate in candidates:
+            if similar(tiles[r][c], candidate):
+                keep[r][c] = False
+                rebuilt[r][c] = candidate
+                break
+    return keep
+
+
+def colour_of(tile: Tile) -> tuple[int, ...] | None:
+    """Return the colour of a tile, if it has only one."""
+    colours = {tuple(pixel) for row in tile.tolist() for pixel in row}
+    return colours.pop() if len(colours) == 1 else None
+
+
+def without_repeated_colours(tiles: Grid, keep: Mask) -> Mask:
+    """Prune kept tiles of a colour of which a kept tile came before."""
+    seen = set()
+    kept = [list(row) for row in keep]
+    for r, c in row_major(len(tiles), len(tiles[0])):
+        colour = colour_of(tiles[r][c]) if keep[r][c] else None
+        if colour is not None:
+            kept[r][c] = colour not in seen
+            seen.add(colour)
+    return kept
 
 
 def keep_along(tiles: Grid, places: list[Cell], similar: Similar, mode: str) -> Mask:
@@ -205,6 +239,12 @@ def keep_mask(
     similar = similarity(metric, threshold, tile)
     if method == "pred_2d":
         return keep_pred_2d(tiles, similar, mode)
+    if method == "pred_2d_flat":
+        return without_repeated_colours(tiles, keep_pred_2d(tiles, similar, mode))
+    if method == "left_or_above":
+        return keep_left_or_above(tiles, similar, mode)
+    if method == "left_or_above_flat":
+        return without_repeated_colours(tiles, keep_left_or_above(tiles, similar, mode))
     if method in PREDICTIVE:
         return keep_along(tiles, scan_order(method, grid_h, grid_w), similar, mode)
     if method == "conncomp" and not match_count:

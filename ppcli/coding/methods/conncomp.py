@@ -23,7 +23,7 @@ class Conncomp(PruningMethod):
         """Keep max(1, n − round(n·skip_ratio)) of the n members, rounding half to even."""
         import numpy as np
 
-        from ppcli.coding import kernels
+        from ppcli.coding import kernels, tile_kernels
 
         labels = kernels.components(grid.pixels, grid.tile, *grid.comparison)
         members = np.argsort(labels, kind="stable")
@@ -38,14 +38,14 @@ class Conncomp(PruningMethod):
             model = kernels.pred_2d(grid.pixels, grid.tile, *grid.comparison, options.anchored)
             target = int(model.sum())
             skip_ratio = _matching_skip_ratio(lambda ratio: int(kept(ratio).sum()), target)
-        return kernels.spread(members, sizes, kept(skip_ratio)).reshape(grid.shape)
+        return tile_kernels.spread(members, sizes, kept(skip_ratio)).reshape(grid.shape)
 
     def kernels(self, options: "CoderOptions", comparison: "Comparison") -> "list[Variant]":
         """Return the kernels of the components, and that of pred_2d where its count is needed."""
-        from ppcli.coding import kernels
+        from ppcli.coding import kernels, tile_kernels
 
         constants = comparison.constants
-        needed = [kernels.components_into.of(*constants), kernels.spread_into.of()]
+        needed = [kernels.components_into.of(*constants), tile_kernels.spread_into.of()]
         return [*needed, kernels.pred_2d_into.of(*constants)] if options.match_count else needed
 
 

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.coding.tile_grid import (
+        Choices,
+        Comparison,
+        Indices,
+        Mask,
+        Selection,
+        TileGrid,
+        Tiles,
+    )
     from ppcli.jit.kernel import Variant
 
 METHOD_OPTIONS = ("skip_ratio", "match_count", "seed")
@@ -18,6 +26,7 @@ class PruningMethod(ABC):
         name: the value of `--method`, and of `method` in columns and manifests.
         help: what the method does, as a phrase without a full stop.
         used_options: those of `METHOD_OPTIONS` that have an effect.
+        has_choices: whether patch sets say how pruned tiles are rebuilt; see `Selection`.
         keeps_every_distinct_tile: whether at threshold 0 every pruned tile equals a kept one.
         is_control: whether it only serves as a control in experiments. A control keeps as many
             tiles as pred_2d and is refused where the inputs of a model are prepared.
@@ -26,6 +35,7 @@ class PruningMethod(ABC):
     name: ClassVar[str]
     help: ClassVar[str]
     used_options: ClassVar[frozenset[str]] = frozenset()
+    has_choices: ClassVar[bool] = False
     keeps_every_distinct_tile: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
 
@@ -42,14 +52,22 @@ class PruningMethod(ABC):
             bool (grid_h, grid_w), true where the tile is kept; at least one is.
         """
 
+    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
+        """Return the keep mask, and the choices of a method that has some."""
+        from ppcli.coding.tile_grid import Selection
+
+        return Selection(self.select(grid, options, image_id))
+
     def is_decodable(self, options: "CoderOptions") -> bool:
-        """Return whether mask and kept tiles suffice to rebuild the raster; by default False.
+        """Return whether the raster can be rebuilt from a patch set; by default False.
 
         At threshold 0 the rebuilt raster must equal the source; `verify --data` checks it.
         """
         return False
 
-    def sources(self, keep: "Mask", tiles: "Tiles", comparison: "Comparison") -> "Indices":
+    def sources(
+        self, keep: "Mask", tiles: "Tiles", choices: "Choices | None", comparison: "Comparison"
+    ) -> "Indices":
         """Return the kept tile that each tile of the rebuilt raster is a copy of.
 
         Only called with options for which `is_decodable` is true.
@@ -57,10 +75,14 @@ class PruningMethod(ABC):
         Args:
             keep: bool (grid_h, grid_w); the first tile is kept.
             tiles: the kept tiles in row-major order, uint8 (kept, tile, tile, 3).
+            choices: uint32 (pruned,) as from `select`; None for a method without choices.
             comparison: as it was when the mask was made.
 
         Returns:
             int64 (grid_h, grid_w), indices into `tiles`.
+
+        Raises:
+            DamagedError: the choices are impossible.
         """
         raise NotImplementedError(f"method {self.name} cannot be decoded")
 

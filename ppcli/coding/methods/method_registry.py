@@ -4,7 +4,10 @@ from enum import StrEnum
 
 from ppcli.coding.methods.conncomp import Conncomp
 from ppcli.coding.methods.interface import PruningMethod
+from ppcli.coding.methods.left_or_above import LeftOrAbove
+from ppcli.coding.methods.left_or_above_flat import LeftOrAboveFlat
 from ppcli.coding.methods.pred_2d import Pred2D
+from ppcli.coding.methods.pred_2d_flat import Pred2DFlat
 from ppcli.coding.methods.random import Random
 from ppcli.coding.methods.raster import Raster
 from ppcli.coding.methods.serpentine import Serpentine
@@ -30,6 +33,9 @@ class Method(StrEnum):
         return member
 
     PRED_2D = Pred2D()
+    PRED_2D_FLAT = Pred2DFlat()
+    LEFT_OR_ABOVE = LeftOrAbove()
+    LEFT_OR_ABOVE_FLAT = LeftOrAboveFlat()
     RASTER = Raster()
     SERPENTINE = Serpentine()
     CONNCOMP = Conncomp()

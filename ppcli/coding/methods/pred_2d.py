@@ -6,7 +6,7 @@ from ppcli.coding.methods.interface import PruningMethod
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.coding.tile_grid import Choices, Comparison, Indices, Mask, TileGrid, Tiles
     from ppcli.jit.kernel import Variant
 
 
@@ -27,14 +27,18 @@ class Pred2D(PruningMethod):
         """Return whether the prediction depends on rebuilt tiles only."""
         return options.anchored or options.threshold == 0
 
-    def sources(self, keep: "Mask", tiles: "Tiles", comparison: "Comparison") -> "Indices":
+    def sources(
+        self, keep: "Mask", tiles: "Tiles", choices: "Choices | None", comparison: "Comparison"
+    ) -> "Indices":
         """Repeat the prediction with the tiles rebuilt so far."""
         import numpy as np
 
         from ppcli.coding import kernels
 
         stacked = np.ascontiguousarray(tiles).reshape(-1, tiles.shape[1] * 3)
-        return kernels.pred_2d_sources(keep, stacked, *comparison)
+        if choices is None:
+            choices = np.zeros(keep.size - len(tiles), dtype=np.uint32)
+        return kernels.pred_2d_sources(keep, stacked, choices, *comparison)
 
     def kernels(self, options: "CoderOptions", comparison: "Comparison") -> "list[Variant]":
         """Return the kernel of the prediction."""

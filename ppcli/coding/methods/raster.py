@@ -6,7 +6,7 @@ from ppcli.coding.methods.interface import PruningMethod
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.coding.tile_grid import Choices, Comparison, Indices, Mask, TileGrid, Tiles
     from ppcli.jit.kernel import Variant
 
 
@@ -27,7 +27,9 @@ class Raster(PruningMethod):
         """Return True: the mask alone says which kept tile is repeated."""
         return True
 
-    def sources(self, keep: "Mask", tiles: "Tiles", comparison: "Comparison") -> "Indices":
+    def sources(
+        self, keep: "Mask", tiles: "Tiles", choices: "Choices | None", comparison: "Comparison"
+    ) -> "Indices":
         """Repeat the last kept tile."""
         import numpy as np
 

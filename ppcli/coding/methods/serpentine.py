@@ -6,7 +6,7 @@ from ppcli.coding.methods.raster import Raster
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.coding.tile_grid import Choices, Comparison, Indices, Mask, TileGrid, Tiles
 
 
 class Serpentine(Raster):
@@ -21,7 +21,9 @@ class Serpentine(Raster):
 
         return kernels.scan(grid.pixels, grid.tile, *grid.comparison, options.anchored, True)
 
-    def sources(self, keep: "Mask", tiles: "Tiles", comparison: "Comparison") -> "Indices":
+    def sources(
+        self, keep: "Mask", tiles: "Tiles", choices: "Choices | None", comparison: "Comparison"
+    ) -> "Indices":
         """Repeat the last kept tile along the scan, as an index into the row-major tiles."""
         import numpy as np
 

@@ -119,5 +119,5 @@ def _as_sent(image: PatchRow | SentImage) -> SentImage:
     if isinstance(image, SentImage):
         return image
     kept = kept_tiles_of_image(image)
-    raster = PatchSet(kept.keep, kept.tiles, kept.options).reconstruct()
+    raster = PatchSet.of(kept).reconstruct()
     return SentImage.of_pixels(raster, kept.options)

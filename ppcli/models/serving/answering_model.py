@@ -87,6 +87,6 @@ def rebuild_all_tiles(kept: KeptTiles) -> KeptTiles:
     Raises:
         UsageError: the pruning method cannot be decoded.
     """
-    raster = PatchSet(kept.keep, kept.tiles, kept.options).reconstruct()
+    raster = PatchSet.of(kept).reconstruct()
     keep = np.ones_like(kept.keep)
     return KeptTiles(keep, cut_tiles(raster, keep, kept.tile), kept.options)

@@ -45,7 +45,7 @@ def test_an_unknown_method_decodes_nothing() -> None:
 def test_a_method_that_cannot_be_decoded_has_no_sources(method: Method) -> None:
     good = encode(RASTER, 7, CoderOptions())
     with pytest.raises(NotImplementedError, match=str(method)):
-        method.implementation.sources(good.keep, good.tiles, None)
+        method.implementation.sources(good.keep, good.tiles, None, None)
 
 
 def test_every_file_is_registered_under_its_own_name() -> None:
