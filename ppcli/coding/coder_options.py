@@ -1,5 +1,6 @@
 """The configuration of the coder. Imports nothing heavy, since `--help` needs its choices."""
 
+import logging
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +23,10 @@ __all__ = [
     "distance_bound",
     "parse_threshold",
     "require_decodable",
+    "warn_of_averages",
 ]
+
+logger = logging.getLogger("pixelprune")
 
 
 class Metric(StrEnum):
@@ -82,7 +86,10 @@ class CoderOptions(Options):
     method: Annotated[
         Method, Option(f"How kept tiles are selected: {listed(Method)}.", metavar="METHOD")
     ] = Method.PRED_2D
-    metric: Annotated[Metric, Option("Distance between two tiles.")] = Metric.MAX
+    metric: Annotated[
+        Metric,
+        Option("Distance between two tiles. mae and rmse can lose small marks of full contrast."),
+    ] = Metric.MAX
     mode: Annotated[
         Mode,
         Option("Compare tiles with rebuilt neighbours (anchored) or source neighbours (sliding)."),
@@ -185,6 +192,16 @@ def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> C
             f"method {options.method} is a control for experiments; use it on the command line"
         )
     return options
+
+
+def warn_of_averages(options: CoderOptions) -> None:
+    """Warn of a metric that averages small marks away, where it is used above threshold 0."""
+    if options.metric in (Metric.MAE, Metric.RMSE) and options.threshold > 0:
+        logger.warning(
+            "metric %s averages over a tile, so that a small mark of full contrast can be lost, "
+            "such as a minus sign; metric max bounds the difference of each pixel",
+            options.metric,
+        )
 
 
 @lru_cache

@@ -4,6 +4,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ppcli.coding.coder_options import warn_of_averages
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.inputs.listing import Listing
@@ -29,6 +30,7 @@ def run_analysis(
     control: RunControl,
 ) -> "RunResult[AnalyzeSummary]":
     """Measure the redundancy of images; see `ppcli.api.analyze`."""
+    warn_of_averages(options.coder)
 
     def run(work: "Work | ClusterWork") -> "RunResult[AnalyzeSummary]":
         from ppcli.jobs.analyze import AnalyzeSummary

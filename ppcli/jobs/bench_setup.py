@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.coder_options import CoderOptions, warn_of_averages
 from ppcli.errors import UsageError
 from ppcli.imaging.decode import pillow_limits
 from ppcli.imaging.fit_options import FitOptions
@@ -47,6 +47,7 @@ def bench(
         raise UsageError("--price-per-hour needs --server URL")
     if model.model is not None and random_weights.random_weights is not None:
         raise UsageError("give --model DIR or --random-weights SIZE, not both")
+    warn_of_averages(coder)
     listing = inputs.listing()
     listing.check()
     measured = _measured_model(model, random_weights, control)

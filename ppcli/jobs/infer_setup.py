@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.coder_options import CoderOptions, warn_of_averages
 from ppcli.engine.cluster.cluster import Connection
 from ppcli.engine.cluster.cluster_factory import connect
 from ppcli.engine.engine_options import EngineOptions
@@ -76,6 +76,7 @@ def infer(
     """Ask a model about images; see `ppcli.api.infer`."""
     _check_options(inputs, columns, requests, generation, coder, output)
     check_cluster_run(engine, output, control)
+    warn_of_averages(coder)
     request = _request(requests, generation, coder.seed, bool(server.server))
     with ExitStack() as stack:
         cluster = stack.enter_context(connect(engine)) if engine.is_cluster else None

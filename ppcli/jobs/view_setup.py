@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from ppcli.coding.coder_options import CoderOptions, Method
+from ppcli.coding.coder_options import CoderOptions, Method, warn_of_averages
 from ppcli.engine.stopping import StopRequest, stop_on_signals
 from ppcli.engine.worker_options import WorkerOptions
 from ppcli.errors import StoppedError, UsageError
@@ -39,6 +39,7 @@ def view(
     control: RunControl,
 ) -> PicturesResult:
     """Draw images with their pruned tiles faded; see `ppcli.api.view`."""
+    warn_of_averages(coder)
     coders = _coders(picture, coder)
     drawing = PictureOptions(coders, picture.grid, picture.side_by_side, picture.error)
     target = PictureTarget.of(output.output, output.overwrite)

@@ -15,6 +15,7 @@ FULL = "full"  # the first variant of each question
 # kinds of rows and of their files
 STATS, PATCHES, ANSWERS, SCORES = "stats", "patches", "answers", "scores"
 ANSWER = "answer"  # a column that may have another name in files
+CHOICES = "choices"  # column of patch sets
 OUTCOME = ("status", "error_code", "error_message", "warning")
 _COSTS = ("vision_flops", "prefill_flops", "kv_bytes")
 COSTS = tuple(f"{name}{of}" for name in _COSTS for of in ("", "_kept"))

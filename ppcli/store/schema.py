@@ -7,11 +7,12 @@ from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
 
+from ppcli.coding.methods.method_registry import Method
 from ppcli.errors import DamagedError, bounded
 from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS, Config, Kept
 from ppcli.store.kept_columns import NO_COLUMNS, KeptRows, as_setting
 from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
-from ppcli.store.rows import ANSWER, ANSWERS, PATCHES, ROW_TYPES
+from ppcli.store.rows import ANSWER, ANSWERS, CHOICES, PATCHES, ROW_TYPES
 from ppcli.version import __version__
 
 _ARROW = {
@@ -22,6 +23,7 @@ _ARROW = {
 }
 _KEY = b"pixelprune"
 _SCHEMA_VERSION = 1
+_METHODS_WITH_CHOICES = [one.value for one in Method if one.implementation.has_choices]
 _WITH_KEPT_COLUMNS = 2  # also with another name for the answer
 
 
@@ -37,12 +39,21 @@ def _schema_of(row_type: type) -> pa.Schema:
 SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
+def _schema_for(kind: str, config: Config) -> pa.Schema:
+    """Return the columns of a kind of rows; only methods with choices have a column of them."""
+    schema = SCHEMAS[kind]
+    if kind != PATCHES or config.get("method") in _METHODS_WITH_CHOICES:
+        return schema
+    return schema.remove(schema.get_field_index(CHOICES))
+
+
 def own_schema(kind: str, config: Config) -> pa.Schema:
     """Return the columns of a kind of rows, under the names that a configuration gives them."""
+    schema = _schema_for(kind, config)
     if kind != ANSWERS or ANSWER_COLUMN not in config:
-        return SCHEMAS[kind]
+        return schema
     renamed = {ANSWER: config[ANSWER_COLUMN]}
-    return pa.schema(one.with_name(renamed.get(one.name, one.name)) for one in SCHEMAS[kind])
+    return pa.schema(one.with_name(renamed.get(one.name, one.name)) for one in schema)
 
 
 def is_compatible(found: pa.Schema, metadata: "FileMetadata") -> bool:
@@ -132,7 +143,7 @@ class RowBuffer:
 
     def __init__(self, metadata: FileMetadata) -> None:
         self.schema = metadata.schema
-        self._own = SCHEMAS[metadata.kind]
+        self._own = _schema_for(metadata.kind, metadata.config)
         self._rows: list[Any] = []
         self._kept = KeptRows(metadata.kept)
 

@@ -97,11 +97,8 @@ def test_rebuilt_tiles_stay_within_tau(method, metric, data):
     assert patch_set.keep.tolist() == keep
     limit = twin.bound(metric, case.threshold, case.tile)
     rebuilt = patch_set.reconstruct()
-    pairs = zip(
-        sum(twin.cut(case.raster, case.tile), []),
-        sum(twin.cut(rebuilt, case.tile), []),
-        strict=True,
-    )
+    rows = zip(twin.cut(case.raster, case.tile), twin.cut(rebuilt, case.tile), strict=True)
+    pairs = (pair for row in rows for pair in zip(*row, strict=True))
     assert all(twin.total_distance(a, b, metric) <= limit for a, b in pairs)
 
 

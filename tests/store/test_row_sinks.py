@@ -24,7 +24,7 @@ from ppcli.store.dataset import dataset_output
 from ppcli.store.formats import Format
 from ppcli.store.patch_codec import to_patch_row
 from ppcli.store.rows import PatchRow, StatsRow
-from ppcli.store.schema import SCHEMAS, FileMetadata
+from ppcli.store.schema import SCHEMAS, FileMetadata, own_schema
 from tests.conftest import blocks
 
 CONFIG = {"patches": True, "threshold": 0.0}
@@ -134,7 +134,8 @@ def test_the_reader_gives_back_patch_sets(tmp_path) -> None:
 
 def test_schemas_metadata_and_checksums_are_in_the_file(tmp_path) -> None:
     write_dataset(tmp_path / "out", ["a"])
-    for kind, schema in (("stats", SCHEMAS["stats"]), ("patches", SCHEMAS["patches"])):
+    for kind in ("stats", "patches"):
+        schema = own_schema(kind, CONFIG)
         path = tmp_path / "out" / kind / "part-00000.parquet"
         found = pq.read_schema(path)
         assert found.equals(schema)
@@ -150,7 +151,8 @@ def test_schemas_metadata_and_checksums_are_in_the_file(tmp_path) -> None:
 def test_required_columns_are_not_nullable() -> None:
     assert not SCHEMAS["stats"].field("image_id").nullable
     assert SCHEMAS["stats"].field("kept").nullable
-    assert not any(field.nullable for field in SCHEMAS["patches"])
+    nullable = {field.name for field in SCHEMAS["patches"] if field.nullable}
+    assert nullable == {"choices"}
 
 
 def test_large_tiles_carry_no_statistics(tmp_path) -> None:
