@@ -217,7 +217,11 @@ def _next_shard(root: Place, manifest: Manifest, found: dict[str, set[str]]) -> 
             return Recorded(number, first.shard, first.token)
     if shard_name(number) in found[manifest.main_kind]:
         shard = _unrecorded_shard(root, number, manifest)
-        return None if shard is None else Recorded(number, shard)
+        if shard is None:
+            return None
+        # a kill in a store, between copy and delete, leaves a shard that waits under both names
+        waits = bool(manifest.staged) and manifest.staged[0].shard == shard
+        return Recorded(number, shard, manifest.staged[0].token if waits else "")
     return None
 
 

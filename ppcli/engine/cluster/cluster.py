@@ -30,7 +30,10 @@ class Task(Protocol[_Context_contra]):
         """What it is, for messages."""
 
     def run(self, context: _Context_contra) -> Any:  # noqa: ANN401
-        """Do the work on the worker, and return a small picklable result."""
+        """Do the work on the worker, and return a small picklable result.
+
+        An attribute `error` of the result ends the run, after the rest of it has been used.
+        """
 
 
 class Reporter(Protocol):

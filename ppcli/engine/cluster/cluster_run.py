@@ -250,6 +250,8 @@ class _Driver:
 
     def _give_up(self, task: Any, error: ImageError) -> None:  # noqa: ANN401
         """Give inputs error rows on which no worker survived; finished shards stay as they are."""
+        if not isinstance(task, NewInputs):
+            logger.warning("%s keeps its rows; run the same command again", task.label)
         summary = self.run.recipe.new_summary()
         observer = RunObserver(self.run.observer.on_row)
         flow = RowFlow(RefusingWork(self.run.recipe, error), summary, observer)

@@ -164,10 +164,12 @@ class Dispatch:
 
     def _end(self, attempt: _Attempt, news: News) -> None:
         assert news.outcome is not None
-        if news.outcome.error is None:
+        error = news.outcome.error
+        if error is None:
             self.finish(attempt.task, news.outcome.value)
-        elif self._halt is None:
-            self._end_early(news.outcome.error)
+            error = getattr(news.outcome.value, "error", None)
+        if error is not None and self._halt is None:
+            self._end_early(error)
 
     def _lose(self, attempt: _Attempt, node: str, reason: str) -> None:
         """Do a task again whose worker ended, or give it up."""

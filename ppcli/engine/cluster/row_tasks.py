@@ -8,7 +8,7 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.cluster.cluster import Task
 from ppcli.engine.row_flow import RowFlow
 from ppcli.engine.summary import Summary
-from ppcli.errors import StoppedError, pluralize
+from ppcli.errors import PixelpruneError, StoppedError, pluralize
 from ppcli.inputs.refs import Input
 from ppcli.store.dataset_changes import ShardChanges
 from ppcli.store.shards import Shard, StagedShard
@@ -29,10 +29,12 @@ class ShardsMade:
     Attributes:
         staged: the shards, in order; they cover fewer inputs than the task after a stop.
         summary: the totals of their rows.
+        error: ended the task early, but not its shards; it ends the run. None if all went well.
     """
 
     staged: list[StagedShard]
     summary: Summary
+    error: PixelpruneError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,13 @@ class NewInputs:
         """Work on the inputs, and stage their shards."""
         flow.summary.take()  # what is left of a task that failed
         writer = self.area.writer(self.first)
+        failure: PixelpruneError | None = None
         try:
             with writer, Arrivals(iter(self.refs)) as inputs:
                 flow.work_on(inputs, writer)
-        except StoppedError:
-            if not flow.stop():
-                raise
-        return ShardsMade(writer.staged, flow.summary.take())
+        except PixelpruneError as error:
+            failure = None if isinstance(error, StoppedError) and flow.stop() else error
+        return ShardsMade(writer.staged, flow.summary.take(), failure)
 
     def refuse(self, flow: RowFlow) -> ShardsMade:
         """Give the inputs error rows; `flow` has the work that does it."""

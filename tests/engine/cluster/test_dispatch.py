@@ -10,7 +10,7 @@ from ppcli.engine.cluster.cluster import Event, News, Outcome, WorkerLost
 from ppcli.engine.cluster.dispatch import ATTEMPTS, Dispatch
 from ppcli.engine.row_flow import RunObserver
 from ppcli.engine.worker_options import WorkerOptions
-from ppcli.errors import ErrorCode, ExitCode, ImageError, OutputError, StoppedError
+from ppcli.errors import ErrorCode, ExitCode, ImageError, OutputError, ServerError, StoppedError
 from ppcli.files import MissingFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_recipe import AnalysisRecipe
@@ -173,6 +173,19 @@ def test_an_error_of_a_task_ends_the_run() -> None:
     assert driver.finished == ["late"]
     assert driver.cluster.log == ["task 0", "task 1"]
     assert driver.cluster.stopped is ExitCode.OUTPUT
+
+
+def test_an_error_beside_a_result_ends_the_run_after_that_is_used() -> None:
+    @dataclass
+    class Partly:
+        error: ServerError
+
+    part = Partly(ServerError("all servers are down"))
+    driver = Driver(Scripted({0: [[done(part)]], 1: [[News(), done("late")]]}))
+    with pytest.raises(ServerError) as raised:
+        driver.run(numbered(9))
+    assert raised.value is part.error
+    assert driver.finished == [part, "late"]
 
 
 def test_an_error_of_the_list_ends_the_run() -> None:
