@@ -93,7 +93,7 @@ def test_a_warning_is_an_error_in_both(folder: Path, monkeypatch: pytest.MonkeyP
 
         warnings.warn("too old", DeprecationWarning, stacklevel=2)
 
-    monkeypatch.setattr("ppcli.store.verify.verify", warn)
+    monkeypatch.setattr("ppcli.jobs.verify_dataset.verify_dataset", warn)
     done = pixelprune("verify", folder)
     assert done.returncode == 1
     assert b"DeprecationWarning: too old" in done.stderr

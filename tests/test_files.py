@@ -172,13 +172,13 @@ def test_a_picture_that_view_drew_is_read_once_for_run_and_progress(folder: Path
 def test_the_counts_see_one_call_more(folder: Path, watch, monkeypatch, extra, expected) -> None:
     from ppcli.jobs import pages
 
-    made = pages.select_tiles
+    made = pages.selection_of
 
-    def select_tiles(*args):
+    def selection_of(*args):
         extra(path)
         return made(*args)
 
-    monkeypatch.setattr(pages, "select_tiles", select_tiles)
+    monkeypatch.setattr(pages, "selection_of", selection_of)
     path = folder / "a.png"
     calls = watch(path)
     assert analyze(path) == 1
