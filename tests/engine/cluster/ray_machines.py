@@ -1,19 +1,21 @@
 """A Ray cluster of several nodes on this machine, which has real processes for each.
 
 `python -m tests.engine.cluster.ray_machines` prints its address, and then answers each line on its
-standard input: `lose` kills a node, `add` starts a new one. It ends when the input does.
+standard input: `lose` kills a node that has a task, `add` starts a new one. It ends with the input.
 """
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, Any
 
-from tests.processes import surroundings
+import psutil
+
+from tests.processes import eventually, surroundings
 
 NODES = 3
 _STORE_BYTES = 80 << 20
@@ -34,7 +36,7 @@ class RayMachines:
     _stdout: IO[str]
 
     def replace_node(self) -> None:
-        """Kill a node with all its workers, and start a new one."""
+        """Kill a node with all its workers, one of which has a task, and start a new one."""
         for order in ("lose", "add"):
             self._stdin.write(f"{order}\n")
             self._stdin.flush()
@@ -76,12 +78,29 @@ def main() -> None:
             _answer(cluster.address)
             for line in sys.stdin:
                 if line == "lose\n":
-                    cluster.remove_node(others.pop(0), allow_graceful=False)
+                    others.remove(lost := _busy_one(others))
+                    cluster.remove_node(lost, allow_graceful=False)
                 else:
                     others.append(cluster.add_node(**of_node))
                 _answer(line.rstrip("\n"))
         finally:
             cluster.shutdown()
+
+
+def _busy_one(nodes: list[Any]) -> Any:
+    """Wait for a node that has a task, and return it."""
+    busy: list[Any] = []
+    assert eventually(lambda: busy.extend(filter(_is_busy, nodes)) or busy)
+    return busy[0]
+
+
+def _is_busy(node: Any) -> bool:
+    """Return whether a worker on a node has a task: Ray names processes after what they do."""
+    [raylet] = node.all_processes["raylet"]
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(raylet.process.pid).children(recursive=True)
+        return any("ray::NodeWorker.step" in one.cmdline() for one in family)
+    return False
 
 
 def _answer(text: str) -> None:

@@ -47,6 +47,11 @@ def nodes() -> Iterator[RayMachines]:
         yield cluster
 
 
+def shards(out: Path) -> frozenset[str]:
+    """Return the names of the files with statistics, whole ones only."""
+    return frozenset(path.name for path in (out / "stats").glob("[!.]*"))
+
+
 class Run:
     """A command on the cluster, in the background.
 
@@ -68,9 +73,9 @@ class Run:
     def log(self) -> str:
         return self._log.read_text()
 
-    def waits_for(self, out: Path, files: int) -> None:
-        """Wait until tasks have written some shards."""
-        has_some = lambda: len(list((out / "stats").glob("[!.]*"))) >= files  # noqa: E731
+    def waits_for(self, out: Path, files: int, earlier: frozenset[str] = frozenset()) -> None:
+        """Wait until tasks have written some shards, besides those of an earlier run."""
+        has_some = lambda: len(shards(out) - earlier) >= files  # noqa: E731
         assert eventually(lambda: has_some() or self.process.poll() is not None), self.log
         assert self.process.poll() is None, self.log
 
@@ -112,12 +117,13 @@ def test_nodes_that_are_lost_and_a_driver_that_is_killed(nodes, some, local, tmp
     with running(tmp_path, *line, "--ray-address", nodes.address) as run:
         run.waits_for(out, 2)
         nodes.replace_node()
-        run.waits_for(out, 6)
+        run.waits_for(out, 8)
         run.process.send_signal(signal.SIGKILL)
         run.process.wait()
     assert not Manifest.read(str(out)).finished
+    earlier = shards(out)
     with running(tmp_path, *line, "--ray-address", nodes.address) as run:
-        run.waits_for(out, 12)
+        run.waits_for(out, 4, earlier)
         nodes.replace_node()
         run.ends_with(ExitCode.INPUTS_FAILED)
         assert re.search(r"inputs [0-9]+ to [0-9]+ are done again", run.log)
