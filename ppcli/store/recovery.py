@@ -126,6 +126,9 @@ def _delete_all_shards(root: Place, manifest: Manifest) -> None:
     """
     if root.journal().exists():
         manifest.write(root)
+    if manifest.staged:  # before their files, which a run might look for after a crash
+        manifest.staged.clear()
+        manifest.write(root)
     found = _found(root, manifest)
     _delete_staged(root, Manifest(manifest.config), found)
     matches = (_PART.fullmatch(name) for name in chain(*found.values()))
