@@ -43,9 +43,8 @@ class ServerConnection:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._done: queue.SimpleQueue[tuple[Any, Completion | ImageError, int]] = (
-            queue.SimpleQueue()
-        )
+        # SimpleQueue.get waits for ever if a signal is handled while its timeout passes
+        self._done: queue.Queue[tuple[Any, Completion | ImageError, int]] = queue.Queue()
         self._numbers = self._taken = self._bytes = 0
         self._served_model, self._streams = options.served_model, streams
         self._in_flight = options.in_flight
@@ -175,7 +174,7 @@ class ServerConnection:
         timeout = _POLL_SECONDS
         while True:
             try:
-                key, result, size = self._done.get(timeout=timeout)
+                key, result, size = self._done.get(block=timeout > 0, timeout=timeout)
             except queue.Empty:
                 break
             done.append((key, result))
