@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.distinct_kernels import Words, count_distinct, count_distinct_with
-from ppcli.coding.kernels import lanes_of
+from ppcli.coding.similarity import lanes_of
 from ppcli.jit.kernel import Variant
 
 _WORDS = (np.uint64, np.uint32, np.uint8)

@@ -66,7 +66,7 @@ def count_distinct(words: Words, candidates: Mask, tile: int, lanes: int) -> int
         words: the raster, (grid_h·tile, grid_w·words of a tile's row).
         candidates: bool (grid_h, grid_w).
         tile: side of a tile in pixels.
-        lanes: as from `ppcli.coding.kernels.lanes_of`, for the words of a tile's row.
+        lanes: as from `ppcli.coding.similarity.lanes_of`, for the words of a tile's row.
     """
     number = int(np.count_nonzero(candidates))
     slots = max(16, 1 << (2 * number - 1).bit_length())

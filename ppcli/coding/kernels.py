@@ -1,130 +1,22 @@
 """The coder's inner loops: Numba kernels on plain arrays.
 
-A raster is passed as bytes, uint8 (grid_h·tile, grid_w·tile·3). A tile is addressed by its
-origin, the row and byte column of its upper left corner. Distances are integers.
-
-Two arguments are constants of the compiled code. `lanes`, a divisor of tile·3, is the number of
-bytes compared at a time; as a constant it lets the inner loops become vector instructions.
-`metric` removes the branches of the other metrics.
-
-A function `x_into` is the kernel of `x`: it writes into arrays that `x` allocates.
+Rasters, origins, `lanes` and `metric` are as in `ppcli.coding.similarity`. A function `x_into` is
+the kernel of `x`: it writes into arrays that `x` allocates.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ppcli.coding.similarity import Bytes, origin, similar
 from ppcli.errors import DamagedError
 from ppcli.jit.kernel import helper, kernel
 
-Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 Coordinates = NDArray[np.uint64]
 Choices = NDArray[np.uint32]
-Origin = tuple[np.uint64, np.uint64]
 
-MAX, MAE, RMSE = 0, 1, 2
 ABOVE, REPEATS = 1, 2  # choices: the upper neighbour; from there on, a kept tile
-
-_LANES = (96, 84, 21, 12, 3)  # few, since kernels are compiled for each
-
-
-def lanes_of(width: int) -> int:
-    """Return the number of bytes or words to process at a time.
-
-    Args:
-        width: bytes or words in a row of a tile, a multiple of 3.
-    """
-    return next(lanes for lanes in _LANES if width % lanes == 0)
-
-
-@helper
-def _origin(top: int, left: int) -> Origin:
-    """Make the origin of a tile; unsigned, because negative indices cost a check per access."""
-    return np.uint64(top), np.uint64(left)
-
-
-@helper
-def _within_max(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bound: int) -> bool:
-    """Return whether no byte differs by more than `bound`; stop at the first that does."""
-    n = np.uint64(lanes)
-    for x in range(np.uint64(0), np.uint64(tile * 3), n):
-        for y in range(np.uint64(tile)):
-            p, q = raster[a[0] + y], raster[b[0] + y]
-            largest = np.uint8(0)
-            for i in range(n):
-                largest = max(
-                    largest,
-                    np.uint8(
-                        max(p[a[1] + x + i], q[b[1] + x + i])
-                        - min(p[a[1] + x + i], q[b[1] + x + i])
-                    ),
-                )
-            if largest > bound:
-                return False
-    return True
-
-
-@helper
-def _within_sum(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bound: int) -> bool:
-    """Return whether the sum of absolute differences is at most `bound`."""
-    n = np.uint64(lanes)
-    total = np.int64(0)
-    for x in range(np.uint64(0), np.uint64(tile * 3), n):
-        for y in range(np.uint64(tile)):
-            p, q = raster[a[0] + y], raster[b[0] + y]
-            part = np.uint32(0)  # fits: at most 96 bytes
-            for i in range(n):
-                part += np.uint32(
-                    np.uint8(
-                        max(p[a[1] + x + i], q[b[1] + x + i])
-                        - min(p[a[1] + x + i], q[b[1] + x + i])
-                    )
-                )
-            total += part
-            if total > bound:
-                return False
-    return True
-
-
-@helper
-def _within_squares(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bound: int) -> bool:
-    """Return whether the sum of squared differences is at most `bound`."""
-    n = np.uint64(lanes)
-    total = np.int64(0)
-    for x in range(np.uint64(0), np.uint64(tile * 3), n):
-        for y in range(np.uint64(tile)):
-            p, q = raster[a[0] + y], raster[b[0] + y]
-            part = np.int32(0)  # fits: at most 96 bytes
-            for i in range(n):
-                difference = np.int32(p[a[1] + x + i]) - np.int32(q[b[1] + x + i])
-                part += difference * difference
-            total += part
-            if total > bound:
-                return False
-    return True
-
-
-@helper
-def similar(
-    raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, metric: int, bound: int
-) -> bool:
-    """Return whether the distance of two tiles is at most `bound`.
-
-    Args:
-        raster: uint8 (grid_h·tile, grid_w·tile·3).
-        a: origin of the first tile, two uint64.
-        b: origin of the second.
-        tile: side of a tile in pixels.
-        lanes: as from `lanes_of`.
-        metric: MAX, MAE or RMSE.
-        bound: as from `ppcli.coding.coder_options.distance_bound`.
-    """
-    if metric == MAX:
-        return _within_max(raster, a, b, tile, lanes, bound)
-    if metric == MAE:
-        return _within_sum(raster, a, b, tile, lanes, bound)
-    return _within_squares(raster, a, b, tile, lanes, bound)
 
 
 def _empty_mask(raster: Bytes, tile: int) -> Mask:
@@ -164,7 +56,7 @@ def pred_2d_into(
     for r in range(grid_h):
         now, before = r % 2, 1 - r % 2
         for c in range(grid_w):
-            here = _origin(r * tile, c * width)
+            here = origin(r * tile, c * width)
             tops[now, c], lefts[now, c] = here
             if r == 0 and c == 0:
                 continue
@@ -225,7 +117,7 @@ def left_or_above_into(
     for r in range(grid_h):
         now, before = r % 2, 1 - r % 2
         for c in range(grid_w):
-            here = _origin(r * tile, c * width)
+            here = origin(r * tile, c * width)
             tops[now, c], lefts[now, c] = here
             if c > 0:
                 left = (tops[now, c - 1], lefts[now, c - 1])
@@ -277,11 +169,11 @@ def scan_into(
     """Mark the kept tiles in `keep`, which is all False at first."""
     width = tile * 3
     grid_h, grid_w = keep.shape
-    reference = _origin(0, 0)
+    reference = origin(0, 0)
     for r in range(grid_h):
         for step in range(grid_w):
             c = grid_w - 1 - step if serpentine and r % 2 == 1 else step
-            here = _origin(r * tile, c * width)
+            here = origin(r * tile, c * width)
             if not similar(raster, here, reference, tile, lanes, metric, bound):
                 keep[r, c] = True
                 reference = here
@@ -319,14 +211,14 @@ def components_into(
     grid_w = raster.shape[1] // width
     for here in range(len(parent)):
         top, left = here // grid_w * tile, here % grid_w * width
-        origin = _origin(top, left)
+        here_at = origin(top, left)
         if left > 0 and similar(
-            raster, origin, _origin(top, left - width), tile, lanes, metric, bound
+            raster, here_at, origin(top, left - width), tile, lanes, metric, bound
         ):
             a, b = _root(parent, here - 1), _root(parent, here)
             parent[max(a, b)] = min(a, b)
         if top > 0 and similar(
-            raster, origin, _origin(top - tile, left), tile, lanes, metric, bound
+            raster, here_at, origin(top - tile, left), tile, lanes, metric, bound
         ):
             a, b = _root(parent, here - grid_w), _root(parent, here)
             parent[max(a, b)] = min(a, b)
@@ -385,8 +277,8 @@ def pred_2d_sources_into(
                 source[r, c] = source[r - 1, c]
             else:
                 left, above, corner = source[r, c - 1], source[r - 1, c], source[r - 1, c - 1]
-                at_left, at_above = _origin(left * tile, 0), _origin(above * tile, 0)
-                at_corner = _origin(corner * tile, 0)
+                at_left, at_above = origin(left * tile, 0), origin(above * tile, 0)
+                at_corner = origin(corner * tile, 0)
                 source[r, c] = left
                 if similar(tiles, at_corner, at_left, tile, lanes, metric, bound) and not similar(
                     tiles, at_corner, at_above, tile, lanes, metric, bound

@@ -7,9 +7,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from ppcli.arguments import describe_value
-from ppcli.coding import kernels
 from ppcli.coding.coder_options import CoderOptions, require_decodable
 from ppcli.coding.selection import check_array, check_raster, selection_of
+from ppcli.coding.similarity import lanes_of
 from ppcli.coding.tile_grid import Comparison
 from ppcli.coding.tile_kernels import gather, gather_into
 from ppcli.errors import DamagedError, UsageError
@@ -123,7 +123,7 @@ def _check_options(options: object) -> None:
 def cut_tiles(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:
     """Copy the tiles that `keep`, bool (grid_h, grid_w), selects: uint8 (kept, tile, tile, 3)."""
     flat = raster.reshape(raster.shape[0], -1)
-    return gather(flat, keep, tile, kernels.lanes_of(3 * tile)).reshape(-1, tile, tile, 3)
+    return gather(flat, keep, tile, lanes_of(3 * tile)).reshape(-1, tile, tile, 3)
 
 
 def patch_set_kernels(options: CoderOptions, tile: int) -> list[Variant]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding import kernels
+from ppcli.coding import similarity
 from ppcli.coding.coder_options import CoderOptions, Metric, distance_bound
 
 Mask = NDArray[np.bool_]
@@ -15,10 +15,10 @@ Tiles = NDArray[np.uint8]
 Choices = NDArray[np.uint32]
 
 _KERNEL_METRIC = {
-    Metric.EXACT: kernels.MAX,
-    Metric.MAX: kernels.MAX,
-    Metric.MAE: kernels.MAE,
-    Metric.RMSE: kernels.RMSE,
+    Metric.EXACT: similarity.MAX,
+    Metric.MAX: similarity.MAX,
+    Metric.MAE: similarity.MAE,
+    Metric.RMSE: similarity.RMSE,
 }
 
 
@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
 
     Attributes:
         lanes: bytes compared at a time.
-        metric: `kernels.MAX`, `MAE` or `RMSE`.
+        metric: `similarity.MAX`, `MAE` or `RMSE`.
         bound: the largest integer distance at which two tiles are similar.
     """
 
@@ -52,7 +52,7 @@ class Comparison(NamedTuple):
     def of(cls, options: CoderOptions, tile: int) -> "Comparison":
         """Return the comparison of tiles of `tile`×`tile` pixels under these options."""
         bound = distance_bound(options.metric, options.threshold, tile)
-        return cls(kernels.lanes_of(3 * tile), _KERNEL_METRIC[options.metric], bound)
+        return cls(similarity.lanes_of(3 * tile), _KERNEL_METRIC[options.metric], bound)
 
     @property
     def constants(self) -> tuple[int, int]:

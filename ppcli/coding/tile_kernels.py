@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.kernels import ABOVE, REPEATS, Bytes, Choices, Indices, Mask
+from ppcli.coding.kernels import ABOVE, REPEATS, Choices, Indices, Mask
+from ppcli.coding.similarity import Bytes
 from ppcli.errors import DamagedError
 from ppcli.jit.kernel import helper, kernel
 

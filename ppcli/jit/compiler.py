@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba import types
 
+from ppcli.jit.kernel import helpers_of
 from ppcli.jit.machine import target_machine
 
 # The numpy error model omits the check for division by zero; kernels never divide by zero.
@@ -29,10 +30,7 @@ class UnsupportedNumbaError(Exception):
 
 
 def compile_kernel(
-    function: Callable[..., Any],
-    helpers: Sequence[Callable[..., Any]],
-    kinds: Sequence[tuple[str, Any]],
-    name: str,
+    function: Callable[..., Any], kinds: Sequence[tuple[str, Any]], name: str
 ) -> bytes:
     """Compile a function to an object file that exports the symbol `name`.
 
@@ -43,7 +41,6 @@ def compile_kernel(
 
     Args:
         function: the function; it returns an int.
-        helpers: the functions that it calls.
         kinds: for each argument ("array", (dtype, dimensions)), ("int", None) or
             ("const", value).
         name: the exported symbol.
@@ -55,7 +52,7 @@ def compile_kernel(
         UnsupportedNumbaError: the code cannot be called without Numba.
     """
     with _compiling():
-        dispatcher = _jit(function, helpers, _OPTIONS | _BARE)
+        dispatcher = _jit(function, _OPTIONS | _BARE)
         dispatcher.compile(types.int64(*(_numba_type(*kind) for kind in kinds)))
     (text,) = dispatcher.inspect_llvm().values()
     module = llvm.parse_assembly(text)
@@ -71,12 +68,10 @@ def compile_kernel(
     return bytes(target_machine().emit_object(linked))
 
 
-def compile_in_process(
-    function: Callable[..., int], helpers: Sequence[Callable[..., Any]]
-) -> Callable[..., int]:
+def compile_in_process(function: Callable[..., int]) -> Callable[..., int]:
     """Compile a function for calls through Numba in this process; constants are plain ints."""
     with _compiling():
-        dispatcher = _jit(function, helpers, _OPTIONS)
+        dispatcher = _jit(function, _OPTIONS)
 
     def call(*arguments: Any) -> int:  # noqa: ANN401
         with _compiling():
@@ -96,18 +91,23 @@ def _compiling() -> Iterator[None]:
         settings.DISABLE_JIT = disabled
 
 
-def _jit(
-    function: Callable[..., Any],
-    helpers: Sequence[Callable[..., Any]],
-    options: dict[str, Any],
-) -> Any:  # noqa: ANN401
-    """Return a Numba dispatcher for a function that calls its helpers as dispatchers."""
-    namespace = _compiled_globals.get(function.__module__)
-    if namespace is None:
-        namespace = _compiled_globals[function.__module__] = dict(function.__globals__)
-        for helper in helpers:
-            namespace[helper.__name__] = _dispatcher(helper, namespace, _OPTIONS | _BARE)
-    return _dispatcher(function, namespace, options)
+def _jit(function: Callable[..., Any], options: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a Numba dispatcher for a function that calls helpers as dispatchers."""
+    return _dispatcher(function, _namespace(function), options)
+
+
+def _namespace(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the globals of a function, with dispatchers in place of helpers."""
+    module = function.__module__
+    if module in _compiled_globals:
+        return _compiled_globals[module]
+    namespace = _compiled_globals[module] = dict(function.__globals__)
+    for name, helper in helpers_of(function).items():
+        if helper.__module__ == module:
+            namespace[name] = _dispatcher(helper, namespace, _OPTIONS | _BARE)
+        else:
+            namespace[name] = _namespace(helper)[helper.__name__]
+    return namespace
 
 
 def _dispatcher(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,17 +36,26 @@ ARRAY, CONSTANT, INT, ANY = "array", "const", "int", "any"
 _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 _ARRAY = re.compile(r"(\w+)\[([:,]+)\]")
 
-_helpers: dict[str, list[Callable[..., Any]]] = {}
+_IS_HELPER = "is_jit_helper"
 
 
 def helper(function: _Helper) -> _Helper:
-    """Mark a function that kernels of the same file call."""
-    _helpers.setdefault(function.__module__, []).append(function)
+    """Mark a function that kernels and other helpers call."""
+    setattr(function, _IS_HELPER, True)
     return function
 
 
+def helpers_of(function: Callable[..., Any]) -> dict[str, FunctionType]:
+    """Return the helpers among the globals of a function, by the names that they have there."""
+    return {
+        name: value
+        for name, value in function.__globals__.items()
+        if isinstance(value, FunctionType) and hasattr(value, _IS_HELPER)
+    }
+
+
 def kernel(signature: str) -> Callable[[Callable[..., int]], "Kernel"]:
-    """Declare a kernel. Helpers that it calls must lie in the same file.
+    """Declare a kernel.
 
     Args:
         signature: the kinds of the arguments, separated by blanks: `uint8[:,:]` for a contiguous
@@ -71,7 +81,7 @@ class Variant:
     def name(self) -> str:
         """Name of the symbol and of the cache file; unique for all that the code depends on."""
         function = self.kernel.function
-        digest = hashlib.blake2b(_build_inputs(function.__code__.co_filename), digest_size=8)
+        digest = hashlib.blake2b(_build_inputs(function), digest_size=8)
         module = function.__module__.rpartition(".")[2]
         parts = (module, function.__name__.strip("_"), *map(str, self.constants))
         return "-".join((*parts, digest.hexdigest()))
@@ -80,9 +90,8 @@ class Variant:
         """Compile the kernel, store the code in the cache and return it."""
         from ppcli.jit.compiler import compile_kernel  # imports Numba
 
-        function = self.kernel.function
-        helpers = _helpers.get(function.__module__, [])
-        code = compile_kernel(function, helpers, self.kernel.kinds(self.constants), self.name)
+        kinds = self.kernel.kinds(self.constants)
+        code = compile_kernel(self.kernel.function, kinds, self.name)
         disk.write(self.name, code)
         return code
 
@@ -150,8 +159,7 @@ class Kernel:
         from ppcli.jit.compiler import compile_in_process
 
         if self._numba_function is None:
-            helpers = _helpers.get(self.function.__module__, [])
-            self._numba_function = compile_in_process(self.function, helpers)
+            self._numba_function = compile_in_process(self.function)
         return self._numba_function
 
     def __call__(self, *arguments: Any) -> int:  # noqa: ANN401
@@ -236,7 +244,7 @@ def _warn_of_release() -> None:
 
 
 @cache
-def _build_inputs(source: str) -> bytes:
+def _build_inputs(function: Callable[..., int]) -> bytes:
     """Return all that machine code depends on, apart from its constants."""
     from ppcli.jit.machine import processor
 
@@ -244,7 +252,7 @@ def _build_inputs(source: str) -> bytes:
     settings.pop("NUMBA_CACHE_DIR", None)
     compiler = _content(os.path.join(os.path.dirname(__file__), "compiler.py"))
     parts = (
-        _content(source),
+        [_content(source) for source in _sources(function)],
         compiler,
         _release("numba"),
         _release("llvmlite"),
@@ -252,6 +260,18 @@ def _build_inputs(source: str) -> bytes:
         settings,
     )
     return repr(parts).encode()
+
+
+def _sources(function: Callable[..., Any]) -> list[str]:
+    """Return the files of a function and of the helpers that it can call, in order."""
+    found: dict[str, None] = {}
+    waiting = [function]
+    while waiting:
+        one = waiting.pop()
+        if one.__code__.co_filename not in found:
+            found[one.__code__.co_filename] = None
+            waiting += helpers_of(one).values()
+    return sorted(found)
 
 
 def _release(package: str) -> bytes:

@@ -22,6 +22,7 @@ import numpy as np
 
 from ppcli import keep_mask, prune
 from ppcli.coding import distinct_kernels, kernels
+from ppcli.coding.similarity import MAX, lanes_of
 from ppcli.coding.distinct import distinct_tiles
 from ppcli.coding.coder_options import CoderOptions, Method
 from ppcli.jit.kernel import Kernel
@@ -84,7 +85,7 @@ print(json.dumps({
     "checked": [
         raises_index_error(beyond, np.zeros(3)),
         raises_index_error(
-            kernels.scan_into, one_tile, 4, kernels.lanes_of(12), kernels.MAX, 0, 1, 0, two
+            kernels.scan_into, one_tile, 4, lanes_of(12), MAX, 0, 1, 0, two
         ),
     ],
     "never_called": [
@@ -103,6 +104,7 @@ import numpy as np
 
 import ppcli
 from ppcli.coding import kernels
+from ppcli.coding.similarity import MAX
 from ppcli.jit import cache
 
 levels = np.array([[10, 13, 17], [10, 11, 20]], dtype=np.uint8)
@@ -112,7 +114,7 @@ print(json.dumps({
     "keep": keep.tolist(),
     "package": ppcli.__file__,
     "folders": cache.folders(),
-    "kept": cache.read(kernels.pred_2d_into.of(21, kernels.MAX).name) is not None,
+    "kept": cache.read(kernels.pred_2d_into.of(21, MAX).name) is not None,
 }))
 """
 

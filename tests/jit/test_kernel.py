@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ppcli.coding import kernels, similarity
 from ppcli.jit import kernel as module
 from ppcli.jit.kernel import helper, kernel
 
@@ -41,3 +42,8 @@ def test_code_that_only_numba_can_call_is_called_through_numba(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(TypeError, match="contiguous"):
         gammas(np.zeros(8)[::2], 1)
+
+
+def test_code_depends_on_the_files_of_helpers_too() -> None:
+    sources = module._sources(kernels.pred_2d_into.function)
+    assert sources == sorted([kernels.__file__, similarity.__file__])
