@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         infer,
         reconstruct,
         report,
+        sweep,
         verify,
         view,
     )
@@ -44,6 +45,7 @@ __all__ = [
     "read_patch_sets",
     "reconstruct",
     "report",
+    "sweep",
     "verify",
     "view",
 ]
@@ -64,6 +66,7 @@ _HOMES = {
     "read_patch_sets": "ppcli.store.reader",
     "reconstruct": "ppcli.api",
     "report": "ppcli.api",
+    "sweep": "ppcli.api",
     "verify": "ppcli.api",
     "view": "ppcli.api",
 }

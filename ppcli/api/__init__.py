@@ -13,7 +13,7 @@ processes; `WorkerOptions(workers=0)` starts none.
 
 from ppcli.api.answers import bench, evaluate, export, infer
 from ppcli.api.datasets import VerifyResult, reconstruct, report, verify
-from ppcli.api.images import analyze, view
+from ppcli.api.images import analyze, sweep, view
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
@@ -24,6 +24,7 @@ from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
 from ppcli.jobs.eval_options import AnswerOptions, VariantOptions
 from ppcli.jobs.run_control import PicturesResult, Progress, RunControl, RunResult
 from ppcli.jobs.statistics_options import StatisticsOptions
+from ppcli.jobs.sweep_options import SweepOptions
 from ppcli.models.grid_options import GridOptions
 from ppcli.models.model_options import GenerationOptions, ModelOptions
 from ppcli.models.remote.server_options import ServerOptions
@@ -58,6 +59,7 @@ __all__ = [
     "RunResult",
     "ServerOptions",
     "StatisticsOptions",
+    "SweepOptions",
     "VariantOptions",
     "VerifyResult",
     "ViewOptions",
@@ -69,6 +71,7 @@ __all__ = [
     "infer",
     "reconstruct",
     "report",
+    "sweep",
     "verify",
     "view",
 ]

@@ -1,4 +1,4 @@
-"""Functions that read images: `analyze` and `view`."""
+"""Functions that read images: `analyze`, `sweep` and `view`."""
 
 import os
 from typing import TYPE_CHECKING
@@ -13,12 +13,15 @@ from ppcli.inputs.input_options import ColumnOptions
 from ppcli.jobs.dataset_options import PictureOutputOptions, ViewOptions
 from ppcli.jobs.run_control import PicturesResult, RunControl, RunResult
 from ppcli.jobs.statistics_options import StatisticsOptions
+from ppcli.jobs.sweep_options import SweepOptions
 from ppcli.models.grid_options import GridOptions
 from ppcli.store.formats import ZSTD_LEVEL
 from ppcli.store.output_options import OutputOptions
 
 if TYPE_CHECKING:
+    from ppcli.inputs.listing import Listing
     from ppcli.jobs.analyze import AnalyzeSummary
+    from ppcli.jobs.sweep import SweepSummary
 
 
 def analyze(
@@ -61,12 +64,8 @@ def analyze(
     from ppcli.jobs.analysis_options import AnalysisOptions
     from ppcli.jobs.analyze_setup import run_analysis
 
-    chosen, target = input_options(inputs), output_options(output)
-    if target is not None:
-        target.check_not_read(chosen.files0_from)
-        target.check_limit(chosen.limit)
-    listing = chosen.listing(None if target is None else target.output, columns.keep_columns)
-    listing.check()
+    target = output_options(output)
+    listing = _listing(inputs, columns, target)
     patches = target is not None and target.is_folder and statistics.patches
     if not patches and statistics.zstd_level != ZSTD_LEVEL:
         raise UsageError("--compression is for patch sets, and this run writes none; leave it out")
@@ -87,6 +86,69 @@ def analyze(
         failures=failures,
         control=control,
     )
+
+
+def sweep(
+    inputs: Inputs,
+    *,
+    settings: SweepOptions = SweepOptions(),
+    columns: ColumnOptions = ColumnOptions(),
+    output: OutputOptions | Path | None = None,
+    grid: GridOptions = GridOptions(),
+    reading: ReadingOptions = ReadingOptions(),
+    workers: WorkerOptions = WorkerOptions(),
+    failures: FailureOptions = FailureOptions(),
+    control: RunControl = RunControl(),
+) -> "RunResult[SweepSummary]":
+    """Compare methods and thresholds: decode each image once, and prune it in each setting.
+
+    Args:
+        inputs: files, folders and glob patterns.
+        settings: methods, metrics and thresholds to compare.
+        columns: columns of data sets that travel into the rows of the output.
+        output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
+        grid: how images are fitted to tiles.
+        reading: which pages of files are read, and how.
+        workers: worker processes.
+        failures: when failed images stop the run.
+        control: callbacks and signals.
+
+    Returns:
+        The totals, with those of each setting in `summary.settings`. Each page has a row for each
+        setting, also if it failed.
+
+    Raises:
+        UsageError: an option is invalid, or an input does not exist.
+        NothingToDoError: the inputs contain no image.
+        OutputError: the output cannot be written, or belongs to another configuration.
+        StoppedError: too many images failed, or a signal came; `result` has the totals so far.
+    """
+    from ppcli.jobs.analysis_options import AnalysisOptions
+    from ppcli.jobs.sweep_setup import run_sweep
+
+    target = output_options(output, kind=OutputOptions)
+    listing = _listing(inputs, columns, target)
+    compared = settings.settings
+    return run_sweep(
+        AnalysisOptions(compared[0], grid.fit_options(), reading, patches=False),
+        compared,
+        listing,
+        output=target,
+        workers=workers,
+        failures=failures,
+        control=control,
+    )
+
+
+def _listing(inputs: Inputs, columns: ColumnOptions, target: OutputOptions | None) -> "Listing":
+    """Return the images that a run finds, after checking what can be checked at once."""
+    chosen = input_options(inputs)
+    if target is not None:
+        target.check_not_read(chosen.files0_from)
+        target.check_limit(chosen.limit)
+    listing = chosen.listing(None if target is None else target.output, columns.keep_columns)
+    listing.check()
+    return listing
 
 
 def view(

@@ -14,6 +14,7 @@ from ppcli.cli.commands.export_command import export
 from ppcli.cli.commands.infer_command import infer
 from ppcli.cli.commands.reconstruct_command import reconstruct
 from ppcli.cli.commands.report_command import report
+from ppcli.cli.commands.sweep_command import sweep
 from ppcli.cli.commands.verify_command import verify
 from ppcli.cli.commands.view_command import view
 from ppcli.cli.completion import OPTION, mend_installed
@@ -41,7 +42,7 @@ class _InPanels(TyperCommand):
         super().__init__(*args, **kwargs | {"rich_markup_mode": "rich"})
 
 
-for _command in (analyze, infer, export, bench, evaluate, view, report, reconstruct, verify):
+for _command in (analyze, sweep, infer, export, bench, evaluate, view, report, reconstruct, verify):
     _name = "eval" if _command is evaluate else _command.__name__
     app.command(_name, cls=_InPanels)(with_exit_code(with_options(_command)))
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from ppcli.store.rows import FULL, MainRow, ScoreRow
+from ppcli.store.rows import FULL, MainRow, ScoreRow, SweepRow
 
 logger = logging.getLogger("pixelprune")
 
@@ -10,14 +10,18 @@ logger = logging.getLogger("pixelprune")
 class RowLog:
     """Logs failed rows and warnings, and at debug level all others.
 
-    A failure that all variants of a question share is logged once.
+    A failure that all variants of a question share is logged once, and so is a page of a sweep.
     """
 
     def __init__(self) -> None:
+        self._before: MainRow | None = None
         self._last: tuple[str | None, str | None] = None, None
 
     def __call__(self, row: MainRow) -> None:
         """Log a row."""
+        before, self._before = self._before, row
+        if isinstance(row, SweepRow) and row.is_same_page(before):
+            return
         names = {"image_id": row.image_id}
         if (custom_id := getattr(row, "custom_id", None)) is not None:
             names["custom_id"] = custom_id

@@ -6,8 +6,8 @@ from ppcli.errors import PixelpruneError
 from ppcli.imaging.image_choices import Frames
 from ppcli.imaging.page_formats import has_pages
 from ppcli.imaging.reading_options import PageRanges, ReadingOptions
-from ppcli.store.formats import Config
-from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow
+from ppcli.store.formats import SETTINGS, Config
+from ppcli.store.rows import ERROR, AnswerRow, MainRow, ScoreRow, StatsRow, SweepRow
 
 
 class PageCheck:
@@ -23,7 +23,9 @@ class PageCheck:
             frames=Frames(config.get("frames", Frames.FIRST)),
             pages=None if pages is None else PageRanges.parse(pages),
         )
+        self._settings = len(config.get(SETTINGS, [None]))
         self._pages: list[int] = []
+        self._rows = 0
         self._file: tuple[str, int] | None = (
             None  # format and frames, from the first row that has them
         )
@@ -32,6 +34,9 @@ class PageCheck:
     def add(self, row: MainRow) -> None:
         """Add the next row of the input."""
         if isinstance(row, ScoreRow):  # a question is about the first page
+            return
+        self._rows += 1
+        if isinstance(row, SweepRow) and row.is_same_page(self._last):
             return
         self._pages.append(row.page)
         self._last = row
@@ -44,8 +49,10 @@ class PageCheck:
         A file that cannot be opened has one error row. An animation ends with an error row at the
         first frame that cannot be decoded, whatever number of frames it declares.
         """
-        pages, file, last = self._pages, self._file, self._last
-        self._pages, self._file, self._last = [], None, None
+        pages, rows, file, last = self._pages, self._rows, self._file, self._last
+        self._pages, self._rows, self._file, self._last = [], 0, None, None
+        if rows != self._settings * len(pages) and last is not None:
+            return f"it has {rows:,} rows instead of {self._settings:,} for each page"
         if file is None or last is None:
             return ""
         kind, frames = file

@@ -8,7 +8,7 @@ Config = dict[str, Any]
 Kept = Mapping[str, Any]  # values of columns that travel with a row, as Arrow scalars
 
 # settings of a configuration
-KEEP_COLUMNS, ANSWER_COLUMN = "keep_columns", "answer_column"
+KEEP_COLUMNS, ANSWER_COLUMN, SETTINGS = "keep_columns", "answer_column", "settings"
 
 ROWS_PER_SHARD = 10_000
 ANSWERS_PER_SHARD = 100  # each takes seconds, and an unfinished shard is lost by a crash

@@ -7,7 +7,7 @@ from typing import Any
 from ppcli.errors import DamagedError, UsageError
 from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.reading_options import PageRanges
-from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS
+from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS, SETTINGS
 from ppcli.store.rows import ANSWER, PATCHES, ROW_TYPES, AnswerRow
 
 MAX_INT64 = (1 << 63) - 1  # what an integer column can store
@@ -102,6 +102,10 @@ def _is_schema(given: Any) -> bool:  # noqa: ANN401
     )
 
 
+def _is_settings(given: Any) -> bool:  # noqa: ANN401
+    return isinstance(given, list) and bool(given)
+
+
 def _is_answer_column(given: Any) -> bool:  # noqa: ANN401
     return _is_text(given) and given not in {one.name for one in fields(AnswerRow)} - {ANSWER}
 
@@ -123,4 +127,5 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "pages": _is_pages,
     KEEP_COLUMNS: _is_schema,
     ANSWER_COLUMN: _is_answer_column,
+    SETTINGS: _is_settings,
 }

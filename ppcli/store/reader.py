@@ -21,7 +21,7 @@ from ppcli.store.kept_columns import read_kept
 from ppcli.store.manifest import Manifest, main_kind
 from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
 from ppcli.store.places.place import Place, place_of
-from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, PatchRow
+from ppcli.store.rows import PATCHES, ROW_TYPES, STATS, SWEEP, PatchRow
 from ppcli.store.schema import SCHEMAS, FileMetadata, is_compatible, own_schema
 from ppcli.store.shards import SHARD_KEY, Shard, shard_path
 
@@ -48,7 +48,7 @@ def patch_files(path: str) -> list[Place]:
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{place} is not a dataset") from None
     if not manifest.has_patches:
-        how = "with --no-patches" if manifest.main_kind == STATS else "by infer"
+        how = {STATS: "with --no-patches", SWEEP: "by sweep"}.get(manifest.main_kind, "by infer")
         raise UsageError(f"{place} has no patch sets: it was made {how}")
     return [shard_path(place, PATCHES, number) for number in range(len(manifest.shards))]
 

@@ -13,7 +13,7 @@ OK = "ok"
 ERROR = "error"
 FULL = "full"  # the first variant of each question
 # kinds of rows and of their files
-STATS, PATCHES, ANSWERS, SCORES = "stats", "patches", "answers", "scores"
+STATS, PATCHES, ANSWERS, SCORES, SWEEP = "stats", "patches", "answers", "scores", "sweep"
 ANSWER = "answer"  # a column that may have another name in files
 CHOICES = "choices"  # column of patch sets
 OUTCOME = ("status", "error_code", "error_message", "warning")
@@ -70,6 +70,31 @@ class StatsRow:
     def begins_input(self, before: "MainRow | None") -> bool:
         """Return whether this is the first row of its input; `before` is the previous row."""
         return not _is_next_page(self, before)
+
+
+@dataclass(slots=True, kw_only=True)
+class SweepRow(StatsRow):
+    """The same in one of several settings; `asked` is the threshold that was asked for.
+
+    Each page has a row for each setting, also if it failed.
+    """
+
+    asked: str
+
+    @property
+    def setting(self) -> tuple[str, str, str]:
+        """Method, metric and threshold that were asked for."""
+        return self.method, self.metric, self.asked
+
+    def is_same_page(self, before: "MainRow | None") -> bool:
+        """Return whether the previous row is about the same page."""
+        if not isinstance(before, SweepRow):
+            return False
+        return (self.image_id, self.page) == (before.image_id, before.page)
+
+    def begins_input(self, before: "MainRow | None") -> bool:
+        """Return whether this is the first row of its input; `before` is the previous row."""
+        return not (self.is_same_page(before) or _is_next_page(self, before))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,6 +244,7 @@ ROW_TYPES: dict[str, type] = {
     PATCHES: PatchRow,
     ANSWERS: AnswerRow,
     SCORES: ScoreRow,
+    SWEEP: SweepRow,
 }
 _Row = TypeVar("_Row", StatsRow, AnswerRow, ScoreRow)
 

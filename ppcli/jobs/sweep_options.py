@@ -1,0 +1,115 @@
+"""Options of sweep. Imports little, since `--help` needs them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from ppcli.arguments import as_text_list, describe_value, parse_choice
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, parse_threshold
+from ppcli.errors import UsageError
+from ppcli.options import Option, Options, listed
+
+_LEVELS = 255
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def threshold_text(threshold: float) -> str:
+    """Return a threshold in words: `4/255` for whole levels, otherwise a decimal of six digits."""
+    levels = threshold * _LEVELS
+    if abs(levels - round(levels)) < 1e-9:
+        return f"{round(levels)}/{_LEVELS}" if round(levels) else "0"
+    return f"{threshold:g}"
+
+
+def _parse_thresholds(text: str) -> tuple[float, ...]:
+    return tuple(parse_threshold(part.strip()) for part in text.split(","))
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions(Options):
+    """The settings that are compared: each method with each metric at each threshold.
+
+    Attributes:
+        thresholds: τ in [0, 1].
+        methods: how the kept tiles are selected.
+        metrics: distances between tiles.
+        mode: what a tile is compared with.
+
+    Raises:
+        UsageError: there are no settings, one is impossible, or one comes twice.
+    """
+
+    panel: ClassVar = "Coder"
+
+    thresholds: Annotated[
+        tuple[float, ...],
+        Option(
+            "Thresholds, such as 0,0.03 or 0,4/255,8/255.",
+            metavar="TAU,TAU",
+            parse=_parse_thresholds,
+            default_text="0,4/255,8/255",
+        ),
+    ] = (0.0, 4 / _LEVELS, 8 / _LEVELS)
+    methods: Annotated[
+        tuple[Method, ...],
+        Option(
+            f"Methods: {listed(Method)}.",
+            metavar="METHOD,METHOD",
+            parse=_parse_names,
+            default_text=Method.PRED_2D,
+        ),
+    ] = (Method.PRED_2D,)
+    metrics: Annotated[
+        tuple[Metric, ...],
+        Option(
+            f"Distances between two tiles: {listed(Metric)}.",
+            metavar="METRIC,METRIC",
+            parse=_parse_names,
+            default_text=Metric.MAX,
+        ),
+    ] = (Metric.MAX,)
+    mode: Annotated[
+        Mode,
+        Option("Compare tiles with rebuilt neighbours (anchored) or source neighbours (sliding)."),
+    ] = Mode.ANCHORED
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        for name, values in (
+            ("methods", _members(Method, "method", self.methods)),
+            ("metrics", _members(Metric, "metric", self.metrics)),
+            ("thresholds", _numbers(self.thresholds)),
+        ):
+            object.__setattr__(self, name, values)
+            if not values:
+                raise UsageError(f"there are no {name}; name at least one")
+        names = [setting_name(one) for one in self.settings]
+        repeated = next((one for one in names if names.count(one) > 1), None)
+        if repeated is not None:
+            raise UsageError(f"the setting {' '.join(repeated)} comes twice; name it once")
+
+    @property
+    def settings(self) -> tuple[CoderOptions, ...]:
+        """The settings, in the order of their rows."""
+        every = product(self.methods, self.metrics, self.thresholds)
+        return tuple(CoderOptions(one, metric, self.mode, tau) for one, metric, tau in every)
+
+
+def setting_name(coder: CoderOptions) -> tuple[str, str, str]:
+    """Return method, metric and threshold in words; see `SweepRow.setting`."""
+    return coder.method.value, coder.metric.value, threshold_text(coder.threshold)
+
+
+def _members(kind: type[_Choice], label: str, values: Any) -> tuple[_Choice, ...]:  # noqa: ANN401
+    return tuple(parse_choice(kind, label, one) for one in as_text_list(values, f"{label}s"))
+
+
+def _numbers(values: Any) -> tuple[float, ...]:  # noqa: ANN401
+    if not isinstance(values, tuple | list):
+        raise UsageError(f"thresholds are {describe_value(values)}; they must be a list of numbers")
+    return tuple(values)  # which the coder checks
