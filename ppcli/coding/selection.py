@@ -1,5 +1,7 @@
 """Selects the tiles of a raster that are kept."""
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,8 @@ def check_array(array: object, what: str) -> None:
     """
     if not isinstance(array, np.ndarray):
         raise UsageError(f"{what} must be a NumPy array, not {describe_value(array)}")
-    if isinstance(array, np.ma.MaskedArray):
+    is_masked = "numpy.ma" in sys.modules and isinstance(array, np.ma.MaskedArray)
+    if is_masked:  # NumPy takes 40 ms to load what defines them, which the first image would wait
         raise UsageError(
             f"{what} must not be a masked array; its mask would be ignored, so fill it first"
         )
