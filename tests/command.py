@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import ppcli.__main__
 
-_TAKE_WORKERS = ("analyze", "infer", "eval")
+_TAKE_WORKERS = ("analyze", "sweep", "infer", "eval")
 # Variables that Python or a library reads once, as it starts.
 _READ_AT_START = ("PYTHON", "LC_", "HF_", "NUMBA_", "TMPDIR")
 _EXIT_SECONDS = 60.0

@@ -25,6 +25,8 @@ def show_settings(summary: SweepSummary, terminal: Terminal) -> None:
         terminal.say(f"{name}: {number}")
     if summary.skipped:
         terminal.say(f"{pluralize(summary.skipped, 'other file')} skipped")
+    if summary.earlier_inputs:
+        terminal.say(f"{pluralize(summary.earlier_inputs, 'file')} done by an earlier run")
     if not summary.settings:
         return
     terminal.console.print(_table(summary))

@@ -74,7 +74,7 @@ class Manifest:
 
     @property
     def main_kind(self) -> str:
-        """Kind of the rows that every input has: `stats`, `answers` or `scores`."""
+        """Kind of the rows that every input has: `stats`, `answers`, `scores` or `sweep`."""
         return main_kind(self.config)
 
     @property

@@ -102,7 +102,7 @@ def open_parquet(
 
     Args:
         path: the file.
-        kind: kind of its rows: `stats`, `patches`, `answers` or `scores`.
+        kind: kind of its rows: `stats`, `patches`, `answers`, `scores` or `sweep`.
         config: configuration that it must have; None accepts any.
 
     Raises:

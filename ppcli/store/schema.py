@@ -75,7 +75,7 @@ class FileMetadata:
     """Metadata of a Parquet or Arrow file.
 
     Attributes:
-        kind: kind of the rows: `stats`, `patches`, `answers` or `scores`.
+        kind: kind of the rows: `stats`, `patches`, `answers`, `scores` or `sweep`.
         config: options that the rows depend on.
         version: version of pixelprune that wrote the file.
         kept: columns that travel with the rows; not filled in by `of`.

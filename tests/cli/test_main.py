@@ -67,6 +67,7 @@ def test_exported_names() -> None:
         "read_patch_sets",
         "reconstruct",
         "report",
+        "sweep",
         "verify",
         "view",
     ]
@@ -153,7 +154,7 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: ExitCode) -> None
 def test_every_command_has_help() -> None:
     names = [command.name for command in app.registered_commands]
     assert names == [
-        *("analyze", "infer", "export", "bench", "eval"),
+        *("analyze", "sweep", "infer", "export", "bench", "eval"),
         *("view", "report", "reconstruct", "verify"),
     ]
     for name in names:

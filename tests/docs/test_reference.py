@@ -9,13 +9,14 @@ import pytest
 
 import ppcli
 from ppcli.errors import ErrorCode, ExitCode
-from ppcli.store.rows import AnswerRow, PatchRow, ScoreRow, StatsRow
+from ppcli.store.rows import AnswerRow, PatchRow, ScoreRow, StatsRow, SweepRow
 from tests.command import pixelprune
 from tests.docs.pages import DOCS, PAGES, ROOT, name_of
 
 COLUMNS = (DOCS / "columns.md").read_text(encoding="utf-8")
 COMMANDS = (
     "analyze",
+    "sweep",
     "infer",
     "export",
     "bench",
@@ -47,6 +48,12 @@ def names_in_first_column(title: str) -> list[str]:
 )
 def test_column_references_are_complete_and_in_order(title: str, row_type: type) -> None:
     assert names_in_first_column(title) == [field.name for field in fields(row_type)]
+
+
+def test_a_sweep_has_the_columns_of_statistics_and_its_own() -> None:
+    names = [field.name for field in fields(SweepRow)]
+    own = names_in_first_column("Columns of a sweep")
+    assert names == [*(field.name for field in fields(StatsRow)), *own]
 
 
 def test_every_error_code_is_explained() -> None:
