@@ -172,13 +172,13 @@ def test_a_picture_that_view_drew_is_read_once_for_run_and_progress(folder: Path
 def test_the_counts_see_one_call_more(folder: Path, watch, monkeypatch, extra, expected) -> None:
     from ppcli.jobs import pages
 
-    made = pages.selection_of
+    made = pages.distinct_tiles
 
-    def selection_of(*args):
+    def distinct_tiles(*args):
         extra(path)
         return made(*args)
 
-    monkeypatch.setattr(pages, "selection_of", selection_of)
+    monkeypatch.setattr(pages, "distinct_tiles", distinct_tiles)
     path = folder / "a.png"
     calls = watch(path)
     assert analyze(path) == 1

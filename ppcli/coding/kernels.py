@@ -2,6 +2,10 @@
 
 Rasters, origins, `lanes` and `metric` are as in `ppcli.coding.similarity`. A function `x_into` is
 the kernel of `x`: it writes into arrays that `x` allocates.
+
+In a sequence the rebuilt frame before lies below the frame in the same array, `before` rows further
+down; 0 says that there is none. A tile that would be kept is *unchanged* if it is similar to the
+tile at its place there. The first tile of a frame never is, so that every frame keeps a tile.
 """
 
 import numpy as np
@@ -19,20 +23,27 @@ Choices = NDArray[np.uint32]
 ABOVE, REPEATS = 1, 2  # choices: the upper neighbour; from there on, a kept tile
 
 
-def _empty_mask(raster: Bytes, tile: int) -> Mask:
-    return np.zeros((raster.shape[0] // tile, raster.shape[1] // (tile * 3)), dtype=np.bool_)
+def _empty_mask(raster: Bytes, tile: int, before: int = 0) -> Mask:
+    rows = before or raster.shape[0]
+    return np.zeros((rows // tile, raster.shape[1] // (tile * 3)), dtype=np.bool_)
 
 
-def pred_2d(raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool) -> Mask:
-    """Return the keep mask of the two-dimensional predictor: bool (grid_h, grid_w)."""
-    keep = _empty_mask(raster, tile)
+def pred_2d(
+    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool, before: int = 0
+) -> tuple[Mask, Mask]:
+    """Return which tiles the two-dimensional predictor keeps, and which are unchanged.
+
+    Both are bool (grid_h, grid_w).
+    """
+    keep = _empty_mask(raster, tile, before)
+    unchanged = np.zeros_like(keep)
     tops = np.zeros((2, keep.shape[1]), dtype=np.uint64)
     lefts = np.zeros((2, keep.shape[1]), dtype=np.uint64)
-    pred_2d_into(raster, tile, lanes, metric, bound, anchored, keep, tops, lefts)
-    return keep
+    pred_2d_into(raster, tile, lanes, metric, bound, anchored, before, keep, unchanged, tops, lefts)
+    return keep, unchanged
 
 
-@kernel("uint8[:,:] int const const int int bool[:,:] uint64[:,:] uint64[:,:]")
+@kernel("uint8[:,:] int const const int int int bool[:,:] bool[:,:] uint64[:,:] uint64[:,:]")
 def pred_2d_into(
     raster: Bytes,
     tile: int,
@@ -40,32 +51,34 @@ def pred_2d_into(
     metric: int,
     bound: int,
     anchored: int,
+    before: int,
     keep: Mask,
+    unchanged: Mask,
     tops: Coordinates,
     lefts: Coordinates,
 ) -> int:
-    """Mark the kept tiles in `keep`, which is all False at first.
+    """Mark the kept and the unchanged tiles in masks that are all False at first.
 
     `tops` and `lefts` hold, for each tile of the current and the previous grid row, the origin
-    of the source tile that its rebuilt pixels are copied from. The anchored mode thus compares
-    with rebuilt tiles without building them, and tiles with one origin need no comparison.
+    of the tile that its rebuilt pixels are copied from. The anchored mode thus compares with
+    rebuilt tiles without building them, and tiles with one origin need no comparison.
     """
     width = tile * 3
     grid_h, grid_w = keep.shape
     keep[0, 0] = True
     for r in range(grid_h):
-        now, before = r % 2, 1 - r % 2
+        now, above_row = r % 2, 1 - r % 2
         for c in range(grid_w):
             here = origin(r * tile, c * width)
             tops[now, c], lefts[now, c] = here
             if r == 0 and c == 0:
                 continue
-            above = (tops[before, c], lefts[before, c])
+            above = (tops[above_row, c], lefts[above_row, c])
             prediction = above
             if c > 0:
                 prediction = (tops[now, c - 1], lefts[now, c - 1])
             if r > 0 and c > 0:
-                corner = (tops[before, c - 1], lefts[before, c - 1])
+                corner = (tops[above_row, c - 1], lefts[above_row, c - 1])
                 if (
                     corner != above
                     and (
@@ -76,29 +89,41 @@ def pred_2d_into(
                 ):
                     prediction = above
             if not similar(raster, here, prediction, tile, lanes, metric, bound):
-                keep[r, c] = True
-            elif anchored:
+                prediction = origin(r * tile + before, c * width)
+                if before == 0 or not similar(raster, here, prediction, tile, lanes, metric, bound):
+                    keep[r, c] = True
+                    continue
+                unchanged[r, c] = True
+            if anchored:
                 tops[now, c], lefts[now, c] = prediction
     return 0
 
 
 def left_or_above(
-    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool
-) -> tuple[Mask, Choices]:
-    """Return the keep mask, bool (grid_h, grid_w), and choices, uint32 (grid_h, grid_w).
+    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool, before: int = 0
+) -> tuple[Mask, Mask, Choices]:
+    """Return which tiles are kept, which are unchanged, and the choices.
 
     A tile is pruned if it is similar to its left neighbour, or else to its upper one. The choice
     of the latter is `ABOVE` if it has a left neighbour, too; all others are 0.
+
+    Returns:
+        bool, bool and uint32 (grid_h, grid_w).
     """
-    keep = _empty_mask(raster, tile)
+    keep = _empty_mask(raster, tile, before)
+    unchanged = np.zeros_like(keep)
     choices = np.zeros(keep.shape, dtype=np.uint32)
     tops = np.zeros((2, keep.shape[1]), dtype=np.uint64)
     lefts = np.zeros((2, keep.shape[1]), dtype=np.uint64)
-    left_or_above_into(raster, tile, lanes, metric, bound, anchored, keep, choices, tops, lefts)
-    return keep, choices
+    left_or_above_into(
+        raster, tile, lanes, metric, bound, anchored, before, keep, unchanged, choices, tops, lefts
+    )
+    return keep, unchanged, choices
 
 
-@kernel("uint8[:,:] int const const int int bool[:,:] uint32[:,:] uint64[:,:] uint64[:,:]")
+@kernel(
+    "uint8[:,:] int const const int int int bool[:,:] bool[:,:] uint32[:,:] uint64[:,:] uint64[:,:]"
+)
 def left_or_above_into(
     raster: Bytes,
     tile: int,
@@ -106,16 +131,18 @@ def left_or_above_into(
     metric: int,
     bound: int,
     anchored: int,
+    before: int,
     keep: Mask,
+    unchanged: Mask,
     choices: Choices,
     tops: Coordinates,
     lefts: Coordinates,
 ) -> int:
-    """Mark the kept tiles in `keep`, and the choices of others; see `pred_2d_into`."""
+    """Mark the kept and the unchanged tiles, and the choices of others; see `pred_2d_into`."""
     width = tile * 3
     grid_h, grid_w = keep.shape
     for r in range(grid_h):
-        now, before = r % 2, 1 - r % 2
+        now, above_row = r % 2, 1 - r % 2
         for c in range(grid_w):
             here = origin(r * tile, c * width)
             tops[now, c], lefts[now, c] = here
@@ -126,13 +153,23 @@ def left_or_above_into(
                         tops[now, c], lefts[now, c] = left
                     continue
             if r > 0:
-                above = (tops[before, c], lefts[before, c])
+                above = (tops[above_row, c], lefts[above_row, c])
                 if similar(raster, here, above, tile, lanes, metric, bound):
                     choices[r, c] = ABOVE if c > 0 else 0
                     if anchored:
                         tops[now, c], lefts[now, c] = above
                     continue
-            keep[r, c] = True
+            same_place = origin(r * tile + before, c * width)
+            if (
+                before == 0
+                or (r == 0 and c == 0)
+                or not similar(raster, here, same_place, tile, lanes, metric, bound)
+            ):
+                keep[r, c] = True
+                continue
+            unchanged[r, c] = True
+            if anchored:
+                tops[now, c], lefts[now, c] = same_place
     return 0
 
 
@@ -144,18 +181,23 @@ def scan(
     bound: int,
     anchored: bool,
     serpentine: bool,
-) -> Mask:
-    """Return the keep mask of a one-dimensional scan: bool (grid_h, grid_w), row-major.
+    before: int = 0,
+) -> tuple[Mask, Mask]:
+    """Return which tiles a one-dimensional scan keeps, and which are unchanged.
 
-    A tile is compared with the last kept one (anchored) or with its predecessor (sliding). With
-    `serpentine`, odd rows are scanned from right to left.
+    A tile is compared with the last one that was not pruned for being similar to it (anchored) or
+    with its predecessor (sliding). With `serpentine`, odd rows are scanned from right to left.
+
+    Returns:
+        bool and bool (grid_h, grid_w), row-major.
     """
-    keep = _empty_mask(raster, tile)
-    scan_into(raster, tile, lanes, metric, bound, anchored, serpentine, keep)
-    return keep
+    keep = _empty_mask(raster, tile, before)
+    unchanged = np.zeros_like(keep)
+    scan_into(raster, tile, lanes, metric, bound, anchored, serpentine, before, keep, unchanged)
+    return keep, unchanged
 
 
-@kernel("uint8[:,:] int const const int int int bool[:,:]")
+@kernel("uint8[:,:] int const const int int int int bool[:,:] bool[:,:]")
 def scan_into(
     raster: Bytes,
     tile: int,
@@ -164,9 +206,11 @@ def scan_into(
     bound: int,
     anchored: int,
     serpentine: int,
+    before: int,
     keep: Mask,
+    unchanged: Mask,
 ) -> int:
-    """Mark the kept tiles in `keep`, which is all False at first."""
+    """Mark the kept and the unchanged tiles in masks that are all False at first."""
     width = tile * 3
     grid_h, grid_w = keep.shape
     reference = origin(0, 0)
@@ -175,9 +219,13 @@ def scan_into(
             c = grid_w - 1 - step if serpentine and r % 2 == 1 else step
             here = origin(r * tile, c * width)
             if not similar(raster, here, reference, tile, lanes, metric, bound):
-                keep[r, c] = True
-                reference = here
-            elif not anchored:
+                reference = origin(r * tile + before, c * width)
+                if before > 0 and similar(raster, here, reference, tile, lanes, metric, bound):
+                    unchanged[r, c] = True
+                else:
+                    keep[r, c] = True
+                    reference = here
+            if not anchored:
                 reference = here
     keep[0, 0] = True
     return 0

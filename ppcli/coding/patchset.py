@@ -26,6 +26,8 @@ class KeptTiles:
         options: the configuration that the mask was made with.
         choices: uint32 (pruned,), how pruned tiles are rebuilt; None for methods without choices,
             and where the raster is not rebuilt.
+        unchanged: bool (pruned,), which pruned tiles are those of the frame before, in its place in
+            the sequence; None if there is none.
 
     Raises:
         UsageError: an argument is not an array, or the options are not CoderOptions.
@@ -36,6 +38,23 @@ class KeptTiles:
     tiles: NDArray[np.uint8]
     options: CoderOptions
     choices: NDArray[np.uint32] | None = None
+    unchanged: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of_raster(
+        cls,
+        raster: NDArray[np.uint8],
+        tile: int,
+        options: CoderOptions,
+        image_id: str = "",
+        before: NDArray[np.uint8] | None = None,
+    ) -> "KeptTiles":
+        """Select the tiles of a raster, and copy those that are kept.
+
+        Args and errors are those of `selection_of`.
+        """
+        keep, choices, unchanged = selection_of(raster, tile, options, image_id, before)
+        return cls(keep, cut_tiles(raster, keep, tile), options, choices, unchanged)
 
     def __post_init__(self) -> None:
         check_array(self.keep, "a keep mask")
@@ -67,6 +86,20 @@ class KeptTiles:
         return int(np.count_nonzero(self.keep))
 
     @property
+    def kept_intra(self) -> int:
+        """Number of tiles that are kept or unchanged: what the frame needs by itself."""
+        return self.kept + (0 if self.unchanged is None else int(np.count_nonzero(self.unchanged)))
+
+    @property
+    def intra(self) -> NDArray[np.bool_]:
+        """The tiles that are kept or unchanged: bool (grid_h, grid_w)."""
+        if self.unchanged is None:
+            return self.keep
+        both = self.keep.copy()
+        both[~self.keep] = self.unchanged
+        return both
+
+    @property
     def keep_ratio(self) -> float:
         """Kept tiles over all tiles."""
         return self.kept / self.tokens
@@ -93,26 +126,55 @@ class PatchSet(KeptTiles):
             self.choices.dtype != np.uint32 or self.choices.shape != (self.tokens - self.kept,)
         ):
             raise DamagedError("there is not one choice for each pruned tile")
+        if self.unchanged is not None and (
+            self.unchanged.dtype != np.bool_ or self.unchanged.shape != (self.tokens - self.kept,)
+        ):
+            raise DamagedError("it is not known of each pruned tile whether it is unchanged")
 
     @classmethod
     def of(cls, kept: KeptTiles) -> "PatchSet":
         """Return the patch set of kept tiles."""
-        return cls(kept.keep, kept.tiles, kept.options, kept.choices)
+        return cls(kept.keep, kept.tiles, kept.options, kept.choices, kept.unchanged)
 
-    def reconstruct(self) -> NDArray[np.uint8]:
+    def reconstruct(self, before: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Rebuild the raster: uint8 (grid_h·tile, grid_w·tile, 3).
 
         At threshold 0 it equals the source, bit for bit. Above it, in anchored mode, every tile
         is within the threshold of the source.
+
+        Args:
+            before: the rebuilt raster of the frame before; only used if `unchanged` is not None.
+
+        Raises:
+            UsageError: the frame before is missing, or has another size.
+            DamagedError: the choices are impossible.
         """
         grid_h, grid_w = self.keep.shape
         comparison = Comparison.of(self.options, self.tile)
-        method = self.options.implementation
-        source = method.sources(self.keep, self.tiles, self.choices, comparison)
+        intra, tiles, choices = self.intra, self.tiles, self.choices
+        if self.unchanged is not None:
+            tiles = self._with_unchanged(before)
+            choices = None if choices is None else choices[~self.unchanged]
+        source = self.options.implementation.sources(intra, tiles, choices, comparison)
         raster = np.empty((grid_h, self.tile, grid_w, self.tile, 3), dtype=np.uint8)
         for row, sources in zip(raster, source, strict=True):  # row by row, to save memory
-            row.transpose(1, 0, 2, 3)[...] = self.tiles[sources]
+            row.transpose(1, 0, 2, 3)[...] = tiles[sources]
         return raster.reshape(grid_h * self.tile, grid_w * self.tile, 3)
+
+    def _with_unchanged(self, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """Return the kept and the unchanged tiles, in row-major order."""
+        grid_h, grid_w = self.keep.shape
+        if before is None:
+            raise UsageError("the frame depends on the one before; give its rebuilt raster")
+        before, tile = check_raster(before, self.tile)
+        if before.shape != (grid_h * tile, grid_w * tile, 3):
+            raise UsageError("the frame before has another size")
+        intra = self.intra
+        is_kept = self.keep[intra]
+        tiles = np.empty((len(is_kept), tile, tile, 3), dtype=np.uint8)
+        tiles[is_kept] = self.tiles
+        tiles[~is_kept] = cut_tiles(before, intra & ~self.keep, tile)
+        return tiles
 
 
 def _check_options(options: object) -> None:
@@ -135,16 +197,27 @@ def patch_set_kernels(options: CoderOptions, tile: int) -> list[Variant]:
     return cutting + options.implementation.decoding_kernels(comparison)
 
 
-def encode(raster: NDArray[np.uint8], tile: int, options: CoderOptions) -> PatchSet:
+def encode(
+    raster: NDArray[np.uint8],
+    tile: int,
+    options: CoderOptions,
+    before: NDArray[np.uint8] | None = None,
+) -> PatchSet:
     """Prune a raster, uint8 (grid_h·tile, grid_w·tile, 3), to its patch set.
 
+    Args:
+        raster: the frame.
+        tile: side of a tile in pixels.
+        options: the configuration of the coder.
+        before: the rebuilt frame before in a sequence, of the same shape; None for none.
+
     Raises:
-        UsageError: the raster is not a whole number of tiles, or the method is not decodable.
+        UsageError: the raster is not a whole number of tiles, the method is not decodable, or the
+            frame before has another size.
     """
     require_decodable(options)
     raster, tile = check_raster(raster, tile)
-    keep, choices = selection_of(raster, tile, options)
-    return PatchSet(keep, cut_tiles(raster, keep, tile), options, choices)
+    return PatchSet.of(KeptTiles.of_raster(raster, tile, options, before=before))
 
 
 def raster_digest(raster: NDArray[np.uint8]) -> str:

@@ -20,6 +20,7 @@ def keep_mask(
     match_count: bool = False,
     seed: int = 0,
     image_id: str = "",
+    before: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.bool_]:
     """Return which tiles of a raster are kept.
 
@@ -34,6 +35,8 @@ def keep_mask(
         match_count: choose the skip_ratio whose count is nearest to pred_2d's (conncomp only).
         seed: seed of the random draw (random only).
         image_id: identity of the image, so that images draw differently (random only).
+        before: the rebuilt raster of the frame before in a sequence, of the same shape; tiles that
+            are similar to those in their place there are pruned, too.
 
     Returns:
         bool (grid_h, grid_w), true where the tile is kept.
@@ -50,7 +53,7 @@ def keep_mask(
         match_count=match_count,
         seed=seed,
     )
-    return select_tiles(raster, tile, options, image_id)
+    return select_tiles(raster, tile, options, image_id, before)
 
 
 def prune(
@@ -61,6 +64,7 @@ def prune(
     threshold: float = 0.0,
     *,
     mode: str = "anchored",
+    before: NDArray[np.uint8] | None = None,
 ) -> PatchSet:
     """Prune a raster to its keep mask and kept tiles.
 
@@ -71,12 +75,14 @@ def prune(
         metric: exact, max, mae or rmse, in units of full scale.
         threshold: τ in [0, 1]; 0 is lossless.
         mode: anchored (bounded error) or sliding (may drift).
+        before: the rebuilt raster of the frame before in a sequence, of the same shape; tiles that
+            are similar to those in their place there are pruned, too. The first tile never is.
 
     Returns:
         A `PatchSet` with `.keep`, bool (grid_h, grid_w), `.tiles`, uint8 (kept, tile, tile, 3),
-        and `.reconstruct()`.
+        and `.reconstruct()`, which takes `before`, too.
 
     Raises:
         UsageError: as for `keep_mask`, or the configuration cannot be decoded.
     """
-    return encode(raster, tile, CoderOptions.from_names(method, metric, threshold, mode))
+    return encode(raster, tile, CoderOptions.from_names(method, metric, threshold, mode), before)

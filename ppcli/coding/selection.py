@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.arguments import as_int, as_text, describe_value
-from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.coder_options import CoderOptions, require_decodable
 from ppcli.coding.tile_grid import Comparison, Mask, Selection, TileGrid
 from ppcli.errors import UsageError
 from ppcli.jit.kernel import Variant
@@ -58,26 +58,45 @@ def check_raster(raster: Raster, tile: int) -> tuple[Raster, int]:
     return np.ascontiguousarray(raster), tile
 
 
-def select_tiles(raster: Raster, tile: int, options: CoderOptions, image_id: str = "") -> Mask:
+def select_tiles(
+    raster: Raster,
+    tile: int,
+    options: CoderOptions,
+    image_id: str = "",
+    before: Raster | None = None,
+) -> Mask:
     """Return the keep mask of a raster: the first part of what `selection_of` returns."""
-    return selection_of(raster, tile, options, image_id).keep
+    return selection_of(raster, tile, options, image_id, before).keep
 
 
-def selection_of(raster: Raster, tile: int, options: CoderOptions, image_id: str = "") -> Selection:
-    """Return the keep mask of a raster, and the choices of methods that have some.
+def selection_of(
+    raster: Raster,
+    tile: int,
+    options: CoderOptions,
+    image_id: str = "",
+    before: Raster | None = None,
+) -> Selection:
+    """Return the keep mask of a raster, and what else decoding needs.
 
     Args:
         raster: uint8 (grid_h·tile, grid_w·tile, 3).
         tile: side of a tile in pixels.
         options: the configuration of the coder.
         image_id: the identity of the image; method `random` seeds with it.
+        before: the rebuilt frame before in a sequence, of the same shape; None for none.
 
     Raises:
-        UsageError: the raster is not a whole number of tiles, or the method is unknown.
+        UsageError: the raster is not a whole number of tiles, the frame before has another
+            shape, or the configuration cannot be decoded and there is a frame before.
     """
     raster, tile = check_raster(raster, tile)
     as_text(image_id, "image_id")
-    grid = TileGrid(raster.reshape(raster.shape[0], -1), tile, Comparison.of(options, tile))
+    if before is not None:
+        require_decodable(options)
+        before, _ = check_raster(before, tile)
+        if before.shape != raster.shape:
+            raise UsageError("a frame and the one before must have the same size")
+    grid = TileGrid.of(raster, tile, Comparison.of(options, tile), before)
     return options.implementation.selection(grid, options, image_id)
 
 

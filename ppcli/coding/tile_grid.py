@@ -29,10 +29,13 @@ class Selection(NamedTuple):
         keep: bool (grid_h, grid_w), true where the tile is kept; at least one is.
         choices: uint32 (pruned,), for each pruned tile, in row-major order, how it is rebuilt; None
             if mask and kept tiles tell that.
+        unchanged: bool (pruned,), for each pruned tile, whether it is that of the frame before;
+            None without a frame before.
     """
 
     keep: Mask
     choices: Choices | None = None
+    unchanged: Mask | None = None
 
 
 class Comparison(NamedTuple):
@@ -65,17 +68,47 @@ class TileGrid:
     """The tiles of one image.
 
     Attributes:
-        pixels: the raster's bytes, uint8 (grid_h·tile, grid_w·tile·3), contiguous.
+        pixels: the raster's bytes, uint8 (grid_h·tile, grid_w·tile·3), contiguous; below them, with
+            as many rows, the rebuilt frame before, if there is one.
         tile: side of a tile in pixels.
         comparison: how tiles are compared.
+        before: the row where the frame before begins; 0 if there is none.
     """
 
     pixels: NDArray[np.uint8]
     tile: int
     comparison: Comparison
+    before: int = 0
+
+    @classmethod
+    def of(
+        cls, raster: Tiles, tile: int, comparison: Comparison, before: Tiles | None = None
+    ) -> "TileGrid":
+        """Return the tiles of a raster, uint8 (grid_h·tile, grid_w·tile, 3), in a sequence or not.
+
+        Args:
+            raster: contiguous.
+            tile: side of a tile in pixels.
+            comparison: how tiles are compared.
+            before: the rebuilt frame before, of the same shape.
+        """
+        height = len(raster)
+        if before is None:
+            return cls(raster.reshape(height, -1), tile, comparison)
+        both = np.concatenate((raster, before))
+        return cls(both.reshape(2 * height, -1), tile, comparison, height)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(grid_h, grid_w)."""
         height, width = self.pixels.shape
-        return height // self.tile, width // (3 * self.tile)
+        return (self.before or height) // self.tile, width // (3 * self.tile)
+
+    def selection(self, keep: Mask, unchanged: Mask, choices: Choices | None = None) -> Selection:
+        """Return what a method has decided, each array (grid_h, grid_w)."""
+        pruned = ~keep
+        return Selection(
+            keep,
+            None if choices is None else choices[pruned],
+            unchanged[pruned] if self.before else None,
+        )

@@ -63,19 +63,24 @@ def gather_into(raster: Bytes, keep: Mask, tile: int, lanes: int, tiles: Bytes) 
     return 0
 
 
-def repeat_colours(raster: Bytes, tile: int, keep: Mask, choices: Choices) -> None:
+def repeat_colours(
+    raster: Bytes, tile: int, before: int, keep: Mask, unchanged: Mask, choices: Choices
+) -> None:
     """Prune the kept tiles of one colour for which a tile of exactly that colour was kept before.
 
     Args:
-        raster: uint8 (grid_h·tile, grid_w·tile·3).
+        raster: uint8 (rows, grid_w·tile·3).
         tile: side of a tile in pixels.
+        before: the row where the frame before begins.
         keep: bool (grid_h, grid_w), cleared where a tile is pruned.
+        unchanged: bool (grid_h, grid_w), tiles of the frame before, which count as kept ones.
         choices: uint32 (grid_h, grid_w); a tile that is pruned gets `REPEATS` plus the number of
-            the kept tile that it repeats.
+            the kept or unchanged tile that it repeats.
     """
-    slots = 2 << int(np.count_nonzero(keep)).bit_length()  # at most half of them are used
+    rebuilt = int(np.count_nonzero(keep) + np.count_nonzero(unchanged))
+    slots = 2 << rebuilt.bit_length()  # at most half of them are used
     table = np.full((slots, 2), -1, dtype=np.int64)
-    repeat_colours_into(raster, tile, keep, choices, table)
+    repeat_colours_into(raster, tile, before, keep, unchanged, choices, table)
 
 
 @helper
@@ -96,18 +101,26 @@ def _has_one_colour(raster: Bytes, top: np.uint64, left: np.uint64, tile: int) -
     return True
 
 
-@kernel("uint8[:,:] int bool[:,:] uint32[:,:] int64[:,:]")
+@kernel("uint8[:,:] int int bool[:,:] bool[:,:] uint32[:,:] int64[:,:]")
 def repeat_colours_into(
-    raster: Bytes, tile: int, keep: Mask, choices: Choices, table: Table
+    raster: Bytes,
+    tile: int,
+    before: int,
+    keep: Mask,
+    unchanged: Mask,
+    choices: Choices,
+    table: Table,
 ) -> int:
     """Clear `keep` and set `choices`. `table` is a hash table of colours, with -1 where empty."""
     last = table.shape[0] - 1
     count = 0
     for r in range(keep.shape[0]):
         for c in range(keep.shape[1]):
-            if not keep[r, c]:
+            if not keep[r, c] and not unchanged[r, c]:
                 continue
             top, left = np.uint64(r * tile), np.uint64(c * tile * 3)
+            if unchanged[r, c]:
+                top += np.uint64(before)
             if _has_one_colour(raster, top, left, tile):
                 pixel = raster[top]
                 colour = np.int64(pixel[left]) << 16
@@ -116,12 +129,13 @@ def repeat_colours_into(
                 slot = (colour * 2654435761 >> 8) & last
                 while table[slot, 0] >= 0 and table[slot, 0] != colour:
                     slot = (slot + 1) & last
-                if table[slot, 0] == colour:
+                if table[slot, 0] < 0:
+                    table[slot, 0] = colour
+                    table[slot, 1] = count
+                elif keep[r, c]:
                     keep[r, c] = False
                     choices[r, c] = REPEATS + table[slot, 1]
                     continue
-                table[slot, 0] = colour
-                table[slot, 1] = count
             count += 1
     return 0
 

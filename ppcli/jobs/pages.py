@@ -12,11 +12,10 @@ from ppcli.coding.distinct import distinct_kernel, distinct_tiles
 from ppcli.coding.patchset import (
     KeptTiles,
     PatchSet,
-    cut_tiles,
     patch_set_kernels,
     raster_digest,
 )
-from ppcli.coding.selection import selection_kernels, selection_of
+from ppcli.coding.selection import selection_kernels
 from ppcli.errors import (
     MAX_MESSAGE_LENGTH,
     ErrorCode,
@@ -275,11 +274,11 @@ def analyze_page(
     fitted = fit_image(pixels, options.fit, options.reading.max_image_pixels)
     decoded = time.perf_counter()
     tile = options.fit.tile
-    keep, choices = selection_of(fitted.raster, tile, options.coder, row.image_id)
+    kept_tiles = KeptTiles.of_raster(fitted.raster, tile, options.coder, row.image_id)
+    keep = kept_tiles.keep
     unique = distinct_tiles(fitted.raster, keep, tile, options.coder)
     patches = None
     if options.patches:
-        kept_tiles = KeptTiles(keep, cut_tiles(fitted.raster, keep, tile), options.coder, choices)
         patches = _pack(row.image_id, pixels, fitted, kept_tiles, options)
     coded = time.perf_counter()
     grid_h, grid_w = keep.shape

@@ -146,8 +146,7 @@ def _kept(
         return KeptTiles(keep, cut_tiles(raster, keep, fit.tile), CoderOptions())
     if variant.matched:
         coder = _matched(coder, raster, fit.tile, image_id)
-    keep = select_tiles(raster, fit.tile, coder, image_id)
-    return KeptTiles(keep, cut_tiles(raster, keep, fit.tile), coder)
+    return KeptTiles.of_raster(raster, fit.tile, coder, image_id)
 
 
 def _scaled(pixels: Raster, raster: Raster, kept: int, tile: int) -> Raster:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.coding.patchset import KeptTiles, cut_tiles
+from ppcli.coding.patchset import KeptTiles
 from ppcli.coding.selection import select_tiles
 from ppcli.errors import UsageError
 from ppcli.imaging.fit import fit_image
@@ -73,10 +73,7 @@ def prune_image(
     """
     fit = FitOptions.of_preset(preset)
     raster = fit_image(pixels, fit).raster
-    keep = select_tiles(raster, fit.tile, options)
-    return patches_of_tiles(
-        KeptTiles(keep, cut_tiles(raster, keep, fit.tile), options), preset, config
-    )
+    return patches_of_tiles(KeptTiles.of_raster(raster, fit.tile, options), preset, config)
 
 
 def patches_of_tiles(kept: KeptTiles, preset: Preset, config: ModelConfig) -> KeptPatches:

@@ -7,7 +7,7 @@ from ppcli.coding.methods.interface import PruningMethod
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Comparison, Indices, Mask, TileGrid
+    from ppcli.coding.tile_grid import Comparison, Indices, Selection, TileGrid
     from ppcli.jit.kernel import Variant
 
 
@@ -19,11 +19,13 @@ class Conncomp(PruningMethod):
     used_options = frozenset({"skip_ratio", "match_count"})
     keeps_every_distinct_tile = True
 
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
+    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
         """Keep max(1, n − round(n·skip_ratio)) of the n members, rounding half to even."""
         import numpy as np
 
         from ppcli.coding import kernels, tile_kernels
+        from ppcli.coding.methods.pred_2d import predicted
+        from ppcli.coding.tile_grid import Selection
 
         labels = kernels.components(grid.pixels, grid.tile, *grid.comparison)
         members = np.argsort(labels, kind="stable")
@@ -35,10 +37,11 @@ class Conncomp(PruningMethod):
 
         skip_ratio = options.skip_ratio
         if options.match_count:
-            model = kernels.pred_2d(grid.pixels, grid.tile, *grid.comparison, options.anchored)
+            model, _ = predicted(grid, options)
             target = int(model.sum())
             skip_ratio = _matching_skip_ratio(lambda ratio: int(kept(ratio).sum()), target)
-        return tile_kernels.spread(members, sizes, kept(skip_ratio)).reshape(grid.shape)
+        keep = tile_kernels.spread(members, sizes, kept(skip_ratio))
+        return Selection(keep.reshape(grid.shape))
 
     def kernels(self, options: "CoderOptions", comparison: "Comparison") -> "list[Variant]":
         """Return the kernels of the components, and that of pred_2d where its count is needed."""

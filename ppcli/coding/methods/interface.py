@@ -40,23 +40,18 @@ class PruningMethod(ABC):
     is_control: ClassVar[bool] = False
 
     @abstractmethod
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
-        """Return the keep mask.
+    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
+        """Return which tiles are kept, and what else decoding needs.
 
         Args:
-            grid: the tiles of the image, and how they are compared.
+            grid: the tiles of the image, and how they are compared. There is a frame before only
+                with options for which `is_decodable` is true.
             options: the configuration; `options.method` is this one.
             image_id: the identity of the image, for methods that draw at random.
 
         Returns:
-            bool (grid_h, grid_w), true where the tile is kept; at least one is.
+            At least one tile is kept.
         """
-
-    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
-        """Return the keep mask, and the choices of a method that has some."""
-        from ppcli.coding.tile_grid import Selection
-
-        return Selection(self.select(grid, options, image_id))
 
     def is_decodable(self, options: "CoderOptions") -> bool:
         """Return whether the raster can be rebuilt from a patch set; by default False.
@@ -70,12 +65,13 @@ class PruningMethod(ABC):
     ) -> "Indices":
         """Return the kept tile that each tile of the rebuilt raster is a copy of.
 
-        Only called with options for which `is_decodable` is true.
+        Only called with options for which `is_decodable` is true. Unchanged tiles of a sequence
+        count as kept ones.
 
         Args:
             keep: bool (grid_h, grid_w); the first tile is kept.
             tiles: the kept tiles in row-major order, uint8 (kept, tile, tile, 3).
-            choices: uint32 (pruned,) as from `select`; None for a method without choices.
+            choices: uint32 (pruned,) as from `selection`; None for a method without choices.
             comparison: as it was when the mask was made.
 
         Returns:
@@ -87,7 +83,7 @@ class PruningMethod(ABC):
         raise NotImplementedError(f"method {self.name} cannot be decoded")
 
     def kernels(self, options: "CoderOptions", comparison: "Comparison") -> "list[Variant]":
-        """Return the kernels that `select` calls, so that they can be compiled beforehand."""
+        """Return the kernels that `selection` calls, so that they can be compiled beforehand."""
         return []
 
     def decoding_kernels(self, comparison: "Comparison") -> "list[Variant]":

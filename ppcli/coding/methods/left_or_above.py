@@ -26,16 +26,9 @@ class LeftOrAbove(PruningMethod):
     has_choices = True
     keeps_every_distinct_tile = True
 
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
-        """Keep what `selection` keeps."""
-        return self.selection(grid, options, image_id).keep
-
     def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
         """Keep the tiles that are similar to neither neighbour."""
-        from ppcli.coding.tile_grid import Selection
-
-        keep, choices = selected(grid, options)
-        return Selection(keep, choices[~keep])
+        return grid.selection(*selected(grid, options))
 
     def is_decodable(self, options: "CoderOptions") -> bool:
         """Return True: the choices say which neighbour is repeated."""
@@ -63,8 +56,9 @@ class LeftOrAbove(PruningMethod):
         return [left_or_above_sources_into.of()]
 
 
-def selected(grid: "TileGrid", options: "CoderOptions") -> "tuple[Mask, Choices]":
-    """Return mask and choices, bool and uint32 (grid_h, grid_w)."""
+def selected(grid: "TileGrid", options: "CoderOptions") -> "tuple[Mask, Mask, Choices]":
+    """Return the kept and the unchanged tiles and the choices, (grid_h, grid_w) each."""
     from ppcli.coding import kernels
 
-    return kernels.left_or_above(grid.pixels, grid.tile, *grid.comparison, options.anchored)
+    anchored, before = options.anchored, grid.before
+    return kernels.left_or_above(grid.pixels, grid.tile, *grid.comparison, anchored, before)

@@ -6,7 +6,15 @@ from ppcli.coding.methods.interface import PruningMethod
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Choices, Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.coding.tile_grid import (
+        Choices,
+        Comparison,
+        Indices,
+        Mask,
+        Selection,
+        TileGrid,
+        Tiles,
+    )
     from ppcli.jit.kernel import Variant
 
 
@@ -17,11 +25,9 @@ class Pred2D(PruningMethod):
     help = "predict a tile from its left, upper and upper-left neighbours"
     keeps_every_distinct_tile = True
 
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
+    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
         """Keep the tiles that are not similar to their prediction."""
-        from ppcli.coding import kernels
-
-        return kernels.pred_2d(grid.pixels, grid.tile, *grid.comparison, options.anchored)
+        return grid.selection(*predicted(grid, options))
 
     def is_decodable(self, options: "CoderOptions") -> bool:
         """Return whether the prediction depends on rebuilt tiles only."""
@@ -51,3 +57,11 @@ class Pred2D(PruningMethod):
         from ppcli.coding import kernels
 
         return [kernels.pred_2d_sources_into.of(*comparison.constants)]
+
+
+def predicted(grid: "TileGrid", options: "CoderOptions") -> "tuple[Mask, Mask]":
+    """Return the kept and the unchanged tiles, bool (grid_h, grid_w) each."""
+    from ppcli.coding import kernels
+
+    anchored, before = options.anchored, grid.before
+    return kernels.pred_2d(grid.pixels, grid.tile, *grid.comparison, anchored, before)

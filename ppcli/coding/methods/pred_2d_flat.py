@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from ppcli.coding.methods.pred_2d import Pred2D
+from ppcli.coding.methods.pred_2d import Pred2D, predicted
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Comparison, Mask, Selection, TileGrid
+    from ppcli.coding.tile_grid import Comparison, Selection, TileGrid
     from ppcli.jit.kernel import Variant
 
 
@@ -17,15 +17,11 @@ class Pred2DFlat(Pred2D):
     help = "pred_2d, and of the kept tiles of one colour only the first of each colour"
     has_choices = True
 
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
-        """Keep what `selection` keeps."""
-        return self.selection(grid, options, image_id).keep
-
     def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
         """Keep what pred_2d keeps, apart from tiles of a colour that was kept before."""
         from ppcli.coding.flat_colours import without_repeated_colours
 
-        return without_repeated_colours(grid, super().select(grid, options, image_id))
+        return without_repeated_colours(grid, *predicted(grid, options))
 
     def kernels(self, options: "CoderOptions", comparison: "Comparison") -> "list[Variant]":
         """Return the kernels of the prediction and of the colours."""

@@ -6,7 +6,7 @@ from ppcli.coding.methods.interface import PruningMethod
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Comparison, Mask, TileGrid
+    from ppcli.coding.tile_grid import Comparison, Selection, TileGrid
     from ppcli.jit.kernel import Variant
 
 
@@ -18,19 +18,20 @@ class Random(PruningMethod):
     used_options = frozenset({"seed"})
     is_control = True
 
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
+    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
         """Draw without replacement, seeded with `options.seed` and the hash of `image_id`."""
         import numpy as np
         import xxhash
 
-        from ppcli.coding import kernels
+        from ppcli.coding.methods.pred_2d import predicted
+        from ppcli.coding.tile_grid import Selection
 
-        model = kernels.pred_2d(grid.pixels, grid.tile, *grid.comparison, options.anchored)
+        model, _ = predicted(grid, options)
         identity = xxhash.xxh3_64_intdigest(image_id.encode("utf-8", "surrogatepass"))
         generator = np.random.Generator(np.random.PCG64([options.seed, identity]))
         keep = np.zeros(model.size, dtype=np.bool_)
         keep[generator.choice(model.size, size=int(model.sum()), replace=False)] = True
-        return keep.reshape(model.shape)
+        return Selection(keep.reshape(model.shape))
 
     def kernels(self, options: "CoderOptions", comparison: "Comparison") -> "list[Variant]":
         """Return the kernel of pred_2d, whose count is drawn."""

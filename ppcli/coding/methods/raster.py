@@ -6,7 +6,15 @@ from ppcli.coding.methods.interface import PruningMethod
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Choices, Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.coding.tile_grid import (
+        Choices,
+        Comparison,
+        Indices,
+        Mask,
+        Selection,
+        TileGrid,
+        Tiles,
+    )
     from ppcli.jit.kernel import Variant
 
 
@@ -17,11 +25,13 @@ class Raster(PruningMethod):
     help = "compare a tile with the last kept one, row by row"
     keeps_every_distinct_tile = True
 
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
+    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
         """Keep the tiles that differ from the last kept one (sliding: from their predecessor)."""
         from ppcli.coding import kernels
 
-        return kernels.scan(grid.pixels, grid.tile, *grid.comparison, options.anchored, False)
+        anchored, before = options.anchored, grid.before
+        masks = kernels.scan(grid.pixels, grid.tile, *grid.comparison, anchored, False, before)
+        return grid.selection(*masks)
 
     def is_decodable(self, options: "CoderOptions") -> bool:
         """Return True: the mask alone says which kept tile is repeated."""

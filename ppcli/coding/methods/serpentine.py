@@ -6,7 +6,15 @@ from ppcli.coding.methods.raster import Raster
 
 if TYPE_CHECKING:
     from ppcli.coding.coder_options import CoderOptions
-    from ppcli.coding.tile_grid import Choices, Comparison, Indices, Mask, TileGrid, Tiles
+    from ppcli.coding.tile_grid import (
+        Choices,
+        Comparison,
+        Indices,
+        Mask,
+        Selection,
+        TileGrid,
+        Tiles,
+    )
 
 
 class Serpentine(Raster):
@@ -15,11 +23,13 @@ class Serpentine(Raster):
     name = "serpentine"
     help = "as raster, every second row from right to left"
 
-    def select(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Mask":
+    def selection(self, grid: "TileGrid", options: "CoderOptions", image_id: str) -> "Selection":
         """Keep the tiles that differ from the last kept one (sliding: from their predecessor)."""
         from ppcli.coding import kernels
 
-        return kernels.scan(grid.pixels, grid.tile, *grid.comparison, options.anchored, True)
+        anchored, before = options.anchored, grid.before
+        masks = kernels.scan(grid.pixels, grid.tile, *grid.comparison, anchored, True, before)
+        return grid.selection(*masks)
 
     def sources(
         self, keep: "Mask", tiles: "Tiles", choices: "Choices | None", comparison: "Comparison"
