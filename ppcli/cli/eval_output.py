@@ -1,5 +1,6 @@
 """The scores of `eval`, as tables."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,11 +9,13 @@ from rich.console import JustifyMethod
 from rich.table import Table
 
 from ppcli.cli.terminal import Terminal
-from ppcli.coding.coder_options import Method
 from ppcli.jobs.evaluate import MEASURES, Estimate, EvalSummary, Tally
 from ppcli.store.rows import FULL
 
 _LESS = "exact − full"
+_MARK = " τ="  # in the names of pruned variants
+_CLAIMED = 3
+_NAME = 16  # longer names have a line for each word
 
 
 def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
@@ -27,8 +30,9 @@ def show_scores(summary: EvalSummary, terminal: Terminal) -> None:
         terminal.say(f"failed: {code}: {number:,} question{'s' * (number != 1)}")
     if not summary.tallies:
         return
-    terminal.console.print(_claim_table(summary))
-    if all(_is_pruned(name) for name in summary.tallies if name != FULL):
+    claimed = _claimed(summary)
+    terminal.console.print(_claim_table(summary, claimed))
+    if len(claimed) == len(summary.tallies):
         return
     terminal.console.print(_variants_table(summary))
     if len(summary.kinds) > 1:
@@ -47,6 +51,7 @@ def _numbers(summary: EvalSummary) -> dict[str, Any]:
                 "kept": tally.kept,
                 "milliseconds": tally.milliseconds,
                 **{name: _fields(summary.estimate(variant, name)) for name in MEASURES},
+                "exact_less_full": _fields(summary.difference(variant, "exact")),
                 "exact_by_kind": {
                     kind: _fields(summary.estimate(variant, "exact", kind))
                     for kind in summary.kinds
@@ -70,13 +75,18 @@ def _table(*columns: str, folds: str = "") -> Table:
     return table
 
 
-def _claim_table(summary: EvalSummary) -> Table:
+def _claimed(summary: EvalSummary) -> list[str]:
+    """Return the full image and the first pruned ones, as many as fit, all of one method."""
+    pruned = [name for name in summary.tallies if _MARK in name]
+    method = [name for name in pruned if name.split()[0] == pruned[0].split()[0]]
+    shown = {FULL, *method[:_CLAIMED]}
+    return [name for name in summary.tallies if name in shown]
+
+
+def _claim_table(summary: EvalSummary, claimed: Sequence[str]) -> Table:
     """Return a table that compares every token with pruned: tokens, time, right answers."""
-    chosen = {
-        name: tally for name, tally in summary.tallies.items() if name == FULL or _is_pruned(name)
-    }
-    table = _table("", *map(_heading, chosen))
-    tallies = list(chosen.values())
+    table = _table("", *map(_heading, claimed))
+    tallies = [summary.tallies[name] for name in claimed]
     table.add_row("questions", *(f"{len(one.scores):,}" for one in tallies))
     table.add_row("image tokens", *map(_tokens, tallies))
     table.add_row("model time", *(f"{one.milliseconds / 1000:,.2f} s" for one in tallies))
@@ -84,12 +94,8 @@ def _claim_table(summary: EvalSummary) -> Table:
     return table
 
 
-def _is_pruned(variant: str) -> bool:
-    return variant.startswith(Method.PRED_2D.value)
-
-
 def _heading(variant: str) -> str:
-    return "every token" if variant == FULL else variant.replace(Method.PRED_2D.value, "pruned,")
+    return "every token" if variant == FULL else f"pruned, {variant.split(maxsplit=1)[1]}"
 
 
 def _tokens(tally: Tally) -> str:
@@ -102,7 +108,8 @@ def _variants_table(summary: EvalSummary) -> Table:
         scores = [_per_cent(summary.estimate(variant, name)) for name in MEASURES]
         less = "" if variant == FULL else _signed(summary.difference(variant, "exact"))
         milliseconds = f"{tally.milliseconds / len(tally.scores):,.0f}"
-        name = f"{variant}\n  {len(tally.scores):,} asked"
+        name = variant if len(variant) <= _NAME else variant.replace(" ", "\n  ")
+        name = f"{name}\n  {len(tally.scores):,} asked"
         share = f"{tally.kept / tally.tokens:.0%}"
         table.add_row(name, share, *scores, less, milliseconds)
     return table

@@ -3,32 +3,28 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ppcli.coding.coder_options import parse_threshold
+from ppcli.coding.coder_options import Method, Metric
 from ppcli.errors import UsageError
+from ppcli.jobs.setting_lists import members, parse_names, parse_thresholds
 from ppcli.models.model_options import BatchSize, MaxNewTokens
-from ppcli.options import Option, Options
+from ppcli.options import Option, Options, listed
 
-
-def parse_thresholds(text: str) -> tuple[float, ...]:
-    """Parse thresholds that commas separate.
-
-    Raises:
-        UsageError: one is not a number between 0 and 1.
-    """
-    return tuple(parse_threshold(part) for part in text.split(","))
+_COMPARED = [method for method in Method if not method.implementation.is_control]
 
 
 @dataclass(frozen=True, slots=True)
 class VariantOptions(Options):
-    """Which variants of an image are compared.
+    """Which variants of an image are compared: each method with each metric at each threshold.
 
     Attributes:
-        thresholds: of pred_2d. The control variants get as many tokens as the first one.
+        thresholds: τ in [0, 1]. The control variants get as many tokens as pred_2d at the first.
+        methods: how tiles are selected; none of them is a control.
+        metrics: distances between tiles.
         seed: of the random variant.
         controls: whether control variants are evaluated.
 
     Raises:
-        UsageError: no threshold is given, or one is out of range.
+        UsageError: no threshold, method or metric is given, or one is unknown or out of range.
     """
 
     panel: ClassVar = "Coder"
@@ -36,12 +32,30 @@ class VariantOptions(Options):
     thresholds: Annotated[
         tuple[float, ...],
         Option(
-            "Thresholds of pred_2d. The controls get as many tokens as the first one.",
+            "Thresholds. The controls get as many tokens as pred_2d at the first one.",
             metavar="TAU,TAU",
             parse=parse_thresholds,
             default_text="0",
         ),
     ] = (0.0,)
+    methods: Annotated[
+        tuple[Method, ...],
+        Option(
+            f"Methods to compare: {listed(_COMPARED)}.",
+            metavar="METHOD,METHOD",
+            parse=parse_names,
+            default_text=Method.PRED_2D,
+        ),
+    ] = (Method.PRED_2D,)
+    metrics: Annotated[
+        tuple[Metric, ...],
+        Option(
+            f"Distances between tiles to compare: {listed(Metric)}.",
+            metavar="METRIC,METRIC",
+            parse=parse_names,
+            default_text=Metric.MAX,
+        ),
+    ] = (Metric.MAX,)
     seed: Annotated[int, Option("Seed of the random variant.", metavar="N", min=0)] = 0
     controls: Annotated[
         bool,
@@ -55,6 +69,16 @@ class VariantOptions(Options):
         Options.__post_init__(self)
         if not self.thresholds or not all(0 <= one <= 1 for one in self.thresholds):
             raise UsageError(f"thresholds are {self.thresholds}; name some between 0 and 1")
+        object.__setattr__(self, "methods", members(Method, "method", self.methods))
+        object.__setattr__(self, "metrics", members(Metric, "metric", self.metrics))
+        if not (self.methods and self.metrics):
+            raise UsageError("there are no methods or no metrics to compare; name some")
+        control = next((one for one in self.methods if one not in _COMPARED), None)
+        if control is not None:
+            raise UsageError(
+                f"method {control} is a control, which eval adds by itself; leave it out of the "
+                "methods to compare"
+            )
 
 
 @dataclass(frozen=True, slots=True)

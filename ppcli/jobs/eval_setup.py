@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.coder_options import CoderOptions, warn_of_averages
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import UsageError
 from ppcli.imaging.fit_options import FitOptions
@@ -35,7 +35,7 @@ from ppcli.jobs.variants import (
     PreparedVariants,
     load_variant_kernels,
     prepare_variants,
-    variants_at,
+    variants_of,
 )
 from ppcli.models.model_choices import Think
 from ppcli.models.model_options import ModelOptions
@@ -75,7 +75,7 @@ def evaluate(
             servers = stack.enter_context(connected_to_compare(server))
             engine = _server_engine(servers, request, compared)
             if variants.controls:
-                logger.info("controls need a local model, so only full and pred_2d are compared")
+                logger.info("controls need a local model; full and pruned images are compared")
         else:
             compared = _variants(variants, variants.controls)
             engine = _model_engine(ChosenModel.of(model), request, answers, compared)
@@ -145,10 +145,17 @@ def _server_engine(
 
 
 def _variants(options: VariantOptions, controls: bool) -> list[ImageVariant]:
-    compared = variants_at(options.thresholds, options.seed, controls)
-    if len({variant.name for variant in compared}) < len(compared):
-        shown = ", ".join(f"{threshold:g}" for threshold in options.thresholds)
-        raise UsageError(f"two thresholds are equal in three digits: {shown}")
+    compared = variants_of(options, controls)
+    names = [variant.name for variant in compared]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise UsageError(
+            f"the variant {repeated} comes twice; name methods and metrics once, and no "
+            "thresholds that are equal in three digits"
+        )
+    lossy = [one.coder for one in compared if one.coder is not None and one.coder.threshold > 0]
+    for coder in {coder.metric: coder for coder in lossy}.values():
+        warn_of_averages(coder)
     return compared
 
 

@@ -1,17 +1,16 @@
 """Options of sweep. Imports little, since `--help` needs them."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import product
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar
 
-from ppcli.arguments import as_text_list, describe_value, parse_choice
-from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode, parse_threshold
+from ppcli.arguments import describe_value
+from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.errors import UsageError
+from ppcli.jobs.setting_lists import members, parse_names, parse_thresholds
 from ppcli.options import Option, Options, listed
 
 _LEVELS = 255
-_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def threshold_text(threshold: float) -> str:
@@ -20,14 +19,6 @@ def threshold_text(threshold: float) -> str:
     if abs(levels - round(levels)) < 1e-9:
         return f"{round(levels)}/{_LEVELS}" if round(levels) else "0"
     return f"{threshold:g}"
-
-
-def _parse_thresholds(text: str) -> tuple[float, ...]:
-    return tuple(parse_threshold(part.strip()) for part in text.split(","))
-
-
-def _parse_names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +42,7 @@ class SweepOptions(Options):
         Option(
             "Thresholds, such as 0,0.03 or 0,4/255,8/255.",
             metavar="TAU,TAU",
-            parse=_parse_thresholds,
+            parse=parse_thresholds,
             default_text="0,4/255,8/255",
         ),
     ] = (0.0, 4 / _LEVELS, 8 / _LEVELS)
@@ -60,7 +51,7 @@ class SweepOptions(Options):
         Option(
             f"Methods: {listed(Method)}.",
             metavar="METHOD,METHOD",
-            parse=_parse_names,
+            parse=parse_names,
             default_text=Method.PRED_2D,
         ),
     ] = (Method.PRED_2D,)
@@ -69,7 +60,7 @@ class SweepOptions(Options):
         Option(
             f"Distances between two tiles: {listed(Metric)}.",
             metavar="METRIC,METRIC",
-            parse=_parse_names,
+            parse=parse_names,
             default_text=Metric.MAX,
         ),
     ] = (Metric.MAX,)
@@ -81,8 +72,8 @@ class SweepOptions(Options):
     def __post_init__(self) -> None:
         Options.__post_init__(self)
         for name, values in (
-            ("methods", _members(Method, "method", self.methods)),
-            ("metrics", _members(Metric, "metric", self.metrics)),
+            ("methods", members(Method, "method", self.methods)),
+            ("metrics", members(Metric, "metric", self.metrics)),
             ("thresholds", _numbers(self.thresholds)),
         ):
             object.__setattr__(self, name, values)
@@ -103,10 +94,6 @@ class SweepOptions(Options):
 def setting_name(coder: CoderOptions) -> tuple[str, str, str]:
     """Return method, metric and threshold in words; see `SweepRow.setting`."""
     return coder.method.value, coder.metric.value, threshold_text(coder.threshold)
-
-
-def _members(kind: type[_Choice], label: str, values: Any) -> tuple[_Choice, ...]:  # noqa: ANN401
-    return tuple(parse_choice(kind, label, one) for one in as_text_list(values, f"{label}s"))
 
 
 def _numbers(values: Any) -> tuple[float, ...]:  # noqa: ANN401

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.coder_options import CoderOptions, Method
+from ppcli.coding.coder_options import CoderOptions, Method, Metric
 from ppcli.coding.patchset import KeptTiles, cut_tiles
 from ppcli.coding.selection import select_tiles
 from ppcli.files import FileState
@@ -19,6 +20,7 @@ from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import resample
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
+from ppcli.jobs.eval_options import VariantOptions
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.store.patch_codec import to_patch_row
 from ppcli.store.rows import FULL, PatchRow
@@ -45,25 +47,23 @@ class ImageVariant:
     scaled: bool = False
 
 
-def variants_at(
-    thresholds: Sequence[float], seed: int, controls: bool = True
-) -> list[ImageVariant]:
-    """Return the variants to compare.
+def variants_of(options: VariantOptions, controls: bool) -> list[ImageVariant]:
+    """Return the variants to compare: the full image first, then the pruned ones.
 
     Args:
-        thresholds: of pred_2d; each gives one variant.
-        seed: of the random control.
-        controls: also return the controls, each with as many tokens as the first threshold keeps.
+        options: the settings; each gives one variant.
+        controls: also return the controls, each with as many tokens as pred_2d keeps with the
+            first metric at the first threshold.
     """
-    pruned = [
-        ImageVariant(f"pred_2d τ={threshold:.3g}", CoderOptions(threshold=threshold, seed=seed))
-        for threshold in thresholds
+    settings = product(options.methods, options.metrics, options.thresholds)
+    coders = [
+        CoderOptions(method, metric, threshold=threshold, seed=options.seed)
+        for method, metric, threshold in settings
     ]
-    first = pruned[0].coder
-    assert first is not None
-    compared = [ImageVariant(FULL), *pruned]
+    compared = [ImageVariant(FULL), *(ImageVariant(_name(coder), coder) for coder in coders)]
     if not controls:
         return compared
+    first = replace(coders[0], method=Method.PRED_2D)
     return [
         *compared,
         ImageVariant("random", replace(first, method=Method.RANDOM)),
@@ -71,6 +71,11 @@ def variants_at(
         ImageVariant("raster", replace(first, method=Method.RASTER), matched=True),
         ImageVariant(SCALED, first, scaled=True),
     ]
+
+
+def _name(coder: CoderOptions) -> str:
+    metric = "" if coder.metric is Metric.MAX else f" {coder.metric}"
+    return f"{coder.method}{metric} τ={coder.threshold:.3g}"
 
 
 @dataclass(frozen=True, slots=True)

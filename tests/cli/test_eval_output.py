@@ -4,18 +4,25 @@ import io
 
 from rich.console import Console
 
-from ppcli.cli.eval_output import _claim_table, _kinds_table, _variants_table
+from ppcli.cli.eval_output import _claim_table, _claimed, _kinds_table, _variants_table
+from ppcli.coding.coder_options import Method, Metric
+from ppcli.jobs.eval_options import VariantOptions
 from ppcli.jobs.evaluate import EvalSummary
-from ppcli.jobs.variants import variants_at
+from ppcli.jobs.variants import variants_of
 from ppcli.store.rows import FULL, OK, ScoreRow
 
-NAMES = [variant.name for variant in variants_at([0.0, 3 / 255], 0)]
+
+def names(options: VariantOptions) -> list[str]:
+    return [variant.name for variant in variants_of(options, controls=True)]
 
 
-def summary() -> EvalSummary:
+NAMES = names(VariantOptions((0.0, 3 / 255)))
+
+
+def summary(compared: list[str]) -> EvalSummary:
     """Few questions, so that intervals are wide, and a slow machine."""
     made = EvalSummary()
-    for place, name in enumerate(NAMES):
+    for place, name in enumerate(compared):
         for number in range(1_200):
             row = ScoreRow(image_id=str(number % 9), custom_id=str(number), variant=name)
             row.status, row.kind = OK, f"kind {number % 2}"
@@ -39,7 +46,7 @@ def test_pairs_are_told_by_their_place() -> None:
 
 
 def test_nothing_is_cut_off() -> None:
-    made = summary()
+    made = summary(NAMES)
     console = Console(width=80, file=io.StringIO())
     console.print(_variants_table(made))
     console.print(_kinds_table(made))
@@ -50,17 +57,30 @@ def test_nothing_is_cut_off() -> None:
     assert "…" not in shown
 
 
+def test_long_names_and_many_thresholds_are_not_cut_off() -> None:
+    levels = tuple(level / 255 for level in (0, 4, 8, 12))
+    methods = (Method.LEFT_OR_ABOVE_FLAT, Method.PRED_2D)
+    made = summary(names(VariantOptions(levels, methods, (Metric.MAX, Metric.RMSE))))
+    console = Console(width=80, file=io.StringIO())
+    console.print(_claim_table(made, _claimed(made)))
+    console.print(_variants_table(made))
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert "pruned, τ=0.0157" in shown and "pruned, rmse" not in shown
+    assert "left_or_above_flat" in shown and "  rmse" in shown and "pred_2d τ=0.0471" in shown
+
+
 def test_the_claim_holds_every_token_beside_pruned() -> None:
     made = EvalSummary()
-    names = [FULL, "pred_2d τ=0", "random"]
+    three = [FULL, "pred_2d τ=0", "random"]
     for number in range(40):
-        for name, kept, right in zip(names, (100, 60, 60), (1.0, number % 4 > 0, 0.0), strict=True):
+        for name, kept, right in zip(three, (100, 60, 60), (1.0, number % 4 > 0, 0.0), strict=True):
             row = ScoreRow(image_id="a", custom_id=str(number), variant=name)
             row.status, row.exact, row.anls, row.relaxed = OK, float(right), 0.5, 1.0
             row.tokens, row.kept, row.vision_ms = 100, kept, 250.0
             made.add(row)
     console = Console(width=80, file=io.StringIO())
-    console.print(_claim_table(made))
+    console.print(_claim_table(made, _claimed(made)))
     shown = [line.split() for line in console.file.getvalue().splitlines()]
     assert ["every", "token", "pruned,", "τ=0"] in shown
     assert ["image", "tokens", "4,000", "(100%)", "2,400", "(60%)"] in shown

@@ -1,17 +1,21 @@
 """What is fed instead of a whole image must be of the size that it is compared at."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ppcli.coding.patchset import KeptTiles
 from ppcli.coding.prune import keep_mask
+from ppcli.errors import UsageError
 from ppcli.files import LocalFile
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import Fit
 from ppcli.inputs.refs import ImageRef
-from ppcli.jobs.variants import SCALED, PreparedVariants, prepare_variants, variants_at
+from ppcli.jobs.eval_options import VariantOptions
+from ppcli.jobs.variants import SCALED, PreparedVariants, prepare_variants, variants_of
 from ppcli.store.patch_codec import kept_tiles
 from ppcli.store.rows import FULL
 from tests.conftest import blocks
@@ -19,9 +23,12 @@ from tests.conftest import blocks
 FIT = FitOptions(Fit.RESIZE, 16, 2, 4096, 1 << 24)
 
 
-def prepared(tmp_path: Path, pixels: np.ndarray, *thresholds: float) -> dict[str, np.ndarray]:
+def prepared(
+    tmp_path: Path, pixels: np.ndarray, *thresholds: float, **options: Any
+) -> dict[str, KeptTiles]:
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    ways = variants_at(thresholds or (0.0,), seed=1)
+    compared = VariantOptions(thresholds or (0.0,), seed=1, **options)
+    ways = variants_of(compared, compared.controls)
     made: PreparedVariants = prepare_variants(
         ImageRef(LocalFile(str(tmp_path / "a.png")), "a.png"), FIT, ways
     )
@@ -69,3 +76,43 @@ def test_raster_with_the_nearest_count_of_all_thresholds(tmp_path: Path, colours
 def test_a_plain_image_is_one_tile(tmp_path: Path) -> None:
     made = prepared(tmp_path, np.full((320, 320, 3), 9, np.uint8))
     assert [one.kept for one in made.values()] == [100, 1, 1, 1, 1, 1]
+
+
+def test_each_method_with_each_metric_at_each_threshold(tmp_path: Path) -> None:
+    pixels = noisy()
+    methods, metrics = ("left_or_above", "pred_2d"), ("max", "mae")
+    made = prepared(tmp_path, pixels, 0.0, 0.05, methods=methods, metrics=metrics)
+    names = [
+        f"{method}{metric} τ={threshold}"
+        for method in methods
+        for metric in ("", " mae")
+        for threshold in ("0", "0.05")
+    ]
+    assert list(made)[:9] == [FULL, *names]
+    for name in names:
+        method, *metric, threshold = name.split()
+        mask = keep_mask(
+            pixels,
+            method=method,
+            metric=metric[0] if metric else "max",
+            threshold=float(threshold.removeprefix("τ=")),
+        )
+        assert np.array_equal(made[name].keep, mask)
+    kept = {name: one.kept for name, one in made.items()}
+    assert kept["left_or_above mae τ=0.05"] < kept["left_or_above τ=0"]
+    assert kept["random"] == kept["pred_2d τ=0"]  # whatever method is first
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": ()}, "no methods or no metrics"),
+        ({"metrics": ()}, "no methods or no metrics"),
+        ({"methods": ("pred_2d_flt",)}, "Did you mean 'pred_2d_flat'"),
+        ({"methods": ("pred_2d", "random")}, "method random is a control"),
+        ({"methods": "pred_2d"}, "must be a list of strings"),
+    ],
+)
+def test_what_cannot_be_compared(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        VariantOptions(**options)

@@ -92,6 +92,37 @@ def test_without_controls_there_are_every_token_and_pruned(
     assert b"every token" in whole.stderr and b"ANLS" in whole.stderr
 
 
+def test_methods_and_metrics_in_one_run(data: Path, model: Path) -> None:
+    settings = ("--methods", "pred_2d,pred_2d_flat,left_or_above", "--metrics", "max,mae")
+    command = ("--data", data, "--model", model, *QUICK, "-o", "-", "--limit", "1")
+    done = evaluate(*command, *settings, "--thresholds", "0,0.05", "--no-controls")
+    names = [
+        f"{method}{metric} τ={threshold}"
+        for method in ("pred_2d", "pred_2d_flat", "left_or_above")
+        for metric in ("", " mae")
+        for threshold in ("0", "0.05")
+    ]
+    rows = {row["variant"]: row for row in lines(done.stdout)}
+    assert list(rows) == ["full", *names]
+    kept = {name: row["kept"] for name, row in rows.items()}
+    assert kept["left_or_above τ=0"] < kept["pred_2d τ=0"] == kept["pred_2d mae τ=0"]
+    alone = lines(evaluate(*command, "--no-controls").stdout)
+    assert without_times([rows["full"], rows["pred_2d τ=0"]]) == without_times(alone)
+    shown = done.stderr.decode()
+    assert "exact" in shown and "ANLS" in shown  # intervals, although there are no controls
+    assert shown.count("metric mae averages") == 1
+    logged = evaluate(*command, *settings, "--no-controls", "--log-format", "json")
+    [figures] = [line for line in lines(logged.stderr) if "variants" in line]
+    less = figures["variants"]["left_or_above τ=0"]["exact_less_full"]
+    assert less["low"] <= less["mean"] <= less["high"]
+
+
+def test_a_setting_that_comes_twice_is_refused(data: Path, model: Path) -> None:
+    settings = ("--methods", "pred_2d,left_or_above,left_or_above")
+    done = evaluate("--data", data, "--model", model, *settings, "-o", "-", code=2)
+    assert "the variant left_or_above τ=0 comes twice" in done.stderr.decode()
+
+
 def test_verbose_shows_every_answer(data: Path, model: Path) -> None:
     options = (*QUICK, "--no-controls", "-o", "-", "--limit", "1")
     done = evaluate("--data", data, "--model", model, *options, "-v")

@@ -88,6 +88,19 @@ def test_the_server_is_told_each_variant_and_sees_one_image(server: ChatServer, 
     assert {(one["model"], one["max_tokens"]) for one in server.questions} == {(MODEL, 64)}
 
 
+def test_the_server_is_told_each_method(server: ChatServer, data: Path) -> None:
+    settings = ("--methods", "pred_2d_flat,left_or_above", "--metrics", "max,mae")
+    command = ("--data", data, "--server", server.url, *settings, "-o", "-", "--limit", "1")
+    evaluate(*command, "--thresholds", "4/255")
+    told = [one["mm_processor_kwargs"]["pixelprune"] for one in server.questions]
+    pruned = [(one["method"], one["metric"], one["threshold"]) for one in told if one["enabled"]]
+    assert sorted(pruned) == [
+        (method, metric, 4 / 255)
+        for method in ("left_or_above", "pred_2d_flat")
+        for metric in ("mae", "max")
+    ]
+
+
 def test_no_controls_is_accepted_and_needs_no_words(server: ChatServer, data: Path) -> None:
     done = evaluate("--data", data, "--server", server.url, "--no-controls", "-o", "-")
     assert len(lines(done.stdout)) == 6
