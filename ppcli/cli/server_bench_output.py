@@ -5,6 +5,7 @@ from rich.text import Text
 
 from ppcli.cli.bench_tables import bench_table, tail
 from ppcli.cli.terminal import Terminal
+from ppcli.coding.coder_options import threshold_text
 from ppcli.errors import bounded
 from ppcli.jobs.bench_measures import Paired
 from ppcli.jobs.server_bench_measures import ServerBenchResult, faster
@@ -84,6 +85,6 @@ def _sentences(result: ServerBenchResult) -> list[str]:
     where = setting["servers"][0] if servers == 1 else f"{servers} servers"
     said.append(
         f"{bounded(setting['model'])} at {where}, {setting['method']}, threshold "
-        f"{setting['threshold']:g}, {setting['new_tokens']} tokens per answer"
+        f"{threshold_text(setting['threshold'])}, {setting['new_tokens']} tokens per answer"
     )
     return said

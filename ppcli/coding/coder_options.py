@@ -2,31 +2,38 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, ClassVar, Literal, cast
 
-from ppcli.arguments import parse_choice
+from ppcli.arguments import as_float, describe_value, parse_choice
 from ppcli.coding.methods.interface import METHOD_OPTIONS, PruningMethod
 from ppcli.coding.methods.method_registry import Method
 from ppcli.errors import UsageError
 from ppcli.options import Option, Options, listed
 
 __all__ = [
+    "AUTO",
     "CoderOptions",
     "Method",
     "Metric",
     "Mode",
+    "Threshold",
+    "check_threshold",
     "coder_for_models",
     "distance_bound",
     "parse_threshold",
     "require_decodable",
+    "threshold_text",
     "warn_of_averages",
 ]
 
 logger = logging.getLogger("pixelprune")
+
+AUTO: Literal["auto"] = "auto"
+Threshold = float | Literal["auto"]
 
 
 class Metric(StrEnum):
@@ -45,22 +52,51 @@ class Mode(StrEnum):
     SLIDING = "sliding"
 
 
-def parse_threshold(text: str) -> float:
-    """Parse τ, written as a decimal (`0.03`) or as a fraction (`3/255`).
+def parse_threshold(text: str) -> Threshold:
+    """Parse τ, written as a decimal (`0.03`), as a fraction (`3/255`) or as `auto`.
 
     Raises:
-        UsageError: it is not a number between 0 and 1.
+        UsageError: it is neither `auto` nor a number between 0 and 1.
     """
+    if text.strip() == AUTO:
+        return AUTO
     try:
         value = float(Fraction(text)) if "/" in text else float(text)
     except (ValueError, ZeroDivisionError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(f"the threshold {text!r} is not a number; write it like 0.03 or 3/255")
+        raise UsageError(
+            f"the threshold {text!r} is not a number; write it like 0.03 or 3/255, or auto"
+        )
     if not 0 <= value <= 1:
         meant = f"; {text} levels of 255 are {text}/255" if value in range(2, 256) else ""
         raise UsageError(f"the threshold is {text}; it must be between 0 and 1{meant}")
     return value
+
+
+def check_threshold(value: object) -> Threshold:
+    """Return the threshold that a Python program names.
+
+    Raises:
+        UsageError: it is neither `auto` nor a number between 0 and 1.
+    """
+    if not isinstance(value, str):
+        return as_float(value, "threshold", 0, 1)
+    if value != AUTO:
+        raise UsageError(
+            f"threshold is {describe_value(value)}; it must be a number between 0 and 1, or {AUTO}"
+        )
+    return AUTO
+
+
+def threshold_text(threshold: Threshold) -> str:
+    """Return a threshold in words: `4/255` for whole levels, `auto`, or a decimal of six digits."""
+    if isinstance(threshold, str):
+        return threshold
+    levels = threshold * 255
+    if abs(levels - round(levels)) < 1e-9:
+        return f"{round(levels)}/255" if round(levels) else "0"
+    return f"{threshold:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +107,15 @@ class CoderOptions(Options):
         method: how the kept tiles are selected.
         metric: the distance between tiles.
         mode: `anchored` (bounded error) or `sliding` (may drift). The same at threshold 0.
-        threshold: τ in [0, 1]; tiles at a distance of at most τ are similar.
+        threshold: τ in [0, 1]; tiles at a distance of at most τ are similar. `auto` takes that of
+            each image from the image; see `ppcli.coding.auto_threshold`.
         skip_ratio: the share of each component that is pruned, in [0, 1] (conncomp only).
         match_count: choose the skip_ratio whose count is nearest to pred_2d's (conncomp only).
         seed: seed of the random draw, not negative (random only).
 
     Raises:
-        UsageError: a value is out of range, an option is not for the method, or the metric is
-            `exact` with a threshold other than 0.
+        UsageError: a value is out of range, an option is not for the method, or the threshold is
+            not for the metric.
     """
 
     panel: ClassVar = "Coder"
@@ -95,9 +132,10 @@ class CoderOptions(Options):
         Option("Compare tiles with rebuilt neighbours (anchored) or source neighbours (sliding)."),
     ] = Mode.ANCHORED
     threshold: Annotated[
-        float,
+        Threshold,
         Option(
-            "Maximum distance of similar tiles, from 0 (equal) to 1, such as 0.03 or 3/255.",
+            "Maximum distance of similar tiles, from 0 (equal) to 1, such as 0.03 or 3/255. "
+            "auto follows the noise of each image.",
             metavar="TAU",
             min=0,
             max=1,
@@ -118,10 +156,16 @@ class CoderOptions(Options):
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
+        object.__setattr__(self, "threshold", check_threshold(self.threshold))
         if self.metric is Metric.EXACT and self.threshold != 0:
             raise UsageError(
-                f"metric exact requires threshold 0, but the threshold is {self.threshold:g}; "
-                "use metric max, mae or rmse with a threshold"
+                f"metric exact requires threshold 0, but the threshold is "
+                f"{threshold_text(self.threshold)}; use metric max, mae or rmse with a threshold"
+            )
+        if self.threshold == AUTO and self.metric is not Metric.MAX:
+            raise UsageError(
+                f"threshold auto is for metric max, but the metric is {self.metric}; "
+                "write the threshold as a number"
             )
         if self.match_count and "match_count" in self.unused_options:
             raise UsageError(f"match count is for method conncomp, but the method is {self.method}")
@@ -131,7 +175,7 @@ class CoderOptions(Options):
         cls,
         method: str,
         metric: str,
-        threshold: float,
+        threshold: Threshold,
         mode: str,
         *,
         skip_ratio: float = 1.0,
@@ -177,10 +221,30 @@ class CoderOptions(Options):
     @property
     def label(self) -> str:
         """A short description for messages: `pred_2d (sliding, max, threshold 0.03)`."""
-        return f"{self.method} ({self.mode}, {self.metric}, threshold {self.threshold:g})"
+        shown = threshold_text(self.threshold)
+        return f"{self.method} ({self.mode}, {self.metric}, threshold {shown})"
+
+    @property
+    def known_threshold(self) -> float | None:
+        """The threshold; None for `auto`, which an image must settle."""
+        return None if isinstance(self.threshold, str) else self.threshold
+
+    @property
+    def tau(self) -> float:
+        """The threshold of settled options."""
+        assert self.known_threshold is not None
+        return self.known_threshold
+
+    def settled(self, levels: int) -> "CoderOptions":
+        """Return the options with a number as the threshold.
+
+        Args:
+            levels: what `auto` stands for, in levels of 255.
+        """
+        return replace(self, threshold=levels / 255) if self.threshold == AUTO else self
 
 
-def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> CoderOptions:
+def coder_for_models(method: str, metric: str, threshold: Threshold, mode: str) -> CoderOptions:
     """Return the configuration for a Python program that prepares the inputs of a model.
 
     Raises:
@@ -196,7 +260,7 @@ def coder_for_models(method: str, metric: str, threshold: float, mode: str) -> C
 
 def warn_of_averages(options: CoderOptions) -> None:
     """Warn of a metric that averages small marks away, where it is used above threshold 0."""
-    if options.metric in (Metric.MAE, Metric.RMSE) and options.threshold > 0:
+    if options.metric in (Metric.MAE, Metric.RMSE) and options.threshold != 0:
         logger.warning(
             "metric %s averages over a tile, so that a small mark of full contrast can be lost, "
             "such as a minus sign; metric max bounds the difference of each pixel",

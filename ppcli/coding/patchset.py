@@ -7,7 +7,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from ppcli.arguments import describe_value
-from ppcli.coding.coder_options import CoderOptions, require_decodable
+from ppcli.coding.auto_threshold import CAP
+from ppcli.coding.coder_options import AUTO, CoderOptions, require_decodable
 from ppcli.coding.selection import check_array, check_raster, selection_of
 from ppcli.coding.similarity import lanes_of
 from ppcli.coding.tile_grid import Comparison
@@ -23,14 +24,14 @@ class KeptTiles:
     Attributes:
         keep: bool (grid_h, grid_w), true where the tile is kept.
         tiles: uint8 (kept, tile, tile, 3), the kept tiles in row-major order, RGB.
-        options: the configuration that the mask was made with.
+        options: the configuration that the mask was made with. Its threshold is a number.
         choices: uint32 (pruned,), how pruned tiles are rebuilt; None for methods without choices,
             and where the raster is not rebuilt.
         unchanged: bool (pruned,), which pruned tiles are those of the frame before, in its place in
             the sequence; None if there is none.
 
     Raises:
-        UsageError: an argument is not an array, or the options are not CoderOptions.
+        UsageError: an argument is not an array, or the options are not CoderOptions of one image.
         DamagedError: mask and tiles do not fit together.
     """
 
@@ -53,8 +54,9 @@ class KeptTiles:
 
         Args and errors are those of `selection_of`.
         """
-        keep, choices, unchanged = selection_of(raster, tile, options, image_id, before)
-        return cls(keep, cut_tiles(raster, keep, tile), options, choices, unchanged)
+        made = selection_of(raster, tile, options, image_id, before)
+        tiles = cut_tiles(raster, made.keep, tile)
+        return cls(made.keep, tiles, made.options, made.choices, made.unchanged)
 
     def __post_init__(self) -> None:
         check_array(self.keep, "a keep mask")
@@ -180,6 +182,8 @@ class PatchSet(KeptTiles):
 def _check_options(options: object) -> None:
     if not isinstance(options, CoderOptions):
         raise UsageError(f"the options are {describe_value(options)}; they must be CoderOptions")
+    if options.threshold == AUTO:
+        raise UsageError("the threshold of kept tiles is a number, the one that auto stood for")
 
 
 def cut_tiles(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> NDArray[np.uint8]:
@@ -190,7 +194,7 @@ def cut_tiles(raster: NDArray[np.uint8], keep: NDArray[np.bool_], tile: int) -> 
 
 def patch_set_kernels(options: CoderOptions, tile: int) -> list[Variant]:
     """Return the kernels that cut the kept tiles and rebuild the raster for its digest."""
-    comparison = Comparison.of(options, tile)
+    comparison = Comparison.of(options.settled(CAP), tile)
     cutting = [gather_into.of(comparison.lanes)]
     if options.threshold == 0:  # the source is the raster
         return cutting

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.coder_options import CoderOptions, Threshold
 from ppcli.coding.patchset import PatchSet, encode
 from ppcli.coding.selection import select_tiles
 
@@ -13,7 +13,7 @@ def keep_mask(
     tile: int = 32,
     method: str = "pred_2d",
     metric: str = "max",
-    threshold: float = 0.0,
+    threshold: Threshold = 0.0,
     *,
     mode: str = "anchored",
     skip_ratio: float = 1.0,
@@ -29,7 +29,8 @@ def keep_mask(
         tile: side of a tile in pixels: patch size times merge size.
         method: a method of `pixelprune analyze --method`, such as pred_2d or conncomp.
         metric: exact, max, mae or rmse, in units of full scale.
-        threshold: τ in [0, 1]; tiles at a distance of at most τ are similar.
+        threshold: τ in [0, 1]; tiles at a distance of at most τ are similar. "auto" (metric max)
+            follows the noise of the image.
         mode: anchored (bounded error) or sliding (may drift).
         skip_ratio: share of each component that is pruned (conncomp only).
         match_count: choose the skip_ratio whose count is nearest to pred_2d's (conncomp only).
@@ -61,7 +62,7 @@ def prune(
     tile: int = 32,
     method: str = "pred_2d",
     metric: str = "max",
-    threshold: float = 0.0,
+    threshold: Threshold = 0.0,
     *,
     mode: str = "anchored",
     before: NDArray[np.uint8] | None = None,
@@ -73,7 +74,8 @@ def prune(
         tile: side of a tile in pixels: patch size times merge size.
         method: a method that can be decoded, such as pred_2d or raster.
         metric: exact, max, mae or rmse, in units of full scale.
-        threshold: τ in [0, 1]; 0 is lossless.
+        threshold: τ in [0, 1]; 0 is lossless. "auto" (metric max) follows the noise of the image;
+            `.options.threshold` is what it takes.
         mode: anchored (bounded error) or sliding (may drift).
         before: the rebuilt raster of the frame before in a sequence, of the same shape; tiles that
             are similar to those in their place there are pruned, too. The first tile never is.

@@ -1,17 +1,36 @@
 """Selects the tiles of a raster that are kept."""
 
 import sys
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.arguments import as_int, as_text, describe_value
+from ppcli.coding.auto_threshold import CAP, auto_kernels, with_own_threshold
 from ppcli.coding.coder_options import CoderOptions, require_decodable
-from ppcli.coding.tile_grid import Comparison, Mask, Selection, TileGrid
+from ppcli.coding.tile_grid import Choices, Comparison, Mask, TileGrid
 from ppcli.errors import UsageError
 from ppcli.jit.kernel import Variant
 
 Raster = NDArray[np.uint8]
+
+
+class SelectedTiles(NamedTuple):
+    """What is decided about an image.
+
+    Attributes:
+        keep: bool (grid_h, grid_w), true where the tile is kept; at least one is.
+        choices: as in `Selection`.
+        unchanged: as in `Selection`.
+        options: the configuration, whose threshold is a number: that of the image where it was
+            `auto`.
+    """
+
+    keep: Mask
+    choices: Choices | None
+    unchanged: Mask | None
+    options: CoderOptions
 
 
 def check_array(array: object, what: str) -> None:
@@ -75,8 +94,8 @@ def selection_of(
     options: CoderOptions,
     image_id: str = "",
     before: Raster | None = None,
-) -> Selection:
-    """Return the keep mask of a raster, and what else decoding needs.
+) -> SelectedTiles:
+    """Return the keep mask of a raster, and all else that decoding needs.
 
     Args:
         raster: uint8 (grid_h·tile, grid_w·tile, 3).
@@ -96,10 +115,12 @@ def selection_of(
         before, _ = check_raster(before, tile)
         if before.shape != raster.shape:
             raise UsageError("a frame and the one before must have the same size")
+    options = with_own_threshold(raster, tile, options)
     grid = TileGrid.of(raster, tile, Comparison.of(options, tile), before)
-    return options.implementation.selection(grid, options, image_id)
+    return SelectedTiles(*options.implementation.selection(grid, options, image_id), options)
 
 
 def selection_kernels(options: CoderOptions, tile: int) -> list[Variant]:
     """Return the kernels that `select_tiles` calls with these options."""
-    return options.implementation.kernels(options, Comparison.of(options, tile))
+    comparison = Comparison.of(options.settled(CAP), tile)
+    return auto_kernels(options, tile) + options.implementation.kernels(options, comparison)

@@ -53,8 +53,11 @@ class Comparison(NamedTuple):
 
     @classmethod
     def of(cls, options: CoderOptions, tile: int) -> "Comparison":
-        """Return the comparison of tiles of `tile`×`tile` pixels under these options."""
-        bound = distance_bound(options.metric, options.threshold, tile)
+        """Return the comparison of tiles of `tile`×`tile` pixels under these options.
+
+        Their threshold is a number.
+        """
+        bound = distance_bound(options.metric, options.tau, tile)
         return cls(similarity.lanes_of(3 * tile), _KERNEL_METRIC[options.metric], bound)
 
     @property

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ppcli.coding.coder_options import Method, Metric
+from ppcli.coding.coder_options import Method, Metric, Threshold, check_threshold
 from ppcli.errors import UsageError
 from ppcli.jobs.setting_lists import members, parse_names, parse_thresholds
 from ppcli.models.model_options import BatchSize, MaxNewTokens
@@ -17,7 +17,7 @@ class VariantOptions(Options):
     """Which variants of an image are compared: each method with each metric at each threshold.
 
     Attributes:
-        thresholds: τ in [0, 1]. The control variants get as many tokens as pred_2d at the first.
+        thresholds: τ in [0, 1], or `auto`. The control variants get as many tokens as pred_2d at the first.
         methods: how tiles are selected; none of them is a control.
         metrics: distances between tiles.
         seed: of the random variant.
@@ -30,9 +30,9 @@ class VariantOptions(Options):
     panel: ClassVar = "Coder"
 
     thresholds: Annotated[
-        tuple[float, ...],
+        tuple[Threshold, ...],
         Option(
-            "Thresholds. The controls get as many tokens as pred_2d at the first one.",
+            "Thresholds, or auto. The controls get as many tokens as pred_2d at the first one.",
             metavar="TAU,TAU",
             parse=parse_thresholds,
             default_text="0",
@@ -67,8 +67,10 @@ class VariantOptions(Options):
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
-        if not self.thresholds or not all(0 <= one <= 1 for one in self.thresholds):
-            raise UsageError(f"thresholds are {self.thresholds}; name some between 0 and 1")
+        if not self.thresholds:
+            raise UsageError("there is no threshold; name some between 0 and 1, or auto")
+        for one in self.thresholds:
+            check_threshold(one)
         object.__setattr__(self, "methods", members(Method, "method", self.methods))
         object.__setattr__(self, "metrics", members(Metric, "metric", self.metrics))
         if not (self.methods and self.metrics):

@@ -153,7 +153,7 @@ def _variants(options: VariantOptions, controls: bool) -> list[ImageVariant]:
             f"the variant {repeated} comes twice; name methods and metrics once, and no "
             "thresholds that are equal in three digits"
         )
-    lossy = [one.coder for one in compared if one.coder is not None and one.coder.threshold > 0]
+    lossy = [one.coder for one in compared if one.coder is not None and one.coder.threshold != 0]
     for coder in {coder.metric: coder for coder in lossy}.values():
         warn_of_averages(coder)
     return compared

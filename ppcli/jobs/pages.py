@@ -254,7 +254,7 @@ def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
         method=options.coder.method.value,
         metric=options.coder.metric.value,
         mode=options.coder.mode.value,
-        threshold=options.coder.threshold,
+        threshold=options.coder.known_threshold,
     )
 
 
@@ -275,8 +275,8 @@ def analyze_page(
     decoded = time.perf_counter()
     tile = options.fit.tile
     kept_tiles = KeptTiles.of_raster(fitted.raster, tile, options.coder, row.image_id)
-    keep = kept_tiles.keep
-    unique = distinct_tiles(fitted.raster, keep, tile, options.coder)
+    keep, coder = kept_tiles.keep, kept_tiles.options
+    unique = distinct_tiles(fitted.raster, keep, tile, coder)
     patches = None
     if options.patches:
         patches = _pack(row.image_id, pixels, fitted, kept_tiles, options)
@@ -287,6 +287,7 @@ def analyze_page(
         row,
         fitted_width=fitted.width,
         fitted_height=fitted.height,
+        threshold=coder.tau,
         grid_h=grid_h,
         grid_w=grid_w,
         tokens=tokens,
@@ -319,7 +320,7 @@ def _pack(
 
     digest = ""
     if options.rebuildable:
-        lossless = options.coder.threshold == 0
+        lossless = kept.options.threshold == 0
         patch_set = PatchSet.of(kept)
         digest = raster_digest(fitted.raster if lossless else patch_set.reconstruct())
     return to_patch_row(

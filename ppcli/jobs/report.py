@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
+from ppcli.coding.coder_options import threshold_text
 from ppcli.errors import (
     DamagedError,
     ImageError,
@@ -177,7 +178,7 @@ def _fitting(models: Sequence[NamedModel] | None, manifest: Manifest) -> Sequenc
 
 def _words(manifest: Manifest) -> str:
     config = manifest.config
-    words = f"{config['method']}, τ = {config['threshold']:.4g}"
+    words = f"{config['method']}, τ = {threshold_text(config['threshold'])}"
     if config["threshold"]:
         words += f" ({config['metric']}, {config['mode']})"
     return f"{words}, fit {config['fit']}, pixelprune {manifest.version}"

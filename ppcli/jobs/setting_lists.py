@@ -4,16 +4,16 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from ppcli.arguments import as_text_list, parse_choice
-from ppcli.coding.coder_options import parse_threshold
+from ppcli.coding.coder_options import Threshold, parse_threshold
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
-def parse_thresholds(text: str) -> tuple[float, ...]:
+def parse_thresholds(text: str) -> tuple[Threshold, ...]:
     """Parse thresholds that commas separate.
 
     Raises:
-        UsageError: one is not a number between 0 and 1.
+        UsageError: one is neither `auto` nor a number between 0 and 1.
     """
     return tuple(parse_threshold(part.strip()) for part in text.split(","))
 

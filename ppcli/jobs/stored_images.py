@@ -166,7 +166,7 @@ class StoredImages:
                 f"{self._shown} was not made for this model ({'; '.join(differing)}); "
                 "analyze the images again with these settings, or pass the images themselves"
             )
-        if not prune and config["threshold"] > 0:
+        if not prune and config["threshold"] != 0:
             raise UsageError(
                 f"{self._shown} was made with threshold {config['threshold']}, so the exact pixels "
                 "for --no-prune are lost; pass the images themselves"

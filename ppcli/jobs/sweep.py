@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.distinct import distinct_tiles
-from ppcli.coding.selection import select_tiles
+from ppcli.coding.selection import selection_of
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.stopping import Stop
@@ -32,7 +32,7 @@ class MaskResult:
     """What one setting gives for a page.
 
     Attributes:
-        threshold: τ that was used.
+        threshold: τ that was taken.
         kept: number of kept tiles.
         keep_ratio: their share of all tiles.
         code_ms: milliseconds for selecting them.
@@ -87,10 +87,10 @@ def sweep_page(
 
 def _mask(raster: NDArray[np.uint8], tile: int, coder: CoderOptions, image_id: str) -> MaskResult:
     started = time.perf_counter()
-    keep = select_tiles(raster, tile, coder, image_id)
+    keep, *_, taken = selection_of(raster, tile, coder, image_id)
     code_ms = (time.perf_counter() - started) * 1000
     kept = int(keep.sum())
-    return MaskResult(coder.threshold, kept, kept / keep.size, code_ms)
+    return MaskResult(taken.tau, kept, kept / keep.size, code_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class SweepWork:
         for coder, mask in zip(self.settings, masks, strict=True):
             method, metric, asked = setting_name(coder)
             known = asdict(page.row) | {"method": method, "metric": metric}
-            known |= {"threshold": coder.threshold} if mask is None else asdict(mask)
+            known |= {"threshold": coder.known_threshold} if mask is None else asdict(mask)
             yield SweepRow(**known, asked=asked)
 
     def close(self) -> None:

@@ -5,7 +5,14 @@ from itertools import product
 from typing import Annotated, Any, ClassVar
 
 from ppcli.arguments import describe_value
-from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
+from ppcli.coding.coder_options import (
+    CoderOptions,
+    Method,
+    Metric,
+    Mode,
+    Threshold,
+    threshold_text,
+)
 from ppcli.errors import UsageError
 from ppcli.jobs.setting_lists import members, parse_names, parse_thresholds
 from ppcli.options import Option, Options, listed
@@ -13,20 +20,12 @@ from ppcli.options import Option, Options, listed
 _LEVELS = 255
 
 
-def threshold_text(threshold: float) -> str:
-    """Return a threshold in words: `4/255` for whole levels, otherwise a decimal of six digits."""
-    levels = threshold * _LEVELS
-    if abs(levels - round(levels)) < 1e-9:
-        return f"{round(levels)}/{_LEVELS}" if round(levels) else "0"
-    return f"{threshold:g}"
-
-
 @dataclass(frozen=True, slots=True)
 class SweepOptions(Options):
     """The settings that are compared: each method with each metric at each threshold.
 
     Attributes:
-        thresholds: τ in [0, 1].
+        thresholds: τ in [0, 1], or `auto`.
         methods: how the kept tiles are selected.
         metrics: distances between tiles.
         mode: what a tile is compared with.
@@ -38,9 +37,9 @@ class SweepOptions(Options):
     panel: ClassVar = "Coder"
 
     thresholds: Annotated[
-        tuple[float, ...],
+        tuple[Threshold, ...],
         Option(
-            "Thresholds, such as 0,0.03 or 0,4/255,8/255.",
+            "Thresholds, such as 0,4/255,8/255 or 0,auto.",
             metavar="TAU,TAU",
             parse=parse_thresholds,
             default_text="0,4/255,8/255",
@@ -96,7 +95,7 @@ def setting_name(coder: CoderOptions) -> tuple[str, str, str]:
     return coder.method.value, coder.metric.value, threshold_text(coder.threshold)
 
 
-def _numbers(values: Any) -> tuple[float, ...]:  # noqa: ANN401
+def _numbers(values: Any) -> tuple[Threshold, ...]:  # noqa: ANN401
     if not isinstance(values, tuple | list):
         raise UsageError(f"thresholds are {describe_value(values)}; they must be a list of numbers")
     return tuple(values)  # which the coder checks

@@ -75,7 +75,8 @@ def variants_of(options: VariantOptions, controls: bool) -> list[ImageVariant]:
 
 def _name(coder: CoderOptions) -> str:
     metric = "" if coder.metric is Metric.MAX else f" {coder.metric}"
-    return f"{coder.method}{metric} τ={coder.threshold:.3g}"
+    tau = coder.known_threshold
+    return f"{coder.method}{metric} τ={coder.threshold if tau is None else f'{tau:.3g}'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ppcli.coding.coder_options import CoderOptions, require_decodable
+from ppcli.coding.coder_options import CoderOptions, require_decodable, threshold_text
 from ppcli.coding.patchset import PatchSet, encode
-from ppcli.coding.selection import select_tiles
+from ppcli.coding.selection import selection_of
 from ppcli.errors import UsageError, pluralize
 from ppcli.show.overlay import error_levels, error_map, overlay
 from ppcli.show.sheet import Panel, sheet
@@ -56,10 +56,10 @@ def draw_image(raster: Raster, tile: int, options: PictureOptions, image_id: str
     """
     panels = [_source(raster, tile)] if options.side_by_side else []
     for coder in options.coders:
-        keep = select_tiles(raster, tile, coder, image_id)
-        panels.append(Panel(overlay(raster, keep, options.grid), caption(keep, coder)))
+        keep, *_, taken = selection_of(raster, tile, coder, image_id)
+        panels.append(Panel(overlay(raster, keep, options.grid), caption(keep, taken)))
         if options.error:
-            levels = error_levels(raster, encode(raster, tile, coder).reconstruct())
+            levels = error_levels(raster, encode(raster, tile, taken).reconstruct())
             most = int(levels.max())
             words = (
                 f"{_share(levels > 0)} of the pixels differ, by up to {pluralize(most, 'level')}"
@@ -89,8 +89,7 @@ def caption(keep: Mask, coder: CoderOptions) -> str:
         words += ", as many as pred_2d"
     if coder.threshold == 0:
         return f"{words}, tau = 0"
-    levels = 255 * coder.threshold
-    tau = f"{levels:.0f}/255" if abs(levels - round(levels)) < 1e-6 else f"{coder.threshold:.4g}"
+    tau = threshold_text(coder.threshold)
     return f"{words}, tau = {tau} ({coder.metric.value}, {coder.mode.value})"
 
 

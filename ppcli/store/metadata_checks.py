@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from ppcli.coding.coder_options import AUTO
 from ppcli.errors import DamagedError, UsageError
 from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.reading_options import PageRanges
@@ -119,7 +120,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "patches": lambda given: isinstance(given, bool),
     "fit": _one_of(Fit),
     **dict.fromkeys(_SIZES, _is_size),
-    "threshold": _is_fraction,
+    "threshold": lambda given: given == AUTO or _is_fraction(given),
     "method": _is_text,
     "metric": _is_text,
     "mode": _is_text,

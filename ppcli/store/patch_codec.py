@@ -105,7 +105,7 @@ def to_patch_row(
         method=kept.options.method.value,
         metric=kept.options.metric.value,
         mode=kept.options.mode.value,
-        threshold=kept.options.threshold,
+        threshold=kept.options.tau,
         keep=np.packbits(kept.keep).tobytes(),
         tiles=pa.Codec("zstd", zstd_level).compress(tiles, asbytes=True),
         raster_digest=digest,

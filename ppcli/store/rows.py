@@ -42,7 +42,7 @@ class StatsRow:
     method: str
     metric: str
     mode: str
-    threshold: float
+    threshold: float | None
     tokens: int | None = None
     kept: int | None = None
     keep_ratio: float | None = None

@@ -7,12 +7,13 @@ from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
 
+from ppcli.coding.coder_options import AUTO
 from ppcli.coding.methods.method_registry import Method
 from ppcli.errors import DamagedError, bounded
 from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS, Config, Kept
 from ppcli.store.kept_columns import NO_COLUMNS, KeptRows, as_setting
 from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
-from ppcli.store.rows import ANSWER, ANSWERS, CHOICES, PATCHES, ROW_TYPES
+from ppcli.store.rows import ANSWER, ANSWERS, CHOICES, PATCHES, ROW_TYPES, STATS
 from ppcli.version import __version__
 
 _ARROW = {
@@ -40,11 +41,18 @@ SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
 def _schema_for(kind: str, config: Config) -> pa.Schema:
-    """Return the columns of a kind of rows; only methods with choices have a column of them."""
+    """Return the columns of a kind of rows, which depend on method and threshold.
+
+    Only methods with choices have a column of them. Only where the threshold is `auto`, it may be
+    null, in error rows.
+    """
     schema = SCHEMAS[kind]
-    if kind != PATCHES or config.get("method") in _METHODS_WITH_CHOICES:
-        return schema
-    return schema.remove(schema.get_field_index(CHOICES))
+    if kind == PATCHES and config.get("method") not in _METHODS_WITH_CHOICES:
+        return schema.remove(schema.get_field_index(CHOICES))
+    if kind == STATS and config.get("threshold") != AUTO:
+        place = schema.get_field_index("threshold")
+        return schema.set(place, schema.field(place).with_nullable(False))
+    return schema
 
 
 def own_schema(kind: str, config: Config) -> pa.Schema:

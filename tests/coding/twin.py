@@ -5,6 +5,7 @@ The definition is in docs/how-it-works.md.
 A mask is a list of rows of bool. Thresholds are exact fractions.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -64,6 +65,25 @@ def similarity(metric: str, threshold: Fraction | float, tile: int) -> Similar:
     """Return the relation ~ between two tiles."""
     limit = bound(metric, threshold, tile)
     return lambda a, b: total_distance(a, b, metric) <= limit
+
+
+AUTO_STEPS = (0, 1, 2, 3, 4, 6, 8, 12)
+
+
+def auto_level(distances: list[int]) -> int:
+    """Return the levels that `auto` takes for the distances of horizontal neighbours."""
+    near = sorted(one for one in distances if one <= 12)
+    noisy = [one for one in near if one > 0]
+    if not noisy or Fraction(len(noisy), len(distances)) < Fraction(1, 100):
+        return 0
+    rank = math.ceil(Fraction(95, 100) * len(near))  # nearest rank, counted from 1
+    return min(step for step in AUTO_STEPS if step >= near[rank - 1])
+
+
+def auto_threshold(raster: np.ndarray, tile: int) -> Fraction:
+    """Return the threshold that `auto` takes for a raster."""
+    pairs = [pair for row in cut(raster, tile) for pair in itertools.pairwise(row)]
+    return Fraction(auto_level([total_distance(a, b, "max") for a, b in pairs]), 255)
 
 
 def row_major(grid_h: int, grid_w: int) -> list[Cell]:

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from ppcli import keep_mask, prune
-from ppcli.coding import distinct_kernels, kernels
+from ppcli.coding import auto_threshold, distinct_kernels, kernels
 from ppcli.coding.coder_options import CoderOptions, Method, Mode
 from ppcli.errors import ErrorCode, UsageError
 from ppcli.files import LocalFile
@@ -180,7 +180,7 @@ def test_a_file_that_has_gone_keeps_its_numbers(tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", Method)
-@pytest.mark.parametrize("threshold", [0.0, 0.03])
+@pytest.mark.parametrize("threshold", [0.0, 0.03, "auto"])
 @pytest.mark.parametrize("tile", [28, 32])
 def test_the_kernels_of_an_analysis_are_known_before(tmp_path, method, threshold, tile) -> None:
     """All that images of any kind and size load."""
@@ -195,7 +195,7 @@ def test_the_kernels_of_an_analysis_are_known_before(tmp_path, method, threshold
         known = {(one.kernel, one.constants) for one in kernels_of(options)}
         every = [
             one
-            for module in (kernels, distinct_kernels, resample, direct)
+            for module in (kernels, auto_threshold, distinct_kernels, resample, direct)
             for one in vars(module).values()
             if isinstance(one, Kernel)
         ]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppcli.coding.coder_options import Threshold
 from ppcli.coding.patchset import KeptTiles
 from ppcli.coding.prune import keep_mask
 from ppcli.errors import UsageError
@@ -24,7 +25,7 @@ FIT = FitOptions(Fit.RESIZE, 16, 2, 4096, 1 << 24)
 
 
 def prepared(
-    tmp_path: Path, pixels: np.ndarray, *thresholds: float, **options: Any
+    tmp_path: Path, pixels: np.ndarray, *thresholds: Threshold, **options: Any
 ) -> dict[str, KeptTiles]:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     compared = VariantOptions(thresholds or (0.0,), seed=1, **options)
@@ -59,6 +60,17 @@ def test_as_many_tokens(tmp_path: Path) -> None:
     assert abs(kept["conncomp"] - kept["random"]) <= 3
     assert abs(kept[SCALED] - kept["random"]) <= 5
     assert made[SCALED].keep.all()
+
+
+def test_an_own_threshold_and_as_many_tokens(tmp_path: Path) -> None:
+    pixels = noisy()
+    made = prepared(tmp_path, pixels, "auto", 0.0)
+    assert list(made)[:3] == ["full", "pred_2d τ=auto", "pred_2d τ=0"]
+    pruned = made["pred_2d τ=auto"]
+    assert pruned.options.threshold == 8 / 255
+    assert np.array_equal(pruned.keep, keep_mask(pixels, threshold=8 / 255))
+    assert made["random"].kept == pruned.kept < made["pred_2d τ=0"].kept
+    assert abs(made["raster"].kept - pruned.kept) <= 3
 
 
 @pytest.mark.parametrize("colours", [1, 2, 9])

@@ -75,6 +75,18 @@ def test_what_is_lost() -> None:
     assert len(places(seen, error_map(raster, levels))) == 1
 
 
+def test_an_own_threshold_is_drawn_and_named() -> None:
+    raster = noisy(320, 192)
+    drawn = {
+        threshold: draw_image(
+            raster, 32, PictureOptions((CoderOptions(threshold=threshold),), error=True), "a"
+        ).tobytes()
+        for threshold in ("auto", 6 / 255, 4 / 255)
+    }
+    assert prune(raster, threshold="auto").options.threshold == 6 / 255
+    assert drawn["auto"] == drawn[6 / 255] != drawn[4 / 255]
+
+
 def test_a_patch_set_is_drawn_over_what_it_rebuilds() -> None:
     raster = noisy(320, 192)
     patches = prune(raster, threshold=TAU)

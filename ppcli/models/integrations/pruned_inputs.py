@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.arguments import as_path, as_utf8_text
-from ppcli.coding.coder_options import coder_for_models
+from ppcli.coding.coder_options import Threshold, coder_for_models
 from ppcli.coding.selection import check_array
 from ppcli.errors import UsageError
 from ppcli.files import LocalFile
@@ -107,7 +107,7 @@ def pruned_inputs(
     system: str | None = None,
     method: str = "pred_2d",
     metric: str = "max",
-    threshold: float = 0.0,
+    threshold: Threshold = 0.0,
     mode: str = "anchored",
 ) -> PrunedInputs:
     """Prune images for a model, and lay out the prompt that asks about them.
@@ -121,7 +121,8 @@ def pruned_inputs(
         system: a system text before the prompt.
         method: a method of `pixelprune analyze --method`, except controls such as random.
         metric: exact, max, mae or rmse, in units of full scale.
-        threshold: τ in [0, 1]; at 0 nothing is lost.
+        threshold: τ in [0, 1]; at 0 nothing is lost. "auto" (metric max) follows the noise of
+            each image.
         mode: anchored (bounded error) or sliding (may drift).
 
     Returns:

@@ -95,6 +95,16 @@ def test_arrays_are_taken_as_files_are(checkpoint, images) -> None:
     assert len(coarse.pixel_values) == 2 * 4 < len(named.pixel_values)
 
 
+def test_each_image_has_its_own_threshold(checkpoint, images) -> None:
+    clean, noisy = (np.asarray(Image.open(path)) for path in images)
+    noise = np.random.default_rng(0).integers(0, 3, noisy.shape, dtype=np.uint8)
+    noisy = np.clip(noisy, 2, 250) + noise
+    made = pruned_inputs([clean, noisy], "?", checkpoint, threshold="auto")
+    plain = pruned_inputs([clean, noisy], "?", checkpoint)
+    assert np.array_equal(made.keeps[0], plain.keeps[0])
+    assert made.keeps[1].sum() < plain.keeps[1].sum()
+
+
 def test_every_page_of_a_file_is_an_image(checkpoint, images, tmp_path) -> None:
     pages = [Image.open(path) for path in images]
     pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:])

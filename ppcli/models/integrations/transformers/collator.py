@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.arguments import as_bool, describe_value
-from ppcli.coding.coder_options import coder_for_models
+from ppcli.coding.coder_options import Threshold, coder_for_models
 from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.models.families.base import Family
 from ppcli.models.families.family_registry import FAMILIES, family_of_type
@@ -90,7 +90,7 @@ class PrunedCollator:
         prune: bool = True,
         method: str = "pred_2d",
         metric: str = "max",
-        threshold: float = 0.0,
+        threshold: Threshold = 0.0,
         mode: str = "anchored",
     ) -> None:
         """Prepare for a model.
@@ -101,7 +101,8 @@ class PrunedCollator:
             prune: False keeps every patch, for comparison.
             method: a method of `pixelprune analyze --method`, except controls such as random.
             metric: exact, max, mae or rmse, in units of full scale.
-            threshold: τ in [0, 1]; at 0 nothing is lost.
+            threshold: τ in [0, 1]; at 0 nothing is lost. "auto" (metric max) follows the noise of
+                each image.
             mode: anchored (bounded error) or sliding (may drift).
 
         Raises:

@@ -23,6 +23,7 @@ def test_a_request_wins_over_the_engine() -> None:
     assert options.coder.threshold == 0.5
     assert options.preparation is Preparation.HUGGINGFACE
     assert PruningOptions.merged(engine).coder.threshold == 3 / 255
+    assert PruningOptions.merged(engine, {"threshold": "auto"}).coder.threshold == "auto"
     assert not PruningOptions.merged(engine, {"enabled": False}).enabled
 
 
@@ -37,6 +38,7 @@ def test_a_request_wins_over_the_engine() -> None:
         ({"method": "pred_3d"}, "unknown method 'pred_3d'"),
         ({"method": "random"}, "method random is a control"),
         ({"metric": "exact", "threshold": 0.1}, "metric exact requires threshold 0"),
+        ({"metric": "rmse", "threshold": "auto"}, "threshold auto is for metric max"),
         ({"mode": 1}, "unknown mode"),
         ({"enabled": "no"}, "enabled is 'no' .str.; it must be True or False"),
         ({"preparation": "torchvision"}, "unknown pixelprune preparation 'torchvision'"),
@@ -53,6 +55,7 @@ def test_keys_differ_where_images_may_differ() -> None:
     given = [
         {},
         {"threshold": "3/255"},
+        {"threshold": "auto"},
         {"threshold": "3/255", "mode": "sliding"},
         {"threshold": "3/255", "metric": "mae"},
         {"method": "raster"},
@@ -63,7 +66,7 @@ def test_keys_differ_where_images_may_differ() -> None:
     keys = [PruningOptions.merged(one).key for one in given]
     assert len(set(keys)) == len(given)
     assert PruningOptions.merged({"threshold": 0}).key == keys[0]
-    assert PruningOptions.merged({"enabled": False, "threshold": 0.5}).key == keys[5]
+    assert PruningOptions.merged({"enabled": False, "threshold": 0.5}).key == keys[6]
 
 
 def test_the_entry_point_imports_nothing_heavy() -> None:
