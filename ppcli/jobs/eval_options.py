@@ -17,7 +17,7 @@ class VariantOptions(Options):
     """Which variants of an image are compared: each method with each metric at each threshold.
 
     Attributes:
-        thresholds: τ in [0, 1], or `auto`. The control variants get as many tokens as pred_2d at the first.
+        thresholds: τ in [0, 1], or `auto`. Controls get as many tokens as pred_2d at the first.
         methods: how tiles are selected; none of them is a control.
         metrics: distances between tiles.
         seed: of the random variant.
