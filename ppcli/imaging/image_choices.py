@@ -7,6 +7,7 @@ WHITE: Colour = (255, 255, 255)
 
 DEFAULT_MAX_IMAGE_PIXELS = 1 << 28
 DEFAULT_DPI = 150.0
+DEFAULT_FPS = 2.0  # as Qwen3-VL's own processor samples videos
 
 
 class Fit(StrEnum):

@@ -7,6 +7,13 @@ from typing import BinaryIO
 
 _RIFF_HEADER = 8
 _PIXELS = frozenset({b"mdat", b"jp2c"})  # boxes with pixel data
+_MOVIE_BOXES = frozenset(
+    {
+        *(b"ftyp", b"styp", b"moov", b"moof", b"mfra", b"mdat", b"wide", b"free", b"skip"),
+        *(b"pnot", b"sidx", b"ssix", b"prft", b"uuid", b"meta", b"emsg", b"udta", b"PICT"),
+    }
+)
+_EBML, _SEGMENT, _MOST_ELEMENTS = b"\x1aE\xdf\xa3", b"\x18S\x80g", 3
 
 
 def is_whole(kind: str | None, file: BinaryIO) -> bool | None:
@@ -47,6 +54,41 @@ def _boxes(file: BinaryIO, size: int) -> bool | None:
             return None
         at += length
     return at == size and with_pixels
+
+
+def _movie(file: BinaryIO, size: int) -> bool | None:
+    """Check a QuickTime or MP4 file, to whose boxes some cameras append other data."""
+    at, with_index = 0, False
+    while at < size:
+        file.seek(at)
+        head = file.read(16)
+        length, kind = struct.unpack_from(">I4s", head)
+        if kind not in _MOVIE_BOXES:
+            return True if with_index else None
+        with_index = with_index or kind == b"moov"
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", head, 8)
+        if length < 8:  # extends to the end of the file
+            return None
+        at += length
+    return at == size and with_index
+
+
+def _matroska(file: BinaryIO, size: int) -> bool | None:
+    """Check the length of the segment, which is unknown in recordings that were not closed."""
+    at = 0
+    for _ in range(_MOST_ELEMENTS):
+        file.seek(at)
+        head = file.read(12)
+        is_segment = head.startswith(_SEGMENT)
+        if not is_segment and not head.startswith(_EBML):
+            return None
+        width = 9 - head[4].bit_length()
+        length = int.from_bytes(head[4 : 4 + width], "big") & ((1 << 7 * width) - 1)
+        if is_segment:
+            return None if length == (1 << 7 * width) - 1 else at + 4 + width + length <= size
+        at += 4 + width + length
+    return None
 
 
 def _jpeg_2000(file: BinaryIO, size: int) -> bool | None:
@@ -91,6 +133,10 @@ _TELL: dict[str, Callable[[BinaryIO, int], bool | None]] = {
     "CUR": _icons,
     "ICNS": _mac_icons,
     "PNG": _ends_with(b"\0\0\0\0IEND\xaeB`\x82"),
+    "MP4": _movie,
+    "MOV": _movie,
+    "MKV": _matroska,
+    "AVI": _riff,
     "GIF": _ends_with(b";"),
     "JPEG": _ends_with(b"\xff\xd9"),
 }

@@ -1,12 +1,14 @@
 """The formats whose files have pages. Each page becomes a row, unless `--pages` leaves it out.
 
-Frames of animations are not pages: whether they become rows depends on `--frames`. A new format
+The frames of a video that `--fps` chooses count as pages. Frames of animations do not: whether
+they become rows depends on `--frames`. A new format
 needs a signature in `ppcli.inputs.sniff`, an entry here, and a class that reads it.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ppcli.files import OpenFile
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ppcli.imaging.reading_options import ReadingOptions
 
 PDF, TIFF = "PDF", "TIFF"
+MP4, MOV, MKV, AVI = "MP4", "MOV", "MKV", "AVI"
 
 
 def _open_pdf(file: OpenFile, reading: "ReadingOptions") -> "PageSource":
@@ -29,6 +32,12 @@ def _open_tiff(file: OpenFile, reading: "ReadingOptions") -> "PageSource":
     from ppcli.imaging.tiff import TiffSource
 
     return TiffSource(file, reading.max_image_pixels)
+
+
+def _open_video(kind: str, file: OpenFile, reading: "ReadingOptions") -> "PageSource":
+    from ppcli.imaging.video import VideoSource
+
+    return VideoSource(file, kind, reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,10 @@ class PageFormat:
 PAGE_FORMATS = {
     PDF: PageFormat((".pdf",), True, _open_pdf),
     TIFF: PageFormat((".tif", ".tiff"), False, _open_tiff),
+    MP4: PageFormat((".mp4", ".m4v"), True, partial(_open_video, MP4)),
+    MOV: PageFormat((".mov",), True, partial(_open_video, MOV)),
+    MKV: PageFormat((".mkv", ".webm"), True, partial(_open_video, MKV)),
+    AVI: PageFormat((".avi",), True, partial(_open_video, AVI)),
 }
 
 

@@ -9,6 +9,7 @@ from ppcli.arguments import describe_value
 from ppcli.errors import ErrorCode, ImageError, UsageError, pluralize
 from ppcli.imaging.image_choices import (
     DEFAULT_DPI,
+    DEFAULT_FPS,
     DEFAULT_MAX_IMAGE_PIXELS,
     WHITE,
     Colour,
@@ -117,7 +118,9 @@ class ReadingOptions(Options):
         background: colour behind transparent pixels.
         max_image_pixels: larger images produce error rows.
         dpi: resolution of PDF pages.
-        pages: which pages of PDF and TIFF files become rows; None for all.
+        fps: at how many moments of each second of a video a frame is taken.
+        pages: which pages of PDF and TIFF files, and which of the frames that are taken from a
+            video, become rows; None for all.
         pdf_images: how PDF pages that consist of one image are read.
     """
 
@@ -140,10 +143,20 @@ class ReadingOptions(Options):
     dpi: Annotated[
         float, Option("Resolution of PDF pages in pixels per inch.", metavar="N", min=1, max=9600)
     ] = DEFAULT_DPI
+    fps: Annotated[
+        float,
+        Option(
+            "Frames per second of a video that become rows; each frame of the video at most once.",
+            metavar="N",
+            min=0.001,
+            max=1000,
+        ),
+    ] = DEFAULT_FPS
     pages: Annotated[
         PageRanges | None,
         Option(
-            "Pages of PDF and TIFF files, such as 1-3,7 or 5-. Default: all.",
+            "Pages of PDF and TIFF files, or of the frames of videos, such as 1-3,7 or 5-. "
+            "Default: all.",
             metavar="PAGES",
             parse=PageRanges.parse,
         ),

@@ -75,7 +75,7 @@ def has_image(entry: Entry, unless_drawn: bool, head: Head | None = None) -> boo
     named = has_image_extension(entry.path)
     try:
         with _opened(entry) if head is None else head.result() as file:
-            if not named and not has_image_signature(file):
+            if not named and not has_image_signature(file, entry.path):
                 return False
             return not (unless_drawn and is_drawn(file))
     except (ImageError, OSError):

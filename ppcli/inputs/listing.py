@@ -13,7 +13,7 @@ from ppcli.files import FileState, MissingFile, PathKind
 from ppcli.filesystems.schemes import without_secrets
 from ppcli.inputs.containers.container_kinds import ContainerKind, container_kind
 from ppcli.inputs.containers.expand import (
-    check_container,
+    check_file,
     check_member,
     expand,
     is_row,
@@ -105,8 +105,8 @@ class Listing:
         """Refuse unusable inputs before anything runs.
 
         Raises:
-            UsageError: there are no inputs, a path does not exist, nothing matches a pattern, a
-                URL is on another machine, or standard input is given twice.
+            UsageError: an input is unusable, as a path that does not exist.
+            MissingDependencyError: a video is named, and what reads it is not installed.
         """
         if not self.inputs and self.files0_from is None:
             raise UsageError(
@@ -123,8 +123,8 @@ class Listing:
                     raise UsageError(f"{_shown(given)}: no file matches this pattern")
             elif (kind := self._kind_of_input(path)) is PathKind.MISSING:
                 raise UsageError(f"{_shown(given)}: no such file or folder")
-            elif kind is PathKind.FILE and container_kind(path) is not None:
-                check_container(file_at(path, kind), self.image_column)
+            elif kind is PathKind.FILE:
+                check_file(file_at(path, kind), self.image_column)
         if self.files0_from not in (None, STDIN):
             check_list(self.files0_from)
 

@@ -38,6 +38,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x01\xda", "SGI"),
     (0, b"%PDF-", "PDF"),
     (0, b"%!PS", "EPS"),
+    (0, b"\x1aE\xdf\xa3", "MKV"),
+    (4, b"ftypqt  ", "MOV"),
 )
 # The signature BM is not enough: any text may begin with it.
 _BMP = re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)
@@ -48,6 +50,13 @@ _BEGINNINGS = (
 )
 _NETPBM = re.compile(rb"P([1-6]\s+[\d#]|7\s+[A-Z#]|[fF]\s+[\d#])")
 
+# Every brand but those of sound, raw photos and still images; old QuickTime files have none.
+_MP4 = re.compile(rb".{4}ftyp(?!M4A |M4B |M4P |crx |mif|miaf|msf|jp|jx)", re.DOTALL)
+_OLD_MOVIE = re.compile(rb"[\0-\x08].{3}(moov|mdat|wide|free|skip|pnot)", re.DOTALL)
+_AVI = re.compile(rb"RIFF.{4}AVI ", re.DOTALL)
+_VIDEO_EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+_VIDEOS = frozenset({"AVI", "MKV", "MOV", "MP4"})
+
 # EPS is a program, not an image. A file that is named directly becomes an error row; in a folder
 # it is skipped like any other file that is not an image.
 _NOT_IN_FOLDERS = frozenset({"EPS"})
@@ -56,7 +65,7 @@ _JUNK_BYTES = 1024  # that PDF readers allow before the signature and after the 
 _LATE_PDF = re.compile(rb"%PDF-\d")
 _END_OF_PDF = re.compile(rb"startxref\s+\d+\s+%%EOF")
 
-_EXTENSIONS = frozenset(
+_EXTENSIONS = _VIDEO_EXTENSIONS | frozenset(
     {
         *(".apng", ".avif", ".avifs", ".bmp", ".dcx", ".dds", ".dib", ".gif", ".heic", ".heif"),
         *(".icns", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx"),
@@ -73,6 +82,12 @@ def sniff(head: bytes) -> str | None:
             return name if name != "WEBP" or head[:4] == b"RIFF" else None
     if _BMP.match(head):
         return "BMP"
+    if _MP4.match(head):
+        return "MP4"
+    if _OLD_MOVIE.match(head):
+        return "MOV"
+    if _AVI.match(head):
+        return "AVI"
     return "PPM" if _NETPBM.match(head) else None
 
 
@@ -86,6 +101,11 @@ def may_become_image(head: bytes) -> bool:
 def has_image_extension(name: str) -> bool:
     """Return whether a file name has the extension of an image format."""
     return os.path.splitext(name)[1].lower() in _EXTENSIONS
+
+
+def has_video_extension(name: str) -> bool:
+    """Return whether a file name has the extension of a video."""
+    return os.path.splitext(name)[1].lower() in _VIDEO_EXTENSIONS
 
 
 def format_of(file: OpenFile, name: str = "") -> str | None:
@@ -119,13 +139,22 @@ def sniffed_format(file: InputFile) -> str | None:
         return None
 
 
-def has_image_signature(file: OpenFile) -> bool:
+def has_image_signature(file: OpenFile, name: str = "") -> bool:
     """Return whether an open file starts like an image, so that it counts in a folder.
+
+    What starts like a video does not if its name has another extension: sound and other data
+    start alike.
+
+    Args:
+        file: the file, open at its start.
+        name: its name, if it has one.
 
     Raises:
         ImageError: `unreadable`.
     """
     found = format_of(file)
+    if found in _VIDEOS:
+        return has_video_extension(name) or not os.path.splitext(name)[1]
     return found is not None and found not in _NOT_IN_FOLDERS
 
 

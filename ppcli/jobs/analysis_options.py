@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ppcli.coding.coder_options import CoderOptions, require_decodable
 from ppcli.imaging.fit_options import FitOptions
-from ppcli.imaging.image_choices import Frames
+from ppcli.imaging.image_choices import DEFAULT_FPS, Frames
 from ppcli.imaging.page_formats import has_pages, may_have_pages
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
@@ -59,6 +59,8 @@ class AnalysisOptions:
         reading = nested.pop("reading")
         pages = self.reading.pages
         reading["pages"] = None if pages is None else str(pages)
+        if self.reading.fps == DEFAULT_FPS:  # what datasets without it were made with
+            del reading["fps"]
         reading["background"] = "#{:02x}{:02x}{:02x}".format(*self.reading.background)
         flat: dict[str, Any] = coder | nested.pop("fit") | reading | nested
         return flat

@@ -157,4 +157,4 @@ def _is_wanted(name: str, choice: MemberChoice) -> bool:
 
 def _is_image(name: str, head: Callable[[], bytes]) -> bool:
     """Return whether a member counts as an image, as files in folders do."""
-    return has_image_extension(name) or begins_like_an_image(head())
+    return has_image_extension(name) or begins_like_an_image(head(), name)

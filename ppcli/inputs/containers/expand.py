@@ -23,7 +23,9 @@ from ppcli.inputs.http_file import HttpFile
 from ppcli.inputs.input_places import file_at, is_far, kind_at
 from ppcli.inputs.object_file import ObjectFile
 from ppcli.inputs.refs import ImageRef, identity, looks_escaped
+from ppcli.inputs.sniff import has_video_extension
 from ppcli.inputs.unique import UniqueNames
+from ppcli.inputs.videos import require_pyav
 
 _MOST_INDEXED = 50_000  # members of one archive, about 25 MB
 
@@ -232,18 +234,21 @@ def is_row(ref: ImageRef) -> bool:
     return container_kind(ref.file.container.name) is ContainerKind.PARQUET
 
 
-def check_container(container: InputFile, image_column: str | None) -> None:
-    """Check a container that is named on the command line; a damaged one becomes an error row.
+def check_file(file: InputFile, image_column: str | None) -> None:
+    """Check a file that is named on the command line; a damaged one becomes an error row.
 
     Raises:
         UsageError: a Parquet file has no column with images, several, or not the wanted one.
+        MissingDependencyError: it is a video, and what reads those is not installed.
     """
-    if container_kind(container.name) is not ContainerKind.PARQUET:
+    if has_video_extension(file.name):
+        require_pyav()
+    if container_kind(file.name) is not ContainerKind.PARQUET:
         return
     try:
-        check_image_column(container, image_column)
+        check_image_column(file, image_column)
     except NoImagesError as error:
-        raise UsageError(f"{container.name}: {error.message}") from None
+        raise UsageError(f"{file.name}: {error.message}") from None
     except ImageError:
         return
 

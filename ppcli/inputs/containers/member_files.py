@@ -199,10 +199,16 @@ def check_member_size(size: int) -> None:
         )
 
 
-def begins_like_an_image(data: bytes) -> bool:
-    """Return whether bytes begin like an image, so that they count as a file in a folder would."""
+def begins_like_an_image(data: bytes, name: str = "") -> bool:
+    """Return whether bytes begin like an image, so that they count as a file in a folder would.
+
+    Args:
+        data: the first bytes.
+        name: of the member, if it has one.
+    """
     head = data[:HEAD_BYTES]
-    return has_image_signature(OpenFile(io.BytesIO(head), FileState(len(head), 0)))
+    file = OpenFile(io.BytesIO(head), FileState(len(head), 0))
+    return has_image_signature(file, name)
 
 
 def member_state(listed: FileState, place: int, size: int = -1) -> FileState:
