@@ -33,7 +33,7 @@ def report(
     """Write a report about a dataset, as one HTML page that opens offline.
 
     Args:
-        dataset: a folder that `analyze` wrote.
+        dataset: a folder that `analyze` wrote, or a folder or a `.parquet` file of `sweep`.
         output: an `.html` file.
         answers: a folder that `infer` wrote; its answers appear below the pictures.
         models: published model sizes or folders whose savings are estimated; None for the sizes
@@ -54,7 +54,7 @@ def report(
     """
     control.report("picture", 0, None)  # before imports that take seconds when they are new
 
-    from ppcli.jobs.report import write_report
+    from ppcli.jobs.report_file import write_report
 
     named = None if models is None else [named_model(name) for name in dict.fromkeys(models)]
     path = os.fspath(output)
@@ -133,7 +133,7 @@ def verify(
     """Check that a dataset or a model directory is intact.
 
     Args:
-        path: a folder that `analyze`, `infer`, `evaluate` or `export` wrote, or one of its
+        path: a folder that `analyze`, `sweep`, `infer`, `evaluate` or `export` wrote, or one of its
             `.parquet` files; or the URL of one of these.
         data: rebuild every raster and compare its digest.
         max_image_pixels: larger rasters are not rebuilt, and count as faults.

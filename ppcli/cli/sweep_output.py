@@ -32,7 +32,7 @@ def show_settings(summary: SweepSummary, terminal: Terminal) -> None:
     terminal.console.print(_table(summary))
     terminal.say(
         f"{pluralize(summary.good, 'image')}, {summary.tokens:,} tokens. Keep ratio: mean and "
-        "percentiles over the images. ms: time to select the tiles of an image."
+        "percentiles over the images. ms: time to select the tiles of the median image."
     )
 
 
@@ -52,10 +52,10 @@ def _numbers(summary: SweepSummary) -> dict[str, Any]:
                 "tokens": tally.tokens,
                 "kept": tally.kept,
                 "keep_ratio": {
-                    "mean": tally.ratio_sum / tally.images,
+                    "mean": tally.mean,
                     **{f"p{one}": tally.keep_ratios.percentile(one) for one in _PERCENTILES},
                 },
-                "milliseconds": tally.milliseconds / tally.images,
+                "milliseconds": tally.milliseconds,
             }
             for (method, metric, asked), tally in summary.settings.items()
         ],
@@ -77,10 +77,10 @@ def _table(summary: SweepSummary) -> Table:
 
 
 def _cells(tally: SettingTally) -> list[str]:
-    ratios = [tally.ratio_sum / tally.images, *map(tally.keep_ratios.percentile, _PERCENTILES)]
+    ratios = [tally.mean, *map(tally.keep_ratios.percentile, _PERCENTILES)]
     return [
         f"{tally.kept:,}",
         f"{tally.kept / tally.tokens:.1%}",
         *(f"{ratio:.3f}" for ratio in ratios),
-        f"{tally.milliseconds / tally.images:,.2f}",
+        f"{tally.milliseconds:,.2f}",
     ]

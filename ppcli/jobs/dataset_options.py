@@ -83,7 +83,7 @@ class ReportOptions(Options):
     """What a report shows of a dataset, and where it is written.
 
     Attributes:
-        dataset: a folder that analyze wrote.
+        dataset: a folder that analyze wrote, or a folder or a `.parquet` file of sweep.
         answers: a folder that infer wrote; its answers appear below the pictures.
         model: models whose savings are estimated: published sizes, or folders.
         max_image_pixels: larger rasters are not rebuilt.
@@ -92,7 +92,12 @@ class ReportOptions(Options):
     """
 
     dataset: Annotated[
-        str, Option("Folder or URL that analyze wrote.", metavar="DATASET", is_argument=True)
+        str,
+        Option(
+            "Folder or URL that analyze wrote; or a folder or .parquet file of sweep.",
+            metavar="DATASET",
+            is_argument=True,
+        ),
     ]
     answers: Annotated[
         str | None, Option("Folder or URL that infer wrote, to show its answers.", metavar="DIR")
@@ -143,7 +148,7 @@ class VerifyOptions(Options):
     """What is checked.
 
     Attributes:
-        path: a folder that analyze, infer, eval or export wrote, or one `.parquet` file.
+        path: a folder that analyze, sweep, infer, eval or export wrote, or one `.parquet` file.
         data: rebuild every raster and compare its digest.
         max_image_pixels: larger rasters are not rebuilt.
     """
@@ -151,8 +156,8 @@ class VerifyOptions(Options):
     path: Annotated[
         str,
         Option(
-            "Folder or URL that analyze, infer or eval wrote, one of its .parquet files, or a "
-            "folder that export wrote.",
+            "Folder or URL that analyze, sweep, infer or eval wrote, one of its .parquet files, or "
+            "a folder that export wrote.",
             metavar="PATH",
             is_argument=True,
         ),

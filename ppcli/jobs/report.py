@@ -1,9 +1,8 @@
-"""The job of `report`: the figures of a report, from a dataset of `analyze`."""
+"""The figures of a report, from a dataset of `analyze`."""
 
 import base64
 import io
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -17,7 +16,6 @@ from ppcli.errors import (
     DamagedError,
     ImageError,
     NothingToDoError,
-    OutputError,
     UsageError,
     bounded,
 )
@@ -25,7 +23,6 @@ from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.models.costs import NamedModel
 from ppcli.models.families.family_registry import PUBLISHED_SIZES
-from ppcli.show.charts import check_charts
 from ppcli.show.overlay import overlay
 from ppcli.show.report_data import (
     FailureGroup,
@@ -36,11 +33,8 @@ from ppcli.show.report_data import (
     Quartiles,
     ReportData,
 )
-from ppcli.show.report_page import report_page
-from ppcli.store.atomic import atomic_file
 from ppcli.store.manifest import Manifest
 from ppcli.store.metadata_checks import check_statistics_config
-from ppcli.store.output_paths import check_path
 from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.places.place import place_of
 from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
@@ -54,31 +48,6 @@ _PICTURES = 12  # of the most redundant images, and of the least redundant
 _LISTED = 1_000  # rows in the table, likewise
 _MESSAGES = 50  # for each kind of failure
 _THUMBNAIL, _QUALITY = 360, 72
-
-
-def write_report(
-    dataset: str,
-    output: str,
-    models: Sequence[NamedModel] | None,
-    answers: str | None,
-    max_image_pixels: int,
-    overwrite: bool,
-    on_picture: Callable[[int, int], None],
-) -> None:
-    """Write a report about a dataset; see `ppcli.api.report`."""
-    if not output.lower().endswith((".html", ".htm")):
-        raise UsageError(f"-o is {output!r}; a report is an .html file")
-    check_path(output, "-o")
-    if os.path.isdir(output) or (os.path.lexists(output) and not overwrite):
-        raise OutputError(f"{output} exists; use --overwrite or another name")
-    check_charts()
-    page = report_page(figures_of(dataset, models, answers, max_image_pixels, on_picture))
-    try:
-        os.makedirs(os.path.dirname(output) or os.curdir, exist_ok=True)
-        with atomic_file(output) as file:
-            file.write(page.encode())
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror}") from error
 
 
 def figures_of(
@@ -112,7 +81,8 @@ def figures_of(
     models = _fitting(models, manifest)
     good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
     keep, unique = (good[name].to_numpy() for name in ("keep_ratio", "unique_ratio"))
-    failures = list(_failures(dataset, manifest))
+    failed = _rows(dataset, manifest, ERROR, ["error_code", "error_message"])
+    failures = list(failure_groups(failed))
     by_folder = good.append_column("folder", _folders_of(good))
     listed = _listed(good)
     ends = listed[:_PICTURES] + listed[_PICTURES:][-_PICTURES:]
@@ -192,11 +162,15 @@ def _rows(dataset: str, manifest: Manifest, status: str, columns: list[str]) -> 
         yield table.filter(pc.equal(table["status"], status)).select(columns)
 
 
-def _failures(dataset: str, manifest: Manifest) -> Iterator[FailureGroup]:
-    """Yield the kinds of failures, the most frequent first."""
+def failure_groups(tables: Iterable[pa.Table]) -> Iterator[FailureGroup]:
+    """Yield the kinds of failures, the most frequent first.
+
+    Args:
+        tables: of error codes and messages, one row for each failure.
+    """
     found: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
-    for table in _rows(dataset, manifest, ERROR, ["error_code", "error_message"]):
+    for table in tables:
         for code, message in zip(*(column.to_pylist() for column in table.columns), strict=True):
             counts[code] = counts.get(code, 0) + 1
             if counts[code] <= _MESSAGES:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.errors import MissingDependencyError
-from ppcli.show.report_data import ImageGroup, ReportData
+from ppcli.show.report_data import ImageGroup, ReportData, SweptSetting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 # placeholder colours, replaced by the page's CSS variables
 _INK, _LINES, _KEPT, _UNIQUE = "#010203", "#010204", "#010205", "#010206"
-_STYLE_OF = {_INK: "--ink", _LINES: "--lines", _KEPT: "--kept", _UNIQUE: "--unique"}
+_METHODS = [f"#02020{number}" for number in range(1, 9)]
+_STYLE_OF = {_INK: "--ink", _LINES: "--lines", _KEPT: "--kept", _UNIQUE: "--unique"} | {
+    colour: f"--line-{number}" for number, colour in enumerate(_METHODS, 1)
+}
+_MARKERS = "osD^vPX*"  # of methods, which can be told apart without colours
+_DASHES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))  # of metrics
 _WIDTH = 4.6  # inches; text has its nominal size where two charts are side by side
 _FONT_SIZE = 9
 _STYLE: Any = {
@@ -116,6 +121,63 @@ def tokens_before_and_after(report: ReportData) -> str:
         axes.set(ylim=(1.6, -0.6), xlim=(0, 1.3 * report.tokens), xticks=[])
         axes.spines["bottom"].set_visible(False)
     return drawing.svg
+
+
+def keep_over_threshold(settings: Sequence[SweptSetting], of: str) -> str:
+    """Draw a line for each method and metric: what is kept at each threshold.
+
+    Thresholds that each image chooses are points at the right.
+
+    Args:
+        settings: of a sweep.
+        of: what is drawn: `share` of all tokens, or `median` keep ratio.
+
+    Returns:
+        An SVG element.
+    """
+    lines: dict[str, list[SweptSetting]] = {}
+    for one in settings:
+        lines.setdefault(one.label, []).append(one)
+    methods = list(dict.fromkeys(one.method for one in settings))
+    metrics = list(dict.fromkeys(one.metric for one in settings))
+    with _Drawing(of, 3.1 + 0.17 * -(-len(lines) // 2)) as drawing:
+        axes, apart = drawing.axes, _threshold_axis(drawing.axes, settings)
+        for label, line in lines.items():
+            number = methods.index(line[0].method)
+            style: Any = {
+                "color": _METHODS[number % len(_METHODS)],
+                "marker": _MARKERS[number % len(_MARKERS)],
+                "linestyle": _DASHES[metrics.index(line[0].metric) % len(_DASHES)],
+                "markersize": 4.5,
+                "clip_on": False,
+            }
+            numbered = [(one.levels, getattr(one, of)) for one in line if one.levels is not None]
+            axes.plot(*zip(*sorted(numbered), strict=True), label=label, **style) if numbered else 0
+            chosen = [getattr(one, of) for one in line if one.levels is None]
+            name = {} if numbered else {"label": label}
+            axes.plot([apart] * len(chosen), chosen, **style | name)
+        axes.set(ylim=(0, min(1.0, 1.1 * max(getattr(one, of) for one in settings))))
+        axes.set(xlabel="threshold, levels of 255", ylabel="keep ratio")
+        axes.grid(axis="y")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+    return drawing.svg
+
+
+def _threshold_axis(axes: "Axes", settings: Sequence[SweptSetting]) -> float:
+    """Set the ticks of thresholds; return the place of those that each image chooses."""
+    from matplotlib.ticker import MaxNLocator
+
+    levels = [one.levels for one in settings if one.levels is not None]
+    most = max(levels, default=0) or 1.0
+    apart = 1.15 * most
+    places = [x for x in MaxNLocator("auto", integer=True).tick_values(0, most) if 0 <= x <= most]
+    names = [f"{place:g}" for place in places]
+    if len(levels) < len(settings):
+        axes.axvline(1.075 * most, color=_LINES, linewidth=0.8)
+        places, names = [*places, apart], [*names, "auto"]
+    axes.set_xticks(places, names)
+    axes.set_xlim(0, places[-1] if len(levels) < len(settings) else most)
+    return apart
 
 
 def _shortened(name: str, longest: int = 28) -> str:

@@ -153,3 +153,72 @@ class ReportData:
     most: Sequence[ImageSummary] = field(default_factory=list)
     least: Sequence[ImageSummary] = field(default_factory=list)
     listed: Sequence[ImageSummary] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class SweptSetting:
+    """One setting of a sweep.
+
+    Attributes:
+        method, metric: of the setting.
+        asked: the threshold that was asked for, in words.
+        levels: the same in levels of 255; None for a threshold that each image chooses.
+        tokens, kept: totals over all images.
+        mean: mean keep ratio.
+        percentiles: 10th, 50th and 90th percentile of the keep ratio.
+        milliseconds: time to select the tiles of the median image.
+        shares: kept over all tokens of the images of each of the largest formats.
+    """
+
+    method: str
+    metric: str
+    asked: str
+    levels: float | None
+    tokens: int
+    kept: int
+    mean: float
+    percentiles: Quartiles
+    milliseconds: float
+    shares: Sequence[float]
+
+    @property
+    def label(self) -> str:
+        """Method and metric, which a line of a chart has in common."""
+        return f"{self.method}, {self.metric}"
+
+    @property
+    def share(self) -> float:
+        """Kept tokens over all tokens."""
+        return self.kept / self.tokens
+
+    @property
+    def median(self) -> float:
+        """Keep ratio of the median image."""
+        return self.percentiles[1]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepData:
+    """All data of a report about a sweep.
+
+    Attributes:
+        name: name of the dataset.
+        config: a description of the options it was made with.
+        finished: whether the run is finished.
+        images: number of images.
+        failed: number of failed pages.
+        tokens: total over all images.
+        settings: in the order of the rows.
+        formats: the largest formats, with their numbers of images.
+        failures: one per error code, the most frequent first.
+    """
+
+    name: str
+    config: str
+    finished: bool
+    images: int
+    failed: int
+    tokens: int
+    settings: Sequence[SweptSetting]
+    formats: Sequence[tuple[str, int]]
+    failures: Sequence[FailureGroup]
