@@ -85,6 +85,15 @@ def coder(pngs: list[str]) -> Iterator[Row]:
         "pred_2d, max, τ = 0.03": lambda raster: keep_mask(raster, threshold=TAU),
         "pred_2d, mae, τ = 0.03": lambda raster: keep_mask(raster, metric="mae", threshold=TAU),
         "pred_2d, rmse, τ = 0.03": lambda raster: keep_mask(raster, metric="rmse", threshold=TAU),
+        "pred_2d, two_scale, τ = 0.03": lambda raster: keep_mask(
+            raster, metric="two_scale", threshold=TAU
+        ),
+        "pred_2d, τ = auto": lambda raster: keep_mask(raster, threshold="auto"),
+        **{
+            f"{method}, τ = {tau:g}": partial(keep_mask, method=method, threshold=tau)
+            for method in ("pred_2d_flat", "left_or_above", "left_or_above_flat")
+            for tau in (0.0, TAU)
+        },
         "raster, τ = 0": lambda raster: keep_mask(raster, method="raster"),
         "serpentine, τ = 0": lambda raster: keep_mask(raster, method="serpentine"),
         "unique on top": lambda raster: distinct_tiles(
@@ -97,6 +106,8 @@ def coder(pngs: list[str]) -> Iterator[Row]:
         for name in list(work)[1:]:
             ratio = median_ratio(times[name], times["copy"])
             yield f"{name}, {state}", f"raster.copy(), {state}", ratio
+            same = "pred_2d, τ = 0" if name.endswith("τ = 0") else "pred_2d, max, τ = 0.03"
+            yield f"{name}, {state}", f"{same}, {state}", median_ratio(times[name], times[same])
 
 
 def decoders(pngs: list[str], jpegs: list[str]) -> Iterator[Row]:

@@ -54,6 +54,13 @@ def painted(
     base = rasters.flat(100, tile) if tint == "grey" else rasters.texture(1, tile)
     total = max(0, int(chance.choice([0, 1, 1, 2, 3]) * limit + chance.choice([-1, 0, 0, 1])))
     sign = int(chance.choice([1, 1, 1, -1]))
+    if metric == "two_scale" and chance.random() < 0.5:
+        place = int(chance.integers(0, (-(-tile // 16)) ** 2))
+        pixels = list(twin.blocks(base))[place][..., 0].size
+        total = sign * (limit * pixels // 4 + int(chance.choice([-1, 0, 0, 1, limit])))
+        channel = int(chance.integers(0, 3))
+        tint_of = rasters.tinted(base, place, total, channel)
+        return f"{tint} block {place} {total:+d}", tint_of
     recipe = f"{tint} {'+' if sign > 0 else '-'}{total}"
     return recipe, rasters.apart(base, metric, total, sign, seed)
 

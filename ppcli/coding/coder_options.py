@@ -21,6 +21,7 @@ __all__ = [
     "Metric",
     "Mode",
     "Threshold",
+    "block_bound",
     "check_threshold",
     "coder_for_models",
     "distance_bound",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 logger = logging.getLogger("pixelprune")
+_FORGIVEN = Fraction(1, 1_000_000)  # rounding errors of a threshold
 
 AUTO: Literal["auto"] = "auto"
 Threshold = float | Literal["auto"]
@@ -43,6 +45,7 @@ class Metric(StrEnum):
     MAX = "max"
     MAE = "mae"
     RMSE = "rmse"
+    TWO_SCALE = "two_scale"
 
 
 class Mode(StrEnum):
@@ -125,7 +128,10 @@ class CoderOptions(Options):
     ] = Method.PRED_2D
     metric: Annotated[
         Metric,
-        Option("Distance between two tiles. mae and rmse can lose small marks of full contrast."),
+        Option(
+            "Distance between two tiles. mae and rmse can lose small marks of full contrast; "
+            "two_scale is max, and keeps tints of 16×16 pixels too."
+        ),
     ] = Metric.MAX
     mode: Annotated[
         Mode,
@@ -162,10 +168,10 @@ class CoderOptions(Options):
                 f"metric exact requires threshold 0, but the threshold is "
                 f"{threshold_text(self.threshold)}; use metric max, mae or rmse with a threshold"
             )
-        if self.threshold == AUTO and self.metric is not Metric.MAX:
+        if self.threshold == AUTO and self.metric not in (Metric.MAX, Metric.TWO_SCALE):
             raise UsageError(
-                f"threshold auto is for metric max, but the metric is {self.metric}; "
-                "write the threshold as a number"
+                "threshold auto is for metrics max and two_scale, but the metric is "
+                f"{self.metric}; write the threshold as a number"
             )
         if self.match_count and "match_count" in self.unused_options:
             raise UsageError(f"match count is for method conncomp, but the method is {self.method}")
@@ -273,7 +279,8 @@ def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
     """Return the largest integer distance at which two tiles are similar.
 
     With n = tile·tile·3 bytes: floor(255τ + 1e-6) for `max`, floor(255τ·n + 1e-6) for the sum
-    of absolute differences, floor((255τ)²·n + 1e-6) for the sum of squares. The float is
+    of absolute differences, floor((255τ)²·n + 1e-6) for the sum of squares; `two_scale` has that
+    of `max`, and others for its blocks. The float is
     evaluated in exact rational arithmetic, so that the bound depends neither on the machine nor
     on the order of operations. A float within 1e-9 of k/255 counts as k/255: above tiles of 160
     pixels n would enlarge its rounding error beyond the 1e-6.
@@ -283,17 +290,32 @@ def distance_bound(metric: Metric, threshold: float, tile: int) -> int:
         threshold: τ in [0, 1].
         tile: side of a tile in pixels.
     """
-    scale = 255 * Fraction(float(threshold))
-    if abs(scale - round(scale)) < Fraction(1, 10**9):
-        scale = Fraction(round(scale))
+    scale = _levels_of(threshold)
     n = tile * tile * 3
     exact = {
         Metric.EXACT: Fraction(0),
         Metric.MAX: scale,
+        Metric.TWO_SCALE: scale,
         Metric.MAE: scale * n,
         Metric.RMSE: scale * scale * n,
     }[metric]
-    return math.floor(exact + Fraction(1, 1_000_000))
+    return math.floor(exact + _FORGIVEN)
+
+
+@lru_cache
+def block_bound(threshold: float, pixels: int) -> int:
+    """Return the largest sum of differences in a channel of a block, for `two_scale`.
+
+    It is floor(255τ·n/4 + 1e-6) for n pixels, evaluated as in `distance_bound`.
+    """
+    return math.floor(_levels_of(threshold) * pixels / 4 + _FORGIVEN)
+
+
+def _levels_of(threshold: float) -> Fraction:
+    """Return 255τ; what is within 1e-9 of a whole number is that number."""
+    scale = 255 * Fraction(float(threshold))
+    near = Fraction(round(scale))
+    return near if abs(scale - near) < Fraction(1, 10**9) else scale
 
 
 def require_decodable(options: CoderOptions) -> None:

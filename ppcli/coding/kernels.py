@@ -286,7 +286,7 @@ def pred_2d_sources(
         choices: uint32 (pruned,), for each pruned tile 0 if it takes its prediction, or `REPEATS`
             plus the number of the kept tile that it repeats.
         lanes: as from `lanes_of`.
-        metric: MAX, MAE or RMSE.
+        metric: MAX, MAE, RMSE or TWO_SCALE.
         bound: the integer bound that the mask was made with.
 
     Raises:

@@ -28,7 +28,7 @@ def keep_mask(
         raster: RGB uint8 (grid_h·tile, grid_w·tile, 3).
         tile: side of a tile in pixels: patch size times merge size.
         method: a method of `pixelprune analyze --method`, such as pred_2d or conncomp.
-        metric: exact, max, mae or rmse, in units of full scale.
+        metric: exact, max, mae, rmse or two_scale, in units of full scale.
         threshold: τ in [0, 1]; tiles at a distance of at most τ are similar. "auto" (metric max)
             follows the noise of the image.
         mode: anchored (bounded error) or sliding (may drift).
@@ -73,9 +73,9 @@ def prune(
         raster: RGB uint8 (grid_h·tile, grid_w·tile, 3).
         tile: side of a tile in pixels: patch size times merge size.
         method: a method that can be decoded, such as pred_2d or raster.
-        metric: exact, max, mae or rmse, in units of full scale.
-        threshold: τ in [0, 1]; 0 is lossless. "auto" (metric max) follows the noise of the image;
-            `.options.threshold` is what it takes.
+        metric: exact, max, mae, rmse or two_scale, in units of full scale.
+        threshold: τ in [0, 1]; 0 is lossless. "auto" (max or two_scale) follows the noise of the
+            image; `.options.threshold` is what it takes.
         mode: anchored (bounded error) or sliding (may drift).
         before: the rebuilt raster of the frame before in a sequence, of the same shape; tiles that
             are similar to those in their place there are pruned, too. The first tile never is.

@@ -8,6 +8,8 @@ bytes compared at a time; as a constant it lets the inner loops become vector in
 `metric` removes the branches of the other metrics.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,10 @@ from ppcli.jit.kernel import helper
 Bytes = NDArray[np.uint8]
 Origin = tuple[np.uint64, np.uint64]
 
-MAX, MAE, RMSE = 0, 1, 2
+MAX, MAE, RMSE, TWO_SCALE = 0, 1, 2, 3
+
+_SIDE = 16  # of the blocks of TWO_SCALE
+_BITS = 14  # of the bound of a block: at most 255·256/4
 
 _LANES = (96, 84, 21, 12, 3)  # few, since kernels are compiled for each
 
@@ -28,6 +33,22 @@ def lanes_of(width: int) -> int:
         width: bytes or words in a row of a tile, a multiple of 3.
     """
     return next(lanes for lanes in _LANES if width % lanes == 0)
+
+
+def block_sizes(tile: int) -> tuple[int, int, int]:
+    """Return the pixels of the blocks of a tile: whole ones, those at one edge, and at both."""
+    rest = tile % _SIDE
+    return _SIDE * _SIDE, _SIDE * rest, rest * rest
+
+
+def packed_bounds(largest: int, blocks: Sequence[int]) -> int:
+    """Return the bounds of TWO_SCALE as one number.
+
+    Args:
+        largest: of the difference of a byte.
+        blocks: of the sums of differences, in the order of `block_sizes`.
+    """
+    return largest | sum(bound << 8 + _BITS * place for place, bound in enumerate(blocks))
 
 
 @helper
@@ -98,6 +119,44 @@ def _within_squares(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, 
 
 
 @helper
+def _within_blocks(raster: Bytes, a: Origin, b: Origin, tile: int, bounds: int) -> bool:
+    """Return whether the sums of differences in each block and channel are within their bounds."""
+    for top in range(0, tile, _SIDE):
+        height = min(_SIDE, tile - top)
+        for left in range(0, tile, _SIDE):
+            width = min(_SIDE, tile - left)
+            place = (height < _SIDE) + (width < _SIDE)
+            bound = np.int32((bounds >> (8 + _BITS * place)) & ((1 << _BITS) - 1))
+            red, green, blue = np.int32(0), np.int32(0), np.int32(0)
+            for y in range(np.uint64(top), np.uint64(top + height)):
+                p, q = raster[a[0] + y], raster[b[0] + y]
+                for x in range(np.uint64(left), np.uint64(left + width)):
+                    i, j = a[1] + np.uint64(3) * x, b[1] + np.uint64(3) * x
+                    red += np.int32(p[i]) - np.int32(q[j])
+                    i, j = i + np.uint64(1), j + np.uint64(1)
+                    green += np.int32(p[i]) - np.int32(q[j])
+                    i, j = i + np.uint64(1), j + np.uint64(1)
+                    blue += np.int32(p[i]) - np.int32(q[j])
+            if max(abs(red), abs(green), abs(blue)) > bound:
+                return False
+    return True
+
+
+@helper
+def _within_two_scales(
+    raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bounds: int
+) -> bool:
+    """Return whether all bytes and all blocks are within their bounds."""
+    # what no block can exceed, if no byte does: most similar tiles are equal
+    small = ((bounds >> 8) & ((1 << _BITS) - 1)) // (_SIDE * _SIDE)
+    if _within_max(raster, a, b, tile, lanes, small):
+        return True
+    return _within_max(raster, a, b, tile, lanes, bounds & 255) and _within_blocks(
+        raster, a, b, tile, bounds
+    )
+
+
+@helper
 def similar(
     raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, metric: int, bound: int
 ) -> bool:
@@ -109,11 +168,13 @@ def similar(
         b: origin of the second.
         tile: side of a tile in pixels.
         lanes: as from `lanes_of`.
-        metric: MAX, MAE or RMSE.
-        bound: as from `ppcli.coding.coder_options.distance_bound`.
+        metric: MAX, MAE, RMSE or TWO_SCALE.
+        bound: as from `ppcli.coding.tile_grid.Comparison.of`.
     """
     if metric == MAX:
         return _within_max(raster, a, b, tile, lanes, bound)
     if metric == MAE:
         return _within_sum(raster, a, b, tile, lanes, bound)
+    if metric == TWO_SCALE:
+        return _within_two_scales(raster, a, b, tile, lanes, bound)
     return _within_squares(raster, a, b, tile, lanes, bound)

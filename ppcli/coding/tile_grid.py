@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding import similarity
-from ppcli.coding.coder_options import CoderOptions, Metric, distance_bound
+from ppcli.coding.coder_options import CoderOptions, Metric, block_bound, distance_bound
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -19,6 +19,7 @@ _KERNEL_METRIC = {
     Metric.MAX: similarity.MAX,
     Metric.MAE: similarity.MAE,
     Metric.RMSE: similarity.RMSE,
+    Metric.TWO_SCALE: similarity.TWO_SCALE,
 }
 
 
@@ -43,8 +44,9 @@ class Comparison(NamedTuple):
 
     Attributes:
         lanes: bytes compared at a time.
-        metric: `similarity.MAX`, `MAE` or `RMSE`.
-        bound: the largest integer distance at which two tiles are similar.
+        metric: `similarity.MAX`, `MAE`, `RMSE` or `TWO_SCALE`.
+        bound: the largest integer distance at which two tiles are similar; for `TWO_SCALE` several
+            of them, as from `similarity.packed_bounds`.
     """
 
     lanes: int
@@ -58,6 +60,9 @@ class Comparison(NamedTuple):
         Their threshold is a number.
         """
         bound = distance_bound(options.metric, options.tau, tile)
+        if options.metric is Metric.TWO_SCALE:
+            sizes = similarity.block_sizes(tile)
+            bound = similarity.packed_bounds(bound, [block_bound(options.tau, n) for n in sizes])
         return cls(similarity.lanes_of(3 * tile), _KERNEL_METRIC[options.metric], bound)
 
     @property

@@ -63,7 +63,7 @@ def apart(base: np.ndarray, metric: str, total: int, sign: int = 1, seed: int = 
 
     Args:
         base: uint8 (tile, tile, 3), at least PEAK away from 0 and 255.
-        metric: exact, max, mae or rmse.
+        metric: exact, max, mae, rmse or two_scale.
         total: a difference of at most PEAK, or a sum of such differences.
         sign: 1 or -1, the direction of the change.
         seed: 0 changes the first bytes, 1 the last ones, others random ones.
@@ -71,11 +71,29 @@ def apart(base: np.ndarray, metric: str, total: int, sign: int = 1, seed: int = 
     size = base.size
     order = [range(size), range(size - 1, -1, -1)]
     places = order[seed] if seed < 2 else np.random.default_rng(seed).permutation(size)
-    steps = [total] * (1 + seed) if metric in ("exact", "max") else list(_steps(metric, total))
+    steps = [total] * (1 + seed) if metric not in ("mae", "rmse") else list(_steps(metric, total))
     changed = base.astype(np.int64).ravel()
     for place, step in zip(places, steps, strict=False):
         changed[place] += sign * step
     return changed.astype(np.uint8).reshape(base.shape)
+
+
+def tinted(base: np.ndarray, place: int, total: int, channel: int = 0) -> np.ndarray:
+    """Make a tile of which a channel of one block sums up to exactly `total` more than the base.
+
+    Args:
+        base: uint8 (tile, tile, 3), far enough from 0 and 255.
+        place: number of the block.
+        total: of either sign; spread evenly, so that no byte changes much.
+        channel: 0 to 2.
+    """
+    changed = base.astype(np.int64)
+    block = list(twin.blocks(changed))[place][..., channel]
+    each, more = divmod(abs(total), block.size)
+    steps = np.full(block.size, each)
+    steps[:more] += 1
+    block += np.sign(total) * steps.reshape(block.shape)
+    return changed.astype(np.uint8)
 
 
 def fixed() -> list[Sample]:

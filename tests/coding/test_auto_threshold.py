@@ -136,7 +136,7 @@ def test_another_reading_of_the_rule_is_found_out(monkeypatch) -> None:
     assert levels_of(raster) != twin.auto_threshold(raster, TILE) * 255
 
 
-@pytest.mark.parametrize("metric", [one for one in Metric if one is not Metric.MAX])
+@pytest.mark.parametrize("metric", ["mae", "rmse", "exact"])
 def test_other_metrics_are_refused(metric: Metric) -> None:
     with pytest.raises(UsageError, match=rf"(auto.*{metric})|(exact.*auto)"):
         CoderOptions(metric=metric, threshold="auto")

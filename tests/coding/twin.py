@@ -22,7 +22,7 @@ Cell = tuple[int, int]
 PREDICTIVE = ("pred_2d", "raster", "serpentine")
 CHOOSING = ("pred_2d_flat", "left_or_above", "left_or_above_flat")  # patch sets have choices
 METHODS = (*PREDICTIVE, *CHOOSING, "conncomp", "random")
-METRICS = ("exact", "max", "mae", "rmse")
+METRICS = ("exact", "max", "mae", "rmse", "two_scale")
 MODES = ("anchored", "sliding")
 
 
@@ -58,13 +58,32 @@ def bound(metric: str, threshold: Fraction | float, tile: int) -> int:
     n = tile * tile * 3
     scale = 255 * Fraction(threshold)
     limit = {"exact": Fraction(0), "max": scale, "mae": scale * n, "rmse": scale * scale * n}
+    limit["two_scale"] = scale
     return math.floor(limit[metric] + Fraction(1, 10**6))
 
 
 def similarity(metric: str, threshold: Fraction | float, tile: int) -> Similar:
     """Return the relation ~ between two tiles."""
     limit = bound(metric, threshold, tile)
+    if metric == "two_scale":
+        return lambda a, b: total_distance(a, b, metric) <= limit and within_blocks(a, b, threshold)
     return lambda a, b: total_distance(a, b, metric) <= limit
+
+
+def blocks(tile: Tile) -> Iterator[Tile]:
+    """Yield blocks of at most 16×16 pixels, from the upper left corner."""
+    for top in range(0, len(tile), 16):
+        for left in range(0, len(tile), 16):
+            yield tile[top : top + 16, left : left + 16]
+
+
+def within_blocks(a: Tile, b: Tile, threshold: Fraction | float) -> bool:
+    """Return whether the mean of each block and channel is within a quarter of the threshold."""
+    for block in blocks(a - b):
+        limit = 255 * Fraction(threshold) * block[..., 0].size / 4 + Fraction(1, 10**6)
+        if any(abs(int(block[..., channel].sum())) > limit for channel in range(3)):
+            return False
+    return True
 
 
 AUTO_STEPS = (0, 1, 2, 3, 4, 6, 8, 12)

@@ -120,9 +120,9 @@ def pruned_inputs(
             chat template and image processor. Its weights are not read.
         system: a system text before the prompt.
         method: a method of `pixelprune analyze --method`, except controls such as random.
-        metric: exact, max, mae or rmse, in units of full scale.
-        threshold: τ in [0, 1]; at 0 nothing is lost. "auto" (metric max) follows the noise of
-            each image.
+        metric: exact, max, mae, rmse or two_scale, in units of full scale.
+        threshold: τ in [0, 1]; at 0 nothing is lost. "auto" (max or two_scale) follows the noise
+            of each image.
         mode: anchored (bounded error) or sliding (may drift).
 
     Returns:

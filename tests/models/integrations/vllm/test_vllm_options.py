@@ -38,7 +38,7 @@ def test_a_request_wins_over_the_engine() -> None:
         ({"method": "pred_3d"}, "unknown method 'pred_3d'"),
         ({"method": "random"}, "method random is a control"),
         ({"metric": "exact", "threshold": 0.1}, "metric exact requires threshold 0"),
-        ({"metric": "rmse", "threshold": "auto"}, "threshold auto is for metric max"),
+        ({"metric": "rmse", "threshold": "auto"}, "threshold auto is for metrics max"),
         ({"mode": 1}, "unknown mode"),
         ({"enabled": "no"}, "enabled is 'no' .str.; it must be True or False"),
         ({"preparation": "torchvision"}, "unknown pixelprune preparation 'torchvision'"),
