@@ -1,5 +1,6 @@
 """The frames of a sequence, one after another."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet
+from ppcli.coding.sequence_options import Direction
 
 MOST_FRAMES = 32
 MOST_PIXELS = 1 << 26  # 200 MB of rasters, which a reader may hold
@@ -72,3 +74,29 @@ class FrameChain:
     def end(self) -> None:
         """Begin a new sequence with the next frame."""
         self._before, self._frames, self._pixels = None, 0, 0
+
+
+def code_frames(
+    rasters: Iterable[NDArray[np.uint8]],
+    tile: int,
+    options: CoderOptions,
+    sequence: Direction | None,
+) -> list[KeptTiles]:
+    """Code images that are given together, such as those of one request.
+
+    Args:
+        rasters: uint8 (grid_h·tile, grid_w·tile, 3) each. Forward each is let go of when the next
+            one is coded; in reverse all are held, since the last one is coded first.
+        tile: side of a tile in pixels.
+        options: of the coder.
+        sequence: whether they are frames of a sequence; None if each stands by itself.
+
+    Returns:
+        The tiles of each image, in the order of the images.
+    """
+    if sequence is None:
+        return [KeptTiles.of_raster(raster, tile, options) for raster in rasters]
+    chain = FrameChain(options)
+    if sequence is Direction.FORWARD:
+        return [chain.code(raster, tile, "").kept for raster in rasters]
+    return [chain.code(raster, tile, "").kept for raster in reversed(list(rasters))][::-1]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.errors import UsageError
@@ -63,7 +63,7 @@ class SequenceOptions(Options):
         """
         if self.sequence is not None and not coder.decodable:
             raise UsageError(
-                f"--sequence compares with rebuilt frames, and {coder.label} cannot be decoded; "
+                f"sequences compare with rebuilt frames, and {coder.label} cannot be decoded; "
                 "use pred_2d (anchored), left_or_above, raster or serpentine"
             )
 
@@ -73,3 +73,14 @@ class SequenceOptions(Options):
             return {}
         by = self.sequence_by or SequenceBy.FOLDER
         return {"sequence": self.sequence.value, "sequence_by": by.value}
+
+
+def sequence_for_models(sequence: str | None, coder: CoderOptions) -> Direction | None:
+    """Return the direction that a Python program spells, such as "forward"; None for none.
+
+    Raises:
+        UsageError: the direction is unknown, or the configuration of the coder cannot be decoded.
+    """
+    options = SequenceOptions(cast("Direction | None", sequence))  # which parses the name
+    options.check_coder(coder)
+    return options.sequence

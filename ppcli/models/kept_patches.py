@@ -4,7 +4,7 @@ Our own runtime and the integrations of other libraries start from here. This mo
 neither a runtime nor transformers, so that each library can use it within its own processes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.frame_chain import code_frames
 from ppcli.coding.patchset import KeptTiles
-from ppcli.coding.selection import select_tiles
+from ppcli.coding.sequence_options import Direction
 from ppcli.errors import UsageError
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
@@ -47,16 +48,21 @@ class KeptPatches:
         return 1, rows * merge_size, columns * merge_size
 
 
-def prune_image(
-    pixels: NDArray[np.uint8], preset: Preset, config: ModelConfig, options: CoderOptions
-) -> KeptPatches:
-    """Fit an image to the tile grid of a model, prune it, and cut the kept tiles into patches.
+def prune_images(
+    images: Iterable[NDArray[np.uint8]],
+    preset: Preset,
+    config: ModelConfig,
+    options: CoderOptions,
+    sequence: Direction | None = None,
+) -> list[KeptPatches]:
+    """Fit images to the tile grid of a model, prune them, and cut the kept tiles into patches.
 
     Args:
-        pixels: RGB uint8 (height, width, 3).
+        images: those of one prompt, RGB uint8 (height, width, 3) each.
         preset: how the model prepares images.
         config: of the model.
         options: of the coder.
+        sequence: whether they are frames of a sequence; None if each stands by itself.
 
     Raises:
         ImageError: `aspect_ratio` or `too_large`.
@@ -67,13 +73,14 @@ def prune_image(
         >>> from ppcli.models.families.family_registry import get_preset, published_config
         >>> page = np.full((256, 320, 3), 255, dtype=np.uint8)
         >>> config = published_config("qwen3-vl-2b")
-        >>> kept = prune_image(page, get_preset("qwen3-vl"), config, CoderOptions())
+        >>> (kept,) = prune_images([page], get_preset("qwen3-vl"), config, CoderOptions())
         >>> kept.grid_thw, int(kept.keep.sum()), kept.pixel_values.shape
         ((1, 16, 20), 1, (4, 1536))
     """
     fit = FitOptions.of_preset(preset)
-    raster = fit_image(pixels, fit).raster
-    return patches_of_tiles(KeptTiles.of_raster(raster, fit.tile, options), preset, config)
+    rasters = (fit_image(pixels, fit).raster for pixels in images)
+    kept = code_frames(rasters, fit.tile, options, sequence)
+    return [patches_of_tiles(one, preset, config) for one in kept]
 
 
 def patches_of_tiles(kept: KeptTiles, preset: Preset, config: ModelConfig) -> KeptPatches:
@@ -88,24 +95,25 @@ def patches_of_tiles(kept: KeptTiles, preset: Preset, config: ModelConfig) -> Ke
     return KeptPatches(kept.keep, values, config.vision_inputs(kept.keep))
 
 
-def keep_of_pixel_values(
-    values: NDArray[np.float32],
-    grid: tuple[int, int],
+def keeps_of_pixel_values(
+    images: Iterable[tuple[NDArray[np.float32], tuple[int, int]]],
     preset: Preset,
     options: CoderOptions,
+    sequence: Direction | None = None,
     max_error: float = MAX_ROUNDING_ERROR,
-) -> Mask:
-    """Select the tiles of an image that another processor has normalized already.
+) -> list[Mask]:
+    """Select the tiles of images that another processor has normalized already.
 
     Args:
-        values: float32 (grid_h·grid_w·M², 3·temporal·P·P), all patches in merge-block order.
-        grid: rows and columns of tiles.
+        images: of each image of one prompt its values, float32 (grid_h·grid_w·M²,
+            3·temporal·P·P), all patches in merge-block order; and its rows and columns of tiles.
         preset: how that processor cuts and scales.
         options: of the coder.
+        sequence: whether they are frames of a sequence; None if each stands by itself.
         max_error: how far a value may be from a level, in levels; below one half.
 
     Returns:
-        bool (grid_h, grid_w), true where the tile is kept.
+        For each image bool (grid_h, grid_w), true where the tile is kept.
 
     Raises:
         UsageError: the values were not made from 8-bit pixels with this preset.
@@ -115,11 +123,15 @@ def keep_of_pixel_values(
         >>> from ppcli.coding.coder_options import CoderOptions
         >>> from ppcli.models.families.family_registry import get_preset
         >>> white = np.ones((24, 1536), dtype=np.float32)
-        >>> keep_of_pixel_values(white, (2, 3), get_preset("qwen3-vl"), CoderOptions()).tolist()
+        >>> keeps = keeps_of_pixel_values(
+        ...     [(white, (2, 3))], get_preset("qwen3-vl"), CoderOptions()
+        ... )
+        >>> keeps[0].tolist()
         [[True, False, False], [False, False, False]]
     """
-    raster = invert_pixel_values(values, grid, preset, max_error)
-    return select_tiles(raster, preset.patch_size * preset.merge_size, options)
+    rasters = (invert_pixel_values(values, grid, preset, max_error) for values, grid in images)
+    tile = preset.patch_size * preset.merge_size
+    return [one.keep for one in code_frames(rasters, tile, options, sequence)]
 
 
 def patches_kept(keep: Mask, merge_size: int) -> Mask:

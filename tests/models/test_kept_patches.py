@@ -11,10 +11,10 @@ from ppcli.errors import UsageError
 from ppcli.imaging.pixels import pixel_values
 from ppcli.models.families.family_registry import get_preset, published_config
 from ppcli.models.kept_patches import (
-    keep_of_pixel_values,
+    keeps_of_pixel_values,
     one_token_each,
     patches_kept,
-    prune_image,
+    prune_images,
 )
 from tests.conftest import blocks
 
@@ -34,12 +34,12 @@ assert not loaded, loaded
 
 def test_an_image_and_its_pixel_values_are_pruned_alike() -> None:
     pixels = blocks(384, 256, block=32)
-    ours = prune_image(pixels, PRESET, CONFIG, CoderOptions())
+    (ours,) = prune_images([pixels], PRESET, CONFIG, CoderOptions())
     assert 0 < ours.keep.sum() < ours.keep.size
     assert ours.grid_thw == (1, 16, 24)
     tiles = pixels.reshape(8, 32, 12, 32, 3).swapaxes(1, 2).reshape(96, 32, 32, 3)
     every = pixel_values(tiles, PRESET)
-    keep = keep_of_pixel_values(every, (8, 12), PRESET, CoderOptions())
+    (keep,) = keeps_of_pixel_values([(every, (8, 12))], PRESET, CoderOptions())
     assert np.array_equal(keep, ours.keep)
     assert np.array_equal(every[patches_kept(keep, 2)], ours.pixel_values)
     assert {len(array) for array in ours.inputs.values()} == {4 * keep.sum()}

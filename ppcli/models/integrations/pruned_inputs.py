@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ppcli.arguments import as_path, as_utf8_text
 from ppcli.coding.coder_options import Threshold, coder_for_models
 from ppcli.coding.selection import check_array
+from ppcli.coding.sequence_options import sequence_for_models
 from ppcli.errors import UsageError
 from ppcli.files import LocalFile
 from ppcli.imaging.decode import pillow_limits
@@ -19,7 +20,7 @@ from ppcli.imaging.page_source import open_source
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.models.checkpoints.preprocessor_config import image_preset
 from ppcli.models.families.family_registry import read_config
-from ppcli.models.kept_patches import prune_image
+from ppcli.models.kept_patches import prune_images
 from ppcli.models.text.chat_tokenizer import ChatTokenizer, chat_messages
 
 Image = str | os.PathLike[str] | NDArray[np.uint8]
@@ -109,6 +110,7 @@ def pruned_inputs(
     metric: str = "max",
     threshold: Threshold = 0.0,
     mode: str = "anchored",
+    sequence: str | None = None,
 ) -> PrunedInputs:
     """Prune images for a model, and lay out the prompt that asks about them.
 
@@ -124,6 +126,8 @@ def pruned_inputs(
         threshold: τ in [0, 1]; at 0 nothing is lost. "auto" (max or two_scale) follows the noise
             of each image.
         mode: anchored (bounded error) or sliding (may drift).
+        sequence: forward, to prune also tiles that the image before shows in the same place; or
+            reverse, for the image after. Images of another grid begin anew.
 
     Returns:
         The arrays that the model takes, without pruned patches and tokens.
@@ -132,7 +136,7 @@ def pruned_inputs(
         ModelError: the folder lacks settings, or they are of a model that is not supported.
         ImageError: an image cannot be read, or its aspect ratio is above 200.
         UsageError: a name is unknown, a number is out of range, the images are not a list of
-            files and arrays, or there are none.
+            files and arrays, there are none, or a sequence has a method that cannot be decoded.
 
     Examples:
         >>> from importlib.resources import files
@@ -153,9 +157,9 @@ def pruned_inputs(
     config = read_config(folder)
     preset = image_preset(folder, config)
     options = coder_for_models(method, metric, threshold, mode)
-    kept = [
-        prune_image(page, preset, config, options) for image in images for page in _pages(image)
-    ]
+    pages = (page for image in images for page in _pages(image))
+    direction = sequence_for_models(sequence, options)
+    kept = prune_images(pages, preset, config, options, direction)
     ids = ChatTokenizer(folder).encode_messages(chat_messages(prompt, len(kept), system))
     tokens = config.layout_prompt(ids, [one.keep for one in kept])
     visual = np.zeros(tokens.length, dtype=np.bool_)

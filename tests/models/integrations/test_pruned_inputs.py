@@ -12,7 +12,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from ppcli import pruned_inputs
 from ppcli.errors import ImageError, ModelError, UsageError
+from ppcli.models.integrations.pruned_inputs import PrunedInputs
 from tests.conftest import blocks
+from tests.models.frames import LEVELS, chained_keeps, frames
 from tests.models.random_images import IMAGE_TOKEN
 from tests.models.reference import transformers_model
 from tests.models.tiny_checkpoint import TEMPLATE, Tiny, write_checkpoint
@@ -64,7 +66,12 @@ def theirs(checkpoint: Path, images: list[Path], prompt: str) -> dict[str, np.nd
 @pytest.mark.parametrize("count", [1, 2])
 def test_what_is_fed_is_a_part_of_what_transformers_feeds(checkpoint, images, count) -> None:
     ours = pruned_inputs(images[:count], "What is the total?", checkpoint)
-    whole = theirs(checkpoint, images[:count], "What is the total?")
+    assert_part(ours, checkpoint, images[:count], "What is the total?")
+
+
+def assert_part(ours: PrunedInputs, checkpoint: Path, images: list[Path], prompt: str) -> None:
+    """What is fed is of the whole prompt, at the places that transformers gives it."""
+    whole = theirs(checkpoint, images, prompt)
     assert np.array_equal(ours.image_grid_thw, whole["image_grid_thw"])
     tiles = np.concatenate([keep.reshape(-1) for keep in ours.keeps])
     assert 0 < tiles.sum() < tiles.size
@@ -83,6 +90,38 @@ def test_what_is_fed_is_a_part_of_what_transformers_feeds(checkpoint, images, co
     )
     assert np.array_equal(ours.position_ids, positions.numpy()[:, :, fed])
     assert ours.next_position == full.shape[1] + int(delta)
+
+
+@pytest.mark.parametrize("threshold", [0, LEVELS / 255])
+@pytest.mark.parametrize("sequence", [None, "forward", "reverse"])
+def test_images_of_a_sequence(checkpoint, tmp_path, sequence, threshold) -> None:
+    """Arrays and files may follow one another, and pages of a file do."""
+    shown = frames()
+    paths = [tmp_path / f"{number}.png" for number in range(len(shown))]
+    for path, pixels in zip(paths, shown, strict=True):
+        Image.fromarray(pixels).save(path)
+    options = {"threshold": threshold, "sequence": sequence}
+    ours = pruned_inputs(paths, "?", checkpoint, **options)
+    expected = chained_keeps(shown, sequence, threshold)
+    assert all(np.array_equal(*both) for both in zip(ours.keeps, expected, strict=True))
+    assert_part(ours, checkpoint, paths, "?")
+    pages = [Image.fromarray(pixels) for pixels in shown]
+    pages[1].save(tmp_path / "pages.tif", save_all=True, append_images=pages[2:5])
+    mixed = [shown[0], tmp_path / "pages.tif", paths[5]]
+    again = pruned_inputs(mixed, "?", checkpoint, **options)
+    assert np.array_equal(again.pixel_values, ours.pixel_values)
+    assert np.array_equal(again.position_ids, ours.position_ids)
+
+
+def test_a_sequence_keeps_fewer_tiles_and_one_of_each_image(checkpoint) -> None:
+    def kept(**options) -> list[int]:
+        given = pruned_inputs([*frames(), frames()[-1]], "?", checkpoint, **options)
+        return [int(keep.sum()) for keep in given.keeps]
+
+    whole, forward, reverse = (kept(sequence=one) for one in (None, "forward", "reverse"))
+    assert forward[0] == whole[0] and forward[-1] == 1
+    assert reverse[-1] == whole[-1] and reverse[-2] == 1
+    assert sum(forward) < 0.8 * sum(whole) > sum(reverse)
 
 
 def test_arrays_are_taken_as_files_are(checkpoint, images) -> None:
@@ -120,6 +159,10 @@ def test_what_cannot_be_pruned(checkpoint, images, tmp_path) -> None:
         pruned_inputs([np.zeros((64, 64), dtype=np.uint8)], "?", checkpoint)
     with pytest.raises(UsageError, match="random"):
         pruned_inputs(images, "?", checkpoint, method="random")
+    with pytest.raises(UsageError, match="unknown sequence 'sideways'; known: forward, reverse"):
+        pruned_inputs(images, "?", checkpoint, sequence="sideways")
+    with pytest.raises(UsageError, match=r"conncomp .* cannot be decoded; use pred_2d"):
+        pruned_inputs(images, "?", checkpoint, method="conncomp", sequence="forward")
     with pytest.raises(UsageError, match="method"):
         pruned_inputs(images, "?", checkpoint, method="pred_3d")
     with pytest.raises(ImageError, match="no such file"):

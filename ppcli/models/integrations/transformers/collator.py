@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from ppcli.arguments import as_bool, describe_value
 from ppcli.coding.coder_options import Threshold, coder_for_models
+from ppcli.coding.sequence_options import sequence_for_models
 from ppcli.errors import ModelError, UsageError, bounded
 from ppcli.models.families.base import Family
 from ppcli.models.families.family_registry import FAMILIES, family_of_type
@@ -19,7 +21,7 @@ from ppcli.models.integrations.transformers.processor_examples import (
     processor_preset,
     tokens_of,
 )
-from ppcli.models.kept_patches import keep_of_pixel_values, one_token_each, patches_kept
+from ppcli.models.kept_patches import keeps_of_pixel_values, one_token_each, patches_kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,6 +94,7 @@ class PrunedCollator:
         metric: str = "max",
         threshold: Threshold = 0.0,
         mode: str = "anchored",
+        sequence: str | None = None,
     ) -> None:
         """Prepare for a model.
 
@@ -104,14 +107,19 @@ class PrunedCollator:
             threshold: τ in [0, 1]; at 0 nothing is lost. "auto" (max or two_scale) follows the
                 noise of each image.
             mode: anchored (bounded error) or sliding (may drift).
+            sequence: forward, to prune also tiles that the image before shows in the same place,
+                in the same example; or reverse, for the image after. Images of another grid begin
+                anew.
 
         Raises:
             MissingDependencyError: transformers is missing, or too old to take patch positions.
-            UsageError: for an unknown name, a number out of range, another kind of model, or a
-                processor that cuts other patches than the model takes.
+            UsageError: for an unknown name, a number out of range, another kind of model, a
+                processor that cuts other patches than the model takes, or a sequence with a
+                method that cannot be decoded.
         """
         coder = coder_for_models(method, metric, threshold, mode)
         self._coder = coder if as_bool(prune, "prune") else None
+        self._sequence = sequence_for_models(sequence, coder)
         family = _trainable_family(getattr(config, "model_type", None))
         family.check_transformers()
         self._preset = processor_preset(getattr(processor, "image_processor", processor))
@@ -221,19 +229,22 @@ class PrunedCollator:
         if example.get("pixel_values") is None:
             return [], []
         values = pixel_values_of(example["pixel_values"])
-        m, at = self._preset.merge_size, 0
-        patches, keeps = [], []
-        for height, width in image_grids(example.get("image_grid_thw"), m):
-            mine = values[at : at + height * width]
-            at += height * width
-            keep = np.ones((height // m, width // m), dtype=np.bool_)
-            if self._coder is not None:
-                keep = keep_of_pixel_values(mine, keep.shape, self._preset, self._coder)
-            keeps.append(keep)
-            patches.append(mine[patches_kept(keep, m)])
-        if at != len(values):
-            raise UsageError(f"an example has {len(values)} patches where its grids have {at}")
-        return patches, keeps
+        m = self._preset.merge_size
+        grids = image_grids(example.get("image_grid_thw"), m)
+        ends = np.cumsum([0, *(height * width for height, width in grids)]).tolist()
+        if ends[-1] != len(values):
+            raise UsageError(
+                f"an example has {len(values)} patches where its grids have {ends[-1]}"
+            )
+        every = [values[first:end] for first, end in pairwise(ends)]
+        shapes = [(height // m, width // m) for height, width in grids]
+        if self._coder is None:
+            keeps = [np.ones(shape, dtype=np.bool_) for shape in shapes]
+        else:
+            images = zip(every, shapes, strict=True)
+            keeps = keeps_of_pixel_values(images, self._preset, self._coder, self._sequence)
+        kept = [patches_kept(keep, m) for keep in keeps]
+        return [mine[one] for mine, one in zip(every, kept, strict=True)], keeps
 
 
 def _trainable_family(model_type: object) -> Family:

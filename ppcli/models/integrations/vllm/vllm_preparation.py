@@ -28,7 +28,7 @@ from ppcli.imaging.resample import KERNELS as RESAMPLING
 from ppcli.jit.kernel import Variant
 from ppcli.models.checkpoints.preprocessor_config import HARMLESS, NORMALIZATION, normalization
 from ppcli.models.integrations.vllm.vllm_options import OPTION, PruningOptions
-from ppcli.models.kept_patches import keep_of_pixel_values, patches_kept
+from ppcli.models.kept_patches import keeps_of_pixel_values, patches_kept
 
 Mask = NDArray[np.bool_]
 # Where the error gives advice that is for the command line.
@@ -150,7 +150,8 @@ def prune_prepared(
         exact = patches.dtype == torch.float32
         max_error = MAX_ROUNDING_ERROR if exact else _MAX_ERROR_LOW_PRECISION
         values = patches.float().numpy()
-        keep = keep_of_pixel_values(values, shape, preset, options.coder, max_error)
+        images = [(values, shape)]
+        (keep,) = keeps_of_pixel_values(images, preset, options.coder, max_error=max_error)
     return PreparedImage(patches[torch.from_numpy(patches_kept(keep, m))], keep)
 
 

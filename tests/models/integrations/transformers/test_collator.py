@@ -358,7 +358,7 @@ def test_what_is_no_model_and_no_processor(model, processor) -> None:
         ({"input_ids": [1.5, 2.5]}, "tokens"),
         ({"input_ids": "text"}, "tokens"),
         ({"input_ids": 3}, "tokens"),
-        ({"pixel_values": [[np.nan]]}, "pixel values"),
+        ({"pixel_values": [[np.nan]]}, "1 patches where its grids have 48"),
         ({"pixel_values": "text"}, "pixel_values"),
         ({"pixel_values": [1.0]}, "pixel_values"),
         ({"image_grid_thw": None}, "image_grid_thw"),
