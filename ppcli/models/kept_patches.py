@@ -19,7 +19,7 @@ from ppcli.coding.sequence_options import Direction
 from ppcli.errors import UsageError
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
-from ppcli.imaging.pixels import MAX_ROUNDING_ERROR, invert_pixel_values, pixel_values
+from ppcli.imaging.pixels import invert_pixel_values, pixel_values
 from ppcli.imaging.presets import Preset
 from ppcli.models.families.base import ModelConfig
 
@@ -100,7 +100,6 @@ def keeps_of_pixel_values(
     preset: Preset,
     options: CoderOptions,
     sequence: Direction | None = None,
-    max_error: float = MAX_ROUNDING_ERROR,
 ) -> list[Mask]:
     """Select the tiles of images that another processor has normalized already.
 
@@ -110,7 +109,6 @@ def keeps_of_pixel_values(
         preset: how that processor cuts and scales.
         options: of the coder.
         sequence: whether they are frames of a sequence; None if each stands by itself.
-        max_error: how far a value may be from a level, in levels; below one half.
 
     Returns:
         For each image bool (grid_h, grid_w), true where the tile is kept.
@@ -129,7 +127,7 @@ def keeps_of_pixel_values(
         >>> keeps[0].tolist()
         [[True, False, False], [False, False, False]]
     """
-    rasters = (invert_pixel_values(values, grid, preset, max_error) for values, grid in images)
+    rasters = (invert_pixel_values(values, grid, preset) for values, grid in images)
     tile = preset.patch_size * preset.merge_size
     return [one.keep for one in code_frames(rasters, tile, options, sequence)]
 

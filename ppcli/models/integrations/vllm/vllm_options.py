@@ -1,12 +1,16 @@
 """How images are pruned inside vLLM, as engine and requests spell it."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from ppcli.arguments import as_bool, describe_value, parse_choice
 from ppcli.coding.coder_options import CoderOptions, coder_for_models, parse_threshold
+from ppcli.coding.sequence_options import Direction, sequence_for_models
 from ppcli.errors import UsageError, bounded, did_you_mean
 
 OPTION = "pixelprune"
@@ -15,6 +19,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "metric": "max",
     "threshold": 0.0,
     "mode": "anchored",
+    "sequence": None,
     "enabled": True,
     "preparation": "pixelprune",
 }
@@ -33,12 +38,15 @@ class PruningOptions:
 
     Attributes:
         coder: which tiles are kept.
+        sequence: whether the images of a request are frames of a sequence; None if each stands by
+            itself, or nothing is pruned.
         enabled: False keeps every tile, for comparison.
         preparation: `pixelprune` prepares images as `pixelprune infer` does; `huggingface` prunes
             what the image processor of Hugging Face gives, whatever vLLM loads.
     """
 
     coder: CoderOptions
+    sequence: Direction | None
     enabled: bool
     preparation: Preparation
 
@@ -62,20 +70,44 @@ class PruningOptions:
             threshold = parse_threshold(threshold)
         try:
             coder = coder_for_models(values["method"], values["metric"], threshold, values["mode"])
+            sequence = sequence_for_models(values["sequence"], coder)
         except UsageError as error:
             raise UsageError(f"{OPTION}: {error}") from error
+        enabled = as_bool(values["enabled"], f"{OPTION}: enabled")
         return cls(
             coder,
-            as_bool(values["enabled"], f"{OPTION}: enabled"),
+            sequence if enabled else None,
+            enabled,
             parse_choice(Preparation, f"{OPTION} preparation", values["preparation"]),
         )
 
     @property
     def key(self) -> str:
-        """Text that differs where prepared images may differ; it enters the hashes of caches."""
+        """Text that differs where prepared images may differ; it enters the hashes of caches.
+
+        What an image of a sequence is compared with enters by `chained`.
+        """
         coder = self.coder
         how = f"{coder.method} {coder.metric} {coder.mode} {coder.threshold!r}"
         return f"{self.preparation} {how if self.enabled else 'whole'}"
+
+
+def chained(hashes: Sequence[str], sequence: Direction) -> list[str]:
+    """Return hashes that also say which images are coded before an image of a sequence.
+
+    The first one coded, which depends on no other, keeps its hash.
+
+    Args:
+        hashes: of the images by themselves, in the order of the request.
+        sequence: forward, the first image is coded first; in reverse, the last one.
+    """
+    if sequence is Direction.FORWARD:
+        return list(accumulate(hashes, _behind))
+    return list(accumulate(reversed(hashes), _behind))[::-1]
+
+
+def _behind(before: str, image: str) -> str:
+    return hashlib.sha256(json.dumps([before, image]).encode()).hexdigest()
 
 
 def _checked(options: object) -> Mapping[str, Any]:

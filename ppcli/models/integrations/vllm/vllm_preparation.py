@@ -1,6 +1,6 @@
 """Images of vLLM's requests as kept patches, prepared as `pixelprune infer` prepares them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ from PIL import Image
 from vllm.multimodal.media.base import MediaWithBytes
 
 from ppcli.arguments import describe_value
-from ppcli.coding.patchset import cut_tiles, patch_set_kernels
-from ppcli.coding.selection import select_tiles, selection_kernels
+from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.frame_chain import code_frames
+from ppcli.coding.patchset import KeptTiles, cut_tiles, patch_set_kernels
+from ppcli.coding.selection import selection_kernels
 from ppcli.errors import ErrorCode, ImageError, UsageError, bounded
 from ppcli.files import MemoryFile
 from ppcli.imaging import direct
@@ -21,14 +23,20 @@ from ppcli.imaging.fit import MAX_ASPECT_RATIO, fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, WHITE, Colour
 from ppcli.imaging.page_source import source_of
-from ppcli.imaging.pixels import MAX_ROUNDING_ERROR, invert_pixel_levels, pixel_levels, pixel_values
+from ppcli.imaging.pixels import (
+    MAX_ROUNDING_ERROR,
+    invert_pixel_levels,
+    invert_pixel_values,
+    pixel_levels,
+    pixel_values,
+)
 from ppcli.imaging.presets import Preset
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.imaging.resample import KERNELS as RESAMPLING
 from ppcli.jit.kernel import Variant
 from ppcli.models.checkpoints.preprocessor_config import HARMLESS, NORMALIZATION, normalization
 from ppcli.models.integrations.vllm.vllm_options import OPTION, PruningOptions
-from ppcli.models.kept_patches import keeps_of_pixel_values, patches_kept
+from ppcli.models.kept_patches import patches_kept
 
 Mask = NDArray[np.bool_]
 # Where the error gives advice that is for the command line.
@@ -91,68 +99,104 @@ def image_settings(processor: Any, given: Mapping[str, Any], size: Mapping[str, 
     return Preset(patch, merge, temporal, least, most, mean, std, factor)
 
 
-def prepare_image(
-    item: object, preset: Preset, options: PruningOptions, *, as_levels: bool
-) -> PreparedImage:
-    """Decode, fit and prune an image.
+def prepare_images(
+    items: Sequence[object],
+    numbers: Collection[int],
+    preset: Preset,
+    options: PruningOptions,
+    *,
+    as_levels: bool,
+) -> list[PreparedImage]:
+    """Decode, fit and prune images.
 
-    It is fitted as `pixelprune infer` fits it, so that its kept patches equal those of
+    They are fitted as `pixelprune infer` fits them, so that their kept patches equal those of
     transformers' `Qwen2VLImageProcessorPil` bit for bit. What vLLM loads by default resizes with
     torchvision, whose pixels differ.
 
     Args:
-        item: an image as vLLM's parser keeps it. Of an image that came as a file the bytes are
+        items: images as vLLM's parser keeps them. Of an image that came as a file the bytes are
             decoded anew, so that orientation, transparency, 16 bits and CMYK mean the same as in
             `analyze`; of a PIL image, array or tensor the pixels are taken.
+        numbers: which of them are returned; the others are what these are compared with.
         preset: how images are prepared for the model.
-        options: how the image is pruned.
+        options: how the images are pruned.
         as_levels: whether the model normalises.
 
     Raises:
-        UsageError: the image cannot be used.
+        UsageError: an image cannot be used.
     """
     fit = FitOptions.of_preset(preset)
+    kept = _pruned((_raster(item, fit) for item in items), fit.tile, options)
+    convert = pixel_levels if as_levels else pixel_values
+    return [
+        PreparedImage(torch.from_numpy(convert(one.tiles, preset)), one.keep)
+        for number, one in enumerate(kept)
+        if number in numbers
+    ]
+
+
+def _raster(item: object, fit: FitOptions) -> NDArray[np.uint8]:
     try:
-        raster = fit_image(_pixels(item), fit).raster
+        return fit_image(_pixels(item), fit).raster
     except ImageError as error:
         reason = _REASONS.get(error.code, str(error))
         raise UsageError(f"an image cannot be used ({error.code}): {reason}") from error
+
+
+def _pruned(
+    rasters: Iterable[NDArray[np.uint8]], tile: int, options: PruningOptions
+) -> list[KeptTiles]:
     if options.enabled:
-        keep = select_tiles(raster, fit.tile, options.coder)
-    else:
-        keep = np.ones(tuple(side // fit.tile for side in raster.shape[:2]), dtype=np.bool_)
-    tiles = cut_tiles(raster, keep, fit.tile)
-    patches = pixel_levels(tiles, preset) if as_levels else pixel_values(tiles, preset)
-    return PreparedImage(torch.from_numpy(patches), keep)
+        return code_frames(rasters, tile, options.coder, options.sequence)
+    return [_whole(raster, tile, options.coder) for raster in rasters]
+
+
+def _whole(raster: NDArray[np.uint8], tile: int, coder: CoderOptions) -> KeptTiles:
+    keep = np.ones(tuple(side // tile for side in raster.shape[:2]), dtype=np.bool_)
+    return KeptTiles(keep, cut_tiles(raster, keep, tile), coder)
 
 
 def prune_prepared(
-    patches: torch.Tensor, grid: tuple[int, int, int], preset: Preset, options: PruningOptions
-) -> PreparedImage:
-    """Prune an image that the image processor of Hugging Face has prepared.
+    images: Sequence[tuple[torch.Tensor, tuple[int, int, int]]],
+    numbers: Collection[int],
+    preset: Preset,
+    options: PruningOptions,
+) -> list[PreparedImage]:
+    """Prune images that the image processor of Hugging Face has prepared.
 
     Args:
-        patches: (rows·columns, 3·temporal·P·P), uint8 levels or floating and normalised.
-        grid: (1, rows, columns) of patches.
+        images: of each image its patches, (rows·columns, 3·temporal·P·P), uint8 levels or floating
+            and normalised; and its grid, (1, rows, columns) of patches.
+        numbers: which of them are returned; the others are what these are compared with.
         preset: with sizes, mean and std of that processor.
-        options: how the image is pruned.
+        options: how the images are pruned.
 
     Raises:
         UsageError: the patches were not made of 8-bit levels, so the raster cannot be recovered.
     """
     m = preset.merge_size
-    shape = grid[1] // m, grid[2] // m
-    keep = np.ones(shape, dtype=np.bool_)
-    if options.enabled and patches.dtype == torch.uint8:
-        raster = invert_pixel_levels(patches.numpy(), shape, preset)
-        keep = select_tiles(raster, preset.patch_size * m, options.coder)
-    elif options.enabled:
-        exact = patches.dtype == torch.float32
-        max_error = MAX_ROUNDING_ERROR if exact else _MAX_ERROR_LOW_PRECISION
-        values = patches.float().numpy()
-        images = [(values, shape)]
-        (keep,) = keeps_of_pixel_values(images, preset, options.coder, max_error=max_error)
-    return PreparedImage(patches[torch.from_numpy(patches_kept(keep, m))], keep)
+    if options.enabled:
+        rasters = (_recovered(patches, grid, preset) for patches, grid in images)
+        tile = preset.patch_size * m
+        keeps = [one.keep for one in code_frames(rasters, tile, options.coder, options.sequence)]
+    else:
+        keeps = [np.ones((rows // m, columns // m), np.bool_) for _, (_, rows, columns) in images]
+    return [
+        PreparedImage(patches[torch.from_numpy(patches_kept(keep, m))], keep)
+        for number, ((patches, _), keep) in enumerate(zip(images, keeps, strict=True))
+        if number in numbers
+    ]
+
+
+def _recovered(
+    patches: torch.Tensor, grid: tuple[int, int, int], preset: Preset
+) -> NDArray[np.uint8]:
+    shape = grid[1] // preset.merge_size, grid[2] // preset.merge_size
+    if patches.dtype == torch.uint8:
+        return invert_pixel_levels(patches.numpy(), shape, preset)
+    exact = patches.dtype == torch.float32
+    max_error = MAX_ROUNDING_ERROR if exact else _MAX_ERROR_LOW_PRECISION
+    return invert_pixel_values(patches.float().numpy(), shape, preset, max_error)
 
 
 def needed_kernels(options: PruningOptions, tile: int) -> Iterable[Variant]:

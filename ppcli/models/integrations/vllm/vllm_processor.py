@@ -13,19 +13,25 @@ from vllm.model_executor.models.qwen3_vl import (
 )
 from vllm.model_executor.models.qwen3_vl_moe import Qwen3VLMoeProcessingInfo
 from vllm.multimodal.inputs import MultiModalFieldConfig
-from vllm.multimodal.parse import ImageProcessorItems
+from vllm.multimodal.parse import ImageProcessorItems, MultiModalDataItems
 from vllm.multimodal.processing import InputProcessingContext, PromptReplacement
 
+from ppcli.coding.sequence_options import Direction
 from ppcli.errors import UsageError
 from ppcli.imaging.presets import Preset
 from ppcli.models.integrations.vllm.vllm_kernels import load_kernels
-from ppcli.models.integrations.vllm.vllm_options import OPTION, Preparation, PruningOptions
+from ppcli.models.integrations.vllm.vllm_options import (
+    OPTION,
+    Preparation,
+    PruningOptions,
+    chained,
+)
 from ppcli.models.integrations.vllm.vllm_positions import KEEP, longest_span, table_rows
 from ppcli.models.integrations.vllm.vllm_preparation import (
     PreparedImage,
     image_settings,
     needed_kernels,
-    prepare_image,
+    prepare_images,
     prune_prepared,
 )
 
@@ -116,6 +122,35 @@ def check_engine(model_config: Any) -> None:
         )
 
 
+class _MissingImages(ImageProcessorItems):
+    """Images of a request that are not in the cache.
+
+    Args of the constructor:
+        request: all images of the request.
+        numbers: which of them are missing.
+    """
+
+    def __init__(self, request: Sequence[Any], numbers: Sequence[int]) -> None:
+        super().__init__([request[number] for number in numbers])
+        self._request, self._numbers = request, numbers
+
+    def frames(self, sequence: Direction) -> tuple[ImageProcessorItems, list[int]]:
+        """Return the images that must be coded, and which of them are missing.
+
+        Raises:
+            UsageError: the pixels of such an image are in no cache, and were not sent.
+        """
+        first = 0 if sequence is Direction.FORWARD else self._numbers[0]
+        end = self._numbers[-1] + 1 if sequence is Direction.FORWARD else len(self._request)
+        frames = self._request[first:end]
+        if any(frame is None for frame in frames):
+            raise UsageError(
+                "an image came as a uuid alone, and its pixels are needed for another image of "
+                "its sequence; send it, or leave out the sequence"
+            )
+        return ImageProcessorItems(frames), [number - first for number in self._numbers]
+
+
 class PrunedProcessor(Qwen3VLMultiModalProcessor):
     """Prunes images, and makes room in the prompt for what is kept of them."""
 
@@ -137,20 +172,22 @@ class PrunedProcessor(Qwen3VLMultiModalProcessor):
 
     def _get_mm_hashes(self, inputs: Any) -> Any:
         kwargs = dict(inputs.hf_processor_mm_kwargs)
-        kwargs[OPTION] = self.info.pruning(kwargs).key
-        return super()._get_mm_hashes(replace(inputs, hf_processor_mm_kwargs=kwargs))
+        options = self.info.pruning(kwargs)
+        kwargs[OPTION] = options.key
+        hashes = dict(super()._get_mm_hashes(replace(inputs, hf_processor_mm_kwargs=kwargs)))
+        images = inputs.mm_data_items.get(_IMAGE)
+        if options.sequence is not None and isinstance(images, ImageProcessorItems):
+            hashes[_IMAGE] = chained(hashes[_IMAGE], options.sequence)
+        return hashes
 
     def _get_cache_missing_items(self, cache: Any, mm_data_items: Any, mm_hashes: Any) -> Any:
-        """Keep the bytes of the files, which vLLM drops here."""
+        """Keep the bytes of the files, which vLLM drops here, and the other images."""
         is_cached, missing = super()._get_cache_missing_items(cache, mm_data_items, mm_hashes)
         images = mm_data_items.get(_IMAGE)
         if _IMAGE in missing and isinstance(images, ImageProcessorItems):
-            missing[_IMAGE] = ImageProcessorItems(
-                [
-                    images.get_item_for_hash(index)
-                    for index, cached in enumerate(is_cached[_IMAGE])
-                    if not cached
-                ]
+            missing[_IMAGE] = _MissingImages(
+                images.get_all_items_for_hash(),
+                [index for index, cached in enumerate(is_cached[_IMAGE]) if not cached],
             )
         return is_cached, missing
 
@@ -159,27 +196,32 @@ class PrunedProcessor(Qwen3VLMultiModalProcessor):
         images = mm_items.get(_IMAGE)
         if not isinstance(images, ImageProcessorItems) or not len(images):
             return super()._apply_hf_processor_main(mm_items, hf_kwargs)
+        numbers = list(range(len(images)))
+        if options.sequence is not None and isinstance(images, _MissingImages):
+            images, numbers = images.frames(options.sequence)
+            mm_items = MultiModalDataItems({**mm_items, _IMAGE: images})
         preset = self.info.preset(hf_kwargs)
         if options.preparation is Preparation.HUGGINGFACE:
             out = super()._apply_hf_processor_main(mm_items, hf_kwargs)
-            prepared = self._pruned(out, preset, options)
+            prepared = self._pruned(out, numbers, preset, options)
         else:
             rest = mm_items.select(set(mm_items) - {_IMAGE})
             out = super()._apply_hf_processor_main(rest, hf_kwargs)
-            prepared = self._prepared(images, preset, options, hf_kwargs)
+            prepared = self._prepared(images, numbers, preset, options, hf_kwargs)
         return BatchFeature(dict(out) | self._fields(prepared))
 
-    def _pruned(self, out: Any, preset: Preset, options: PruningOptions) -> list[PreparedImage]:
+    def _pruned(
+        self, out: Any, numbers: Sequence[int], preset: Preset, options: PruningOptions
+    ) -> list[PreparedImage]:
         grids = out["image_grid_thw"].tolist()
         each = out["pixel_values"].split([int(np.prod(grid)) for grid in grids])
-        return [
-            prune_prepared(patches, grid, preset, options)
-            for patches, grid in zip(each, grids, strict=True)
-        ]
+        images = list(zip(each, grids, strict=True))
+        return prune_prepared(images, numbers, preset, options)
 
     def _prepared(
         self,
         images: Any,
+        numbers: Sequence[int],
         preset: Preset,
         options: PruningOptions,
         kwargs: Mapping[str, object],
@@ -187,14 +229,11 @@ class PrunedProcessor(Qwen3VLMultiModalProcessor):
         config = self.info.ctx.model_config
         given = self.info._merge_and_resolve_mm_processor_kwargs(kwargs).get(_SCOPE, {})
         as_levels = given.get("do_normalize") is False and given.get("do_rescale") is False
-        prepared = []
-        for index in range(len(images)):
-            item = images.get_item_for_hash(index)
-            one = prepare_image(item, preset, options, as_levels=as_levels)
-            if not as_levels:
-                one = replace(one, patches=one.patches.to(config.dtype))
-            prepared.append(one)
-        return prepared
+        items = images.get_all_items_for_hash()
+        prepared = prepare_images(items, numbers, preset, options, as_levels=as_levels)
+        if as_levels:
+            return prepared
+        return [replace(one, patches=one.patches.to(config.dtype)) for one in prepared]
 
     def _fields(self, prepared: Sequence[PreparedImage]) -> dict[str, torch.Tensor]:
         grids = [(1, *(side * self._merge for side in one.keep.shape)) for one in prepared]

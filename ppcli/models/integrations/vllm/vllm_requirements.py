@@ -70,7 +70,7 @@ _FUNCTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "MediaWithBytes.__init__": ("media", "original_bytes", "io_config"),
     },
     "vllm.multimodal.parse": {
-        "ImageProcessorItems.get_item_for_hash": ("index",),
+        "ImageProcessorItems.get_all_items_for_hash": (),
         "MultiModalDataItems.__init__": (),
     },
     "vllm.multimodal.processing": {

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from ppcli.coding.sequence_options import Direction
 from ppcli.errors import UsageError
-from ppcli.models.integrations.vllm.vllm_options import Preparation, PruningOptions
+from ppcli.models.integrations.vllm.vllm_options import Preparation, PruningOptions, chained
 
 
 def test_the_defaults_are_those_of_infer() -> None:
@@ -40,6 +41,8 @@ def test_a_request_wins_over_the_engine() -> None:
         ({"metric": "exact", "threshold": 0.1}, "metric exact requires threshold 0"),
         ({"metric": "rmse", "threshold": "auto"}, "threshold auto is for metrics max"),
         ({"mode": 1}, "unknown mode"),
+        ({"sequence": "sideways"}, "pixelprune: unknown sequence 'sideways'"),
+        ({"sequence": "reverse", "method": "conncomp"}, "conncomp .* cannot be decoded"),
         ({"enabled": "no"}, "enabled is 'no' .str.; it must be True or False"),
         ({"preparation": "torchvision"}, "unknown pixelprune preparation 'torchvision'"),
         (True, "pixelprune is True .bool.; it must be an object"),
@@ -67,6 +70,20 @@ def test_keys_differ_where_images_may_differ() -> None:
     assert len(set(keys)) == len(given)
     assert PruningOptions.merged({"threshold": 0}).key == keys[0]
     assert PruningOptions.merged({"enabled": False, "threshold": 0.5}).key == keys[6]
+
+
+def test_hashes_say_what_is_coded_before() -> None:
+    """The first one coded is by itself; no other hash is that of another place."""
+    forward = chained(["a", "b", "a"], Direction.FORWARD)
+    assert forward[0] == "a"
+    assert len(set(forward)) == 3
+    assert forward[:2] == chained(["a", "b"], Direction.FORWARD)
+    assert chained(["c", "b", "a"], Direction.FORWARD)[1] != forward[1]
+    assert chained(["a", "b", "a"], Direction.REVERSE) == forward[::-1]
+    options = PruningOptions.merged({"sequence": "reverse"}, {"threshold": 0.1})
+    assert options.sequence is Direction.REVERSE
+    assert PruningOptions.merged({"sequence": "reverse"}, {"sequence": None}).sequence is None
+    assert PruningOptions.merged({"sequence": "reverse", "enabled": False}).sequence is None
 
 
 def test_the_entry_point_imports_nothing_heavy() -> None:
