@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ppcli.coding.prune import keep_mask, prune
     from ppcli.models.integrations.pruned_inputs import PrunedInputs, pruned_inputs
     from ppcli.models.integrations.transformers.collator import PrunedCollator
-    from ppcli.store.reader import read_patch_sets
+    from ppcli.store.patch_sets import read_patch_sets
 
 __all__ = [
     "CoderOptions",
@@ -63,7 +63,7 @@ _HOMES = {
     "keep_mask": "ppcli.coding.prune",
     "prune": "ppcli.coding.prune",
     "pruned_inputs": "ppcli.models.integrations.pruned_inputs",
-    "read_patch_sets": "ppcli.store.reader",
+    "read_patch_sets": "ppcli.store.patch_sets",
     "reconstruct": "ppcli.api",
     "report": "ppcli.api",
     "sweep": "ppcli.api",

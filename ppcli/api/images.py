@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Inputs, Path, input_options, named_model, output_options
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.sequence_options import SequenceOptions
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import VIEW_TIMEOUT, FailureOptions, WorkerOptions
 from ppcli.errors import UsageError
@@ -16,7 +17,7 @@ from ppcli.jobs.statistics_options import StatisticsOptions
 from ppcli.jobs.sweep_options import SweepOptions
 from ppcli.models.grid_options import GridOptions
 from ppcli.store.formats import ZSTD_LEVEL
-from ppcli.store.output_options import OutputOptions
+from ppcli.store.output_options import GrowingOutputOptions, OutputOptions
 
 if TYPE_CHECKING:
     from ppcli.inputs.listing import Listing
@@ -30,6 +31,7 @@ def analyze(
     columns: ColumnOptions = ColumnOptions(),
     output: OutputOptions | Path | None = None,
     coder: CoderOptions = CoderOptions(),
+    sequence: SequenceOptions = SequenceOptions(),
     grid: GridOptions = GridOptions(),
     reading: ReadingOptions = ReadingOptions(),
     statistics: StatisticsOptions = StatisticsOptions(),
@@ -45,6 +47,7 @@ def analyze(
         columns: columns of data sets that travel into the rows of the output.
         output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
         coder: how tiles are selected.
+        sequence: whether images are frames that may repeat tiles of one another.
         grid: how images are fitted to tiles.
         reading: which pages of files are read, and how.
         statistics: what is written besides the statistics.
@@ -76,7 +79,13 @@ def analyze(
         patches=patches,
         zstd_level=statistics.zstd_level,
         estimate=None if statistics.estimate is None else named_model(statistics.estimate),
+        sequence=sequence,
     )
+    if sequence.sequence is not None and isinstance(target, GrowingOutputOptions) and target.update:
+        raise UsageError(
+            "--update cannot be combined with --sequence: frames depend on those next to them, so "
+            "new ones change others; write to another folder"
+        )
     return run_analysis(
         options,
         listing,

@@ -85,6 +85,7 @@ def _numbers(summary: AnalyzeSummary) -> dict[str, Any]:
         "frames_left": summary.frames_left,
         "tokens": summary.tokens,
         "kept": summary.kept,
+        **({"kept_intra": summary.kept_intra} if summary.kept_intra else {}),
         "keep_ratio": {f"p{percent}": keep.percentile(percent) for percent in (10, 50, 90)},
         "unique": summary.unique,
         "unique_ratio": {"p50": unique.percentile(50)},
@@ -127,9 +128,12 @@ def _size_of_patch_sets(summary: AnalyzeSummary) -> str:
 
 def _ratios(summary: AnalyzeSummary) -> list[tuple[str, str]]:
     keep, unique = summary.keep_ratios, summary.unique_ratios
+    share = summary.kept_intra / summary.tokens
+    alone = [("kept by each frame alone", f"{summary.kept_intra:,} ({share:.1%})")]
     return [
         ("tokens", f"{summary.tokens:,}"),
         ("kept", f"{summary.kept:,} ({summary.kept / summary.tokens:.1%})"),
+        *(alone if summary.kept_intra else []),
         ("keep ratio, median", f"{keep.percentile(50):.3f}"),
         (
             "keep ratio, 10th to 90th percentile",

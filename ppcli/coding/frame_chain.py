@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions
 from ppcli.coding.patchset import KeptTiles, PatchSet
-from ppcli.coding.sequence_options import Direction
+from ppcli.coding.sequence_options import MOST_FRAMES, Direction
 
-MOST_FRAMES = 32
 MOST_PIXELS = 1 << 26  # 200 MB of rasters, which a reader may hold
 
 
@@ -57,8 +56,11 @@ class FrameChain:
             self.end()
             reference = before = None
         kept = KeptTiles.of_raster(raster, tile, self._options, name, before)
-        lossless = self._options.threshold == 0
-        rebuilt = raster if lossless else PatchSet.of(kept).reconstruct(before)
+        lossless = kept.options.threshold == 0
+        if not lossless:
+            rebuilt = PatchSet.of(kept).reconstruct(before)
+        else:  # a view may be of memory where the next frame will be
+            rebuilt = raster if raster.flags.owndata else raster.copy()
         self._before = name, rebuilt
         self._frames += 1
         self._pixels += raster.shape[0] * raster.shape[1]

@@ -8,6 +8,8 @@ from ppcli.coding.coder_options import CoderOptions
 from ppcli.errors import UsageError
 from ppcli.options import Option, Options
 
+MOST_FRAMES = 32  # of a sequence
+
 
 class Direction(StrEnum):
     """Which frame of a sequence a frame is compared with: the one before, or the one after."""

@@ -23,10 +23,17 @@ class _Budget:
         self._bytes = 0
         self._closed = False
 
-    def take(self, size: int) -> bool:
-        """Wait until there is room for one more input; return false once there never will be."""
+    def take(self, size: int, may_wait: bool = True) -> bool:
+        """Wait until there is room for one more input; return false once there never will be.
+
+        Args:
+            size: of the input, in bytes.
+            may_wait: false if the inputs before are not worked on before this one has come.
+        """
         with self._changed:
-            while self._bytes and self._bytes + size > _MOST_BYTES and not self._closed:
+            while (
+                may_wait and self._bytes and self._bytes + size > _MOST_BYTES and not self._closed
+            ):
                 self._changed.wait(_POLL_SECONDS)
             self._held.append(size)
             self._bytes += size
@@ -91,6 +98,7 @@ class Attaching:
 
     def _read(self) -> Iterator[ImageRef]:
         with closing(SeriesReader()) as reader:
+            begins_sequence = True
             for ref in self._inputs:
                 attached, size = ref, 0
                 if isinstance(ref.file, SequentialFile):
@@ -101,8 +109,9 @@ class Attaching:
                         ref, file=AttachedFile(ref.file, for_worker), columns=columns
                     )
                     size = content.nbytes
-                if not self._budget.take(size):
+                if not self._budget.take(size, begins_sequence):
                     return
+                begins_sequence = ref.ends_sequence
                 yield attached
 
     def finished(self) -> None:

@@ -12,7 +12,7 @@ from ppcli.engine.stopping import Stop
 from ppcli.engine.together import FAR, AboutFiles, Together, is_used_up
 from ppcli.errors import ErrorCode, ImageError
 from ppcli.files import InputFile
-from ppcli.inputs.refs import Input
+from ppcli.inputs.refs import Input, ends_sequence
 
 _POLL_SECONDS = 0.1
 _COUNT_SECONDS = 0.2
@@ -153,7 +153,9 @@ class OrderedTasks(Generic[_In, _Row]):
     Args of the constructor:
         executor: runs the tasks.
         plan: makes the plan of an input when its first task is submitted.
-        stop: checked between inputs; once it returns true, no further input is returned.
+        stop: checked between inputs; once it returns true, no further input is returned, unless it
+            belongs to the sequence of the last one.
+        together: collects first calls; None for one that collects those about far files.
     """
 
     def __init__(
@@ -161,13 +163,15 @@ class OrderedTasks(Generic[_In, _Row]):
         executor: Executor,
         plan: Callable[[_In], InputPlan[_In, _Row]],
         stop: Stop = lambda: False,
+        together: Together | None = None,
     ) -> None:
         self._executor = executor
         self._plan = plan
         self._stop = stop
+        self._is_within_sequence = False
         self._active: deque[_Active[_In, _Row]] = deque()
         self._submitted = 0  # tasks whose results are not used yet
-        self._together = Together(executor)
+        self._together = together or Together(executor)
 
     def run(self, inputs: Incoming[_In]) -> Generator[tuple[_In, Iterator[_Row]], None, None]:
         """Yield each input with its rows, in order.
@@ -175,7 +179,7 @@ class OrderedTasks(Generic[_In, _Row]):
         The rows of an input must be consumed before the next input is requested. After a stop the
         rows of the current input can still be consumed to their end.
         """
-        while not self._stop():
+        while not self._is_stopped:
             if self._may_begin and inputs.wait(self._seconds_to_wait):
                 ref = next(inputs, None)
                 if ref is not None:
@@ -183,13 +187,19 @@ class OrderedTasks(Generic[_In, _Row]):
                     continue
                 if not self._active:
                     return
+                self._together.flush(at_end=True)
             self._together.flush()
-            if self._active and self._first_is_ready() and not self._stop():
+            if self._active and self._first_is_ready() and not self._is_stopped:
                 first = self._active[0]
+                self._is_within_sequence = not ends_sequence(first.plan.ref)
                 rows = self._rows(first)
                 row = list(islice(rows, 1))  # its task opened the file: now the state is known
                 yield first.plan.ref, chain(row, rows)
                 self._active.popleft()
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._stop() and not self._is_within_sequence
 
     @property
     def _has_room(self) -> bool:
@@ -243,9 +253,10 @@ class OrderedTasks(Generic[_In, _Row]):
 
     def _submit(self, active: _Active[_In, _Row], planned: _Planned) -> None:
         call, files = planned.call, active.far_files
-        if files and not active.is_begun:
+        if not active.is_begun and self._together.takes(files):
             self._submitted += not self._together.is_open
-            planned.task = self._together.add(AboutFiles(call.function, call.args, files))
+            is_last = ends_sequence(active.plan.ref)
+            planned.task = self._together.add(AboutFiles(call.function, call.args, files), is_last)
         elif files:
             planned.task = self._executor.submit(call.function, *call.args, limits=FAR)
             self._submitted += 1

@@ -10,7 +10,7 @@ from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
 from ppcli.errors import ExitCode, StoppedError, pluralize
-from ppcli.inputs.refs import Input, fingerprint_column
+from ppcli.inputs.refs import Input, ends_sequence, fingerprint_column
 from ppcli.store.formats import Kept
 from ppcli.store.row_sinks import RowReceiver
 from ppcli.store.rows import OK, MainRow, PatchRow, ScoreRow
@@ -158,7 +158,8 @@ class RowFlow:
         receiver.end_of_input(ref)
         self.summary.end_of_input()
         self.observer.on_inputs(1)
-        if (error := self.policy.error(self.summary.failed_now)) is not None:
+        error = self.policy.error(self.summary.failed_now)
+        if error is not None and ends_sequence(ref):
             raise error
 
     def raise_if_stopped(self) -> None:
@@ -180,6 +181,8 @@ class RowFlow:
             if one.missing:
                 logger.warning("working on %s again: %s", one.ref.image_id, one.missing)
         again = [one.is_given and self._needs_work(one) for one in shard.inputs]
+        if any(again) and not all(ends_sequence(one.ref) for one in shard.inputs):
+            again = [True] * len(again)  # frames depend on one another
         if any(again) or any(one.is_dropped for one in shard.inputs):
             self._rewrite(shard, again)
         else:

@@ -21,20 +21,19 @@ logger = logging.getLogger("pixelprune")
 
 
 class Inputs(Protocol):
-    """The inputs of a run; iterating may be slow.
+    """The inputs of a run; iterating may be slow."""
 
-    Attributes:
-        skipped: how many files in folders were skipped so far.
-        repeated: the new name of the first input, so far, whose name had come before; else empty.
-        incomplete: why inputs may be missing that still exist, once all have come; else empty.
-    """
+    @property
+    def skipped(self) -> int:
+        """How many files in folders were skipped so far."""
 
-    skipped: int
-    repeated: str
+    @property
+    def repeated(self) -> str:
+        """The new name of the first input, so far, whose name had come before; else empty."""
 
     @property
     def incomplete(self) -> str:
-        """See the attributes."""
+        """Why inputs may be missing that still exist, once all have come; else empty."""
 
     def __iter__(self) -> Iterator[Input]:
         """Iterate over the inputs, in order."""

@@ -22,7 +22,7 @@ _RESULT_BYTES = 16 << 20
 _FIRST_SIZE, _LARGEST_SIZE = 8, 64
 # A task is as long as it reads, apart from the time limit of working on an image.
 FAR = TaskLimits(allowance=LONGEST_READ_SECONDS + _MOST_SECONDS + _MOST_WORK_SECONDS)
-_ALL_AT_ONCE = TaskLimits(FAR.allowance, attempts=1)
+ALL_AT_ONCE = TaskLimits(FAR.allowance, attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def run_together(calls: Sequence[AboutFiles]) -> Results:
 
 
 @dataclass(slots=True)
-class _Group:
+class Group:
     """Calls of one task.
 
     Attributes:
@@ -104,7 +104,7 @@ class _Group:
 class GroupedTask:
     """One call of a task with several; an executor's own task if that one did not do it."""
 
-    def __init__(self, together: "Together", group: _Group) -> None:
+    def __init__(self, together: "Together", group: Group) -> None:
         self._together = together
         self.group = group
         self.running = group  # the one that runs it; another one if its turn did not come
@@ -121,8 +121,7 @@ class GroupedTask:
         if not self.has_value and self.alone is None:
             self._together.flush()
             task = self.running.task
-            assert task is not None
-            if not task.wait(seconds):
+            if task is None or not task.wait(seconds):
                 return False
             self._together.settle(self.running)
         if self.alone is not None:
@@ -164,36 +163,55 @@ class Together:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._open: _Group | None = None
+        self._open: Group | None = None
         self._size = _FIRST_SIZE
+
+    def takes(self, files: Sequence[InputFile]) -> bool:
+        """Return whether a call that opens these far files is to be collected."""
+        return bool(files)
 
     @property
     def is_open(self) -> bool:
         """Whether more calls can join those that were not submitted yet."""
         return self._open is not None
 
-    def add(self, call: AboutFiles) -> GroupedTask:
-        """Collect a call; its task is submitted once it is full, or with `flush`."""
-        group = self._open = self._open or _Group()
+    def add(self, call: AboutFiles, is_last: bool = True) -> GroupedTask:
+        """Collect a call; its task is submitted once it is full, or with `flush`.
+
+        Args:
+            call: to collect.
+            is_last: whether no call has to follow it in its task.
+        """
+        group = self._open = self._open or Group()
         member = GroupedTask(self, group)
         group.calls.append(call)
         group.members.append(member)
         group.unused += 1
-        if len(group.calls) >= self._size:
-            self.flush()
+        if self._is_complete(group, is_last):
+            self._end_group()
         return member
 
-    def flush(self) -> None:
-        """Submit the calls that were collected."""
+    def _is_complete(self, group: Group, is_last: bool) -> bool:
+        return len(group.calls) >= self._size
+
+    def flush(self, at_end: bool = False) -> None:
+        """Submit the calls that were collected.
+
+        Args:
+            at_end: whether there will be no more calls.
+        """
+        self._end_group()
+
+    def _end_group(self) -> None:
         if self._open is not None:
             group, self._open = self._open, None
             self._submit(group)
 
-    def _submit(self, group: _Group) -> None:
+    def _submit(self, group: Group) -> None:
         calls = tuple(group.calls)
-        group.task = self._executor.submit(run_together, calls, limits=_ALL_AT_ONCE)
+        group.task = self._executor.submit(run_together, calls, limits=ALL_AT_ONCE)
 
-    def settle(self, group: _Group) -> None:
+    def settle(self, group: Group) -> None:
         """Hand out what a finished task gave, and submit again what it did not do.
 
         If the task failed, its calls are submitted one by one, so that one bad image costs one row.
@@ -213,7 +231,7 @@ class Together:
             member.value, member.has_value = value, True
         if done < len(members):
             self._size = max(1, done)
-            rest = _Group(group.calls[done:], members[done:])
+            rest = Group(group.calls[done:], members[done:])
             for member in rest.members:
                 member.running = rest
             self._submit(rest)

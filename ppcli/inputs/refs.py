@@ -68,6 +68,7 @@ class ImageRef:
         state: state of the file when it was opened; None until then.
         page: the only page or frame (one-based) to read; None for all that the options select.
         columns: the columns that travel into its rows, as Arrow scalars; None if none are kept.
+        ends_sequence: whether no later image is worked on together with it.
     """
 
     file: InputFile
@@ -75,6 +76,7 @@ class ImageRef:
     state: FileState | None = field(default=None, compare=False)
     page: int | None = None
     columns: Columns | None = field(default=None, compare=False, repr=False)
+    ends_sequence: bool = field(default=True, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -141,6 +143,11 @@ def fingerprint_column(one: Input, failed: bool) -> str | None:
 def _is_unknown(image: ImageRef) -> bool:
     listed = getattr(image.file, "listed", None)
     return image.state is None and listed is None and image.file.is_far
+
+
+def ends_sequence(one: Input) -> bool:
+    """Return whether no later input is worked on together with this one; requests are alone."""
+    return getattr(one, "ends_sequence", True)
 
 
 def is_readable(one: Input) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ppcli.coding.coder_options import CoderOptions, require_decodable
+from ppcli.coding.sequence_options import SequenceOptions
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.imaging.image_choices import DEFAULT_FPS, Frames
 from ppcli.imaging.page_formats import has_pages, may_have_pages
@@ -28,6 +29,7 @@ class AnalysisOptions:
         zstd_level: how their tiles are compressed. No row depends on it.
         rebuildable: whether patch sets must be decodable; those for a model need not be.
         estimate: a model whose costs are computed, for all tokens and for the kept ones.
+        sequence: whether images are frames of sequences.
 
     Raises:
         UsageError: patch sets of the method cannot be decoded, or the estimated model has tiles
@@ -41,18 +43,20 @@ class AnalysisOptions:
     zstd_level: int = ZSTD_LEVEL
     rebuildable: bool = True
     estimate: "NamedModel | None" = None
+    sequence: SequenceOptions = field(default_factory=SequenceOptions)
 
     def __post_init__(self) -> None:
         if self.patches and self.rebuildable:
             require_decodable(self.coder)
         if self.estimate is not None:
             self.estimate.check_fit(self.fit.tile, self.fit.limits)
+        self.sequence.check_coder(self.coder)
 
     def as_config(self) -> dict[str, Any]:
         """Return the options that have an effect, flat and JSON-ready, for stored metadata."""
         nested: dict[str, Any] = asdict(self)
         coder = nested.pop("coder")
-        del nested["rebuildable"], nested["zstd_level"]
+        del nested["rebuildable"], nested["zstd_level"], nested["sequence"]
         nested["estimate"] = self.estimate.identity if self.estimate is not None else None
         for name in self.coder.unused_options:
             del coder[name]
@@ -63,7 +67,7 @@ class AnalysisOptions:
             del reading["fps"]
         reading["background"] = "#{:02x}{:02x}{:02x}".format(*self.reading.background)
         flat: dict[str, Any] = coder | nested.pop("fit") | reading | nested
-        return flat
+        return flat | self.sequence.as_config()
 
 
 def may_be_many_tasks(ref: ImageRef, options: AnalysisOptions) -> bool:

@@ -13,13 +13,16 @@ from ppcli.engine import ordered
 from ppcli.engine.arrivals import Arrivals
 from ppcli.engine.attaching import Attaching
 from ppcli.engine.executors.executor import Executor
+from ppcli.engine.in_sequence import InSequence
 from ppcli.engine.stopping import Stop
 from ppcli.engine.summary import Summary
 from ppcli.imaging.page_formats import has_pages
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, may_be_many_tasks
 from ppcli.jobs.file_plan import FilePlan
-from ppcli.jobs.pages import OnPage, PageResult
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import OnPage
+from ppcli.jobs.sequence_task import analyze_sequence
 from ppcli.store.rows import COSTS, OK, MainRow, PatchRow, StatsRow
 
 _STEPS = 10_000
@@ -51,9 +54,17 @@ class AnalyzeWork:
         """Yield each file with the results of its pages."""
         plan = partial(FilePlan, options=self.options, on_page=self.on_page)
         with closing(Attaching(inputs)) as attaching:
-            for ref, results in ordered.OrderedTasks(self.executor, plan, stop).run(attaching):
+            tasks = ordered.OrderedTasks(self.executor, plan, stop, self._together)
+            for ref, results in tasks.run(attaching):
                 yield ref, results
                 attaching.finished()
+
+    @property
+    def _together(self) -> InSequence | None:
+        """What makes one task of the images of a sequence; None without sequences."""
+        if self.options.sequence.sequence is None:
+            return None
+        return InSequence(self.executor, analyze_sequence)
 
     def close(self) -> None:
         """Stop the workers."""
@@ -90,6 +101,8 @@ class AnalyzeSummary(Summary):
     """The totals of `analyze`.
 
     Attributes:
+        kept_intra: tiles that frames of sequences keep or repeat from the frame next to them; 0
+            without sequences.
         unique: distinct tiles within each image, summed.
         bytes_in: size of the image files that gave a row.
         frames_left: frames of animations that got no row.
@@ -98,6 +111,7 @@ class AnalyzeSummary(Summary):
         costs: what a model spends on the images, by the name of the column, summed.
     """
 
+    kept_intra: int = 0
     unique: int = 0
     bytes_in: int = 0
     frames_left: int = 0
@@ -118,6 +132,7 @@ class AnalyzeSummary(Summary):
             self.bytes_in += row.file_bytes
         if row.status == OK:
             self.unique += row.unique or 0
+            self.kept_intra += row.kept_intra or 0
             self.keep_ratios.add(row.keep_ratio or 0.0)
             self.unique_ratios.add(row.unique_ratio or 0.0)
             if row.vision_flops is not None:

@@ -5,9 +5,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ppcli.coding.coder_options import warn_of_averages
+from ppcli.coding.sequence_options import MOST_FRAMES, SequenceBy
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.inputs.listing import Listing
+from ppcli.inputs.sequences import Sequences
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels, may_be_many_tasks
 from ppcli.jobs.image_worker import image_executor
 from ppcli.jobs.run_control import ProgressCounter, RunControl, RunResult
@@ -32,13 +34,18 @@ def run_analysis(
     """Measure the redundancy of images; see `ppcli.api.analyze`."""
     warn_of_averages(options.coder)
 
+    inputs: Listing | Sequences = listing
+    if options.sequence.sequence is not None:
+        by_folder = options.sequence.sequence_by is not SequenceBy.ALL
+        inputs = Sequences(listing, by_folder, MOST_FRAMES)
+
     def run(work: "Work | ClusterWork") -> "RunResult[AnalyzeSummary]":
         from ppcli.jobs.analyze import AnalyzeSummary
         from ppcli.jobs.run_job import run_job
 
         return run_job(
             work,
-            listing,
+            inputs,
             AnalyzeSummary(),
             config=options.as_config(),
             output=output,

@@ -2,19 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from ppcli.coding.sequence_options import MOST_FRAMES
 from ppcli.engine.ordered import Call, Outcome
 from ppcli.errors import ImageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, may_give_several
-from ppcli.jobs.pages import (
-    FileCount,
-    OnPage,
-    PageResult,
-    PagesResult,
-    analyze_pages,
-    count_rows,
-    lost_page,
-)
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import FileCount, OnPage, PagesResult, analyze_pages, count_rows, lost_page
 
 _PAGES_PER_TASK = 16
 
@@ -56,6 +50,10 @@ class FilePlan:
         self._first_error: ImageError | None = None
 
     @property
+    def _in_sequence(self) -> bool:
+        return self._options.sequence.sequence is not None
+
+    @property
     def _rows(self) -> int:
         """How many rows the file gives, as far as is known."""
         return 1 if self._count is None else self._count.rows
@@ -65,7 +63,8 @@ class FilePlan:
         rest = self._rows - self._planned
         if rest <= 0:
             return None
-        call = self._call(self._planned + 1, min(_PAGES_PER_TASK, rest))
+        most = MOST_FRAMES if self._in_sequence else min(_PAGES_PER_TASK, rest)
+        call = self._call(self._planned + 1, most)
         self._planned = call.last
         return call
 
@@ -92,7 +91,10 @@ class FilePlan:
         if not isinstance(call, _PageCall):
             return self._lost_first_page()
         if call.most > 1:
-            return Outcome(repeat=[self._call(row, 1) for row in range(call.first, call.last + 1)])
+            last = call.last
+            if self._count is None:  # the first span, and it is not known whether it has pages
+                last = self._planned = call.first
+            return Outcome(repeat=[self._call(row, 1) for row in range(call.first, last + 1)])
         if call.first == 1 and may_give_several(self.ref, self._options):
             self._first_error = error
             return Outcome(repeat=[Call(count_rows, (self.ref, self._options))])

@@ -20,7 +20,8 @@ from ppcli.jobs.chosen_model import ChosenModel, report_cpu_fallback
 from ppcli.jobs.cluster_work import with_cores
 from ppcli.jobs.image_worker import image_executor
 from ppcli.jobs.infer import Answering, InferSummary, InferWork
-from ppcli.jobs.pages import OnPage, PageResult, lost_page
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import OnPage, lost_page
 from ppcli.jobs.prepare import FileRequests, ImageRequests, RequestSource, page_request, request_row
 from ppcli.jobs.server_setup import connected
 from ppcli.jobs.stored_images import StoredImage, StoredRequests

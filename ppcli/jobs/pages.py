@@ -1,20 +1,14 @@
 """Turns pages of one image file into rows: decode, fit, prune, compress. Runs in workers."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.distinct import distinct_kernel, distinct_tiles
-from ppcli.coding.patchset import (
-    KeptTiles,
-    PatchSet,
-    patch_set_kernels,
-    raster_digest,
-)
+from ppcli.coding.distinct import distinct_kernel
+from ppcli.coding.patchset import patch_set_kernels
 from ppcli.coding.selection import selection_kernels
 from ppcli.errors import (
     MAX_MESSAGE_LENGTH,
@@ -26,7 +20,6 @@ from ppcli.errors import (
 from ppcli.files import FileState, current_size
 from ppcli.imaging import direct
 from ppcli.imaging.decode import UnreachableFrameError
-from ppcli.imaging.fit import FittedRaster, fit_image
 from ppcli.imaging.page_cache import page_source
 from ppcli.imaging.page_source import PageSource
 from ppcli.imaging.reading_options import ReadingOptions
@@ -35,31 +28,11 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.sniff import sniffed_format
 from ppcli.jit.kernel import Variant
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.store.rows import PatchRow, StatsRow, as_error_row
-
-if TYPE_CHECKING:
-    from ppcli.models.costs import NamedModel
-    from ppcli.models.remote.sent_image import SentImage
+from ppcli.jobs.page_analysis import PageResult, analyze_page, fit_page
+from ppcli.jobs.task_frames import TaskFrames
+from ppcli.store.rows import StatsRow, as_error_row
 
 _MAX_PATCH_BYTES, _MAX_SECONDS = 64 << 20, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class PageResult:
-    """The row of one page or frame, and its patch set if one was made."""
-
-    row: StatsRow
-    patches: PatchRow | None = None
-
-    @property
-    def images(self) -> "Sequence[PatchRow | SentImage]":
-        """What a model takes of the page: its patch set; empty if none was made."""
-        return [] if self.patches is None else [self.patches]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the mask and the compressed tiles; 0 without a patch set."""
-        return 0 if self.patches is None else self.patches.nbytes
 
 
 OnPage = Callable[[NDArray[np.uint8], StatsRow, AnalysisOptions, float, PageSource], PageResult]
@@ -114,6 +87,7 @@ def analyze_pages(
     most: int = 1,
     on_page: OnPage | None = None,
     rows: int | None = None,
+    frames: TaskFrames | None = None,
 ) -> PagesResult:
     """Make the rows of some pages of a file. Errors become error rows.
 
@@ -124,6 +98,7 @@ def analyze_pages(
         most: maximum number of rows; fewer are made if they are large or take long.
         on_page: makes the result of each page; None for statistics and a patch set.
         rows: number of rows that the file gave before; another number now is an error.
+        frames: those of the sequence that the file belongs to; None for a file by itself.
     """
     started = time.perf_counter()
     row, state = _blank_row(ref, options), None
@@ -137,7 +112,14 @@ def analyze_pages(
             row = replace(row, frames=source.frames, format=source.format)
             part = slice(first - 1, first - 1 + most)
             make = on_page or analyze_page
-            result = _pages_of(source, count, row, ref, options, part, started, make)
+            own = frames
+            if options.sequence.sequence is not None and (frames is None or count.rows > 1):
+                own = TaskFrames(options)
+            result = _pages_of(source, count, row, ref, options, part, started, make, own)
+            if own is not None and own is not frames:
+                own.finish()
+                if frames is not None:
+                    frames.end_sequence()
             loan.more_to_come = first + len(result.pages) <= count.rows and not result.is_end
             return replace(result, state=state)
     except Exception as error:
@@ -159,6 +141,7 @@ def _pages_of(
     part: slice,
     started: float,
     on_page: OnPage,
+    frames: TaskFrames | None,
 ) -> PagesResult:
     reading = options.reading
     several = reading.gives_several(source.format, source.frames)
@@ -168,14 +151,18 @@ def _pages_of(
     task_started = started
     for number in numbers[part]:
         late = time.perf_counter() - task_started > _MAX_SECONDS
-        if results and (late or patch_bytes >= _MAX_PATCH_BYTES):
+        is_long = late or patch_bytes >= _MAX_PATCH_BYTES
+        if results and (is_long if frames is None else frames.are_full):
             break
         page = _row_of_page(row, ref, number, several)
         try:
             pixels = source.page(number, reading.background)
             height, width = pixels.shape[:2]
             page = replace(page, width=width, height=height, warning=_warning(source))
-            results.append(on_page(pixels, page, options, started, source))
+            if frames is None:
+                results.append(on_page(pixels, page, options, started, source))
+            else:
+                frames.add(results, fit_page(pixels, page, options, started, stays=True))
         except Exception as error:
             results.append(PageResult(as_error_row(page, as_image_error(error), page.image_id)))
             if isinstance(error, UnreachableFrameError):
@@ -199,7 +186,7 @@ def kernels_of(options: AnalysisOptions) -> list[Variant]:
     """Return the kernels that images may need, to compile them before the first one is timed."""
     needed = [*direct.KERNELS, *RESAMPLING, *selection_kernels(options.coder, options.fit.tile)]
     needed.append(distinct_kernel(options.fit.tile))
-    if options.patches:
+    if options.patches or options.sequence.sequence is not None:
         needed += patch_set_kernels(options.coder, options.fit.tile)
     return needed
 
@@ -261,74 +248,3 @@ def _blank_row(ref: ImageRef, options: AnalysisOptions) -> StatsRow:
 def _with_current_size(row: StatsRow, ref: ImageRef) -> StatsRow:
     """Return the row with the size of a file that could not be opened or identified."""
     return replace(row, file_bytes=current_size(ref.file))
-
-
-def analyze_page(
-    pixels: NDArray[np.uint8],
-    row: StatsRow,
-    options: AnalysisOptions,
-    started: float,
-    _: PageSource,
-) -> PageResult:
-    """Make the statistics of a page, and its patch set if the options ask for one."""
-    fitted = fit_image(pixels, options.fit, options.reading.max_image_pixels)
-    decoded = time.perf_counter()
-    tile = options.fit.tile
-    kept_tiles = KeptTiles.of_raster(fitted.raster, tile, options.coder, row.image_id)
-    keep, coder = kept_tiles.keep, kept_tiles.options
-    unique = distinct_tiles(fitted.raster, keep, tile, coder)
-    patches = None
-    if options.patches:
-        patches = _pack(row.image_id, pixels, fitted, kept_tiles, options)
-    coded = time.perf_counter()
-    grid_h, grid_w = keep.shape
-    tokens, kept = keep.size, int(keep.sum())
-    stats = replace(
-        row,
-        fitted_width=fitted.width,
-        fitted_height=fitted.height,
-        threshold=coder.tau,
-        grid_h=grid_h,
-        grid_w=grid_w,
-        tokens=tokens,
-        kept=kept,
-        keep_ratio=kept / tokens,
-        unique=unique,
-        unique_ratio=unique / tokens,
-        decode_ms=(decoded - started) * 1000,
-        code_ms=(coded - decoded) * 1000,
-    )
-    if options.estimate is not None:
-        stats = replace(stats, **_estimated(options.estimate, tokens, kept))
-    return PageResult(stats, patches)
-
-
-def _estimated(model: "NamedModel", tokens: int, kept: int) -> dict[str, Any]:
-    """Return the columns for the costs of a model."""
-    pruned = {f"{name}_kept": value for name, value in asdict(model.costs(kept)).items()}
-    return asdict(model.costs(tokens)) | pruned
-
-
-def _pack(
-    image_id: str,
-    pixels: NDArray[np.uint8],
-    fitted: FittedRaster,
-    kept: KeptTiles,
-    options: AnalysisOptions,
-) -> PatchRow:
-    from ppcli.store.patch_codec import to_patch_row  # imports Arrow
-
-    digest = ""
-    if options.rebuildable:
-        lossless = kept.options.threshold == 0
-        patch_set = PatchSet.of(kept)
-        digest = raster_digest(fitted.raster if lossless else patch_set.reconstruct())
-    return to_patch_row(
-        image_id,
-        (pixels.shape[1], pixels.shape[0]),
-        (fitted.width, fitted.height),
-        options.fit.fit,
-        kept,
-        digest,
-        options.zstd_level,
-    )

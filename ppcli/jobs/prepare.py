@@ -15,7 +15,8 @@ from ppcli.inputs.refs import Input
 from ppcli.inputs.requests import Request
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
-from ppcli.jobs.pages import OnPage, PageResult
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import OnPage
 from ppcli.jobs.request_images import PreparedImages, prepare_images
 from ppcli.models.remote.chat_body import chosen_extensions
 from ppcli.models.remote.sent_image import SentImage

@@ -8,9 +8,9 @@ from PIL import Image
 from ppcli.errors import DamagedError, ImageError
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.marks import REBUILT
-from ppcli.store.patch_codec import from_patch_row
+from ppcli.store.patch_sets import chosen_frame_rows
 from ppcli.store.png_folder import PngFolder, encode_png
-from ppcli.store.reader import chosen_patch_rows, count_patch_sets, patch_files
+from ppcli.store.reader import count_patch_sets, patch_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,12 @@ def reconstruct(
     pictures, files = PngFolder(folder, overwrite), patch_files(dataset)
     pictures.check()
     total = count_patch_sets(files) if image_ids is None else len(set(image_ids))
-    rows = chosen_patch_rows(dataset, files, image_ids)
-    for done, row in enumerate(rows, 1):
+    frames = chosen_frame_rows(dataset, files, image_ids)
+    for done, frame in enumerate(frames, 1):
+        row = frame.row
         path = pictures.path_of(row.image_id)
         try:
-            image = from_patch_row(row, max_pixels).image()
+            image = frame.stored(max_pixels).image()
             pictures.put(path, encode_png(Image.fromarray(image), REBUILT, row.image_id))
         except (DamagedError, ImageError) as error:
             yield ReconstructedImage(row.image_id, path, str(error))

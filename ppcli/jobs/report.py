@@ -33,11 +33,11 @@ from ppcli.show.report_data import (
     Quartiles,
     ReportData,
 )
+from ppcli.store.frame_rows import read_frame_rows
 from ppcli.store.manifest import Manifest
 from ppcli.store.metadata_checks import check_statistics_config
-from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.places.place import place_of
-from ppcli.store.reader import open_parquet, read_patch_rows, read_rows
+from ppcli.store.reader import open_parquet, read_rows
 from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
 from ppcli.store.shards import shard_path
 
@@ -241,9 +241,10 @@ def _pictured(
     if manifest.has_patches:
         for number in range(len(manifest.shards)):
             path = shard_path(dataset, PATCHES, number)
-            for row in read_patch_rows(path, wanted):
+            for frame in read_frame_rows(path, wanted):
+                row = frame.row
                 try:
-                    stored = from_patch_row(row, max_pixels)
+                    stored = frame.stored(max_pixels)
                     pixels = overlay(stored.raster(), stored.patch_set.keep)
                 except (DamagedError, ImageError) as error:
                     raise DamagedError(f"{path}, {bounded(row.image_id)}: {error}") from error

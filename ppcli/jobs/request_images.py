@@ -11,7 +11,8 @@ from ppcli.inputs.http_file import fetched_once
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.requests import Request
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.jobs.pages import OnPage, PageResult, PagesResult, analyze_pages
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import OnPage, PagesResult, analyze_pages
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.store.rows import PatchRow, error_of
 

@@ -16,7 +16,7 @@ from ppcli.imaging.page_source import PageSource
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.jobs.pages import PageResult, analyze_page
+from ppcli.jobs.page_analysis import PageResult, analyze_page
 from ppcli.jobs.variants import ImageVariant, PreparedVariants
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.store.rows import StatsRow

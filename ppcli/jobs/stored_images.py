@@ -17,7 +17,7 @@ from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.inputs.refs import ImageRef, Input
 from ppcli.inputs.sniff import has_image_extension
 from ppcli.inputs.unique import UniqueNames
-from ppcli.jobs.pages import PageResult
+from ppcli.jobs.page_analysis import PageResult
 from ppcli.jobs.prepare import PreparedRequest, page_request
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.completeness import PageCheck
@@ -26,7 +26,15 @@ from ppcli.store.metadata_checks import check_statistics_config
 from ppcli.store.patch_codec import check_declared_size
 from ppcli.store.places.place import place_of
 from ppcli.store.reader import patch_files, read_patch_rows, read_rows
-from ppcli.store.rows import OK, STATS, PatchRow, StatsRow, as_error_row, without_page
+from ppcli.store.rows import (
+    OK,
+    SEQUENCE,
+    STATS,
+    PatchRow,
+    StatsRow,
+    as_error_row,
+    without_page,
+)
 from ppcli.store.shards import shard_path
 
 
@@ -155,6 +163,11 @@ class StoredImages:
                 f"{self._shown} has no patch sets; analyze writes them if the output is a folder"
             )
         check_statistics_config(config, self._shown)
+        if SEQUENCE in config:
+            raise UsageError(
+                f"{self._shown} was made with --sequence, so a frame by itself lacks what the one "
+                "next to it shows; pass the images themselves"
+            )
         wanted = asdict(fit) | {"fit": fit.fit.value}
         differing = [
             f"{name.replace('_', ' ')} is {config.get(name)}, the model needs {value}"

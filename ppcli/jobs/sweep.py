@@ -23,7 +23,7 @@ from ppcli.imaging.page_source import PageSource
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork, RatioHistogram
-from ppcli.jobs.pages import PageResult
+from ppcli.jobs.page_analysis import PageResult
 from ppcli.jobs.sweep_options import setting_name
 from ppcli.store.rows import OK, MainRow, PatchRow, StatsRow, SweepRow
 

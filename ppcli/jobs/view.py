@@ -29,12 +29,13 @@ from ppcli.inputs.marks import DRAWN
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
-from ppcli.jobs.pages import FileCount, PageResult, count_rows
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import FileCount, count_rows
 from ppcli.show.picture import PictureOptions, draw_image, draw_patch_set
 from ppcli.store.output_paths import check_folder, check_path, is_same_file
-from ppcli.store.patch_codec import from_patch_row
+from ppcli.store.patch_sets import chosen_frame_rows
 from ppcli.store.png_folder import PngFolder, encode_png, write_png
-from ppcli.store.reader import chosen_patch_rows, patch_files
+from ppcli.store.reader import patch_files
 from ppcli.store.rows import StatsRow, error_of
 
 
@@ -259,9 +260,10 @@ def view_dataset(
             f"{without_secrets(dataset)} has no finished rows; "
             "run the same analyze command to continue"
         )
-    for row in chosen_patch_rows(dataset, files, image_ids):
+    for frame in chosen_frame_rows(dataset, files, image_ids):
+        row = frame.row
         try:
-            stored = from_patch_row(row, max_pixels)
+            stored = frame.stored(max_pixels)
             image = draw_patch_set(stored.patch_set, stored.raster(), drawing)
             path = target.put(folder, row.image_id, encode_png(image, DRAWN, row.image_id))
         except DamagedError as error:

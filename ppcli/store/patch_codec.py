@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions, Method, Metric, Mode
 from ppcli.coding.patchset import KeptTiles, PatchSet, raster_digest
-from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError
+from ppcli.errors import DamagedError, ErrorCode, ImageError, UsageError, bounded
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS, Fit
 from ppcli.imaging.limits import check_grid
 from ppcli.store.formats import ZSTD_LEVEL
@@ -32,6 +32,7 @@ class StoredPatchSet:
         patch_set: keep mask and kept tiles.
         raster_digest: XXH3-128 of the raster that decoding must give, hexadecimal; empty if the
             method cannot be decoded.
+        before: the frame that it depends on; None for none.
     """
 
     image_id: str
@@ -42,9 +43,13 @@ class StoredPatchSet:
     fit: Fit
     patch_set: PatchSet
     raster_digest: str
+    before: "StoredPatchSet | None" = None
+    _rebuilt: list[NDArray[np.uint8]] = field(default_factory=list, init=False, repr=False)
 
     def raster(self) -> NDArray[np.uint8]:
         """Rebuild the raster and compare its digest.
+
+        The rasters of frames that others depend on are kept, and are read-only.
 
         Returns:
             RGB uint8 (grid_h·tile, grid_w·tile, 3).
@@ -52,10 +57,20 @@ class StoredPatchSet:
         Raises:
             DamagedError: the raster differs from the one that was stored.
         """
-        raster = self.patch_set.reconstruct()
+        if self._rebuilt:
+            return self._rebuilt[0]
+        before = None if self.before is None else self.before._raster_of_frame()
+        raster = self.patch_set.reconstruct(before)
         if raster_digest(raster) != self.raster_digest:
             raise DamagedError("the rebuilt raster differs from the one that was stored")
         return raster
+
+    def _raster_of_frame(self) -> NDArray[np.uint8]:
+        if not self._rebuilt:
+            raster = self.raster()
+            raster.flags.writeable = False
+            self._rebuilt.append(raster)
+        return self._rebuilt[0]
 
     def image(self) -> NDArray[np.uint8]:
         """Rebuild the image: the raster without padding.
@@ -77,6 +92,7 @@ def to_patch_row(
     kept: KeptTiles,
     digest: str,
     zstd_level: int = ZSTD_LEVEL,
+    reference: str | None = None,
 ) -> PatchRow:
     """Convert kept tiles to a row: the mask as bits, the tiles as one zstd frame.
 
@@ -89,6 +105,7 @@ def to_patch_row(
         digest: `raster_digest` of the raster that decoding must give; empty if the method cannot
             be decoded.
         zstd_level: 1 to 22; every level is read in the same way.
+        reference: id of the row of the frame that it depends on; None for none.
     """
     grid_h, grid_w = kept.keep.shape
     tiles = np.ascontiguousarray(kept.tiles).data.cast("B")
@@ -110,6 +127,8 @@ def to_patch_row(
         tiles=pa.Codec("zstd", zstd_level).compress(tiles, asbytes=True),
         raster_digest=digest,
         choices=_packed(kept.choices, zstd_level),
+        reference=reference,
+        unchanged=None if kept.unchanged is None else np.packbits(kept.unchanged).tobytes(),
     )
 
 
@@ -138,18 +157,28 @@ def check_declared_size(row: PatchRow, max_image_pixels: int) -> None:
 
 
 def from_patch_row(
-    row: PatchRow, max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+    row: PatchRow,
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    before: StoredPatchSet | None = None,
 ) -> StoredPatchSet:
     """Convert a row to its patch set.
 
     Args:
         row: row of a patch-set file.
         max_image_pixels: most pixels of its raster.
+        before: the frame that it depends on.
 
     Raises:
-        DamagedError: the columns contradict one another.
+        DamagedError: the columns contradict one another, or the frame before is missing or has
+            another size.
         ImageError: `too_large`.
     """
+    if row.reference is None:
+        before = None
+    elif before is None:
+        raise DamagedError(f"the frame {bounded(row.reference)} that it depends on is missing")
+    elif before.patch_set.keep.shape != (row.grid_h, row.grid_w):
+        raise DamagedError(f"the frame {bounded(row.reference)} before it has another size")
     check_declared_size(row, max_image_pixels)
     with _contradictions_as_damage():
         kept = kept_tiles(row)
@@ -168,6 +197,7 @@ def from_patch_row(
         fit,
         patch_set,
         row.raster_digest,
+        before,
     )
 
 
@@ -203,17 +233,34 @@ def kept_tiles_of_image(row: PatchRow) -> KeptTiles:
 
 def _kept_tiles(row: PatchRow) -> KeptTiles:
     tokens = row.grid_h * row.grid_w
-    if row.grid_h < 1 or row.grid_w < 1 or row.tile < 1 or len(row.keep) != math.ceil(tokens / 8):
-        raise DamagedError("the keep mask does not match the size of the grid")
-    bits = np.unpackbits(np.frombuffer(row.keep, dtype=np.uint8))
-    if bits[tokens:].any():
-        raise DamagedError("the keep mask has bits beyond the grid")
-    keep = bits[:tokens].astype(np.bool_).reshape(row.grid_h, row.grid_w)
+    if row.grid_h < 1 or row.grid_w < 1 or row.tile < 1:
+        raise DamagedError("its grid or its tile is empty")
+    keep = _bits(row.keep, tokens, "the keep mask").reshape(row.grid_h, row.grid_w)
     shape = (int(keep.sum()), row.tile, row.tile, 3)
     raw = pa.Codec("zstd").decompress(row.tiles, decompressed_size=math.prod(shape))
     tiles = np.frombuffer(raw, dtype=np.uint8).reshape(shape)
     options = CoderOptions(Method(row.method), Metric(row.metric), Mode(row.mode), row.threshold)
-    return KeptTiles(keep, tiles, options, _choices(row, tokens - shape[0]))
+    pruned = tokens - shape[0]
+    if (row.reference is None) != (row.unchanged is None):
+        raise DamagedError("it names a frame without its unchanged tiles, or the other way round")
+    unchanged = None
+    if row.unchanged is not None:
+        unchanged = _bits(row.unchanged, pruned, "the mask of unchanged tiles")
+    return KeptTiles(keep, tiles, options, _choices(row, pruned), unchanged)
+
+
+def _bits(packed: bytes, number: int, what: str) -> NDArray[np.bool_]:
+    """Unpack a mask: bool (number,).
+
+    Raises:
+        DamagedError: it has another size.
+    """
+    if len(packed) != math.ceil(number / 8):
+        raise DamagedError(f"{what} does not match the size of the grid")
+    bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8))
+    if bits[number:].any():
+        raise DamagedError(f"{what} has bits beyond the grid")
+    return bits[:number].astype(np.bool_)
 
 
 def _choices(row: PatchRow, pruned: int) -> NDArray[np.uint32] | None:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from ppcli.errors import OutputError
@@ -11,7 +11,7 @@ from ppcli.inputs.refs import Input
 from ppcli.store.completeness import PageCheck, require_complete
 from ppcli.store.formats import ANSWER_COLUMN, Config, Format, Kept
 from ppcli.store.manifest import main_kind
-from ppcli.store.rows import ROW_TYPES, MainRow, PatchRow
+from ppcli.store.rows import MainRow, PatchRow, column_names
 from ppcli.store.text_writers import CsvWriter, JsonLinesWriter, OpenAiBatchWriter
 
 if TYPE_CHECKING:  # Arrow loads slowly, and JSON lines do not need it
@@ -117,10 +117,10 @@ def row_writer(
     file: BinaryIO, row_format: Format, config: Config, kept: "pa.Schema | None" = None
 ) -> AbstractContextManager[RowWriter]:
     """Return a writer of rows to an open file; leaving its context ends the file."""
+    own = column_names(main_kind(config), config)
     if row_format is Format.JSONL:
-        return JsonLinesWriter(file, config.get(ANSWER_COLUMN), kept)
+        return JsonLinesWriter(file, own, config.get(ANSWER_COLUMN), kept)
     if row_format is Format.CSV:
-        own = [one.name for one in fields(ROW_TYPES[main_kind(config)])]
         return CsvWriter(file, own, config.get(ANSWER_COLUMN), kept)
     if row_format is Format.OPENAI:
         model = config["model"]

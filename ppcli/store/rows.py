@@ -4,10 +4,12 @@ The Parquet schemas, the text formats and the test of the column reference take 
 types from these classes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from ppcli.coding.methods.method_registry import Method
 from ppcli.errors import ErrorCode, ImageError, with_subject
+from ppcli.store.formats import Config
 
 OK = "ok"
 ERROR = "error"
@@ -15,7 +17,9 @@ FULL = "full"  # the first variant of each question
 # kinds of rows and of their files
 STATS, PATCHES, ANSWERS, SCORES, SWEEP = "stats", "patches", "answers", "scores", "sweep"
 ANSWER = "answer"  # a column that may have another name in files
-CHOICES = "choices"  # column of patch sets
+CHOICES = "choices"  # column of patch sets of some methods
+SEQUENCE = "sequence"  # in configurations
+COLUMNS_OF_SEQUENCES = {STATS: ("kept_intra",), PATCHES: ("reference", "unchanged")}
 OUTCOME = ("status", "error_code", "error_message", "warning")
 _COSTS = ("vision_flops", "prefill_flops", "kv_bytes")
 COSTS = tuple(f"{name}{of}" for name in _COSTS for of in ("", "_kept"))
@@ -45,6 +49,7 @@ class StatsRow:
     threshold: float | None
     tokens: int | None = None
     kept: int | None = None
+    kept_intra: int | None = None
     keep_ratio: float | None = None
     unique: int | None = None
     unique_ratio: float | None = None
@@ -118,11 +123,13 @@ class PatchRow:
     tiles: bytes
     raster_digest: str
     choices: bytes | None = None
+    reference: str | None = None
+    unchanged: bytes | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the mask, the compressed tiles and the compressed choices."""
-        return len(self.keep) + len(self.tiles) + len(self.choices or b"")
+        """Bytes of the masks, the compressed tiles and the compressed choices."""
+        return sum(len(one or b"") for one in (self.keep, self.tiles, self.choices, self.unchanged))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -246,6 +253,26 @@ ROW_TYPES: dict[str, type] = {
     SCORES: ScoreRow,
     SWEEP: SweepRow,
 }
+_METHODS_WITH_CHOICES = [one.value for one in Method if one.implementation.has_choices]
+
+
+def column_names(kind: str, config: Config) -> list[str]:
+    """Return the names of the columns of a kind of rows.
+
+    Only methods with choices have a column of them, and only sequences have theirs.
+
+    Args:
+        kind: of the rows.
+        config: options that they depend on.
+    """
+    absent: list[str] = []
+    if kind == PATCHES and config.get("method") not in _METHODS_WITH_CHOICES:
+        absent.append(CHOICES)
+    if SEQUENCE not in config:
+        absent += COLUMNS_OF_SEQUENCES.get(kind, ())
+    return [one.name for one in fields(ROW_TYPES[kind]) if one.name not in absent]
+
+
 _Row = TypeVar("_Row", StatsRow, AnswerRow, ScoreRow)
 
 

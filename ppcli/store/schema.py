@@ -8,12 +8,18 @@ from typing import Any, get_args, get_type_hints
 import pyarrow as pa
 
 from ppcli.coding.coder_options import AUTO
-from ppcli.coding.methods.method_registry import Method
 from ppcli.errors import DamagedError, bounded
 from ppcli.store.formats import ANSWER_COLUMN, KEEP_COLUMNS, Config, Kept
 from ppcli.store.kept_columns import NO_COLUMNS, KeptRows, as_setting
 from ppcli.store.metadata_checks import InvalidContentError, parse_config, parse_count, parse_text
-from ppcli.store.rows import ANSWER, ANSWERS, CHOICES, PATCHES, ROW_TYPES, STATS
+from ppcli.store.rows import (
+    ANSWER,
+    ANSWERS,
+    PATCHES,
+    ROW_TYPES,
+    STATS,
+    column_names,
+)
 from ppcli.version import __version__
 
 _ARROW = {
@@ -24,7 +30,6 @@ _ARROW = {
 }
 _KEY = b"pixelprune"
 _SCHEMA_VERSION = 1
-_METHODS_WITH_CHOICES = [one.value for one in Method if one.implementation.has_choices]
 _WITH_KEPT_COLUMNS = 2  # also with another name for the answer
 
 
@@ -41,14 +46,9 @@ SCHEMAS = {kind: _schema_of(row_type) for kind, row_type in ROW_TYPES.items()}
 
 
 def _schema_for(kind: str, config: Config) -> pa.Schema:
-    """Return the columns of a kind of rows, which depend on method and threshold.
-
-    Only methods with choices have a column of them. Only where the threshold is `auto`, it may be
-    null, in error rows.
-    """
-    schema = SCHEMAS[kind]
-    if kind == PATCHES and config.get("method") not in _METHODS_WITH_CHOICES:
-        return schema.remove(schema.get_field_index(CHOICES))
+    """Return the columns of a kind of rows; only a threshold `auto` may be null, in error rows."""
+    names = set(column_names(kind, config))
+    schema = pa.schema(one for one in SCHEMAS[kind] if one.name in names)
     if kind == STATS and config.get("threshold") != AUTO:
         place = schema.get_field_index("threshold")
         return schema.set(place, schema.field(place).with_nullable(False))

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from ppcli.errors import DamagedError, ServerError, StoppedError, UsageError
 from ppcli.filesystems.store_faults import StoreError
-from ppcli.inputs.refs import Input
+from ppcli.inputs.refs import Input, ends_sequence
 from ppcli.store.formats import Kept
 from ppcli.store.rows import MainRow, PatchRow
 from ppcli.store.shard_writer import ShardWriter
@@ -25,6 +25,7 @@ class ShardSeries(ABC):
     def __init__(self, rows_per_shard: int) -> None:
         self._rows_per_shard = rows_per_shard
         self._writer: ShardWriter | None = None
+        self._within_sequence = False
 
     @abstractmethod
     def _open_shard(self) -> ShardWriter:
@@ -41,12 +42,14 @@ class ShardSeries(ABC):
         self._writer.add(row, patches, kept)
 
     def end_of_input(self, one: Input) -> None:
-        """End the shard if it is full; shards end between inputs."""
+        """End the shard if it is full; shards end between inputs, and between sequences."""
         if self._writer is not None:
             self._writer.end_of_input(one)
             shard = self._writer.shard
             size = max(shard.patch_bytes, self._writer.kept_bytes)
-            if shard.rows >= self._rows_per_shard or size >= BYTES_PER_SHARD:
+            is_full = shard.rows >= self._rows_per_shard or size >= BYTES_PER_SHARD
+            self._within_sequence = not ends_sequence(one)
+            if is_full and not self._within_sequence:
                 self._end_shard()
 
     def _end_shard(self) -> None:
@@ -66,7 +69,7 @@ class ShardSeries(ABC):
         Returns:
             Whether it was kept.
         """
-        complete = self._writer is None or not self._writer.within_input
+        complete = self._writer is None or not (self._writer.within_input or self._within_sequence)
         if kind is None or (complete and issubclass(kind, _KEEPING)):
             self._end_shard()
             return True

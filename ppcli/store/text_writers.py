@@ -33,6 +33,7 @@ class JsonLinesWriter:
 
     Args of the constructor:
         file: open for writing.
+        columns: names of the fields of a row to write.
         answer_column: another name for the column `answer`.
         kept: columns that travel with the rows.
     """
@@ -40,14 +41,16 @@ class JsonLinesWriter:
     def __init__(
         self,
         file: BinaryIO,
+        columns: Sequence[str],
         answer_column: str | None = None,
         kept: "pa.Schema | None" = None,
     ) -> None:
         self._file, self._answer_column, self._kept = file, answer_column, kept
+        self._columns = columns
 
     def add(self, row: MainRow, kept: Kept | None = None) -> None:
         """Write one row."""
-        content = {_named(name, self._answer_column): one for name, one in asdict(row).items()}
+        content = {_named(name, self._answer_column): getattr(row, name) for name in self._columns}
         if self._kept is not None:
             from ppcli.store.kept_columns import json_values
 

@@ -12,12 +12,11 @@ from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.store.completeness import PageCheck
 from ppcli.store.damaged_rows import affected_rows
 from ppcli.store.formats import Config
+from ppcli.store.frame_rows import read_frame_rows
 from ppcli.store.manifest import Manifest
-from ppcli.store.patch_codec import from_patch_row
 from ppcli.store.places.place import Place
 from ppcli.store.reader import (
     read_metadata,
-    read_patch_rows,
     read_rows_with_kept,
     shard_record,
 )
@@ -25,7 +24,8 @@ from ppcli.store.rows import ERROR, OK, PATCHES, AnswerRow, MainRow, PatchRow, S
 from ppcli.store.shards import FileRecord, Shard
 
 Columns = dict[str, Any]
-_COMPARED = ("image_id", "status", "kept", "tokens")
+_Described = tuple[str, int, int, int | None]
+_COMPARED = ("image_id", "status", "kept", "tokens", "kept_intra")
 
 
 @dataclass(slots=True)
@@ -164,7 +164,7 @@ def verify_rows(path: Place, kind: str, config: Config | None, report: VerifyRep
         with report.collect_damage(f"{path}, {row.image_id}"):
             _check_row(row)
         for name, values in columns.items():
-            values.append(getattr(row, name))
+            values.append(getattr(row, name, None))
     if before is not None:
         _note_missing(path, before, check, report)
     return columns
@@ -198,6 +198,8 @@ def _check_statistics(row: StatsRow) -> None:
         raise DamagedError("the counts are missing")
     if row.grid_h is None or row.grid_w is None or tokens != row.grid_h * row.grid_w:
         raise DamagedError("the number of tokens differs from the size of the grid")
+    if row.kept_intra is not None and not kept <= row.kept_intra <= tokens:
+        raise DamagedError(f"impossible counts: {kept} kept, {row.kept_intra} by themselves")
     if not (0 < kept <= tokens and 0 < unique <= tokens):
         raise DamagedError(f"impossible counts: {kept} kept and {unique} unique of {tokens} tokens")
     if row.keep_ratio != kept / tokens or row.unique_ratio != unique / tokens:
@@ -228,13 +230,14 @@ def verify_patches(
     report.files += 1
     described = _ok_rows(stats) if stats is not None else None
     count = 0
-    for row in read_patch_rows(path, config=config):
+    for frame in read_frame_rows(path, config=config):
+        row = frame.row
         count += 1
         report.patch_sets += 1
         with report.collect_damage(f"{path}, {row.image_id}"):
             if described is not None:
                 _check_agreement(row, next(described, None))
-            stored = from_patch_row(row, report.max_image_pixels)
+            stored = frame.stored(report.max_image_pixels)
             if data:
                 stored.raster()
                 report.rasters += 1
@@ -243,14 +246,24 @@ def verify_patches(
         raise DamagedError(f"{path} has {count} patch sets instead of {expected}")
 
 
-def _ok_rows(stats: Columns) -> Iterator[tuple[str, int, int]]:
-    columns = zip(*(stats[k] for k in ("status", "image_id", "kept", "tokens")), strict=True)
-    return ((name, kept, tokens) for status, name, kept, tokens in columns if status == OK)
+def _ok_rows(stats: Columns) -> Iterator[_Described]:
+    names = ("status", "image_id", "kept", "tokens", "kept_intra")
+    columns = zip(*(stats[name] for name in names), strict=True)
+    return (
+        (name, kept, tokens, intra) for status, name, kept, tokens, intra in columns if status == OK
+    )
 
 
-def _check_agreement(row: PatchRow, described: tuple[str, int, int] | None) -> None:
-    bits = np.unpackbits(np.frombuffer(row.keep, dtype=np.uint8))
-    if described != (row.image_id, int(bits.sum()), row.grid_h * row.grid_w):
+def _check_agreement(row: PatchRow, described: _Described | None) -> None:
+    kept = _ones(row.keep)
+    intra = None
+    if described is not None and described[3] is not None:
+        intra = kept + _ones(row.unchanged or b"")
+    if described != (row.image_id, kept, row.grid_h * row.grid_w, intra):
         raise DamagedError(
-            f"the statistics have (image_id, kept, tokens) = {described} in this place"
+            f"the statistics have (image_id, kept, tokens, kept_intra) = {described} in this place"
         )
+
+
+def _ones(packed: bytes) -> int:
+    return int(np.unpackbits(np.frombuffer(packed, dtype=np.uint8)).sum())

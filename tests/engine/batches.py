@@ -25,7 +25,7 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.analyze import AnalyzeWork
 from ppcli.jobs.image_worker import image_worker
-from ppcli.jobs.pages import PageResult
+from ppcli.jobs.page_analysis import PageResult
 from ppcli.store.rows import PatchRow, StatsRow
 from tests.conftest import blocks
 from tests.engine.hostile_decoder import register

@@ -13,7 +13,8 @@ from ppcli.errors import ErrorCode, ExitCode, ImageError
 from ppcli.files import LocalFile
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analyze import AnalyzeWork
-from ppcli.jobs.pages import PageResult, analyze_pages
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import analyze_pages
 from tests.engine import batches
 from tests.engine.hostile_decoder import DiedError, hostile, registered, size_of_page
 

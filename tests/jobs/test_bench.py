@@ -17,7 +17,7 @@ from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.bench import BenchOptions, bench_model, bench_pages, until_end
 from ppcli.jobs.bench_measures import BenchResult
-from ppcli.jobs.pages import PageResult
+from ppcli.jobs.page_analysis import PageResult
 from ppcli.jobs.peak_memory import peak_bytes
 from ppcli.jobs.request_images import selected_pages
 from ppcli.models.model_choices import Device

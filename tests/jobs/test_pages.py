@@ -16,7 +16,8 @@ from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jit.kernel import Kernel
 from ppcli.jobs.analysis_options import AnalysisOptions
-from ppcli.jobs.pages import PageResult, analyze_pages, kernels_of
+from ppcli.jobs.page_analysis import PageResult
+from ppcli.jobs.pages import analyze_pages, kernels_of
 from ppcli.models.families.family_registry import PRESETS
 from ppcli.store.patch_codec import from_patch_row
 from tests.conftest import blocks

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from ppcli.cli.log_options import LogOptions
 from ppcli.cli.parameters import Defaults
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.sequence_options import SequenceOptions
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import ExitCode
@@ -23,6 +24,7 @@ def analyze(
     inputs: InputOptions,
     columns: ColumnOptions,
     coder: CoderOptions,
+    sequence: SequenceOptions,
     grid: GridOptions,
     reading: ReadingOptions,
     output: Annotated[GrowingOutputOptions, Defaults(output="pixelprune-out")],
@@ -43,6 +45,7 @@ def analyze(
             columns=columns,
             output=output,
             coder=coder,
+            sequence=sequence,
             grid=grid,
             reading=reading,
             statistics=statistics,

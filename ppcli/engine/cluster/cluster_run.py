@@ -26,7 +26,7 @@ from ppcli.engine.run import Inputs, RepeatedNames, no_inputs_error
 from ppcli.engine.stopping import StopRequest
 from ppcli.engine.summary import Summary
 from ppcli.errors import ImageError, OutputError, StoppedError
-from ppcli.inputs.refs import Input
+from ppcli.inputs.refs import Input, ends_sequence
 from ppcli.store.atomic import TEMPORARY_SUFFIX, as_output_error
 from ppcli.store.dataset import DatasetWriter
 from ppcli.store.dataset_changes import Changes
@@ -216,6 +216,8 @@ class _Driver:
         while left is None or left:
             most = area.rows_per_shard if left is None else min(area.rows_per_shard, left)
             refs = yield from _collected(arrivals, most, _MOST_SECONDS)
+            while refs and not ends_sequence(refs[-1]):
+                refs += yield from _collected(arrivals, 1)
             if not refs:
                 break
             self.new_tasks += 1

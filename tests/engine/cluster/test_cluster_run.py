@@ -11,6 +11,7 @@ from threading import Event
 import pyarrow.parquet as pq
 import pytest
 
+from ppcli.coding.sequence_options import SequenceOptions
 from ppcli.engine.cluster import cluster_run
 from ppcli.engine.cluster.cluster_run import ClusterRun
 from ppcli.engine.stopping import StopRequest
@@ -191,3 +192,16 @@ def test_a_stop_does_not_wait_for_a_slow_list(tmp_path, machines) -> None:
     run(machines, SlowInputs(refs, lambda: None), tmp_path / "out", StopRequest())
     assert_whole(tmp_path / "out")
     assert len(rows_of(tmp_path / "out")[0]) == 5
+
+
+@pytest.mark.parametrize("rows_per_shard", [1, 40])
+def test_sequences_are_not_cut(tmp_path, machines, rows_per_shard: int) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(50):
+        (folder / f"{number:02}.png").write_bytes(batches.encoded("PNG", number // 3))
+    sequence = SequenceOptions("forward")
+    both(folder, tmp_path, rows_per_shard=rows_per_shard, sequence=sequence)
+    rows, patches = rows_of(tmp_path / "out")
+    assert [n for n, one in enumerate(patches) if one["reference"] is None] == [0, 32]
+    assert sum(one["kept"] for one in rows) < sum(one["kept_intra"] for one in rows)

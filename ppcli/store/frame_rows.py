@@ -1,0 +1,91 @@
+"""Rows of patch sets, each with the frame that it depends on."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ppcli.coding.sequence_options import MOST_FRAMES, Direction
+from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
+from ppcli.store.formats import Config
+from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
+from ppcli.store.places.place import Place
+from ppcli.store.reader import read_metadata, read_patch_rows
+from ppcli.store.rows import SEQUENCE, PatchRow
+
+
+@dataclass(slots=True, eq=False)
+class FrameRow:
+    """A row of a patch-set file.
+
+    Attributes:
+        row: the row.
+        before: the row that it depends on; None for none, or if that is missing.
+        place: number in its sequence, from 1.
+    """
+
+    row: PatchRow
+    before: "FrameRow | None" = None
+    place: int = 1
+    _stored: list[StoredPatchSet] = field(default_factory=list, init=False, repr=False)
+
+    def stored(self, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> StoredPatchSet:
+        """Return its patch set.
+
+        Args:
+            max_pixels: most pixels of a raster.
+
+        Raises:
+            DamagedError: the columns contradict one another, or a frame is missing.
+            ImageError: `too_large`.
+        """
+        if not self._stored:
+            before = None if self.before is None else self.before.stored(max_pixels)
+            self._stored.append(from_patch_row(self.row, max_pixels, before))
+        return self._stored[0]
+
+
+def read_frame_rows(
+    path: str | Place, image_ids: Collection[str] | None = None, config: Config | None = None
+) -> Iterator[FrameRow]:
+    """Iterate over the rows of a patch-set file, with few of them in memory: a sequence at most.
+
+    Args:
+        path: the file.
+        image_ids: ids of the rows to read; None reads all.
+        config: configuration that the file must have; None accepts any.
+
+    Raises:
+        DamagedError: the file is unreadable, or a checksum does not match.
+    """
+    direction = read_metadata(path).config.get(SEQUENCE)
+    if direction is None:
+        yield from map(FrameRow, read_patch_rows(path, image_ids, config))
+        return
+    rows = read_patch_rows(path, config=config)
+    frames = _backwards(rows) if direction == Direction.REVERSE else _linked(rows)
+    for frame in frames:
+        if image_ids is None or frame.row.image_id in image_ids:
+            yield frame
+
+
+def _linked(rows: Iterable[PatchRow]) -> Iterator[FrameRow]:
+    """Link each row with the one before it if it depends on that."""
+    before: FrameRow | None = None
+    for row in rows:
+        is_linked = (
+            before is not None
+            and row.reference == before.row.image_id
+            and before.place < MOST_FRAMES  # an untrusted file may have a chain without end
+        )
+        before = FrameRow(row, before, before.place + 1) if before and is_linked else FrameRow(row)
+        yield before
+
+
+def _backwards(rows: Iterable[PatchRow]) -> Iterator[FrameRow]:
+    """Link each row with the one after it, sequence by sequence."""
+    waiting: list[PatchRow] = []
+    for row in rows:
+        waiting.append(row)
+        if row.reference is None or len(waiting) == MOST_FRAMES:
+            yield from reversed(list(_linked(reversed(waiting))))
+            waiting.clear()
+    yield from reversed(list(_linked(reversed(waiting))))
