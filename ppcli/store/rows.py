@@ -19,7 +19,11 @@ STATS, PATCHES, ANSWERS, SCORES, SWEEP = "stats", "patches", "answers", "scores"
 ANSWER = "answer"  # a column that may have another name in files
 CHOICES = "choices"  # column of patch sets of some methods
 SEQUENCE = "sequence"  # in configurations
-COLUMNS_OF_SEQUENCES = {STATS: ("kept_intra",), PATCHES: ("reference", "unchanged")}
+COLUMNS_OF_SEQUENCES = {
+    STATS: ("kept_intra",),
+    SWEEP: ("kept_intra",),
+    PATCHES: ("reference", "unchanged"),
+}
 OUTCOME = ("status", "error_code", "error_message", "warning")
 _COSTS = ("vision_flops", "prefill_flops", "kv_bytes")
 COSTS = tuple(f"{name}{of}" for name in _COSTS for of in ("", "_kept"))

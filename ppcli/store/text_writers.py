@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ppcli.store.formats import Kept
@@ -82,13 +81,13 @@ class CsvWriter:
         answer_column: str | None = None,
         kept: "pa.Schema | None" = None,
     ) -> None:
-        self._file, self._kept = file, kept
+        self._file, self._kept, self._columns = file, kept, columns
         own = [_named(name, answer_column) for name in columns]
         self._write([*own, *(kept.names if kept is not None else [])])
 
     def add(self, row: MainRow, kept: Kept | None = None) -> None:
         """Write one row."""
-        values = list(asdict(row).values())
+        values = [getattr(row, name) for name in self._columns]
         if self._kept is not None:
             from ppcli.store.kept_columns import csv_values
 

@@ -115,6 +115,7 @@ def test_every_option_that_a_page_names_exists() -> None:
         "--questions",
         "--steps",
         "--against",
+        "--also",
         "--only",
         "--json",
         "--json-lines",

@@ -21,11 +21,11 @@ from ppcli.store import table_writers
 from ppcli.store.kept_columns import json_value, kept_schema
 from ppcli.store.output_options import OutputOptions
 from ppcli.store.rows import StatsRow
-from ppcli.store.schema import SCHEMAS
+from ppcli.store.schema import SCHEMAS, own_schema
 from ppcli.store.verify import verify
 from tests.store.kept_run import TYPES, Rows, pictures, run, source_table
 
-OWN = len(SCHEMAS["stats"].names)
+OWN = len(own_schema("stats", {}).names)
 
 
 @pytest.fixture

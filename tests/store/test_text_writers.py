@@ -20,7 +20,13 @@ def test_all_characters_stand_in_one_line() -> None:
     assert "é東🙂".encode() in json_line({"a": "é東🙂"}), "what ends no line stays as it is"
 
 
-@pytest.mark.parametrize("made", [JsonLinesWriter, lambda file: OpenAiBatchWriter(file, "a model")])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda file: JsonLinesWriter(file, ["custom_id", "answer"]),
+        lambda file: OpenAiBatchWriter(file, "a model"),
+    ],
+)
 def test_rows_too(made) -> None:
     enders = [chr(n) for n in range(sys.maxunicode) if len(f"a{chr(n)}b".splitlines()) > 1]
     assert {"\n", "\x1c", "\x85", "\u2028", "\u2029"} <= set(enders)

@@ -196,7 +196,7 @@ def test_other_settings_are_another_dataset(pages: Path, tmp_path: Path) -> None
         (("--thresholds", "0.1,0,0/255"), "the setting pred_2d max 0 comes twice"),
         (("--thresholds", "4/255,0.01568627450980392"), "pred_2d max 4/255 comes twice"),
         (("--methods", "pred2d"), "Did you mean 'pred_2d'"),
-        (("--metrics", "mae", "--thresholds", "0,auto"), "threshold auto is for metric max"),
+        (("--metrics", "mae", "--thresholds", "0,auto"), "threshold auto is for metrics max"),
         (("--metrics", "l2"), "unknown metric 'l2'; known: exact, max"),
         (("--thresholds", "4"), "4 levels of 255 are 4/255"),
         (("--thresholds", ""), "the threshold '' is not a number"),
