@@ -170,15 +170,15 @@ def test_a_picture_that_view_drew_is_read_once_for_run_and_progress(folder: Path
     ids=["open", "Image.open", "os.open", "exists", "getsize", "islink", "state", "LocalFile"],
 )
 def test_the_counts_see_one_call_more(folder: Path, watch, monkeypatch, extra, expected) -> None:
-    from ppcli.jobs import pages
+    from ppcli.jobs import page_analysis
 
-    made = pages.distinct_tiles
+    made = page_analysis.distinct_tiles
 
     def distinct_tiles(*args):
         extra(path)
         return made(*args)
 
-    monkeypatch.setattr(pages, "distinct_tiles", distinct_tiles)
+    monkeypatch.setattr(page_analysis, "distinct_tiles", distinct_tiles)
     path = folder / "a.png"
     calls = watch(path)
     assert analyze(path) == 1

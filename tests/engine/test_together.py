@@ -145,7 +145,7 @@ def test_what_was_read_is_used_after_the_time(monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, attempts in (
-        (together, "_ALL_AT_ONCE", 1),
+        (together, "ALL_AT_ONCE", 1),
         (together, "FAR", 2),
         (ordered, "FAR", 2),
     ):

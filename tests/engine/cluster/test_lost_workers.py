@@ -65,14 +65,14 @@ def test_a_worker_that_dies_changes_nothing(tmp_path, machines, caplog) -> None:
     with registered():
         analyze(folder, tmp_path / "local", LOCAL)
         caplog.clear()
-        control = killing(machines, told, 1, 4, 7)
+        control = killing(machines, told, 1, 7)  # a third death could be that of one chunk
         result = analyze(folder, tmp_path / "out", control=control)
     assert_same(tmp_path / "out", tmp_path / "local")
-    assert machines.lost == 3
+    assert machines.lost == 2
     assert result.summary.failed == 4
     logged = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
     assert sum("a fault of the test decoder" in text for text in logged) == 4
-    assert sum("the worker ended; inputs" in text for text in logged) == 3
+    assert sum("the worker ended; inputs" in text for text in logged) == 2
     assert told[-1] == 12
     assert max(told) == 12
     assert told != sorted(told), "lost work is taken back"
