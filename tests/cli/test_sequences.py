@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ppcli import prune, read_patch_sets
+from ppcli import api, prune, read_patch_sets
 from ppcli.store.rows import STATS
 from tests.command import command_line, pixelprune
 
@@ -174,6 +174,11 @@ def test_all_images_can_be_one_sequence(screens: Path, tmp_path: Path) -> None:
     whole = [one["image_id"] for one in rows_of(out, "patches") if one["reference"] is None]
     assert whole == ["a/000.png", "a/032.png"]
     assert [one["reference"] for one in rows_of(out, "patches")][40] == "a/039.png"
+
+
+def test_from_python(screens: Path) -> None:
+    rows = api.analyze(screens / "b", sequence=api.SequenceOptions("reverse")).rows
+    assert [row.kept == row.kept_intra for row in rows] == [False, False, True]
 
 
 def test_pages_of_a_long_file_are_sequences(tmp_path: Path) -> None:

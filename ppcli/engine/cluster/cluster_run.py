@@ -216,7 +216,7 @@ class _Driver:
         while left is None or left:
             most = area.rows_per_shard if left is None else min(area.rows_per_shard, left)
             refs = yield from _collected(arrivals, most, _MOST_SECONDS)
-            while refs and not ends_sequence(refs[-1]):
+            while refs and len(refs) != left and not ends_sequence(refs[-1]):
                 refs += yield from _collected(arrivals, 1)
             if not refs:
                 break

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,20 +61,32 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def opened(browser: Browser, dataset: Path, tmp_path: Path) -> Iterator[Page]:
-    """The report in a browser that complains about anything it logs or wants to load."""
-    report(dataset, tmp_path / "r.html")
+@contextmanager
+def without_complaints(browser: Browser, file: Path, loads: tuple[str, ...]) -> Iterator[Page]:
+    """A report in a browser that complains about anything it logs or wants to load.
+
+    Args:
+        browser: opens it.
+        file: the report.
+        loads: how addresses begin that it may load.
+    """
     page = browser.new_page(color_scheme="dark")
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url))
-    page.goto((tmp_path / "r.html").as_uri())
+    page.goto(file.as_uri())
     yield page
-    wanted = [one for one in complaints if not one.startswith("data:image/jpeg;base64,")]
-    assert wanted == [(tmp_path / "r.html").as_uri()]
+    wanted = [one for one in complaints if not one.startswith(loads)]
+    assert wanted == [file.as_uri()]
     page.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, dataset: Path, tmp_path: Path) -> Iterator[Page]:
+    report(dataset, tmp_path / "r.html")
+    with without_complaints(browser, tmp_path / "r.html", ("data:image/jpeg;base64,",)) as page:
+        yield page
 
 
 def number(text: str | None) -> float:

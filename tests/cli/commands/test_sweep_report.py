@@ -11,7 +11,15 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from ppcli.store.manifest import Manifest
-from tests.cli.commands.test_report import COLOURS, browser, column, contrast, number, report
+from tests.cli.commands.test_report import (
+    COLOURS,
+    browser,
+    column,
+    contrast,
+    number,
+    report,
+    without_complaints,
+)
 from tests.command import pixelprune
 
 __all__ = ["browser"]
@@ -35,17 +43,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: Browser, swept: Path, tmp_path: Path) -> Iterator[Page]:
-    """The report in a browser that complains about anything it logs or wants to load."""
     report(swept, tmp_path / "r.html")
-    page = browser.new_page(color_scheme="dark")
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url))
-    page.goto((tmp_path / "r.html").as_uri())
-    yield page
-    assert complaints == [(tmp_path / "r.html").as_uri()]
-    page.close()
+    with without_complaints(browser, tmp_path / "r.html", ()) as page:
+        yield page
 
 
 @pytest.mark.slow
