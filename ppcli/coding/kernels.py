@@ -3,15 +3,16 @@
 Rasters, origins, `lanes` and `metric` are as in `ppcli.coding.similarity`. A function `x_into` is
 the kernel of `x`: it writes into arrays that `x` allocates.
 
-In a sequence the rebuilt frame before lies below the frame in the same array, `before` rows further
-down; 0 says that there is none. A tile that would be kept is *unchanged* if it is similar to the
-tile at its place there. The first tile of a frame never is, so that every frame keeps a tile.
+In a sequence `before` is the rebuilt frame before; without rows it says that there is none. A tile
+that would be kept is *unchanged* if it is similar to the tile at its place there. The first tile of
+a frame never is, so that every frame keeps a tile. Above bound 0 the anchored mode puts unchanged
+tiles into the raster, where later ones are compared with them; callers pass a copy.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppcli.coding.similarity import Bytes, origin, similar
+from ppcli.coding.similarity import Bytes, Origin, origin, similar, similar_across
 from ppcli.errors import DamagedError
 from ppcli.jit.kernel import helper, kernel
 
@@ -23,19 +24,50 @@ Choices = NDArray[np.uint32]
 ABOVE, REPEATS = 1, 2  # choices: the upper neighbour; from there on, a kept tile
 
 
-def _empty_mask(raster: Bytes, tile: int, before: int = 0) -> Mask:
-    rows = before or raster.shape[0]
-    return np.zeros((rows // tile, raster.shape[1] // (tile * 3)), dtype=np.bool_)
+def _empty_mask(raster: Bytes, tile: int) -> Mask:
+    return np.zeros((raster.shape[0] // tile, raster.shape[1] // (tile * 3)), dtype=np.bool_)
+
+
+@helper
+def _take_over(raster: Bytes, before: Bytes, here: Origin, tile: int, lanes: int) -> None:
+    """Copy a tile of the frame before to its place in the raster."""
+    n = np.uint64(lanes)
+    for y in range(np.uint64(tile)):
+        source, target = before[here[0] + y], raster[here[0] + y]
+        for x in range(here[1], here[1] + np.uint64(3 * tile), n):
+            for i in range(n):
+                target[x + i] = source[x + i]
+
+
+@helper
+def _is_unchanged(
+    raster: Bytes,
+    before: Bytes,
+    here: Origin,
+    tile: int,
+    lanes: int,
+    metric: int,
+    bound: int,
+    anchored: int,
+) -> bool:
+    """Return whether a tile is similar to that of the frame before; then take that over."""
+    if len(before) == 0 or not similar_across(
+        raster, here, before, here, tile, lanes, metric, bound
+    ):
+        return False
+    if anchored and bound > 0:
+        _take_over(raster, before, here, tile, lanes)
+    return True
 
 
 def pred_2d(
-    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool, before: int = 0
+    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool, before: Bytes
 ) -> tuple[Mask, Mask]:
     """Return which tiles the two-dimensional predictor keeps, and which are unchanged.
 
     Both are bool (grid_h, grid_w).
     """
-    keep = _empty_mask(raster, tile, before)
+    keep = _empty_mask(raster, tile)
     unchanged = np.zeros_like(keep)
     tops = np.zeros((2, keep.shape[1]), dtype=np.uint64)
     lefts = np.zeros((2, keep.shape[1]), dtype=np.uint64)
@@ -43,7 +75,7 @@ def pred_2d(
     return keep, unchanged
 
 
-@kernel("uint8[:,:] int const const int int int bool[:,:] bool[:,:] uint64[:,:] uint64[:,:]")
+@kernel("uint8[:,:] int const const int int uint8[:,:] bool[:,:] bool[:,:] uint64[:,:] uint64[:,:]")
 def pred_2d_into(
     raster: Bytes,
     tile: int,
@@ -51,7 +83,7 @@ def pred_2d_into(
     metric: int,
     bound: int,
     anchored: int,
-    before: int,
+    before: Bytes,
     keep: Mask,
     unchanged: Mask,
     tops: Coordinates,
@@ -89,18 +121,17 @@ def pred_2d_into(
                 ):
                     prediction = above
             if not similar(raster, here, prediction, tile, lanes, metric, bound):
-                prediction = origin(r * tile + before, c * width)
-                if before == 0 or not similar(raster, here, prediction, tile, lanes, metric, bound):
-                    keep[r, c] = True
-                    continue
-                unchanged[r, c] = True
-            if anchored:
+                unchanged[r, c] = _is_unchanged(
+                    raster, before, here, tile, lanes, metric, bound, anchored
+                )
+                keep[r, c] = not unchanged[r, c]
+            elif anchored:
                 tops[now, c], lefts[now, c] = prediction
     return 0
 
 
 def left_or_above(
-    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool, before: int = 0
+    raster: Bytes, tile: int, lanes: int, metric: int, bound: int, anchored: bool, before: Bytes
 ) -> tuple[Mask, Mask, Choices]:
     """Return which tiles are kept, which are unchanged, and the choices.
 
@@ -110,7 +141,7 @@ def left_or_above(
     Returns:
         bool, bool and uint32 (grid_h, grid_w).
     """
-    keep = _empty_mask(raster, tile, before)
+    keep = _empty_mask(raster, tile)
     unchanged = np.zeros_like(keep)
     choices = np.zeros(keep.shape, dtype=np.uint32)
     tops = np.zeros((2, keep.shape[1]), dtype=np.uint64)
@@ -122,7 +153,8 @@ def left_or_above(
 
 
 @kernel(
-    "uint8[:,:] int const const int int int bool[:,:] bool[:,:] uint32[:,:] uint64[:,:] uint64[:,:]"
+    "uint8[:,:] int const const int int uint8[:,:] "
+    "bool[:,:] bool[:,:] uint32[:,:] uint64[:,:] uint64[:,:]"
 )
 def left_or_above_into(
     raster: Bytes,
@@ -131,7 +163,7 @@ def left_or_above_into(
     metric: int,
     bound: int,
     anchored: int,
-    before: int,
+    before: Bytes,
     keep: Mask,
     unchanged: Mask,
     choices: Choices,
@@ -159,17 +191,10 @@ def left_or_above_into(
                     if anchored:
                         tops[now, c], lefts[now, c] = above
                     continue
-            same_place = origin(r * tile + before, c * width)
-            if (
-                before == 0
-                or (r == 0 and c == 0)
-                or not similar(raster, here, same_place, tile, lanes, metric, bound)
-            ):
-                keep[r, c] = True
-                continue
-            unchanged[r, c] = True
-            if anchored:
-                tops[now, c], lefts[now, c] = same_place
+            unchanged[r, c] = (r > 0 or c > 0) and _is_unchanged(
+                raster, before, here, tile, lanes, metric, bound, anchored
+            )
+            keep[r, c] = not unchanged[r, c]
     return 0
 
 
@@ -181,7 +206,7 @@ def scan(
     bound: int,
     anchored: bool,
     serpentine: bool,
-    before: int = 0,
+    before: Bytes,
 ) -> tuple[Mask, Mask]:
     """Return which tiles a one-dimensional scan keeps, and which are unchanged.
 
@@ -191,13 +216,13 @@ def scan(
     Returns:
         bool and bool (grid_h, grid_w), row-major.
     """
-    keep = _empty_mask(raster, tile, before)
+    keep = _empty_mask(raster, tile)
     unchanged = np.zeros_like(keep)
     scan_into(raster, tile, lanes, metric, bound, anchored, serpentine, before, keep, unchanged)
     return keep, unchanged
 
 
-@kernel("uint8[:,:] int const const int int int int bool[:,:] bool[:,:]")
+@kernel("uint8[:,:] int const const int int int uint8[:,:] bool[:,:] bool[:,:]")
 def scan_into(
     raster: Bytes,
     tile: int,
@@ -206,7 +231,7 @@ def scan_into(
     bound: int,
     anchored: int,
     serpentine: int,
-    before: int,
+    before: Bytes,
     keep: Mask,
     unchanged: Mask,
 ) -> int:
@@ -219,13 +244,12 @@ def scan_into(
             c = grid_w - 1 - step if serpentine and r % 2 == 1 else step
             here = origin(r * tile, c * width)
             if not similar(raster, here, reference, tile, lanes, metric, bound):
-                reference = origin(r * tile + before, c * width)
-                if before > 0 and similar(raster, here, reference, tile, lanes, metric, bound):
-                    unchanged[r, c] = True
-                else:
-                    keep[r, c] = True
-                    reference = here
-            if not anchored:
+                unchanged[r, c] = _is_unchanged(
+                    raster, before, here, tile, lanes, metric, bound, anchored
+                )
+                keep[r, c] = not unchanged[r, c]
+                reference = here
+            elif not anchored:
                 reference = here
     keep[0, 0] = True
     return 0

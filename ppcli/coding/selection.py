@@ -116,7 +116,7 @@ def selection_of(
         if before.shape != raster.shape:
             raise UsageError("a frame and the one before must have the same size")
     options = with_own_threshold(raster, tile, options)
-    grid = TileGrid.of(raster, tile, Comparison.of(options, tile), before)
+    grid = TileGrid.of(raster, tile, options, before)
     return SelectedTiles(*options.implementation.selection(grid, options, image_id), options)
 
 

@@ -58,12 +58,14 @@ def origin(top: int, left: int) -> Origin:
 
 
 @helper
-def _within_max(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bound: int) -> bool:
+def _within_max(
+    first: Bytes, a: Origin, second: Bytes, b: Origin, tile: int, lanes: int, bound: int
+) -> bool:
     """Return whether no byte differs by more than `bound`; stop at the first that does."""
     n = np.uint64(lanes)
     for x in range(np.uint64(0), np.uint64(tile * 3), n):
         for y in range(np.uint64(tile)):
-            p, q = raster[a[0] + y], raster[b[0] + y]
+            p, q = first[a[0] + y], second[b[0] + y]
             largest = np.uint8(0)
             for i in range(n):
                 largest = max(
@@ -79,13 +81,15 @@ def _within_max(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, boun
 
 
 @helper
-def _within_sum(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bound: int) -> bool:
+def _within_sum(
+    first: Bytes, a: Origin, second: Bytes, b: Origin, tile: int, lanes: int, bound: int
+) -> bool:
     """Return whether the sum of absolute differences is at most `bound`."""
     n = np.uint64(lanes)
     total = np.int64(0)
     for x in range(np.uint64(0), np.uint64(tile * 3), n):
         for y in range(np.uint64(tile)):
-            p, q = raster[a[0] + y], raster[b[0] + y]
+            p, q = first[a[0] + y], second[b[0] + y]
             part = np.uint32(0)  # fits: at most 96 bytes
             for i in range(n):
                 part += np.uint32(
@@ -101,13 +105,15 @@ def _within_sum(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, boun
 
 
 @helper
-def _within_squares(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bound: int) -> bool:
+def _within_squares(
+    first: Bytes, a: Origin, second: Bytes, b: Origin, tile: int, lanes: int, bound: int
+) -> bool:
     """Return whether the sum of squared differences is at most `bound`."""
     n = np.uint64(lanes)
     total = np.int64(0)
     for x in range(np.uint64(0), np.uint64(tile * 3), n):
         for y in range(np.uint64(tile)):
-            p, q = raster[a[0] + y], raster[b[0] + y]
+            p, q = first[a[0] + y], second[b[0] + y]
             part = np.int32(0)  # fits: at most 96 bytes
             for i in range(n):
                 difference = np.int32(p[a[1] + x + i]) - np.int32(q[b[1] + x + i])
@@ -119,7 +125,9 @@ def _within_squares(raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, 
 
 
 @helper
-def _within_blocks(raster: Bytes, a: Origin, b: Origin, tile: int, bounds: int) -> bool:
+def _within_blocks(
+    first: Bytes, a: Origin, second: Bytes, b: Origin, tile: int, bounds: int
+) -> bool:
     """Return whether the sums of differences in each block and channel are within their bounds."""
     for top in range(0, tile, _SIDE):
         height = min(_SIDE, tile - top)
@@ -129,7 +137,7 @@ def _within_blocks(raster: Bytes, a: Origin, b: Origin, tile: int, bounds: int) 
             bound = np.int32((bounds >> (8 + _BITS * place)) & ((1 << _BITS) - 1))
             red, green, blue = np.int32(0), np.int32(0), np.int32(0)
             for y in range(np.uint64(top), np.uint64(top + height)):
-                p, q = raster[a[0] + y], raster[b[0] + y]
+                p, q = first[a[0] + y], second[b[0] + y]
                 for x in range(np.uint64(left), np.uint64(left + width)):
                     i, j = a[1] + np.uint64(3) * x, b[1] + np.uint64(3) * x
                     red += np.int32(p[i]) - np.int32(q[j])
@@ -144,15 +152,15 @@ def _within_blocks(raster: Bytes, a: Origin, b: Origin, tile: int, bounds: int) 
 
 @helper
 def _within_two_scales(
-    raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, bounds: int
+    first: Bytes, a: Origin, second: Bytes, b: Origin, tile: int, lanes: int, bounds: int
 ) -> bool:
     """Return whether all bytes and all blocks are within their bounds."""
     # what no block can exceed, if no byte does: most similar tiles are equal
     small = ((bounds >> 8) & ((1 << _BITS) - 1)) // (_SIDE * _SIDE)
-    if _within_max(raster, a, b, tile, lanes, small):
+    if _within_max(first, a, second, b, tile, lanes, small):
         return True
-    return _within_max(raster, a, b, tile, lanes, bounds & 255) and _within_blocks(
-        raster, a, b, tile, bounds
+    return _within_max(first, a, second, b, tile, lanes, bounds & 255) and _within_blocks(
+        first, a, second, b, tile, bounds
     )
 
 
@@ -160,21 +168,37 @@ def _within_two_scales(
 def similar(
     raster: Bytes, a: Origin, b: Origin, tile: int, lanes: int, metric: int, bound: int
 ) -> bool:
+    """Return whether the distance of two tiles of one raster is at most `bound`."""
+    return similar_across(raster, a, raster, b, tile, lanes, metric, bound)
+
+
+@helper
+def similar_across(
+    first: Bytes,
+    a: Origin,
+    second: Bytes,
+    b: Origin,
+    tile: int,
+    lanes: int,
+    metric: int,
+    bound: int,
+) -> bool:
     """Return whether the distance of two tiles is at most `bound`.
 
     Args:
-        raster: uint8 (rows, grid_w·tile·3).
-        a: origin of the first tile, two uint64.
-        b: origin of the second.
+        first: raster of the first tile, uint8 (rows, grid_w·tile·3).
+        a: its origin, two uint64.
+        second: raster of the second tile.
+        b: its origin.
         tile: side of a tile in pixels.
         lanes: as from `lanes_of`.
         metric: MAX, MAE, RMSE or TWO_SCALE.
         bound: as from `ppcli.coding.tile_grid.Comparison.of`.
     """
     if metric == MAX:
-        return _within_max(raster, a, b, tile, lanes, bound)
+        return _within_max(first, a, second, b, tile, lanes, bound)
     if metric == MAE:
-        return _within_sum(raster, a, b, tile, lanes, bound)
+        return _within_sum(first, a, second, b, tile, lanes, bound)
     if metric == TWO_SCALE:
-        return _within_two_scales(raster, a, b, tile, lanes, bound)
-    return _within_squares(raster, a, b, tile, lanes, bound)
+        return _within_two_scales(first, a, second, b, tile, lanes, bound)
+    return _within_squares(first, a, second, b, tile, lanes, bound)

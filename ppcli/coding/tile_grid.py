@@ -76,41 +76,42 @@ class TileGrid:
     """The tiles of one image.
 
     Attributes:
-        pixels: the raster's bytes, uint8 (grid_h·tile, grid_w·tile·3), contiguous; below them, with
-            as many rows, the rebuilt frame before, if there is one.
+        pixels: the raster's bytes, uint8 (grid_h·tile, grid_w·tile·3), contiguous. Methods may
+            change them if there is a frame before.
         tile: side of a tile in pixels.
         comparison: how tiles are compared.
-        before: the row where the frame before begins; 0 if there is none.
+        before: the rebuilt frame before, as `pixels`; without rows if there is none.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Tiles
     tile: int
     comparison: Comparison
-    before: int = 0
+    before: Tiles
 
     @classmethod
     def of(
-        cls, raster: Tiles, tile: int, comparison: Comparison, before: Tiles | None = None
+        cls, raster: Tiles, tile: int, options: CoderOptions, before: Tiles | None = None
     ) -> "TileGrid":
         """Return the tiles of a raster, uint8 (grid_h·tile, grid_w·tile, 3), in a sequence or not.
 
         Args:
             raster: contiguous.
             tile: side of a tile in pixels.
-            comparison: how tiles are compared.
-            before: the rebuilt frame before, of the same shape.
+            options: how tiles are compared. Their threshold is a number.
+            before: the rebuilt frame before, of the same shape, contiguous.
         """
-        height = len(raster)
         if before is None:
-            return cls(raster.reshape(height, -1), tile, comparison)
-        both = np.concatenate((raster, before))
-        return cls(both.reshape(2 * height, -1), tile, comparison, height)
+            before = np.empty((0, 0), dtype=np.uint8)
+        elif options.anchored and options.tau > 0:
+            raster = raster.copy()
+        pixels, older = (one.reshape(len(one), -1) if len(one) else one for one in (raster, before))
+        return cls(pixels, tile, Comparison.of(options, tile), older)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(grid_h, grid_w)."""
         height, width = self.pixels.shape
-        return (self.before or height) // self.tile, width // (3 * self.tile)
+        return height // self.tile, width // (3 * self.tile)
 
     def selection(self, keep: Mask, unchanged: Mask, choices: Choices | None = None) -> Selection:
         """Return what a method has decided, each array (grid_h, grid_w)."""
@@ -118,5 +119,5 @@ class TileGrid:
         return Selection(
             keep,
             None if choices is None else choices[pruned],
-            unchanged[pruned] if self.before else None,
+            unchanged[pruned] if len(self.before) else None,
         )

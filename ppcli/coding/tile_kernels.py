@@ -64,14 +64,14 @@ def gather_into(raster: Bytes, keep: Mask, tile: int, lanes: int, tiles: Bytes) 
 
 
 def repeat_colours(
-    raster: Bytes, tile: int, before: int, keep: Mask, unchanged: Mask, choices: Choices
+    raster: Bytes, tile: int, before: Bytes, keep: Mask, unchanged: Mask, choices: Choices
 ) -> None:
     """Prune the kept tiles of one colour for which a tile of exactly that colour was kept before.
 
     Args:
-        raster: uint8 (rows, grid_w·tile·3).
+        raster: uint8 (grid_h·tile, grid_w·tile·3).
         tile: side of a tile in pixels.
-        before: the row where the frame before begins.
+        before: the rebuilt frame before, of the same shape; without rows if there is none.
         keep: bool (grid_h, grid_w), cleared where a tile is pruned.
         unchanged: bool (grid_h, grid_w), tiles of the frame before, which count as kept ones.
         choices: uint32 (grid_h, grid_w); a tile that is pruned gets `REPEATS` plus the number of
@@ -101,11 +101,11 @@ def _has_one_colour(raster: Bytes, top: np.uint64, left: np.uint64, tile: int) -
     return True
 
 
-@kernel("uint8[:,:] int int bool[:,:] bool[:,:] uint32[:,:] int64[:,:]")
+@kernel("uint8[:,:] int uint8[:,:] bool[:,:] bool[:,:] uint32[:,:] int64[:,:]")
 def repeat_colours_into(
     raster: Bytes,
     tile: int,
-    before: int,
+    before: Bytes,
     keep: Mask,
     unchanged: Mask,
     choices: Choices,
@@ -119,10 +119,9 @@ def repeat_colours_into(
             if not keep[r, c] and not unchanged[r, c]:
                 continue
             top, left = np.uint64(r * tile), np.uint64(c * tile * 3)
-            if unchanged[r, c]:
-                top += np.uint64(before)
-            if _has_one_colour(raster, top, left, tile):
-                pixel = raster[top]
+            shown = before if unchanged[r, c] else raster
+            if _has_one_colour(shown, top, left, tile):
+                pixel = shown[top]
                 colour = np.int64(pixel[left]) << 16
                 colour |= np.int64(pixel[left + np.uint64(1)]) << 8
                 colour |= np.int64(pixel[left + np.uint64(2)])

@@ -85,7 +85,7 @@ print(json.dumps({
     "checked": [
         raises_index_error(beyond, np.zeros(3)),
         raises_index_error(
-            kernels.scan_into, one_tile, 4, lanes_of(12), MAX, 0, 1, 0, 0, two, two
+            kernels.scan_into, one_tile, 4, lanes_of(12), MAX, 0, 1, 0, one_tile, two, two
         ),
     ],
     "never_called": [
