@@ -79,6 +79,7 @@ def coder(pngs: list[str]) -> Iterator[Row]:
     """keep_mask, and the distinct count on top, against a copy of the raster."""
     images = rasters(pngs)
     masks = {id(raster): keep_mask(raster) for raster in images}
+    frames = {id(raster): _frame_before(raster) for raster in images}
     work: dict[str, Callable[[Raster], object]] = {
         "copy": lambda raster: raster.copy(),
         "pred_2d, τ = 0": keep_mask,
@@ -94,6 +95,10 @@ def coder(pngs: list[str]) -> Iterator[Row]:
             for method in ("pred_2d_flat", "left_or_above", "left_or_above_flat")
             for tau in (0.0, TAU)
         },
+        "pred_2d, frame before, τ = 0": lambda raster: keep_mask(raster, before=frames[id(raster)]),
+        "pred_2d, frame before, τ = 0.03": lambda raster: keep_mask(
+            raster, threshold=TAU, before=frames[id(raster)]
+        ),
         "raster, τ = 0": lambda raster: keep_mask(raster, method="raster"),
         "serpentine, τ = 0": lambda raster: keep_mask(raster, method="serpentine"),
         "unique on top": lambda raster: distinct_tiles(
@@ -108,6 +113,12 @@ def coder(pngs: list[str]) -> Iterator[Row]:
             yield f"{name}, {state}", f"raster.copy(), {state}", ratio
             same = "pred_2d, τ = 0" if name.endswith("τ = 0") else "pred_2d, max, τ = 0.03"
             yield f"{name}, {state}", f"{same}, {state}", median_ratio(times[name], times[same])
+
+
+def _frame_before(raster: Raster) -> Raster:
+    """A frame of which the lower half differs."""
+    half = len(raster) // 2
+    return np.concatenate((raster[:half], raster[half:][::-1]))
 
 
 def decoders(pngs: list[str], jpegs: list[str]) -> Iterator[Row]:

@@ -13,12 +13,13 @@ from tests.imaging.videos import FRAME, decoded, pictures, sound_only, video
 
 WHITE = (255, 255, 255)
 VARIABLE = [0, 40, 80, 500, 540, 1000, 1040, 1900, 5000, 5040, 5080, 5520]
+ONE_THREAD = "log-level=none:pools=none:frame-threads=1"
 CODED = {
     "H.264 in MP4": {"codec": "libx264", "container": "mp4", "bf": "2", "g": "5"},
     "H.264 in MKV": {"codec": "libx264", "container": "matroska", "bf": "2", "g": "5"},
     "H.264 in AVI": {"codec": "libx264", "container": "avi", "bf": "2", "g": "5"},
     "open H.264": {"codec": "libx264", "container": "mov", "g": "6", "x264-params": "open-gop=1"},
-    "H.265": {"codec": "libx265", "container": "mp4", "g": "5", "x265-params": "log-level=none"},
+    "H.265": {"codec": "libx265", "container": "mp4", "g": "5", "x265-params": ONE_THREAD},
     "VP8": {"codec": "libvpx", "container": "webm", "auto-alt-ref": "1", "lag-in-frames": "9"},
     "VP9": {"codec": "libvpx-vp9", "container": "webm", "g": "7", "lag-in-frames": "9"},
     "AV1": {"codec": "libsvtav1", "container": "mp4", "g": "9", "svtav1-params": "lp=1"},
