@@ -50,7 +50,7 @@ class Qwen3VL(Family):
 
     def tied_flags(self, config: dict[str, Any]) -> list[bool]:
         """Read `tie_word_embeddings` at the top level and in `text_config`."""
-        from ppcli.models.families.qwen3_vl.configuration import tied_flags
+        from ppcli.models.families.config_readers import tied_flags
 
         return tied_flags(config)
 
