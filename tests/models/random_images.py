@@ -1,13 +1,13 @@
 """Images of random patches with a mask of the tiles to keep."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
 from ppcli.models.kept_patches import KeptPatches
 from tests.models.tiny_checkpoint import SPECIAL
+from tests.models.tiny_model import TinyModel
 
 IMAGE_TOKEN = SPECIAL.index("<|image_pad|>")
 ONE = [1, 9, 50, 60, 3, 5, 4, 70, 2]  # a prompt with one image
@@ -29,20 +29,19 @@ class Image:
         return np.repeat(self.keep.reshape(-1), 4)
 
 
-def random_image(grid: tuple[int, int], seed: int, keep_ratio: float = 1.0) -> Image:
+def random_image(
+    grid: tuple[int, int], seed: int, keep_ratio: float = 1.0, patch_values: int = 1536
+) -> Image:
     random = np.random.default_rng(seed)
-    values = random.standard_normal((grid[0] * grid[1] * 4, 1536)).astype(np.float32)
+    values = random.standard_normal((grid[0] * grid[1] * 4, patch_values)).astype(np.float32)
     keep = random.random(grid) < keep_ratio
     keep[0, 0] = True
     return Image(values, keep)
 
 
-def vision_inputs(keep: np.ndarray, side: int) -> dict[str, np.ndarray]:
-    return asdict(patch_positions(keep, 2, side))
-
-
-def patches(images: Sequence[Image], side: int) -> list[KeptPatches]:
+def patches(images: Sequence[Image], tiny: TinyModel) -> list[KeptPatches]:
+    config = tiny.model_config()
     return [
-        KeptPatches(one.keep, one.pixel_values[one.patches_kept], vision_inputs(one.keep, side))
+        KeptPatches(one.keep, one.pixel_values[one.patches_kept], config.vision_inputs(one.keep))
         for one in images
     ]

@@ -1,7 +1,7 @@
-"""Tiny Qwen3-VL checkpoints with random weights and a tokenizer trained on a few sentences.
+"""Tiny checkpoints with random weights and a tokenizer trained on a few sentences.
 
 They are written without torch. tests/models/test_tiny_checkpoint.py compares them with what
-transformers writes.
+transformers writes. `Tiny` is the family that tests use which hold for any.
 """
 
 import json
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from tests.models.tiny_model import INNER, VOCABULARY, TinyModel, affine, image_processor
 
 SPECIAL = [
     "<|endoftext|>",
@@ -43,13 +45,15 @@ _SENTENCES = [
     "Read line three of the page, please: naïve café, 东京, ελληνικά, emoji 🙂.",
     "system user assistant You answer briefly.",
 ]
-_VOCABULARY, _INNER = 512, 96
+IMAGE_PROCESSOR = image_processor(16, [0.5] * 3, [0.5] * 3, "Qwen2VLImageProcessorFast")
 _HEAD_NORMS = ("q_norm", "k_norm")
 
 
 @dataclass(frozen=True)
-class Tiny:
-    """The sizes of a tiny model."""
+class Tiny(TinyModel):
+    """The sizes of a tiny Qwen3-VL."""
+
+    image_processor = IMAGE_PROCESSOR
 
     vision_hidden: int = 64
     vision_heads: int = 2
@@ -82,7 +86,7 @@ class Tiny:
                 "hidden_act": "silu",
                 "hidden_size": self.hidden,
                 "initializer_range": 0.02,
-                "intermediate_size": _INNER,
+                "intermediate_size": INNER,
                 "max_position_embeddings": self.max_positions,
                 "model_type": "qwen3_vl_text",
                 "num_attention_heads": self.heads,
@@ -98,7 +102,7 @@ class Tiny:
                 },
                 "tie_word_embeddings": self.tied,
                 "use_cache": True,
-                "vocab_size": _VOCABULARY,
+                "vocab_size": VOCABULARY,
             },
             "tie_word_embeddings": self.tied,
             "transformers_version": "5.23.0",
@@ -110,7 +114,7 @@ class Tiny:
                 "hidden_size": self.vision_hidden,
                 "in_channels": 3,
                 "initializer_range": 0.02,
-                "intermediate_size": _INNER,
+                "intermediate_size": INNER,
                 "model_type": "qwen3_vl_vision",
                 "num_heads": self.vision_heads,
                 "num_position_embeddings": self.side**2,
@@ -131,26 +135,26 @@ class Tiny:
             "visual.patch_embed.proj.weight": (seen, 3, 2, 16, 16),
             "visual.patch_embed.proj.bias": (seen,),
             "visual.pos_embed.weight": (self.side**2, seen),
-            "language_model.embed_tokens.weight": (_VOCABULARY, self.hidden),
+            "language_model.embed_tokens.weight": (VOCABULARY, self.hidden),
             "language_model.norm.weight": (self.hidden,),
         }
         mergers = {"visual.merger": seen}
         mergers |= {f"visual.deepstack_merger_list.{n}": merged for n in range(len(self.deepstack))}
         for name, norm in mergers.items():
-            found |= _affine(f"{name}.norm", norm)
-            found |= _affine(f"{name}.linear_fc1", merged, merged)
-            found |= _affine(f"{name}.linear_fc2", self.hidden, merged)
+            found |= affine(f"{name}.norm", norm)
+            found |= affine(f"{name}.linear_fc1", merged, merged)
+            found |= affine(f"{name}.linear_fc2", self.hidden, merged)
         for n in range(self.depth):
             block = f"visual.blocks.{n}"
-            found |= _affine(f"{block}.norm1", seen) | _affine(f"{block}.norm2", seen)
-            found |= _affine(f"{block}.attn.qkv", 3 * seen, seen)
-            found |= _affine(f"{block}.attn.proj", seen, seen)
-            found |= _affine(f"{block}.mlp.linear_fc1", _INNER, seen)
-            found |= _affine(f"{block}.mlp.linear_fc2", seen, _INNER)
+            found |= affine(f"{block}.norm1", seen) | affine(f"{block}.norm2", seen)
+            found |= affine(f"{block}.attn.qkv", 3 * seen, seen)
+            found |= affine(f"{block}.attn.proj", seen, seen)
+            found |= affine(f"{block}.mlp.linear_fc1", INNER, seen)
+            found |= affine(f"{block}.mlp.linear_fc2", seen, INNER)
         for n in range(self.layers):
             found |= self._layer_shapes(f"language_model.layers.{n}")
         found = {f"model.{name}": shape for name, shape in found.items()}
-        return found if self.tied else found | {"lm_head.weight": (_VOCABULARY, self.hidden)}
+        return found if self.tied else found | {"lm_head.weight": (VOCABULARY, self.hidden)}
 
     def _layer_shapes(self, layer: str) -> dict[str, tuple[int, ...]]:
         queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
@@ -164,36 +168,19 @@ class Tiny:
             ("v_proj", keys, self.hidden),
             ("o_proj", self.hidden, queries),
         ):
-            made = _affine(f"{layer}.self_attn.{name}", rows, columns)
+            made = affine(f"{layer}.self_attn.{name}", rows, columns)
             found |= {key: made[key] for key in made if self.bias or key.endswith("weight")}
         found |= {f"{layer}.self_attn.{name}.weight": (self.head_size,) for name in _HEAD_NORMS}
         for name, shape in (
-            ("gate_proj", (_INNER, self.hidden)),
-            ("up_proj", (_INNER, self.hidden)),
-            ("down_proj", (self.hidden, _INNER)),
+            ("gate_proj", (INNER, self.hidden)),
+            ("up_proj", (INNER, self.hidden)),
+            ("down_proj", (self.hidden, INNER)),
         ):
             found[f"{layer}.mlp.{name}.weight"] = shape
         return found
 
-    def weights(self) -> dict[str, np.ndarray]:
-        """Random weights, large enough that different images give different answers."""
-        random = np.random.default_rng(self.seed)
-        made = {}
-        for name, shape in sorted(self.shapes().items()):
-            drawn = random.standard_normal(shape, np.float32)
-            if len(shape) == 1:
-                made[name] = 0.2 * drawn + float("norm" in name and name.endswith("weight"))
-            else:
-                scale = 1.0 if "embed" in name else 1.5 / drawn[0].size ** 0.5
-                made[name] = np.float32(scale) * drawn
-        return made
 
-
-def _affine(name: str, rows: int, *columns: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (rows, *columns), f"{name}.bias": (rows,)}
-
-
-def write_checkpoint(folder: Path, tiny: Tiny, shards: int = 1) -> Path:
+def write_checkpoint(folder: Path, tiny: TinyModel, shards: int = 1) -> Path:
     """Write a checkpoint with every file that `export` needs, as transformers would write it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", tiny.config())
@@ -203,7 +190,7 @@ def write_checkpoint(folder: Path, tiny: Tiny, shards: int = 1) -> Path:
         save_file(weights, folder / "model.safetensors", {"format": "pt"})
     else:
         _write_shards(folder, weights, shards)
-    write_settings(folder)
+    write_settings(folder, tiny.image_processor)
     return folder
 
 
@@ -220,7 +207,7 @@ def _write_shards(folder: Path, weights: dict[str, np.ndarray], shards: int) -> 
     write_json(folder / "model.safetensors.index.json", index)
 
 
-def write_settings(folder: Path) -> None:
+def write_settings(folder: Path, images: dict[str, Any] = IMAGE_PROCESSOR) -> None:
     """Write the tokenizer, chat template and image processor of a checkpoint."""
     tokenizer = trained_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -233,18 +220,7 @@ def write_settings(folder: Path) -> None:
         },
     )
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
-    write_json(
-        folder / "preprocessor_config.json",
-        {
-            "size": {"shortest_edge": 4096, "longest_edge": 16_777_216},
-            "patch_size": 16,
-            "temporal_patch_size": 2,
-            "merge_size": 2,
-            "image_mean": [0.5, 0.5, 0.5],
-            "image_std": [0.5, 0.5, 0.5],
-            "image_processor_type": "Qwen2VLImageProcessorFast",
-        },
-    )
+    write_json(folder / "preprocessor_config.json", images)
 
 
 def trained_tokenizer() -> Tokenizer:

@@ -18,13 +18,7 @@ from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import open_sessions
 from ppcli.models.serving.runner import Runner
 from tests.command import pixelprune
-from tests.models.families.qwen3_vl.test_parity import (
-    NONE,
-    assert_equal,
-    difference,
-    laid_out,
-    our_answer,
-)
+from tests.models.parity import NONE, assert_equal, difference, laid_out, our_answer
 from tests.models.reference import Answer, pruned_answer
 from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 

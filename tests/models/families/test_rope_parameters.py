@@ -13,21 +13,8 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRotaryEmbe
 from ppcli.errors import ModelError
 from ppcli.models.families.family_registry import family_of_size, parse_config
 from ppcli.models.families.rope_parameters import inverse_frequencies
-from ppcli.models.model_choices import Device
-from ppcli.models.onnx.directory import ModelDirectory
-from ppcli.models.onnx.execution_device import ExecutionDevice
-from ppcli.models.onnx.export import Export
-from ppcli.models.onnx.sessions import open_sessions
-from ppcli.models.serving.runner import Runner
-from tests.models.families.qwen3_vl.test_parity import (
-    TWO,
-    assert_equal,
-    difference,
-    laid_out,
-    our_answer,
-    patches,
-)
-from tests.models.random_images import random_image
+from tests.models.parity import TWO, assert_equal, difference, laid_out, opened, our_answer
+from tests.models.random_images import patches, random_image
 from tests.models.reference import Answer, pruned_answer, stock_answer
 from tests.models.tiny_checkpoint import Tiny, write_checkpoint, write_json
 
@@ -85,17 +72,11 @@ def written(folder: Path, rope: dict[str, Any]) -> Path:
     return folder
 
 
-def our_runner(checkpoint: Path, out: Path) -> Runner:
-    Export(str(checkpoint), "float32", "a test").write(str(out))
-    model = ModelDirectory.open(str(out))
-    return Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
-
-
 def answers(checkpoint: Path, out: Path) -> tuple[Answer, Answer]:
     """Ours and that of transformers, with tiles left out."""
     images = [random_image((4, 9), 0, 0.6), random_image((3, 3), 1, 0.8)]
-    runner = our_runner(checkpoint, out)
-    ours = our_answer(runner, laid_out(TWO, images), patches(images, TINY.side), STEPS)
+    runner = opened(checkpoint, out)
+    ours = our_answer(runner, laid_out(TWO, images), patches(images, TINY), STEPS)
     model = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
     return ours, pruned_answer(model.eval(), TWO, images, STEPS)
 
@@ -119,9 +100,9 @@ def test_yarn_without_pruning(tmp_path: Path) -> None:
     images = [random_image((4, 2), 3), random_image((3, 5), 4)]
     model = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
     ours = our_answer(
-        our_runner(checkpoint, tmp_path / "out"),
+        opened(checkpoint, tmp_path / "out"),
         laid_out(TWO, images),
-        patches(images, TINY.side),
+        patches(images, TINY),
         STEPS,
     )
     assert_equal(ours, stock_answer(model.eval(), TWO, images, STEPS))

@@ -109,7 +109,7 @@ def test_a_model_is_that_of_the_rounded_weights(tmp_path: Path, weights: Weights
     prompt = layout_mrope(ONE, IMAGE_TOKEN, [one.keep for one in images])
     runner = Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
     runner.reserve(prompt.length)
-    ours = runner.prefill(prompt, runner.embed(patches(images, tiny.side)))
+    ours = runner.prefill(prompt, runner.embed(patches(images, tiny)))
     reference = transformers_model(tiny)
     bits = 8 if weights is Weights.INT8 else 4
     with torch.no_grad():

@@ -51,7 +51,7 @@ def logits(out: Path) -> np.ndarray:
     runner = Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
     prompt = layout_mrope(ONE, IMAGE_TOKEN, [image.keep])
     runner.reserve(prompt.length)
-    return runner.prefill(prompt, runner.embed(patches([image], TINY.side)))
+    return runner.prefill(prompt, runner.embed(patches([image], TINY)))
 
 
 def edit(path: Path, change: Callable[[dict], None]) -> None:
