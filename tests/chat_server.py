@@ -24,7 +24,7 @@ import numpy as np
 import xxhash
 from PIL import Image
 
-from ppcli import keep_mask
+from ppcli import keep_mask, prune
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.models.families.family_registry import DEFAULT_PRESET, get_preset
@@ -113,7 +113,7 @@ class ChatServer(ThreadingHTTPServer):
         if options is None or self.pruning == "none":
             options = {"enabled": self.pruning != "none"}
         try:
-            seen = [_seen(url, options, self.min_pixels) for url in images]
+            seen = _seen(images, options, self.min_pixels)
         except OSError as error:
             return error_reply(400, f"cannot identify image: {error}")
         words = " ".join(f"{digest} {size}" for digest, size, _ in seen)
@@ -139,17 +139,31 @@ def _stream(answer: str, usage: dict[str, int]) -> bytes:
     return "".join(lines).encode()
 
 
-def _seen(url: str, options: dict[str, Any], min_pixels: int) -> tuple[str, str, int]:
-    """Digest and size of an image, and how many tokens it has."""
-    data = base64.b64decode(url.split(",", 1)[1])
-    pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-    height, width = pixels.shape[:2]
+def _seen(urls: list[str], options: dict[str, Any], min_pixels: int) -> list[tuple[str, str, int]]:
+    """Digest and size of each image, and how many tokens it has."""
+    images = [base64.b64decode(url.split(",", 1)[1]) for url in urls]
+    pixels = [np.array(Image.open(io.BytesIO(one)).convert("RGB")) for one in images]
     fit = replace(FitOptions.of_preset(get_preset(DEFAULT_PRESET)), min_pixels=min_pixels)
-    raster = fit_image(pixels, fit).raster
-    chosen = {name: value for name, value in options.items() if name != "enabled"}
-    keep = keep_mask(raster, fit.tile, **chosen)
-    kept = int(keep.sum()) if options["enabled"] else keep.size
-    return xxhash.xxh3_64_hexdigest(pixels.tobytes()), f"{width}x{height}", kept
+    rasters = [fit_image(one, fit).raster for one in pixels]
+    sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in pixels]
+    digests = [xxhash.xxh3_64_hexdigest(one.tobytes()) for one in pixels]
+    return list(zip(digests, sizes, _kept(rasters, fit.tile, options), strict=True))
+
+
+def _kept(rasters: list[Any], tile: int, options: dict[str, Any]) -> list[int]:
+    chosen = {name: options[name] for name in options if name not in ("enabled", "sequence")}
+    if not options["enabled"]:
+        return [raster[::tile, ::tile, 0].size for raster in rasters]
+    sequence = options.get("sequence")
+    if sequence is None:
+        return [int(keep_mask(raster, tile, **chosen).sum()) for raster in rasters]
+    kept, before = [], None
+    for raster in rasters if sequence == "forward" else rasters[::-1]:
+        before = None if before is None or before.shape != raster.shape else before
+        coded = prune(raster, tile, **chosen, before=before)
+        before = coded.reconstruct(before)
+        kept.append(coded.kept)
+    return kept if sequence == "forward" else kept[::-1]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ from ppcli.api.answers import bench, evaluate, export, infer
 from ppcli.api.datasets import VerifyResult, reconstruct, report, verify
 from ppcli.api.images import analyze, sweep, view
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.coding.sequence_options import SequenceOptions
+from ppcli.coding.sequence_options import RequestSequenceOptions, SequenceOptions
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.imaging.reading_options import ReadingOptions
@@ -56,6 +56,7 @@ __all__ = [
     "RandomModelOptions",
     "ReadingOptions",
     "RequestOptions",
+    "RequestSequenceOptions",
     "RunControl",
     "RunResult",
     "SequenceOptions",

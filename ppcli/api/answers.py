@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ppcli.api.short_forms import Inputs, Path, input_options, model_options, output_options
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.sequence_options import RequestSequenceOptions
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.imaging.reading_options import ReadingOptions
@@ -40,6 +41,7 @@ def infer(
     model: ModelOptions | Path | None = None,
     server: ServerOptions = ServerOptions(),
     coder: CoderOptions = CoderOptions(),
+    sequence: RequestSequenceOptions = RequestSequenceOptions(),
     reading: ReadingOptions = ReadingOptions(),
     output: OutputOptions | Path | None = None,
     workers: WorkerOptions = WorkerOptions(),
@@ -58,6 +60,7 @@ def infer(
         model: a model directory, and its device; None for the small model in the package.
         server: servers that answer instead.
         coder: how tiles are selected.
+        sequence: whether the images of a request may repeat tiles of one another.
         reading: which pages of files are read, and how.
         output: a folder or a file; None gives the rows to `control.on_row`, or to the result.
         workers: worker processes, which decode and prune images; on a cluster, those of each of its
@@ -88,6 +91,7 @@ def infer(
         model=model_options(model),
         server=server,
         coder=coder,
+        sequence=sequence,
         reading=reading,
         output=output_options(output, ANSWERS_PER_SHARD),
         workers=workers,

@@ -77,6 +77,34 @@ class SequenceOptions(Options):
         return {"sequence": self.sequence.value, "sequence_by": by.value}
 
 
+@dataclass(frozen=True, slots=True)
+class RequestSequenceOptions(Options):
+    """Whether images of one request may repeat tiles of the image next to them.
+
+    Attributes:
+        sequence: the image that an image is compared with; None for none. Every page of a file is
+            an image.
+    """
+
+    panel: ClassVar = "Coder"
+
+    sequence: Annotated[
+        Direction | None,
+        Option(
+            "Also prune tiles that the image before in the same request shows in the same place "
+            "(forward), or the image after (reverse). Needs --requests.",
+        ),
+    ] = None
+
+    def frames(self) -> SequenceOptions:
+        """Return the options of images that are frames of one sequence."""
+        return SequenceOptions(self.sequence)
+
+    def as_config(self) -> dict[str, Any]:
+        """Return what stored metadata says of sequences: nothing if there are none."""
+        return {} if self.sequence is None else {"sequence": self.sequence.value}
+
+
 def sequence_for_models(sequence: str | None, coder: CoderOptions) -> Direction | None:
     """Return the direction that a Python program spells, such as "forward"; None for none.
 

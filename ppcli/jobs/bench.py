@@ -27,7 +27,7 @@ from ppcli.jobs.bench_measures import (
     combined,
 )
 from ppcli.jobs.peak_memory import peak_bytes
-from ppcli.jobs.request_images import selected_pages
+from ppcli.jobs.selected_pages import selected_pages
 from ppcli.models.families.base import ModelConfig
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.sequence_options import Direction
 from ppcli.engine.executors.executor import Executor
 from ppcli.engine.worker_options import WorkerOptions
 from ppcli.errors import ImageError, ModelError, ServerError
@@ -207,12 +208,14 @@ class ServersOfMachine:
         options: their URLs.
         coder: how images are pruned.
         prune: whether they are.
+        sequence: whether the images of a request are frames of a sequence.
         facts: what the process of the command found.
     """
 
     options: ServerOptions
     coder: CoderOptions
     prune: bool
+    sequence: Direction | None
     facts: ServerFacts
 
     @contextmanager
@@ -222,7 +225,8 @@ class ServersOfMachine:
         Raises:
             ServerError: no server answers, or they have another model than before.
         """
-        with connected(self.options, self.coder, self.prune) as servers:
+        told = (self.options, self.coder, self.prune, self.sequence)
+        with connected(*told) as servers:
             if servers.connection.facts != self.facts:
                 raise ServerError(
                     f"{self.options.urls[0]} is another server for {platform.node()} than for the "

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ppcli.coding.coder_options import CoderOptions, warn_of_averages
+from ppcli.coding.sequence_options import RequestSequenceOptions, SequenceOptions
 from ppcli.engine.cluster.cluster import Connection
 from ppcli.engine.cluster.cluster_factory import connect
 from ppcli.engine.engine_options import EngineOptions
@@ -38,7 +39,7 @@ from ppcli.jobs.infer_recipe import (
 from ppcli.jobs.pages import OnPage
 from ppcli.jobs.run_control import CountableInputs, ProgressCounter, RunControl, RunResult
 from ppcli.jobs.run_job import run_job
-from ppcli.jobs.sent_pages import send_page
+from ppcli.jobs.sent_pages import hold_sent_page, send_page
 from ppcli.jobs.server_setup import ConnectedServers, check_server_options, connected
 from ppcli.jobs.stored_images import StoredImages, is_dataset
 from ppcli.models.model_choices import Device
@@ -66,6 +67,7 @@ def infer(
     model: ModelOptions,
     server: ServerOptions,
     coder: CoderOptions,
+    sequence: RequestSequenceOptions,
     reading: ReadingOptions,
     output: OutputOptions | None,
     workers: WorkerOptions,
@@ -74,7 +76,8 @@ def infer(
     control: RunControl,
 ) -> RunResult[InferSummary]:
     """Ask a model about images; see `ppcli.api.infer`."""
-    _check_options(inputs, columns, requests, generation, coder, output)
+    _check_options(inputs, columns, requests, generation, output)
+    _check_coding(requests, generation, coder, sequence)
     check_cluster_run(engine, output, control)
     warn_of_averages(coder)
     request = _request(requests, generation, coder.seed, bool(server.server))
@@ -82,12 +85,14 @@ def infer(
         cluster = stack.enter_context(connect(engine)) if engine.is_cluster else None
         if server.server:
             check_server_options(model, generation.batch_size, coder)
-            servers = stack.enter_context(connected(server, coder, generation.prune))
+            servers = stack.enter_context(
+                connected(server, coder, generation.prune, sequence.sequence)
+            )
             answers = _server_answers(server, coder, servers, request)
         else:
             from_file = requests.requests is not None
             answers = _model_answers(model, request, generation, from_file, control, cluster)
-        setup = _Setup(answers, workers, coder, reading, generation.prune)
+        setup = _Setup(answers, workers, coder, sequence, reading, generation.prune)
         if requests.requests is not None:
             stream = setup.from_requests(requests, inputs.limit)
         else:
@@ -187,8 +192,10 @@ def _server_answers(
     request: GenerationRequest,
 ) -> _Answers:
     facts = servers.connection.facts
-    recipe = ServersOfMachine(options, coder, servers.prune, facts)
-    on_page = partial(send_page, prune=servers.prune)
+    recipe = ServersOfMachine(options, coder, servers.prune, servers.sequence, facts)
+    on_page: OnPage = partial(send_page, prune=servers.prune)
+    if servers.sequence is not None:
+        on_page = hold_sent_page
     config = servers.as_config() | request.server_fields
     load: Load = lambda: servers.answering  # noqa: E731
     return _Answers(load, recipe, request, servers.fit, config, on_page, facts.model)
@@ -199,11 +206,8 @@ def _check_options(
     columns: ColumnOptions,
     requests: RequestOptions,
     generation: GenerationOptions,
-    coder: CoderOptions,
     output: OutputOptions | None,
 ) -> None:
-    if not generation.prune and coder != CoderOptions(seed=coder.seed):
-        raise UsageError("--no-prune feeds every patch; leave the options of the coder out")
     if output is not None:
         output.check_not_read(requests.requests, generation.prompt_file, inputs.files0_from)
         output.check_limit(inputs.limit)
@@ -218,6 +222,23 @@ def _check_options(
     others = (inputs.inputs, inputs.files0_from, inputs.include, inputs.exclude)
     if any(others) or (generation.prompt, generation.prompt_file) != (None, None):
         raise UsageError("--requests names the images and prompts; leave the other inputs out")
+
+
+def _check_coding(
+    requests: RequestOptions,
+    generation: GenerationOptions,
+    coder: CoderOptions,
+    sequence: RequestSequenceOptions,
+) -> None:
+    is_default = coder == CoderOptions(seed=coder.seed) and sequence.sequence is None
+    if not generation.prune and not is_default:
+        raise UsageError("--no-prune feeds every patch; leave the options of the coder out")
+    if sequence.sequence is not None and requests.requests is None:
+        raise UsageError(
+            "--sequence is for the images of a request of --requests FILE; here each question "
+            "shows one page alone"
+        )
+    sequence.frames().check_coder(coder)
 
 
 def _request(
@@ -256,6 +277,7 @@ class _Setup:
     answers: _Answers
     workers: WorkerOptions
     coder: CoderOptions
+    sequence: RequestSequenceOptions
     reading: ReadingOptions
     prune: bool
 
@@ -263,7 +285,14 @@ class _Setup:
     def _images(self) -> PreparedImages:
         answers = self.answers
         patches = answers.on_page is None
-        options = AnalysisOptions(self.coder, answers.fit, self.reading, patches, False)
+        options = AnalysisOptions(
+            self.coder,
+            answers.fit,
+            self.reading,
+            patches,
+            rebuildable=False,
+            sequence=self.sequence.frames(),
+        )
         return PreparedImages(options, self.workers, answers.on_page)
 
     def from_requests(self, requests: RequestOptions, limit: int | None) -> _RequestStream:
@@ -305,9 +334,9 @@ class _Setup:
         return _RequestStream(images, source, config)
 
     def _coding(self) -> Config:
-        config = self._images.options.as_config()
+        config = replace(self._images.options, sequence=SequenceOptions()).as_config()
         del config["patches"]
-        return config
+        return config | self.sequence.as_config()
 
 
 def _config(stream: _RequestStream, answers: _Answers, prune: bool) -> Config:

@@ -1,22 +1,24 @@
 """The images of one request, decoded and pruned in a worker."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from ppcli.errors import ErrorCode, ImageError, with_subject
+from ppcli.coding.sequence_options import Direction
+from ppcli.errors import ImageError, with_subject
 from ppcli.files import FileState
-from ppcli.imaging.image_choices import Frames
 from ppcli.imaging.page_cache import close_kept_source
 from ppcli.inputs.http_file import fetched_once
 from ppcli.inputs.refs import ImageRef
 from ppcli.inputs.requests import Request
 from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.held_pages import hold_page
 from ppcli.jobs.page_analysis import PageResult
-from ppcli.jobs.pages import OnPage, PagesResult, analyze_pages
+from ppcli.jobs.pages import OnPage, PagesResult
+from ppcli.jobs.request_frames import RequestFrames
+from ppcli.jobs.selected_pages import selected_parts
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.store.rows import PatchRow, error_of
-
-_PAGES_PER_CALL = 16
 
 
 @dataclass(slots=True)
@@ -65,6 +67,11 @@ class PreparedImages:
         if row.warning is not None:
             self.warnings.append(f"{row.image_id}: {row.warning}")
 
+    def reverse(self) -> None:
+        """Put what came from the last page on into the order of the request."""
+        for one in (self.images, self.states, self.counts, self.warnings):
+            one.reverse()
+
 
 def prepare_images(
     request: Request, options: AnalysisOptions, on_page: OnPage | None = None
@@ -73,17 +80,25 @@ def prepare_images(
 
     Args:
         request: names the images.
-        options: how they are decoded and pruned.
-        on_page: what is done with the pixels of each page; see `analyze_pages`.
+        options: how they are decoded and pruned. With a sequence, all pages of the request are
+            its frames.
+        on_page: what is done with the pixels of each page; see `analyze_pages`. With a sequence
+            it makes a `HeldPage`.
 
     Raises:
-        ImageError: the error of the first page that fails.
+        ImageError: the error of the first page that fails, in the direction of a sequence.
     """
     prepared = PreparedImages()
-    for image in request.images:
+    sequence = options.sequence.sequence
+    parts_of: Callable[[ImageRef], Iterator[PagesResult]]
+    if sequence is None:
+        parts_of = partial(selected_parts, options=options, on_page=on_page)
+    else:
+        parts_of = RequestFrames(options, on_page or hold_page).parts
+    for image in request.images[::-1] if sequence is Direction.REVERSE else request.images:
         before, state = len(prepared.images), None
         try:
-            for part in _selected_parts(_here(image), options, on_page):
+            for part in parts_of(_here(image)):
                 state = part.state
                 for page in part.pages:
                     prepared.add(page)
@@ -92,6 +107,8 @@ def prepare_images(
                 close_kept_source()
         prepared.states.append(state)
         prepared.counts.append(len(prepared.images) - before)
+    if sequence is Direction.REVERSE:
+        prepared.reverse()
     return prepared
 
 
@@ -101,47 +118,3 @@ def _here(image: ImageRef) -> ImageRef:
         return replace(image, file=fetched_once(image.file))
     except ImageError as error:
         raise ImageError(error.code, with_subject(image.image_id, error.message)) from None
-
-
-def selected_pages(
-    ref: ImageRef, options: AnalysisOptions, on_page: OnPage | None = None
-) -> Iterator[PageResult]:
-    """Decode and prune the selected pages of a file in this process.
-
-    Args:
-        ref: the file.
-        options: how it is decoded and pruned.
-        on_page: what is done with the pixels of each page; see `analyze_pages`.
-
-    Raises:
-        ImageError: `no_such_page` if the reference names a page that the file does not have.
-    """
-    for part in _selected_parts(ref, options, on_page):
-        yield from part.pages
-
-
-def _selected_parts(
-    ref: ImageRef, options: AnalysisOptions, on_page: OnPage | None = None
-) -> Iterator[PagesResult]:
-    if ref.page is not None:
-        yield _single_page(ref, ref.page, options, on_page)
-        return
-    first, rows = 1, 1
-    while first <= rows:
-        result = analyze_pages(ref, options, first, _PAGES_PER_CALL, on_page)
-        yield result
-        first, rows = first + len(result.pages), result.count.rows if result.count else 0
-
-
-def _single_page(
-    ref: ImageRef, page: int, options: AnalysisOptions, on_page: OnPage | None
-) -> PagesResult:
-    """Decode and prune one page or frame, whichever pages the options select."""
-    reading = replace(options.reading, frames=Frames.ALL, pages=None)
-    result = analyze_pages(ref, replace(options, reading=reading), page, 1, on_page)
-    if not result.pages:
-        pages = result.count.frames if result.count else 0
-        raise ImageError(
-            ErrorCode.NO_SUCH_PAGE, f"{ref.image_id}: there is no page {page:,} (pages: {pages:,})"
-        )
-    return result

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.frame_chain import FrameChain
 from ppcli.coding.selection import select_tiles
 from ppcli.imaging.fit import fit_image
 from ppcli.imaging.fit_options import FitOptions
@@ -16,6 +17,7 @@ from ppcli.imaging.page_source import PageSource
 from ppcli.imaging.reading_options import ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions
+from ppcli.jobs.held_pages import HeldPage, hold_page
 from ppcli.jobs.page_analysis import PageResult, analyze_page
 from ppcli.jobs.variants import ImageVariant, PreparedVariants
 from ppcli.models.remote.sent_image import SentImage
@@ -65,6 +67,39 @@ def send_page(
     if not prune:
         stats = replace(stats, kept=stats.tokens)
     return SentPage(stats, sent=_sent(pixels, source, options.coder if prune else None))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class HeldSentPage(HeldPage):
+    """A page that a server gets, before its kept tiles are counted.
+
+    Attributes:
+        sent: what the server gets.
+    """
+
+    sent: SentImage
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the raster and of the image in bytes."""
+        return self.page.fitted.raster.nbytes + self.sent.nbytes
+
+    def coded(self, options: AnalysisOptions, chain: FrameChain) -> SentPage:
+        """Count the kept tiles of the page; see `HeldPage.coded`."""
+        return SentPage(HeldPage.coded(self, options, chain).row, sent=self.sent)
+
+
+def hold_sent_page(
+    pixels: NDArray[np.uint8],
+    row: StatsRow,
+    options: AnalysisOptions,
+    started: float,
+    source: PageSource,
+) -> HeldSentPage:
+    """Make what a server gets of a page that is a frame of a sequence; see `OnPage`."""
+    held = hold_page(pixels, row, options, started, source)
+    sent = _sent(pixels, source, options.coder)
+    return HeldSentPage(row=held.row, page=held.page, sent=sent)
 
 
 def send_variants(

@@ -12,7 +12,7 @@ from ppcli.errors import ImageError
 from ppcli.inputs.refs import ImageRef
 from ppcli.jobs.analysis_options import AnalysisOptions, load_kernels
 from ppcli.jobs.bench_measures import Failure, Paired
-from ppcli.jobs.request_images import selected_pages
+from ppcli.jobs.selected_pages import selected_pages
 from ppcli.jobs.sent_pages import send_page
 from ppcli.jobs.server_bench_measures import (
     LoadMeasure,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ppcli.coding.coder_options import CoderOptions, Method
+from ppcli.coding.sequence_options import Direction
 from ppcli.errors import ServerError, UsageError
 from ppcli.imaging.fit_options import FitOptions
 from ppcli.models.families.family_registry import DEFAULT_PRESET, get_preset
@@ -26,10 +27,13 @@ class ConnectedServers:
     Attributes:
         connection: to all of them.
         prune: whether they prune, as far as that is known.
+        sequence: whether the images of a request are frames of a sequence; None if each stands by
+            itself.
     """
 
     connection: ServerConnection
     prune: bool
+    sequence: Direction | None = None
 
     @property
     def fit(self) -> FitOptions:
@@ -39,7 +43,7 @@ class ConnectedServers:
     @property
     def answering(self) -> AnsweringServer:
         """What turns requests into rows."""
-        return AnsweringServer(self.connection)
+        return AnsweringServer(self.connection, self.sequence)
 
     def as_config(self) -> Config:
         """Return what answers depend on; not the URLs, which may change between runs."""
@@ -53,7 +57,7 @@ class ConnectedServers:
 
 @contextmanager
 def connected(
-    servers: ServerOptions, coder: CoderOptions, prune: bool
+    servers: ServerOptions, coder: CoderOptions, prune: bool, sequence: Direction | None
 ) -> Iterator[ConnectedServers]:
     """Connect to the servers of a run, and disconnect at the end.
 
@@ -61,6 +65,8 @@ def connected(
         servers: their URLs.
         coder: how images are pruned.
         prune: whether they are.
+        sequence: whether the images of a request are frames of a sequence; None if each stands by
+            itself.
 
     Raises:
         ServerError: no server answers, or one cannot be used.
@@ -68,8 +74,9 @@ def connected(
     """
     connection = ServerConnection(servers)
     try:
-        _check_pruning(connection.facts.pruning, coder, prune)
-        yield ConnectedServers(connection, prune)
+        is_default = coder == CoderOptions(seed=coder.seed) and sequence is None
+        _check_pruning(connection.facts.pruning, is_default, prune)
+        yield ConnectedServers(connection, prune, sequence)
     finally:
         connection.close()
 
@@ -125,9 +132,8 @@ def check_server_options(model: ModelOptions, batch_size: int | None, coder: Cod
         raise UsageError("servers do not prune at random; --method random is for a local model")
 
 
-def _check_pruning(pruning: Pruning, coder: CoderOptions, prune: bool) -> None:
+def _check_pruning(pruning: Pruning, is_default: bool, prune: bool) -> None:
     """Refuse options of the coder that a server would ignore, and say what it does instead."""
-    is_default = coder == CoderOptions(seed=coder.seed)
     if pruning is Pruning.BY_REQUEST:
         return
     if pruning is Pruning.BY_SERVER:

@@ -19,7 +19,7 @@ from ppcli.jobs.bench import BenchOptions, bench_model, bench_pages, until_end
 from ppcli.jobs.bench_measures import BenchResult
 from ppcli.jobs.page_analysis import PageResult
 from ppcli.jobs.peak_memory import peak_bytes
-from ppcli.jobs.request_images import selected_pages
+from ppcli.jobs.selected_pages import selected_pages
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.execution_device import ExecutionDevice

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from ppcli.cli.log_options import LogOptions
 from ppcli.cli.parameters import Defaults
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.sequence_options import RequestSequenceOptions
 from ppcli.engine.engine_options import EngineOptions
 from ppcli.engine.worker_options import FailureOptions, WorkerOptions
 from ppcli.errors import ExitCode
@@ -29,6 +30,7 @@ def infer(
     model: ModelOptions,
     server: ServerOptions,
     coder: CoderOptions,
+    sequence: RequestSequenceOptions,
     reading: ReadingOptions,
     output: Annotated[
         AnswerOutputOptions, Defaults(output=STDOUT, rows_per_shard=ANSWERS_PER_SHARD)
@@ -53,6 +55,7 @@ def infer(
         model=model,
         server=server,
         coder=coder,
+        sequence=sequence,
         reading=reading,
         workers=workers,
         engine=engine,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ppcli.coding.patchset import PatchSet
+from ppcli.coding.sequence_options import Direction
 from ppcli.errors import ImageError
 from ppcli.models.model_choices import Think
 from ppcli.models.remote.chat_answers import Completion
@@ -43,13 +44,16 @@ class AnsweringServer:
 
     Args of the constructor:
         connection: to the servers.
+        sequence: whether the images of a request are frames of a sequence; None if each stands by
+            itself.
 
     Attributes:
         batch: takes requests and returns answers.
     """
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: ServerConnection, sequence: Direction | None = None) -> None:
         self.batch = connection
+        self._sequence = sequence
         self._model = connection.facts.model
         self._pruning = connection.facts.pruning
         self._counts = CountCheck()
@@ -76,7 +80,7 @@ class AnsweringServer:
         identity = row.custom_id or row.image_id or request.prompt
         sent = [_as_sent(image) for image in images]
         coder = sent[0].coder if sent else None
-        fields = pruning_fields(coder) if sent and self._is_told else {}
+        fields = pruning_fields(coder, self._sequence) if sent and self._is_told else {}
         body = chat_body(self._model, request, sent, identity, fields)
         if row.select_ms is not None:
             row = replace(row, select_ms=row.select_ms + (time.perf_counter() - started) * 1000)

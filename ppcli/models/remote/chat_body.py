@@ -7,6 +7,7 @@ from typing import Any
 import xxhash
 
 from ppcli.coding.coder_options import CoderOptions
+from ppcli.coding.sequence_options import Direction
 from ppcli.models.remote.sent_image import SentImage
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.models.text.chat_tokenizer import Message, chat_messages
@@ -16,11 +17,12 @@ _EXTENSIONS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}  # of vLLM, 
 _SEED_BITS = 31
 
 
-def pruning_fields(coder: CoderOptions | None) -> dict[str, Any]:
+def pruning_fields(coder: CoderOptions | None, sequence: Direction | None = None) -> dict[str, Any]:
     """Return the fields that tell the plugin of vLLM how to prune the images of a request.
 
     Args:
         coder: selects the kept tiles; None keeps all.
+        sequence: whether the images are frames of a sequence; None if each stands by itself.
     """
     options: dict[str, Any] = {"enabled": coder is not None}
     if coder is not None:
@@ -30,6 +32,8 @@ def pruning_fields(coder: CoderOptions | None) -> dict[str, Any]:
             "threshold": coder.threshold,
             "mode": coder.mode.value,
         }
+        if sequence is not None:
+            options["sequence"] = sequence.value
     return {"mm_processor_kwargs": {PLUGIN: options}}
 
 
