@@ -72,3 +72,16 @@ def test_a_dataset(folder: Path, tmp_path: Path, machines: ProcessConnection) ->
     args = (tmp_path / "data", "--prompt", "What?", "--max-new-tokens", "3")
     both(tmp_path, *args, code=FAILED, rows=4)
     assert machines.given == ["inputs 1 to 2", "inputs 3 to 4"]
+
+
+@pytest.mark.parametrize("sequence", ["forward", "reverse"])
+def test_requests_that_are_sequences(folder, tmp_path, machines, server, sequence) -> None:
+    """The workers tell their servers so."""
+    images = ["a.png", "sub/a.png", "a.png", "a.png"]
+    lines = [{"images": images[first:], "prompt": "What?"} for first in range(4)]
+    path = folder / "requests.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    args = ("--requests", path, "--server", server.url, "--sequence", sequence)
+    both(tmp_path, *args, code=OK, rows=4)
+    told = [one["mm_processor_kwargs"]["pixelprune"]["sequence"] for one in server.questions]
+    assert told == [sequence] * 8

@@ -20,7 +20,7 @@ from ppcli.store.rows import AnswerRow
 
 def test_a_sequence_is_named_only_where_there_is_one() -> None:
     def told(*how: object) -> dict[str, object]:
-        return pruning_fields(*how)["mm_processor_kwargs"]["pixelprune"]  # type: ignore[arg-type]
+        return pruning_fields(*how)["mm_processor_kwargs"]["pixelprune"]
 
     plain = told(CoderOptions())
     assert "sequence" not in plain
@@ -37,6 +37,6 @@ def test_a_stored_frame_is_not_sent_without_the_one_before() -> None:
     stored = to_patch_row("b.png", size, size, Fit.PAD, frame, "", reference="a.png")
     facts = ServerFacts("a model", Pruning.BY_REQUEST)
     connection = SimpleNamespace(facts=facts)
-    server = AnsweringServer(connection, Direction.FORWARD)  # type: ignore[arg-type]
+    server = AnsweringServer(connection, Direction.FORWARD)
     with pytest.raises(UsageError, match="the frame depends on the one before"):
         server.start(AnswerRow(image_id="b.png"), GenerationRequest("?"), [stored])

@@ -112,6 +112,19 @@ def test_answers_are_those_of_infer(
     assert server.ask_all(asked, threads=1) == expected
 
 
+@pytest.mark.parametrize("sequence", ["forward", "reverse"])
+def test_answers_about_sequences_are_those_of_infer(
+    server: Server, model: Path, questions: list[dict], tmp_path: Path, sequence: str
+) -> None:
+    several = [one for one in questions if len(one["images"]) > 1]
+    alone = inferred(model, several, tmp_path)
+    expected = inferred(model, several, tmp_path, "--sequence", sequence)
+    asked = [one | {"pixelprune": {"sequence": sequence}} for one in several]
+    assert server.ask_all(asked) == expected
+    tokens, fewer = (sum(one.prompt_tokens for one in many) for many in (alone, expected))
+    assert fewer < tokens
+
+
 def test_one_server_also_answers_without_pruning(
     server: Server, model: Path, questions: list[dict], tmp_path: Path
 ) -> None:
