@@ -299,8 +299,8 @@ class Family(ABC):
         """The name of a tensor in `tensor_shapes`, whatever wrapper saved it."""
 
     @abstractmethod
-    def is_computed_tensor(self, name: str) -> bool:
-        """Whether a tensor in a checkpoint holds what the graphs compute themselves."""
+    def is_ignored_tensor(self, name: str) -> bool:
+        """Whether a tensor in a checkpoint holds what the graphs compute, or do without."""
 
     @abstractmethod
     def published_config(self, size: str, layers: int | None, image_token: int) -> dict[str, Any]:

@@ -7,8 +7,9 @@ Positions are an input: a kept token has its position in the unpruned prompt.
 """
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from onnx import TensorProto
 
 from ppcli.models.families.base import LayerCache, Shapes, TensorReader
 from ppcli.models.families.rope_parameters import Yarn, inverse_frequencies
+from ppcli.models.graphs.cache_tensor import CacheTensor
 from ppcli.models.graphs.graph_builder import CONTRIB, GraphBuilder
 
 PREFIX = "model.language_model."
@@ -112,8 +114,11 @@ class DecoderBuilder(ABC):
         graph: GraphBuilder,
         tensor: TensorReader,
     ) -> None:
-        self._sizes, self._caches = text, caches
+        self._sizes = text
         self._graph, self._tensor = graph, tensor
+        self._caches: dict[int, list[CacheTensor]] = defaultdict(list)
+        for cache in caches:
+            self._caches[cache.layer] += cache.tensors
 
     def build(self) -> onnx.ModelProto:
         """Build the graph."""
@@ -173,9 +178,26 @@ class DecoderBuilder(ABC):
         """Whether a projection has a bias."""
         return False
 
+    def _norm_weight(self, norm: str) -> NDArray[Any]:
+        """By what a norm scales."""
+        return self._tensor(PREFIX + norm)
+
     def _normed(self, value: str, norm: str) -> str:
         """The value divided by its root mean square, and scaled."""
-        return self._rms(value, self._weight(norm))
+        return self._rms(value, self._graph.weight(PREFIX + norm, self._norm_weight(norm)))
+
+    def _added(self, hidden: str, change: str, norm: str) -> tuple[str, str]:
+        """The sum, and the sum normed."""
+        normed, _, _, total = self._graph.add(
+            "SkipSimplifiedLayerNormalization",
+            hidden,
+            change,
+            self._graph.weight(PREFIX + norm, self._norm_weight(norm)),
+            domain=CONTRIB,
+            outputs=[f"{norm}/normed", "", "", f"{norm}/sum"],
+            epsilon=self._sizes.rms_norm_eps,
+        )
+        return total, normed
 
     # Parts
 
@@ -216,19 +238,6 @@ class DecoderBuilder(ABC):
             epsilon=self._sizes.rms_norm_eps,
             stash_type=1,
         )
-
-    def _added(self, hidden: str, change: str, norm: str) -> tuple[str, str]:
-        """The sum, and the sum normed."""
-        normed, _, _, total = self._graph.add(
-            "SkipSimplifiedLayerNormalization",
-            hidden,
-            change,
-            self._weight(norm),
-            domain=CONTRIB,
-            outputs=[f"{norm}/normed", "", "", f"{norm}/sum"],
-            epsilon=self._sizes.rms_norm_eps,
-        )
-        return total, normed
 
     def _rotations(self) -> tuple[str, str]:
         """Cosines and sines of the angles of M-RoPE, (B·S, pairs)."""
@@ -280,7 +289,7 @@ class DecoderBuilder(ABC):
             value: as the keys.
         """
         g, text = self._graph, self._sizes
-        past, present = zip(*map(g.cache, self._caches[layer].tensors), strict=True)
+        past, present = zip(*map(g.cache, self._caches[layer]), strict=True)
         attended, *_ = g.add(
             "GroupQueryAttention",
             query,

@@ -33,6 +33,7 @@ _SYNONYMS = (["default", "mrope"], ["mrope", "default"])
 # Keys of the section that holds a transformer's sizes, beside or around the parameters.
 ROPE_KEYS = ("rope_scaling", "rope_parameters", "rope_theta", "partial_rotary_factor")
 _ORIGINAL = "original_max_position_embeddings"
+_SHARE = "partial_rotary_factor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,14 @@ class Rope:
         section: `mrope_section` as written; None if it is missing.
         yarn: None if frequencies are not scaled.
         interleaved: whether the axes of M-RoPE alternate from pair to pair.
+        share: of the channels of a head that are rotated, from 0 to 1.
     """
 
     theta: float
     section: tuple[int, ...] | None = None
     yarn: Yarn | None = None
     interleaved: bool = True
+    share: float = 1.0
 
 
 def inverse_frequencies(theta: float, size: int, yarn: Yarn | None = None) -> NDArray[np.float32]:
@@ -115,6 +118,7 @@ def read_rope(
     plain_types: Collection[str],
     default_theta: float | None = None,
     max_positions: int | None = None,
+    default_share: float | None = None,
 ) -> Rope:
     """Read the rotary embedding of a section of `config.json`.
 
@@ -124,6 +128,8 @@ def read_rope(
         default_theta: the base if none is written; None if one is required.
         max_positions: of a language model, which may use M-RoPE and YaRN; None for a vision
             transformer, which may not.
+        default_share: of the channels that are rotated, if `partial_rotary_factor` is not written;
+            None if all must be.
 
     Raises:
         ModelError: for a type or a key that is not supported, or for contradicting values.
@@ -137,9 +143,9 @@ def read_rope(
             f"{found.name}: rotary embeddings of type {bounded(kind)} are not supported"
         )
     known = _KEYS | (_MROPE_KEYS if max_positions is not None else frozenset())
+    known |= frozenset() if default_share is None else {_SHARE}
     _refuse_unknown_keys(found, kind, known | _YARN_KEYS if is_yarn else known)
-    if section.get("partial_rotary_factor") not in (None, 1):
-        raise ModelError(f"{section.name}: a partial_rotary_factor is not supported")
+    share = _share(section, found, default_share)
     theta = _theta(section, found, default_theta)
     written = found.get("mrope_section")
     interleaved = found.flag("mrope_interleaved", True)
@@ -147,7 +153,7 @@ def read_rope(
     yarn = _yarn(section, found, max_positions) if is_yarn else None
     if yarn is not None and theta <= 1:
         raise ValueError(f"{found.name}: YaRN needs a rope_theta above 1")
-    return Rope(theta, mrope, yarn, interleaved)
+    return Rope(theta, mrope, yarn, interleaved, share)
 
 
 def refuse_top_level_rope(config: dict[str, Any], text_config: dict[str, Any]) -> None:
@@ -187,12 +193,28 @@ def _rope_type(found: ConfigSection) -> str:
 
 def _refuse_unknown_keys(found: ConfigSection, kind: str, known: frozenset[str]) -> None:
     for key, value in found.values.items():
-        harmless = value is None or (key == "partial_rotary_factor" and value == 1)
+        harmless = value is None or (key == _SHARE and value == 1)
         if key not in known and not harmless:
             raise ModelError(
                 f"{found.name}.{bounded(key)} is not supported with rotary embeddings of type "
                 f"{kind}"
             )
+
+
+def _share(section: ConfigSection, found: ConfigSection, default: float | None) -> float:
+    """The share of rotated channels, from within the parameters or from beside them."""
+    within, beside = found.get(_SHARE), section.get(_SHARE)
+    if default is None:
+        if beside not in (None, 1):
+            raise ModelError(f"{section.name}: a {_SHARE} is not supported")
+        return 1.0
+    if None not in (within, beside) and within != beside:
+        both = " and ".join(bounded(str(one)) for one in (within, beside))
+        raise ModelError(f"{section.name} has two values of {_SHARE}, {both}; remove the wrong one")
+    share = (section if within is None else found).number(_SHARE, default)
+    if share > 1:
+        raise ValueError(f"{found.name}.{_SHARE} must be at most 1")
+    return share
 
 
 def _theta(section: ConfigSection, found: ConfigSection, default: float | None) -> float:

@@ -108,6 +108,10 @@ class GraphBuilder:
             )
         return self._external(name, converted, self.type)
 
+    def float_weight(self, name: str, array: NDArray[Any]) -> str:
+        """Store a weight in the weight file in float32, whatever the type of the graph."""
+        return self._external(name, np.ascontiguousarray(array, np.float32), TensorProto.FLOAT)
+
     def _external(self, name: str, array: NDArray[Any], kind: int) -> str:
         offset, length = self._weights.append(array)
         tensor = TensorProto(name=name, data_type=kind, dims=array.shape)

@@ -126,7 +126,7 @@ class Export:
         self.config = self.config.with_tied_head(is_head_tied(weights, family, flags, self.head))
         warnings += weights.warnings
         used = {*self.config.tensor_shapes(), family.head_tensor}
-        unused = weights.unused(used, family.is_computed_tensor)
+        unused = weights.unused(used, family.is_ignored_tensor)
         if unused:
             warnings.append(f"tensors that the model of {CONFIG} does not use: {unused}")
         return weights

@@ -4,12 +4,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ppcli.imaging.presets import Preset
-from ppcli.models.families.base import Family
+from ppcli.models.families.base import Family, ModelConfig
 from ppcli.models.families.qwen3_vl.published_sizes import SIZES, published_config
 
 if TYPE_CHECKING:
     from ppcli.models.families.config_keys import ConfigKeys
-    from ppcli.models.families.qwen3_vl.model_config import Qwen3VLConfig
     from ppcli.models.families.training_layout import TrainingLayout
 
 _WRAPPED = re.compile(r"(?:(?:model|module|_orig_mod)\.)*((?:visual|language_model|lm_head)\..+)")
@@ -42,7 +41,7 @@ class Qwen3VL(Family):
     embedding_tensor = "model.language_model.embed_tokens.weight"
     trainable = True
 
-    def parse_config(self, config: dict[str, Any]) -> "Qwen3VLConfig":
+    def parse_config(self, config: dict[str, Any]) -> ModelConfig:
         """Read a parsed `config.json`."""
         from ppcli.models.families.qwen3_vl.configuration import parse_config
 
@@ -70,7 +69,7 @@ class Qwen3VL(Family):
             return stored
         return wrapped[1] if wrapped[1].startswith("lm_head.") else f"model.{wrapped[1]}"
 
-    def is_computed_tensor(self, name: str) -> bool:
+    def is_ignored_tensor(self, name: str) -> bool:
         """Whether a tensor holds rotary frequencies or position ids."""
         return name.endswith(_COMPUTED)
 

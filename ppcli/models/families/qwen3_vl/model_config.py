@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 from ppcli.models.families.base import (
     ImageFeature,
     KeyValueCache,
-    ModelConfig,
     Shapes,
     TensorReader,
 )
-from ppcli.models.families.prompt_layout import PromptLayout, layout_mrope
+from ppcli.models.families.mrope_config import MropeConfig
 from ppcli.models.families.qwen3_vl.operation_counts import decoder_operations, vision_operations
 from ppcli.models.families.qwen3_vl.patch_positions import patch_positions
 from ppcli.models.families.qwen3_vl.sizes import TextConfig, VisionConfig
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Qwen3VLConfig(ModelConfig):
+class Qwen3VLConfig(MropeConfig):
     """A Qwen3-VL model.
 
     Attributes:
@@ -35,46 +34,6 @@ class Qwen3VLConfig(ModelConfig):
 
     vision: VisionConfig
     text: TextConfig
-
-    @property
-    def patch_size(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vision.patch_size
-
-    @property
-    def merge_size(self) -> int:
-        """Patches along the side of a tile."""
-        return self.vision.merge_size
-
-    @property
-    def temporal_patch_size(self) -> int:
-        """Frames in a patch."""
-        return self.vision.temporal_patch_size
-
-    @property
-    def vision_layers(self) -> int:
-        """Layers of the vision transformer."""
-        return self.vision.depth
-
-    @property
-    def text_layers(self) -> int:
-        """Layers of the language model."""
-        return self.text.num_layers
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of token ids."""
-        return self.text.vocab_size
-
-    @property
-    def max_positions(self) -> int:
-        """Length of the context in positions."""
-        return self.text.max_positions
-
-    @property
-    def size_signature(self) -> str:
-        """The representation of both sizes, as datasets of all versions have it."""
-        return repr((self.vision, self.text))
 
     def with_tied_head(self, tied: bool) -> Self:
         """The same model with logits from the embedding matrix, or from a matrix of its own."""
@@ -91,7 +50,7 @@ class Qwen3VLConfig(ModelConfig):
         """Build the vision transformer."""
         from ppcli.models.families.qwen3_vl.vision_graph import vision_model
 
-        return vision_model(self, graph, tensor)
+        return vision_model(self.vision, graph, tensor)
 
     def decoder_graph(self, graph: "GraphBuilder", tensor: TensorReader) -> "ModelProto":
         """Build the language model."""
@@ -115,17 +74,7 @@ class Qwen3VLConfig(ModelConfig):
     def vision_inputs(self, keep: "NDArray[np.bool_]") -> "dict[str, NDArray[Any]]":
         """Positions for the rotary embedding, and taps of the learned position embeddings."""
         positions = patch_positions(keep, self.merge_size, self.vision.positions_per_side)
-        return {
-            "pos_hw": positions.pos_hw,
-            "interp_idx": positions.interp_idx,
-            "interp_w": positions.interp_w,
-        }
-
-    def layout_prompt(
-        self, ids: Sequence[int], keeps: "Sequence[NDArray[np.bool_]]"
-    ) -> PromptLayout:
-        """Expand image tokens to the kept tiles, with the M-RoPE positions of the whole prompt."""
-        return layout_mrope(ids, self.image_token, keeps)
+        return positions.as_inputs()
 
     def vision_operations(self, patches: int) -> int:
         """Multiplications and additions of the vision transformer over N patches of one image."""

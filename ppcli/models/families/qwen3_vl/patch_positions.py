@@ -1,6 +1,7 @@
 """Positions of patches in the vision transformer of Qwen3-VL."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ class PatchPositions:
     pos_hw: Integers
     interp_idx: Integers
     interp_w: NDArray[np.float32]
+
+    def as_inputs(self) -> dict[str, NDArray[Any]]:
+        """The positions by the names that the vision graph has for them."""
+        return {"pos_hw": self.pos_hw, "interp_idx": self.interp_idx, "interp_w": self.interp_w}
 
 
 def patch_positions(keep: Mask, merge_size: int, positions_per_side: int) -> PatchPositions:

@@ -4,8 +4,6 @@ Each patch comes with its row and column and with its taps of the learned positi
 Pruning therefore changes only which patches attend to each other.
 """
 
-from typing import TYPE_CHECKING
-
 import onnx
 from onnx import TensorProto
 
@@ -13,9 +11,6 @@ from ppcli.models.families.base import Shapes, TensorReader
 from ppcli.models.families.qwen3_vl.sizes import VisionConfig
 from ppcli.models.families.rope_parameters import inverse_frequencies
 from ppcli.models.graphs.graph_builder import CONTRIB, GraphBuilder
-
-if TYPE_CHECKING:
-    from ppcli.models.families.qwen3_vl.model_config import Qwen3VLConfig
 
 PREFIX = "model.visual."
 _NORM_EPSILON = 1e-6
@@ -54,7 +49,7 @@ def vision_shapes(config: VisionConfig) -> Shapes:
 
 
 def vision_model(
-    config: "Qwen3VLConfig", graph: GraphBuilder, tensor: TensorReader
+    config: VisionConfig, graph: GraphBuilder, tensor: TensorReader
 ) -> onnx.ModelProto:
     """Build the graph.
 
@@ -63,7 +58,7 @@ def vision_model(
     Outputs: `image_embeds`, float32 (N/M², D); and, with DeepStack, `deepstack`, float32
     (layers, N/M², D).
     """
-    return _VisionBuilder(config.vision, graph, tensor).build()
+    return _VisionBuilder(config, graph, tensor).build()
 
 
 class _VisionBuilder:
