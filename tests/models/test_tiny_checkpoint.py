@@ -8,8 +8,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from tests.models.families.qwen2_5_vl.tiny_qwen25 import TinyQwen25
 from tests.models.reference import transformers_model
 from tests.models.tiny_checkpoint import Tiny, write_checkpoint
+from tests.models.tiny_model import TinyModel
 
 pytestmark = pytest.mark.oracle
 
@@ -17,11 +19,15 @@ SHAPES = [
     Tiny(),
     Tiny(tied=False, deepstack=(), bias=True),
     Tiny(depth=2, layers=1, deepstack=(1,), side=7, head_size=80, section=(16, 12, 12), seed=3),
+    TinyQwen25(),
+    TinyQwen25(tied=False, layers=1, full_attention=(0, 3), window_size=112, seed=4),
 ]
 
 
 @pytest.mark.parametrize("tiny", SHAPES)
-def test_configuration_and_weights_are_those_of_transformers(tiny: Tiny, tmp_path: Path) -> None:
+def test_configuration_and_weights_are_those_of_transformers(
+    tiny: TinyModel, tmp_path: Path
+) -> None:
     ours = write_checkpoint(tmp_path / "ours", tiny)
     transformers_model(tiny).save_pretrained(tmp_path / "theirs")
     configs = [json.loads((tmp_path / of / "config.json").read_text()) for of in ("ours", "theirs")]

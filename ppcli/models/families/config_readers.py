@@ -34,8 +34,10 @@ def tied_flags(config: dict[str, Any]) -> list[bool]:
     Raises:
         ValueError: if one is neither true nor false.
     """
-    text = ConfigSection.of("text_config", config.get("text_config"))
-    return flags_in([ConfigSection("", config), text], "tie_word_embeddings")
+    sections = [ConfigSection("", config)]
+    if config.get("text_config") is not None:
+        sections.append(ConfigSection.of("text_config", config["text_config"]))
+    return flags_in(sections, "tie_word_embeddings")
 
 
 def aliased(section: ConfigSection, name: str, alias: str, most: int) -> int:

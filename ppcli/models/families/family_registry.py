@@ -8,23 +8,13 @@ from typing import Any
 from ppcli.errors import ModelError, UsageError, bounded, did_you_mean
 from ppcli.imaging.presets import Preset
 from ppcli.models.families.base import Family, ModelConfig
+from ppcli.models.families.qwen2_5_vl.family import Qwen25VL
 from ppcli.models.families.qwen3_vl.family import Qwen3VL
 from ppcli.models.model_files import CONFIG, read_json
 
-FAMILIES: tuple[Family, ...] = (Qwen3VL(),)
-_PRESETS_WITHOUT_FAMILY = {  # their images can be analyzed
-    "qwen2.5-vl": Preset(
-        patch_size=14,
-        merge_size=2,
-        temporal_patch_size=2,
-        min_pixels=3_136,
-        max_pixels=12_845_056,
-        mean=(0.48145466, 0.4578275, 0.40821073),
-        std=(0.26862954, 0.26130258, 0.27577711),
-    ),
-}
+FAMILIES: tuple[Family, ...] = (Qwen3VL(), Qwen25VL())
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {family.preset_name: family.preset for family in FAMILIES} | _PRESETS_WITHOUT_FAMILY
+    {family.preset_name: family.preset for family in FAMILIES}
 )
 DEFAULT_PRESET = FAMILIES[0].preset_name
 PUBLISHED_SIZES: Mapping[str, Family] = MappingProxyType(

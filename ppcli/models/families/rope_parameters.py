@@ -65,14 +65,15 @@ class Rope:
         theta: its base.
         section: `mrope_section` as written; None if it is missing.
         yarn: None if frequencies are not scaled.
-        interleaved: whether the axes of M-RoPE alternate from pair to pair.
+        interleaved: whether the axes of M-RoPE alternate from pair to pair, as written; None if
+            the family decides.
         share: of the channels of a head that are rotated, from 0 to 1.
     """
 
     theta: float
     section: tuple[int, ...] | None = None
     yarn: Yarn | None = None
-    interleaved: bool = True
+    interleaved: bool | None = None
     share: float = 1.0
 
 
@@ -148,7 +149,9 @@ def read_rope(
     share = _share(section, found, default_share)
     theta = _theta(section, found, default_theta)
     written = found.get("mrope_section")
-    interleaved = found.flag("mrope_interleaved", True)
+    interleaved = found.get("mrope_interleaved")
+    if interleaved is not None:
+        interleaved = found.flag("mrope_interleaved", True)
     mrope = None if written is None else found.whole_numbers("mrope_section")
     yarn = _yarn(section, found, max_positions) if is_yarn else None
     if yarn is not None and theta <= 1:

@@ -137,7 +137,7 @@ def _text(section: ConfigSection, tied: bool) -> TextConfig:
     heads = section.integer("num_attention_heads", most=MAX_SIZE)
     max_positions = section.integer("max_position_embeddings")
     rope = read_rope(section, ("default", "mrope"), max_positions=max_positions)
-    if not rope.interleaved:
+    if rope.interleaved is False:
         raise ModelError("rotary embeddings that are not interleaved are not supported")
     activation(section, "text", _TEXT_ACTIVATIONS)
     config = TextConfig(

@@ -9,10 +9,9 @@ from onnx import TensorProto
 
 from ppcli.models.families.base import Shapes, TensorReader
 from ppcli.models.families.qwen3_vl.sizes import VisionConfig
-from ppcli.models.families.rope_parameters import inverse_frequencies
-from ppcli.models.graphs.graph_builder import CONTRIB, GraphBuilder
+from ppcli.models.families.vision_builder import PREFIX, VisionBuilder
+from ppcli.models.graphs.graph_builder import GraphBuilder
 
-PREFIX = "model.visual."
 _NORM_EPSILON = 1e-6
 _INTERPOLATION_TAPS = 4
 
@@ -61,21 +60,15 @@ def vision_model(
     return _VisionBuilder(config, graph, tensor).build()
 
 
-class _VisionBuilder:
+class _VisionBuilder(VisionBuilder):
     def __init__(self, config: VisionConfig, graph: GraphBuilder, tensor: TensorReader) -> None:
-        self._config, self._graph, self._tensor = config, graph, tensor
+        super().__init__(config, graph, tensor)
+        self._config = config
 
     def build(self) -> onnx.ModelProto:
         config, g = self._config, self._graph
-        pixels = g.input("pixel_values", TensorProto.FLOAT, ["N", config.patch_values])
-        positions = g.input("pos_hw", TensorProto.INT64, ["N", 2])
-        hidden = self._linear(
-            g.to_graph_type(pixels),
-            "patch_embed.proj",
-            reshaped=(config.hidden_size, config.patch_values),
-        )
-        hidden = g.op("Add", hidden, self._position_embeddings())
-        cos, sin = self._rotations(positions)
+        hidden = g.op("Add", self._embedded(bias=True), self._position_embeddings())
+        cos, sin = self._rotations()
         deepstack = []
         for layer in range(config.depth):
             hidden = self._block(f"blocks.{layer}", hidden, cos, sin)
@@ -90,14 +83,6 @@ class _VisionBuilder:
             shape: list[int | str] = [len(deepstack), "V", config.out_hidden_size]
             g.output(stacked, "deepstack", TensorProto.FLOAT, shape)
         return g.model()
-
-    def _weight(self, name: str, reshaped: tuple[int, ...] | None = None) -> str:
-        array = self._tensor(PREFIX + name)
-        return self._graph.weight(name, array if reshaped is None else array.reshape(reshaped))
-
-    def _linear(self, value: str, name: str, reshaped: tuple[int, ...] | None = None) -> str:
-        weight = self._weight(f"{name}.weight", reshaped)
-        return self._graph.linear(value, weight, self._weight(f"{name}.bias"))
 
     def _normed(self, value: str, name: str) -> str:
         weight, bias = self._weight(f"{name}.weight"), self._weight(f"{name}.bias")
@@ -120,27 +105,10 @@ class _VisionBuilder:
             total = g.op("Add", total, term) if total else term
         return g.to_graph_type(total)
 
-    def _rotations(self, positions: str) -> tuple[str, str]:
-        """Cosines and sines, float32 (N, head/2): of the row, then of the column."""
-        g, half = self._graph, self._config.head_size // 2
-        frequencies = inverse_frequencies(self._config.rope_theta, half)
-        as_float = g.op("Unsqueeze", g.cast(positions, TensorProto.FLOAT), g.integers(2))
-        angles = g.reshape(g.op("Mul", as_float, g.constant(frequencies)), 0, half)
-        return g.op("Cos", angles), g.op("Sin", angles)
-
     def _block(self, name: str, hidden: str, cos: str, sin: str) -> str:
-        g, config = self._graph, self._config
+        g = self._graph
         normed = self._normed(hidden, f"{name}.norm1")
-        packed = g.op("Unsqueeze", self._linear(normed, f"{name}.attn.qkv"), g.integers(0))
-        query, key, value = g.add("Split", packed, outputs=3, axis=2, num_outputs=3)
-        attended = g.op(
-            "MultiHeadAttention",
-            self._rotated(query, cos, sin),
-            self._rotated(key, cos, sin),
-            value,
-            domain=CONTRIB,
-            num_heads=config.num_heads,
-        )
+        attended = self._attended(*self._queries_keys_values(normed, f"{name}.attn", cos, sin))
         attended = g.op("Squeeze", attended, g.integers(0))
         hidden = g.op("Add", hidden, self._linear(attended, f"{name}.attn.proj"))
         normed = self._normed(hidden, f"{name}.norm2")
@@ -151,20 +119,6 @@ class _VisionBuilder:
 
     def _gelu(self) -> str:
         return "tanh" if self._config.activation == "gelu_pytorch_tanh" else "none"
-
-    def _rotated(self, value: str, cos: str, sin: str) -> str:
-        """Queries or keys rotated by their positions, in float32 as in transformers."""
-        g = self._graph
-        rotated = g.op(
-            "RotaryEmbedding",
-            g.to_float(value),
-            g.integers(0),
-            cos,
-            sin,
-            domain=CONTRIB,
-            num_heads=self._config.num_heads,
-        )
-        return g.to_graph_type(rotated)
 
     def _merged(self, name: str, hidden: str, norm_first: bool) -> str:
         """The M² patches of each tile as one token."""
