@@ -8,7 +8,7 @@ import numpy as np
 
 from ppcli.models.families.prompt_layout import PromptLayout, layout_mrope
 from ppcli.models.kept_patches import KeptPatches
-from ppcli.models.model_choices import Device
+from ppcli.models.model_choices import Device, Head
 from ppcli.models.onnx.directory import ModelDirectory
 from ppcli.models.onnx.execution_device import ExecutionDevice
 from ppcli.models.onnx.export import Export
@@ -36,9 +36,9 @@ PROMPTS: dict[str, tuple[list[int], list[tuple[int, int]]]] = {
 WITH_IMAGES = [name for name in PROMPTS if name != "text only"]
 
 
-def opened(checkpoint: Path, out: Path) -> Runner:
+def opened(checkpoint: Path, out: Path, head: Head | None = None) -> Runner:
     """Export a checkpoint, and open what was written."""
-    Export(str(checkpoint), "float32", "a test").write(str(out))
+    Export(str(checkpoint), "float32", "a test", head=head).write(str(out))
     model = ModelDirectory.open(str(out))
     return Runner(model, open_sessions(model, ExecutionDevice(Device.CPU)))
 

@@ -185,7 +185,7 @@ def write_checkpoint(folder: Path, tiny: TinyModel, shards: int = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", tiny.config())
     write_json(folder / "generation_config.json", {"eos_token_id": SPECIAL.index("<|im_end|>")})
-    weights = tiny.weights()
+    weights = tiny.stored_weights()
     if shards == 1:
         save_file(weights, folder / "model.safetensors", {"format": "pt"})
     else:

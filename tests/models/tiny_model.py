@@ -31,7 +31,11 @@ class TinyModel(ABC):
 
     @abstractmethod
     def shapes(self) -> Shapes:
-        """The shapes of the weights by the names that transformers gives them."""
+        """The shapes of the weights by their names in transformers."""
+
+    def stored_weights(self) -> dict[str, np.ndarray]:
+        """The weights by the names under which transformers saves them."""
+        return self.weights()
 
     @property
     def patch_values(self) -> int:

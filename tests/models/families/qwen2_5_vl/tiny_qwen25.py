@@ -93,6 +93,7 @@ class TinyQwen25(TinyModel):
         config = self.config()
         text, vision = config.pop("text_config"), config["vision_config"]
         rope = text.pop("rope_parameters")
+        del config["dtype"]
         del text["layer_types"], text["model_type"], text["pad_token_id"], vision["model_type"]
         del vision["in_channels"], vision["rope_parameters"], vision["initializer_range"]
         vision |= {"in_chans": 3, "spatial_patch_size": 14}
@@ -102,7 +103,7 @@ class TinyQwen25(TinyModel):
             "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
             "rope_theta": rope["rope_theta"],
             "sliding_window": 32_768,
-            "torch_dtype": config.pop("dtype"),
+            "torch_dtype": "float32",
             "transformers_version": "4.41.2",
             "vision_token_id": SPECIAL.index("<|video_pad|>"),
         }
@@ -138,6 +139,13 @@ class TinyQwen25(TinyModel):
         return {
             name: weight / np.float32(2 if name.endswith(_SHARP) else 1)
             for name, weight in super().weights().items()
+        }
+
+    def stored_weights(self) -> dict[str, np.ndarray]:
+        """The names are those of the published checkpoints."""
+        return {
+            name.replace("model.visual.", "visual.").replace("language_model.", ""): weight
+            for name, weight in self.weights().items()
         }
 
     def _layer_shapes(self, layer: str) -> Shapes:
