@@ -1,6 +1,5 @@
 """Many requests at once: every answer as if it were alone, whoever else is there."""
 
-import dataclasses
 import itertools
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppcli.coding.coder_options import CoderOptions
-from ppcli.coding.patchset import KeptTiles, encode
+from ppcli.coding.patchset import encode
 from ppcli.errors import ErrorCode, ImageError, UsageError
 from ppcli.models.model_choices import Device
 from ppcli.models.onnx.directory import ModelDirectory
@@ -21,13 +20,12 @@ from ppcli.models.onnx.export import Export
 from ppcli.models.onnx.sessions import Sessions, open_sessions
 from ppcli.models.serving import batch as batches
 from ppcli.models.serving import runner
-from ppcli.models.serving.active_request import ActiveRequest
 from ppcli.models.serving.answering_model import AnsweringModel
 from ppcli.models.serving.batch import Batch
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.rows import AnswerRow
-from tests.conftest import blocks
 from tests.models.answering import answered
+from tests.models.serving.batched_answers import answers, image, requests_of_many_kinds
 from tests.models.tiny_checkpoint import Tiny, write_checkpoint
 
 
@@ -44,68 +42,7 @@ def sessions(model: ModelDirectory) -> Sessions:
     return open_sessions(model, ExecutionDevice(Device.CPU))
 
 
-def image(seed: int, grid: tuple[int, int]) -> KeptTiles:
-    raster = blocks(32 * grid[1], 32 * grid[0], levels=2, seed=seed)
-    return encode(raster, 32, CoderOptions())
-
-
-REQUESTS = [
-    (GenerationRequest("What is the total?", max_new_tokens=20), [image(0, (3, 4))]),
-    (
-        GenerationRequest("Read line three of the page, please.", max_new_tokens=9),
-        [image(1, (1, 1))],
-    ),
-    (GenerationRequest("What is the total?", max_new_tokens=31), [image(2, (7, 5))]),
-    (GenerationRequest("No image at all", max_new_tokens=14), []),
-    (GenerationRequest("What is the total?", max_new_tokens=1), [image(3, (2, 9))]),
-    (GenerationRequest("Which?", max_new_tokens=25), [image(4, (4, 4)), image(5, (2, 2))]),
-    (
-        GenerationRequest("What is the total?", max_new_tokens=20, temperature=2.0),
-        [image(6, (5, 5))],
-    ),
-    (GenerationRequest("What is the total?", max_new_tokens=17), [image(7, (6, 1))]),
-    (
-        GenerationRequest("東京 🙂", system="You answer briefly.", max_new_tokens=40),
-        [image(8, (3, 3))],
-    ),
-    (GenerationRequest("Which?", max_new_tokens=30, repetition_penalty=1.4), [image(9, (2, 3))]),
-    (
-        GenerationRequest("Which?", max_new_tokens=30, presence_penalty=2.0, stop=("e", "a")),
-        [image(9, (2, 3))],
-    ),
-    (
-        GenerationRequest("x", max_new_tokens=9, temperature=3.0, top_k=9, min_p=0.01),
-        [image(9, (2, 3))],
-    ),
-]
-
-
-def begun(engine: AnsweringModel, requests: list) -> list[ActiveRequest]:
-    return [
-        engine.start(AnswerRow(image_id=f"{number}.png"), ask, images)
-        for number, (ask, images) in requests
-    ]
-
-
-def answers(engine: AnsweringModel, order: list[int]) -> dict[int, dict[str, Any]]:
-    """Run requests through the batch in an order; rows without times by number."""
-    waiting = list(zip(order, begun(engine, [(n, REQUESTS[n]) for n in order]), strict=True))
-    found: dict[int, dict[str, Any]] = {}
-    most = 0
-    while waiting or engine.batch.active:
-        while (
-            waiting
-            and not engine.batch.full
-            and engine.batch.can_start(waiting[0][1].batch_request)
-        ):
-            one = waiting.pop(0)
-            engine.batch.start(one, one[1].batch_request)
-        most = max(most, engine.batch.active)
-        for (number, request), made in engine.batch.step():
-            row = dataclasses.asdict(engine.finish(request, made))
-            found[number] = {k: v for k, v in row.items() if not k.endswith("_ms")}
-    found[-1] = {"most at once": most}
-    return found
+REQUESTS = requests_of_many_kinds(tile=32)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +50,7 @@ def alone(model, sessions) -> dict[int, dict[str, Any]]:
     found = {}
     for number in range(len(REQUESTS)):
         engine = AnsweringModel(model, sessions)
-        found |= answers(engine, [number])
+        found |= answers(engine, REQUESTS, [number])
     del found[-1]
     assert all(row["status"] == "ok" for row in found.values())
     assert len({row["answer"] for row in found.values()}) > 7
@@ -126,7 +63,7 @@ def alone(model, sessions) -> dict[int, dict[str, Any]]:
 def test_answers_do_not_depend_on_the_batch(model, sessions, alone, size, backwards) -> None:
     engine = AnsweringModel(model, sessions, batch_size=size)
     order = list(range(len(REQUESTS)))[:: -1 if backwards else 1]
-    found = answers(engine, order)
+    found = answers(engine, REQUESTS, order)
     most = found.pop(-1)
     assert found == alone
     assert 1 < most["most at once"] <= size or size == 1
@@ -137,7 +74,7 @@ def test_answers_do_not_depend_on_the_batch(model, sessions, alone, size, backwa
 def test_slots_are_reused_in_every_order(model, sessions, alone, order, size) -> None:
     engine = AnsweringModel(model, sessions, batch_size=size)
     for _ in range(2):  # the second time in slots that have all been used
-        found = answers(engine, list(order))
+        found = answers(engine, REQUESTS, list(order))
         del found[-1]
         assert found == alone
 
@@ -209,7 +146,7 @@ def test_a_step_that_fails_is_tried_with_fewer(model, sessions, alone, most) -> 
     engine = AnsweringModel(model, sessions, batch_size=7)
     failing = Failing(engine.batch._runner, most)
     engine.batch._runner = failing  # type: ignore[assignment]
-    found = answers(engine, list(range(len(REQUESTS))))
+    found = answers(engine, REQUESTS, list(range(len(REQUESTS))))
     del found[-1]
     assert found == alone
     assert failing.failed > 0
@@ -218,7 +155,7 @@ def test_a_step_that_fails_is_tried_with_fewer(model, sessions, alone, most) -> 
 def test_a_device_that_fails_for_good_costs_each_request_a_row(model, sessions) -> None:
     engine = AnsweringModel(model, sessions, batch_size=4)
     engine.batch._runner = Failing(engine.batch._runner, 0)  # type: ignore[assignment]
-    found = answers(engine, [0, 1, 2, 3, 4, 5])
+    found = answers(engine, REQUESTS, [0, 1, 2, 3, 4, 5])
     codes = {number: row["error_code"] for number, row in found.items() if number >= 0}
     assert codes == {0: "out_of_memory", 1: "out_of_memory", 2: "out_of_memory"} | {
         3: "out_of_memory",
