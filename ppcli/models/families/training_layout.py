@@ -16,12 +16,13 @@ class TrainingLayout:
     Attributes:
         patch_sizes: patch, merge and temporal patch size.
         image_token: id of the token that stands for one tile.
-        patch_inputs: of the mask of an image, bool (grid_h, grid_w), makes the arguments that
-            transformers takes for its kept patches, by name, in merge-block order.
+        patch_inputs: of the masks of all images of a batch, bool (grid_h, grid_w) each, makes the
+            arguments that transformers takes for their kept patches, by name. The patches of
+            the images follow one another, in merge-block order.
         layout_prompt: as `ModelConfig.layout_prompt`.
     """
 
     patch_sizes: tuple[int, int, int]
     image_token: int
-    patch_inputs: Callable[[Mask], dict[str, NDArray[Any]]]
+    patch_inputs: Callable[[Sequence[Mask]], dict[str, NDArray[Any]]]
     layout_prompt: Callable[[Sequence[int], Sequence[Mask]], PromptLayout]

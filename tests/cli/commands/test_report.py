@@ -315,12 +315,12 @@ def test_a_run_that_has_not_come_to_its_end(dataset: Path, tmp_path: Path) -> No
 
 
 def test_models_with_other_tiles(tmp_path: Path) -> None:
-    other = ("--preset", "qwen2.5-vl", "-o", tmp_path / "out")
+    other = ("--patch-size", "13", "-o", tmp_path / "out")
     assert pixelprune("analyze", SAMPLES / "dialog.png", *other).returncode == 0
     assert "What a model saves" not in report(tmp_path / "out", tmp_path / "r.html")
     done = pixelprune("report", tmp_path / "out", "-o", "s.html", "--model", "qwen3-vl-2b")
     assert done.returncode == 2
-    assert b"has tiles of 32 pixels, but the images are cut into tiles of 28" in done.stderr
+    assert b"has tiles of 32 pixels, but the images are cut into tiles of 26" in done.stderr
 
 
 def test_ten_thousand_images_are_a_small_file(dataset: Path, tmp_path: Path) -> None:

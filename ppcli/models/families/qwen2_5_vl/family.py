@@ -10,6 +10,7 @@ from ppcli.models.families.qwen2_5_vl.published_sizes import SIZES, published_co
 if TYPE_CHECKING:
     from ppcli.models.families.config_keys import ConfigKeys
     from ppcli.models.families.qwen2_5_vl.model_config import Qwen25VLConfig
+    from ppcli.models.families.training_layout import TrainingLayout
 
 _WRAPPED = re.compile(
     r"(?:(?:model|module|_orig_mod)\.)*"
@@ -38,6 +39,7 @@ class Qwen25VL(Family):
     sizes = tuple(SIZES)
     head_tensor = "lm_head.weight"
     embedding_tensor = "model.language_model.embed_tokens.weight"
+    trainable = True
 
     def parse_config(self, config: dict[str, Any]) -> "Qwen25VLConfig":
         """Read a parsed `config.json`."""
@@ -78,3 +80,15 @@ class Qwen25VL(Family):
         """The `config.json` of a published size, both transformers cut to so many layers."""
         config = published_config(size, layers, image_token)
         return {"architectures": list(self.architectures), **config}
+
+    def training_layout(self, config: Any) -> "TrainingLayout":  # noqa: ANN401
+        """How a collator lays out pruned images for transformers' Qwen2.5-VL."""
+        from ppcli.models.families.qwen2_5_vl.transformers_training import training_layout
+
+        return training_layout(config)
+
+    def check_transformers(self) -> None:
+        """Check that transformers' Qwen2.5-VL takes the positions and windows of patches."""
+        from ppcli.models.families.qwen2_5_vl.transformers_training import check_transformers
+
+        check_transformers()

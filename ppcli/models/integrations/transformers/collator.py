@@ -39,14 +39,14 @@ class _Pruned:
         labels: likewise; None where none are given.
         positions: int64 (axes, S).
         patches: of each image float32 (N, values).
-        inputs: of each image, the other arguments of transformers for its patches.
+        keeps: of each image bool (grid_h, grid_w), the kept tiles.
     """
 
     ids: Integers
     labels: Integers | None
     positions: Integers
     patches: list[NDArray[np.float32]]
-    inputs: list[dict[str, NDArray[Any]]]
+    keeps: list[Mask]
 
 
 class PrunedCollator:
@@ -186,7 +186,6 @@ class PrunedCollator:
     def _images(self, pruned: Sequence[_Pruned]) -> dict[str, NDArray[Any]]:
         """What the vision transformer takes; nothing where there is no image."""
         patches = [array for one in pruned for array in one.patches]
-        inputs = [one_image for one in pruned for one_image in one.inputs]
         if not patches:
             return {}
         m = self._preset.merge_size
@@ -195,7 +194,7 @@ class PrunedCollator:
         return {
             "pixel_values": np.concatenate(patches),
             "image_grid_thw": np.array(grids, dtype=np.int64),
-            **{name: np.concatenate([one[name] for one in inputs]) for name in inputs[0]},
+            **self._layout.patch_inputs([keep for one in pruned for keep in one.keeps]),
         }
 
     def _pruned(self, example: Mapping[str, Any]) -> _Pruned:
@@ -221,8 +220,7 @@ class PrunedCollator:
         tokens = self._layout.layout_prompt(prompt.tolist(), keeps)
         if labels is not None:
             labels = np.where(np.append(True, stays[:-1]), labels, _NO_LABEL)[stays]
-        inputs = [self._layout.patch_inputs(keep) for keep in keeps]
-        return _Pruned(ids[stays], labels, tokens.positions, patches, inputs)
+        return _Pruned(ids[stays], labels, tokens.positions, patches, keeps)
 
     def _kept(self, example: Mapping[str, Any]) -> tuple[list[NDArray[np.float32]], list[Mask]]:
         """The kept patches of each image, and which tiles they are."""

@@ -5,18 +5,13 @@ all of them, and masks their keys in every attention, of vision and language.
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.data import DataLoader
 from transformers import (
-    AttentionInterface,
-    Qwen2_5_VLConfig,
+    Qwen2VLConfig,
     Qwen2VLImageProcessorPil,
     Qwen3VLForConditionalGeneration,
     Qwen3VLModel,
@@ -26,6 +21,15 @@ from transformers import (
 from ppcli import PrunedCollator, keep_mask
 from ppcli.errors import MissingDependencyError, UsageError
 from tests.conftest import blocks
+from tests.models.integrations.transformers.training_batches import (
+    Learnt,
+    assert_alike,
+    example,
+    learnt,
+    masked,
+    masked_batch,
+    stock_batch,
+)
 from tests.models.random_images import IMAGE_TOKEN
 from tests.models.reference import transformers_model
 from tests.models.tiny_checkpoint import Tiny
@@ -52,27 +56,10 @@ def processor() -> Qwen2VLImageProcessorPil:
     )
 
 
-def example(processor, before: int, answer: list[int], rasters: list[np.ndarray]) -> dict:
-    """Some text, the images, a question, an answer; only that is learnt."""
-    ids = list(range(10, 10 + before))
-    made = {}
-    if rasters:
-        made = processor(images=rasters, return_tensors="pt")
-        for grid in made["image_grid_thw"].tolist():
-            ids += [3, *[IMAGE_TOKEN] * (grid[1] * grid[2] // 4), 4]
-    ids += [40, 41, 42]
-    labels = [-100] * len(ids) + answer
-    return {
-        "input_ids": torch.tensor(ids + answer),
-        "labels": torch.tensor(labels),
-        "pixel_values": made.get("pixel_values"),
-        "image_grid_thw": made.get("image_grid_thw"),
-    }
-
-
 RASTERS = [blocks(w, h, levels=2, seed=n) for n, (w, h) in enumerate([(128, 96), (64, 160)])]
 IMAGES = [RASTERS, RASTERS[:1], []]  # of each example
 KEEPS = [keep_mask(raster, tile=32) for images in IMAGES for raster in images]
+MASKS = [np.repeat(keep.ravel(), 4) for keep in KEEPS]
 
 
 @pytest.fixture(scope="module")
@@ -85,98 +72,9 @@ def examples(processor) -> list[dict]:
     ]
 
 
-@dataclass
-class Learnt:
-    loss: float
-    gradients: dict[str, torch.Tensor]
-
-
-def learnt(model: Qwen3VLForConditionalGeneration, batch: dict) -> Learnt:
-    model.zero_grad()
-    loss = model(**batch).loss
-    loss.backward()
-    named = model.named_parameters()
-    return Learnt(loss.item(), {name: one.grad.clone() for name, one in named})
-
-
-def assert_alike(one: Learnt, other: Learnt) -> None:
-    assert one.loss == pytest.approx(other.loss, rel=1e-5)
-    for name, gradient in one.gradients.items():
-        scale = float(other.gradients[name].abs().max())
-        assert torch.allclose(gradient, other.gradients[name], atol=2e-5 * scale + 1e-9), name
-
-
-def stock_batch(examples: list[dict]) -> dict:
-    """As transformers takes whole images: padded on the right."""
-    longest = max(len(one["input_ids"]) for one in examples)
-
-    def padded(name: str, filler: int) -> torch.Tensor:
-        return torch.stack(
-            [
-                torch.nn.functional.pad(one[name], (0, longest - len(one[name])), value=filler)
-                for one in examples
-            ]
-        )
-
-    ids = padded("input_ids", 0)
-    lengths = torch.tensor([len(one["input_ids"]) for one in examples])
-    batch = {
-        "input_ids": ids,
-        "labels": padded("labels", -100),
-        "attention_mask": (torch.arange(longest) < lengths[:, None]).long(),
-        "mm_token_type_ids": (ids == IMAGE_TOKEN).int(),
-    }
-    for name in ("pixel_values", "image_grid_thw"):
-        batch[name] = torch.cat([one[name] for one in examples if one[name] is not None])
-    return batch
-
-
 def test_with_every_patch_it_is_stock_training(model, processor, examples) -> None:
     ours = PrunedCollator(processor, model.config, prune=False)(examples)
     assert_alike(learnt(model, ours), learnt(model, stock_batch(examples)))
-
-
-@contextmanager
-def masked(model) -> Iterator[None]:
-    """In the vision transformer no patch of a pruned tile is looked at."""
-    remaining: list[torch.Tensor] = []
-
-    def attend(module, query, key, value, attention_mask, scaling, **_):
-        if not remaining:
-            remaining.extend(torch.from_numpy(np.repeat(keep.ravel(), 4)) for keep in KEEPS)
-        seen = remaining.pop(0)
-        out = scaled_dot_product_attention(
-            query, key, value, attn_mask=seen[None, None, None], scale=scaling
-        )
-        return out.transpose(1, 2).contiguous(), None
-
-    AttentionInterface.register("masked by the test", attend)
-    config = model.model.visual.config
-    before = config._attn_implementation
-    config._attn_implementation = "masked by the test"
-    yield
-    assert remaining == []
-    config._attn_implementation = before
-
-
-def masked_batch(model, examples: list[dict]) -> dict:
-    """All tokens, those of pruned tiles never looked at; they foretell nothing either."""
-    batch = stock_batch(examples)
-    ids = batch["input_ids"]
-    batch["position_ids"], _ = model.model.get_rope_index(
-        ids,
-        mm_token_type_ids=batch["mm_token_type_ids"],
-        image_grid_thw=batch["image_grid_thw"],
-        attention_mask=batch["attention_mask"],
-    )
-    seen = batch["attention_mask"].bool()
-    seen[ids == IMAGE_TOKEN] = torch.from_numpy(np.concatenate([keep.ravel() for keep in KEEPS]))
-    batch["labels"][~seen] = -100
-    batch["labels"][:, 1:][~seen[:, :-1]] = -100
-    square = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
-    itself = torch.eye(ids.shape[1], dtype=torch.bool)  # or a row had nothing to look at
-    batch["attention_mask"] = ((seen[:, None, :] & square) | itself)[:, None]
-    return batch
 
 
 def answers_only(example: dict) -> torch.Tensor:
@@ -204,8 +102,8 @@ def test_pruning_is_masking(model, processor, examples, checkpointing: bool, lab
     ours = learnt(model, batch)
     model.activation_checkpointing_disable()
     model.eval()
-    with masked(model):
-        theirs = learnt(model, masked_batch(model, examples))
+    with masked(model, MASKS):
+        theirs = learnt(model, masked_batch(model, examples, KEEPS))
     assert_alike(ours, theirs)
     stock = learnt(model, stock_batch(examples))
     assert abs(stock.loss - ours.loss) > 1e-4  # what is pruned would have made a difference
@@ -215,8 +113,8 @@ def test_in_mixed_precision_it_is_masking_to_its_rounding(model, processor, exam
     batch = PrunedCollator(processor, model.config)(examples)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         ours = learnt(model, batch)
-        with masked(model):
-            theirs = learnt(model, masked_batch(model, examples))
+        with masked(model, MASKS):
+            theirs = learnt(model, masked_batch(model, examples, KEEPS))
         stock = learnt(model, stock_batch(examples))
 
     def apart(one: Learnt, other: Learnt) -> float:
@@ -300,8 +198,8 @@ def test_what_is_not_an_example(model, processor, examples) -> None:
         collator([one, one | {"labels": None}])
     with pytest.raises(UsageError, match="random"):
         PrunedCollator(processor, model.config, method="random")
-    with pytest.raises(UsageError, match="model type qwen2_5_vl; supported for training: qwen3_vl"):
-        PrunedCollator(processor, Qwen2_5_VLConfig())
+    with pytest.raises(UsageError, match="model type qwen2_vl; supported for training: qwen3_vl"):
+        PrunedCollator(processor, Qwen2VLConfig())
     with pytest.raises(UsageError, match=r"cuts patches of \(14, 2, 2\).*takes \(16, 2, 2\)"):
         PrunedCollator(Qwen2VLImageProcessorPil(patch_size=14), model.config)
 
