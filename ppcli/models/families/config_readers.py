@@ -5,6 +5,7 @@ from typing import Any
 
 from ppcli.errors import ModelError, bounded
 from ppcli.models.config_section import ConfigSection, flags_in
+from ppcli.models.families.rope_parameters import Rope
 
 MAX_LAYERS, MAX_SIZE, MAX_SIDE = 1000, 1 << 24, 1 << 10
 CHANNELS = 3
@@ -79,3 +80,37 @@ def activation(section: ConfigSection, part: str, supported: Collection[str]) ->
             f"the activation {bounded(str(name))} is not supported in {part}; supported: {known}"
         )
     return str(name)
+
+
+def kv_heads(section: ConfigSection, heads: int, default: int) -> int:
+    """Read the number of key-value heads.
+
+    Args:
+        section: that has it. Null means one for each head of attention.
+        heads: of attention.
+        default: transformers' own, for a missing key.
+
+    Raises:
+        ValueError: if it is out of range.
+    """
+    if "num_key_value_heads" in section.values:
+        default = heads
+    return section.integer("num_key_value_heads", default, MAX_SIZE)
+
+
+def mrope_section(rope: Rope, default: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Pairs of channels that follow the time, the row and the column.
+
+    Args:
+        rope: the rotary embedding that was read.
+        default: transformers' own, if the section is not written.
+
+    Raises:
+        ValueError: if these are not three numbers.
+    """
+    match rope.section:
+        case None:
+            return default
+        case (time, row, column):
+            return time, row, column
+    raise ValueError("mrope_section must be three numbers")

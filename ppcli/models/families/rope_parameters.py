@@ -65,15 +65,14 @@ class Rope:
         theta: its base.
         section: `mrope_section` as written; None if it is missing.
         yarn: None if frequencies are not scaled.
-        interleaved: whether the axes of M-RoPE alternate from pair to pair, as written; None if
-            the family decides.
+        interleaved: whether the axes of M-RoPE alternate from pair to pair.
         share: of the channels of a head that are rotated, from 0 to 1.
     """
 
     theta: float
     section: tuple[int, ...] | None = None
     yarn: Yarn | None = None
-    interleaved: bool | None = None
+    interleaved: bool = True
     share: float = 1.0
 
 
@@ -120,6 +119,7 @@ def read_rope(
     default_theta: float | None = None,
     max_positions: int | None = None,
     default_share: float | None = None,
+    default_interleaved: bool = True,
 ) -> Rope:
     """Read the rotary embedding of a section of `config.json`.
 
@@ -131,6 +131,8 @@ def read_rope(
             transformer, which may not.
         default_share: of the channels that are rotated, if `partial_rotary_factor` is not written;
             None if all must be.
+        default_interleaved: whether the axes of M-RoPE alternate, if `mrope_interleaved` is not
+            written.
 
     Raises:
         ModelError: for a type or a key that is not supported, or for contradicting values.
@@ -149,9 +151,7 @@ def read_rope(
     share = _share(section, found, default_share)
     theta = _theta(section, found, default_theta)
     written = found.get("mrope_section")
-    interleaved = found.get("mrope_interleaved")
-    if interleaved is not None:
-        interleaved = found.flag("mrope_interleaved", True)
+    interleaved = found.flag("mrope_interleaved", default_interleaved)
     mrope = None if written is None else found.whole_numbers("mrope_section")
     yarn = _yarn(section, found, max_positions) if is_yarn else None
     if yarn is not None and theta <= 1:

@@ -19,6 +19,8 @@ from ppcli.models.families.config_readers import (
     activation,
     aliased,
     image_token,
+    kv_heads,
+    mrope_section,
     tied_flags,
 )
 from ppcli.models.families.qwen2_5_vl.model_config import Qwen25VLConfig
@@ -175,10 +177,10 @@ def _text(section: ConfigSection, tied: bool) -> TextConfig:
         intermediate_size=section.integer("intermediate_size", most=MAX_SIZE),
         num_layers=section.integer("num_hidden_layers", most=MAX_LAYERS),
         num_heads=heads,
-        num_kv_heads=_kv_heads(section, heads),
+        num_kv_heads=kv_heads(section, heads, _KV_HEADS),
         rms_norm_eps=section.number("rms_norm_eps"),
         rope_theta=rope.theta,
-        mrope_section=_mrope_section(rope),
+        mrope_section=mrope_section(rope, _MROPE_SECTION),
         max_positions=section.integer("max_position_embeddings"),
         tied=tied,
         yarn=rope.yarn,
@@ -197,22 +199,9 @@ def _text(section: ConfigSection, tied: bool) -> TextConfig:
 
 def _rope(section: ConfigSection) -> Rope:
     max_positions = section.integer("max_position_embeddings")
-    rope = read_rope(section, ("default", "mrope"), _TEXT_THETA, max_positions)
+    rope = read_rope(
+        section, ("default", "mrope"), _TEXT_THETA, max_positions, default_interleaved=False
+    )
     if rope.interleaved:
         raise ModelError("interleaved rotary embeddings are not supported")
     return rope
-
-
-def _kv_heads(section: ConfigSection, heads: int) -> int:
-    """Null means one for each attention head; a missing key means transformers' default."""
-    default = _KV_HEADS if "num_key_value_heads" not in section.values else heads
-    return section.integer("num_key_value_heads", default, MAX_SIZE)
-
-
-def _mrope_section(rope: Rope) -> tuple[int, int, int]:
-    match rope.section:
-        case None:
-            return _MROPE_SECTION
-        case (time, row, column):
-            return time, row, column
-    raise ValueError("mrope_section must be three numbers")

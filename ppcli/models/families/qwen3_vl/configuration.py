@@ -15,11 +15,13 @@ from ppcli.models.families.config_readers import (
     activation,
     aliased,
     image_token,
+    kv_heads,
+    mrope_section,
     tied_flags,
 )
 from ppcli.models.families.qwen3_vl.model_config import Qwen3VLConfig
 from ppcli.models.families.qwen3_vl.sizes import TextConfig, VisionConfig
-from ppcli.models.families.rope_parameters import ROPE_KEYS, Rope, read_rope, refuse_top_level_rope
+from ppcli.models.families.rope_parameters import ROPE_KEYS, read_rope, refuse_top_level_rope
 
 _VISION_ACTIVATIONS, _TEXT_ACTIVATIONS = ("gelu_pytorch_tanh", "gelu"), ("silu",)
 _MROPE_SECTION, _HEAD_SIZE, _KV_HEADS = (24, 20, 20), 128, 32  # transformers' defaults
@@ -137,7 +139,7 @@ def _text(section: ConfigSection, tied: bool) -> TextConfig:
     heads = section.integer("num_attention_heads", most=MAX_SIZE)
     max_positions = section.integer("max_position_embeddings")
     rope = read_rope(section, ("default", "mrope"), max_positions=max_positions)
-    if rope.interleaved is False:
+    if not rope.interleaved:
         raise ModelError("rotary embeddings that are not interleaved are not supported")
     activation(section, "text", _TEXT_ACTIVATIONS)
     config = TextConfig(
@@ -146,11 +148,11 @@ def _text(section: ConfigSection, tied: bool) -> TextConfig:
         intermediate_size=section.integer("intermediate_size", most=MAX_SIZE),
         num_layers=section.integer("num_hidden_layers", most=MAX_LAYERS),
         num_heads=heads,
-        num_kv_heads=_kv_heads(section, heads),
+        num_kv_heads=kv_heads(section, heads, _KV_HEADS),
         head_size=section.integer("head_dim", _HEAD_SIZE, MAX_SIZE),
         rms_norm_eps=section.number("rms_norm_eps"),
         rope_theta=rope.theta,
-        mrope_section=_mrope_section(rope),
+        mrope_section=mrope_section(rope, _MROPE_SECTION),
         attention_bias=section.flag("attention_bias", False),
         max_positions=max_positions,
         tied=tied,
@@ -162,18 +164,3 @@ def _text(section: ConfigSection, tied: bool) -> TextConfig:
     if heads % config.num_kv_heads:
         raise ValueError("num_attention_heads is not a multiple of num_key_value_heads")
     return config
-
-
-def _kv_heads(section: ConfigSection, heads: int) -> int:
-    """Null means one for each attention head; a missing key means transformers' default."""
-    default = _KV_HEADS if "num_key_value_heads" not in section.values else heads
-    return section.integer("num_key_value_heads", default, MAX_SIZE)
-
-
-def _mrope_section(rope: Rope) -> tuple[int, int, int]:
-    match rope.section:
-        case None:
-            return _MROPE_SECTION
-        case (time, row, column):
-            return time, row, column
-    raise ValueError("mrope_section must be three numbers")
