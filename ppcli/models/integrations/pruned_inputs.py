@@ -31,8 +31,8 @@ class PrunedInputs:
     """What a model takes of a prompt with images when pruned tiles are left out.
 
     N patches and S tokens are fed. The patches of the images follow one another; those of a tile
-    lie together. `pos_hw`, `interp_idx` and `interp_w` are the `vision_inputs` of Qwen3-VL; Qwen2.5-VL
-    has `pos_hw`, and the window and the slot of each patch, counted in each image anew.
+    lie together. `pos_hw`, `interp_idx` and `interp_w` are the `vision_inputs` of Qwen3-VL;
+    Qwen2.5-VL has `pos_hw`, and `window` and `window_slot`, which are counted in each image anew.
 
     Attributes:
         keeps: of each image, bool (grid_h, grid_w), the tiles that are kept.

@@ -22,7 +22,7 @@ TINY = TinyQwen25()
 
 def test_they_are_what_transformers_takes_of_the_whole_images(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint", TINY)
-    rasters = [blocks(140, 112, levels=2, seed=1), blocks(56, 196, levels=2, seed=2)]
+    rasters = [blocks(w, h, block=28, levels=2, seed=w) for w, h in ((140, 112), (56, 196))]
     given = pruned_inputs(rasters, "What is the total?", checkpoint)
     settings = {**TINY.image_processor}
     del settings["image_processor_type"]

@@ -23,7 +23,9 @@ from tests.models.reference import transformers_model
 pytestmark = pytest.mark.oracle
 
 TINY = TinyQwen25(depth=3, full_attention=(1,))
-RASTERS = [blocks(w, h, levels=2, seed=n) for n, (w, h) in enumerate([(140, 84), (56, 140)])]
+RASTERS = [
+    blocks(w, h, block=28, levels=2, seed=n) for n, (w, h) in enumerate([(140, 84), (56, 140)])
+]
 IMAGES = [RASTERS, RASTERS[:1], []]  # of each example
 KEEPS = [keep_mask(raster, tile=28) for images in IMAGES for raster in images]
 
