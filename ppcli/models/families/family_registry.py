@@ -9,10 +9,11 @@ from ppcli.errors import ModelError, UsageError, bounded, did_you_mean
 from ppcli.imaging.presets import Preset
 from ppcli.models.families.base import Family, ModelConfig
 from ppcli.models.families.qwen2_5_vl.family import Qwen25VL
+from ppcli.models.families.qwen3_5.family import Qwen35
 from ppcli.models.families.qwen3_vl.family import Qwen3VL
 from ppcli.models.model_files import CONFIG, read_json
 
-FAMILIES: tuple[Family, ...] = (Qwen3VL(), Qwen25VL())
+FAMILIES: tuple[Family, ...] = (Qwen3VL(), Qwen35(), Qwen25VL())
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {family.preset_name: family.preset for family in FAMILIES}
 )
