@@ -107,7 +107,7 @@ def seen_by_qwen3_vl(
         interp_indices=indices[kept],
         interp_weights=shares[kept],
     )
-    return out.pooler_output, out.deepstack_features
+    return out.pooler_output, getattr(out, "deepstack_features", [])
 
 
 Seen = Callable[[PreTrainedModel, Image], tuple[torch.Tensor, list[torch.Tensor]]]
