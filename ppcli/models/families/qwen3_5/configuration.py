@@ -47,7 +47,7 @@ CONFIG_KEYS = ConfigKeys(
     harmless=MappingProxyType({**QWEN3_VL_KEYS.harmless, "text_config": _PASSED_OVER}),
     neutral=MappingProxyType(
         {
-            **NEUTRAL,
+            **{key: test for key, test in NEUTRAL.items() if key not in _LAYER_KEYS},
             "attn_output_gate": lambda value: value is True,
             "output_gate_type": lambda value: value in ("swish", "silu"),
             "mlp_only_layers": lambda value: value == [],
