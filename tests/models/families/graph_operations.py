@@ -12,7 +12,7 @@ Given = Mapping[str, np.ndarray]
 
 
 def counted(path: Path, sizes: dict[str, int], given: Given | None = None) -> int:
-    """Operations of the Gemm and attention nodes of a graph.
+    """Operations of the Gemm and attention nodes of a graph; linear attention is left out.
 
     Args:
         sizes: of its free dimensions.
@@ -21,7 +21,8 @@ def counted(path: Path, sizes: dict[str, int], given: Given | None = None) -> in
     model = onnx.load(path, load_external_data=False)
     weights = {one.name: list(one.dims) for one in model.graph.initializer}
     gemms = [node for node in model.graph.node if node.op_type == "Gemm"]
-    attention = [node for node in model.graph.node if "Attention" in node.op_type]
+    kinds = ("GroupQueryAttention", "MultiHeadAttention")
+    attention = [node for node in model.graph.node if node.op_type in kinds]
     wanted = {name for node in (*gemms, *attention) for name in (node.input[0], node.output[0])}
     known = {one.name for one in (*model.graph.input, *model.graph.output)}
     for name in sorted(wanted - known):

@@ -25,14 +25,22 @@ from ppcli.models.serving.batch import Batch
 from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.rows import AnswerRow
 from tests.models.answering import answered
+from tests.models.families.qwen3_5.tiny_qwen3_5 import TinyQwen35
 from tests.models.serving.batched_answers import answers, image, requests_of_many_kinds
 from tests.models.tiny_checkpoint import Tiny, write_checkpoint
+from tests.models.tiny_model import TinyModel
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
+def family_name(tiny: TinyModel) -> str:
+    return tiny.config()["model_type"]
+
+
+@pytest.fixture(scope="module", params=[Tiny(seed=11), TinyQwen35(seed=12)], ids=family_name)
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> ModelDirectory:
     folder: Path = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder / "checkpoint", Tiny(seed=11))
+    write_checkpoint(folder / "checkpoint", request.param)
     Export(str(folder / "checkpoint"), "float32", "a test").write(str(folder / "model"))
     return ModelDirectory.open(str(folder / "model"))
 
@@ -187,8 +195,8 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(
 ) -> None:
     engine = AnsweringModel(model, sessions, batch_size=64)
     request = engine.start(AnswerRow(), GenerationRequest("x", max_new_tokens=200), [])
-    token = engine.batch._runner.cache_bytes(1, 1)
-    room = SimpleNamespace(available=int(256 * token * 5.5 / 0.9))
+    five, six = (engine.batch._runner.cache_bytes(slots, 256) for slots in (5, 6))
+    room = SimpleNamespace(available=int((five + six) / 2 / 0.9))
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: room)
     with pytest.raises(UsageError, match=r"64 requests of up to 256 tokens .* that fits is 5"):
         engine.batch.start("x", request.batch_request)
