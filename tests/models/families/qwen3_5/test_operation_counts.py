@@ -6,8 +6,8 @@ import pytest
 
 from ppcli.models.families.family_registry import read_config
 from ppcli.models.onnx.export import Export
-from tests.models.families.qwen3_5.tiny_qwen3_5 import FULL, LINEAR, TinyQwen35
 from tests.models.families.graph_operations import counted
+from tests.models.families.qwen3_5.tiny_qwen3_5 import FULL, LINEAR, TinyQwen35
 from tests.models.tiny_checkpoint import write_checkpoint
 
 SHAPES = [TinyQwen35(), TinyQwen35(tied=False, types=(LINEAR, FULL, LINEAR))]
