@@ -4,6 +4,7 @@ The modules are those of transformers, so that what is trained is a checkpoint l
 pass is our own because theirs goes through the pictures one by one. Tests hold the two equal.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -273,37 +274,49 @@ class Texts:
         return Texts(*(getattr(self, name).to(device) for name in self.__slots__))
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the language model gets of one picture of each prompt.
+
+    Attributes:
+        embeds: (B, V, D), of `see`.
+        deepstack: likewise.
+        grid: of the pictures.
+    """
+
+    embeds: Tensor
+    deepstack: list[Tensor]
+    grid: Grid
+
+
 def read(
-    model: Qwen3VLForConditionalGeneration,
-    embeds: Tensor,
-    deepstack: list[Tensor],
-    grid: Grid,
-    texts: Texts,
+    model: Qwen3VLForConditionalGeneration, pictures: Sequence[Picture], texts: Texts
 ) -> Tensor:
     """The language model for images and questions: logits (B, S, vocabulary) of the texts.
 
     Args:
         model: the whole.
-        embeds: (B, V, D), of `see`.
-        deepstack: likewise.
-        grid: of the pictures.
-        texts: what is asked of each.
+        pictures: of each prompt, in order: one, or several.
+        texts: what is asked of them.
     """
     language = model.model.language_model
-    batch, tiles = embeds.shape[:2]
+    batch, length = texts.ids.shape
     table = language.embed_tokens
-    before = table(texts.ids.new_full((batch, 1), IMAGE_START))
-    after = table(texts.ids.new_full((batch, 1), IMAGE_END))
-    hidden = torch.cat([before, embeds, after, table(texts.ids)], dim=1)
-    cos, sin = (part.to(hidden.dtype) for part in _angles(grid, texts))
-    bias = _bias(tiles + 2, grid, texts, hidden.dtype)
+    before, after = (
+        table(texts.ids.new_full((batch, 1), token)) for token in (IMAGE_START, IMAGE_END)
+    )
+    parts = [part for one in pictures for part in (before, one.embeds, after)]
+    hidden = torch.cat([*parts, table(texts.ids)], dim=1)
+    cos, sin = (part.to(hidden.dtype) for part in _angles(pictures, texts))
+    bias = _bias(pictures, texts, hidden.dtype)
     for number, layer in enumerate(language.layers):
         normed = _normed(layer.input_layernorm, hidden)
         hidden = hidden + _self_attention(layer.self_attn, normed, cos, sin, bias)
         hidden = hidden + layer.mlp(_normed(layer.post_attention_layernorm, hidden))
-        if number < len(deepstack):
-            hidden = hidden + F.pad(deepstack[number], (0, 0, 1, hidden.shape[1] - tiles - 1))
-    return model.lm_head(_normed(language.norm, hidden[:, tiles + 2 :]))
+        if number < len(pictures[0].deepstack):
+            added = [F.pad(one.deepstack[number], (0, 0, 1, 1)) for one in pictures]
+            hidden = hidden + F.pad(torch.cat(added, dim=1), (0, 0, 0, length))
+    return model.lm_head(_normed(language.norm, hidden[:, -length:]))
 
 
 def _normed(norm: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401
@@ -313,25 +326,31 @@ def _normed(norm: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401
     return hidden * scale * norm.weight
 
 
-def _angles(grid: Grid, texts: Texts) -> tuple[Tensor, Tensor]:
+def _angles(pictures: Sequence[Picture], texts: Texts) -> tuple[Tensor, Tensor]:
     """Return cosines and sines of M-RoPE, (B, 1, length, head)."""
     batch = len(texts.ids)
-    end = 1 + max(grid.rows, grid.columns)
-    tiles = grid.tile_positions.expand(batch, -1, -1)
+    parts = []
     start = texts.ids.new_zeros((batch, 1, 3))
-    text = (texts.positions + end + 1)[:, :, None].expand(-1, -1, 3)
-    positions = torch.cat([start, tiles, start + end, text], dim=1)
-    angles = positions[:, :, grid.axes] * grid.speeds
+    for grid in (one.grid for one in pictures):
+        end = start + 1 + max(grid.rows, grid.columns)
+        parts += [start, start + grid.tile_positions, end]
+        start = end + 1
+    parts.append(start + texts.positions[:, :, None])
+    grid = pictures[0].grid
+    angles = torch.cat(parts, dim=1)[:, :, grid.axes] * grid.speeds
     both = torch.cat([angles, angles], dim=-1)[:, None]
     return both.cos(), both.sin()
 
 
-def _bias(prefix: int, grid: Grid, texts: Texts, dtype: torch.dtype) -> Tensor:
-    """Return the mask, (B, 1, length, length): 0 for earlier tokens of the image and question."""
-    before = texts.parts.new_full((len(texts.parts), prefix), -2)
-    if grid.there is not None:
-        before[:, 1:-1] = before[:, 1:-1].masked_fill(~grid.there, -3)
-    parts = torch.cat([before, texts.parts], dim=1)
+def _bias(pictures: Sequence[Picture], texts: Texts, dtype: torch.dtype) -> Tensor:
+    """Return the mask, (B, 1, length, length): 0 for earlier tokens of images and question."""
+    before = []
+    for one in pictures:
+        tiles = texts.parts.new_full(one.embeds.shape[:2], -2)
+        if one.grid.there is not None:
+            tiles = tiles.masked_fill(~one.grid.there, -3)
+        before.append(F.pad(tiles, (1, 1), value=-2))
+    parts = torch.cat([*before, texts.parts], dim=1)
     seen = (parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == -2)
     seen = seen & torch.ones_like(seen[0]).tril()
     return _unseen(~seen, dtype)[:, None]

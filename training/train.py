@@ -41,6 +41,7 @@ from training.network import (
     MERGE,
     TEMPLATE,
     Grid,
+    Picture,
     of_kept,
     patches_of,
     read,
@@ -176,7 +177,7 @@ class Twin:
         right = {"cells": spelled, "characters": read_off}
         if answers:
             texts = batch.texts.to(device)
-            logits = self._read(self._model, embeds, deepstack, grid, texts)
+            logits = self._read(self._model, [Picture(embeds, deepstack, grid)], texts)
             wanted = texts.targets >= 0
             loss = loss + F.cross_entropy(logits[wanted].float(), texts.targets[wanted])
             hit = logits.argmax(-1) == texts.targets

@@ -17,6 +17,7 @@ from training.network import (
     IMAGE_TOKEN,
     MERGE,
     Grid,
+    Picture,
     of_kept,
     patches_of,
     read,
@@ -46,7 +47,7 @@ def answered(model: Qwen3VLForConditionalGeneration, batch: Batch) -> torch.Tens
     if batch.kept is not None:
         grid, patches = grid.kept(batch.kept), of_kept(patches, batch.kept, MERGE**2)
     embeds, deepstack, _ = see(model.model.visual, patches, grid)
-    return read(model, embeds, deepstack, grid, batch.texts)
+    return read(model, [Picture(embeds, deepstack, grid)], batch.texts)
 
 
 @pytest.mark.parametrize("pruned", [False, True])
