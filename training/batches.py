@@ -1,7 +1,7 @@
 """Batches of documents with as many questions as fit, made in worker processes."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,9 +117,12 @@ def batch_of(
     rasters = np.stack([one.fitted() for one in made])
     rngs = [random.Random(seed) for seed in seeds]
     texts = [
-        read_aloud(one.lines, rng) if rng.random() < aloud else texts_of(one.facts, rng)
+        read_aloud(one.lines, rng)
+        if rng.random() < aloud
+        else texts_of(rng.sample(one.facts, len(one.facts)), rng)
         for one, rng in zip(made, rngs, strict=True)
     ]
+    masks = [keep_mask(raster, TILE) for raster in rasters] if pruned else []
     columns, rows = tiles
     return Batch(
         rows,
@@ -128,35 +131,44 @@ def batch_of(
         torch.from_numpy(np.stack(characters)),
         torch.from_numpy(np.stack([characters_of_cells(one) for one in made])),
         Texts(*(torch.from_numpy(np.stack(part)) for part in zip(*texts, strict=True))),
-        torch.from_numpy(_kept_tiles(rasters)) if pruned else None,
+        torch.from_numpy(kept_tiles(masks)) if pruned else None,
     )
 
 
-def _kept_tiles(rasters: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the tiles that the coder keeps of each raster at τ = 0, padded to few lengths."""
-    kept = [np.flatnonzero(keep_mask(raster, TILE)) for raster in rasters]
+def kept_tiles(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.int64]:
+    """Return the tiles that each mask keeps, padded to few lengths.
+
+    Args:
+        masks: (rows, columns) each, of one size.
+
+    Returns:
+        int64 (masks, K), row-major; −1 fills up.
+    """
+    kept = [np.flatnonzero(one) for one in masks]
     longest = max(len(one) for one in kept)
-    tiles = rasters[0].size // (3 * TILE**2)
+    tiles = masks[0].size
     out = np.full((len(kept), min(tiles, -(-longest // _STEP_OF_KEPT) * _STEP_OF_KEPT)), -1)
     for row, one in zip(out, kept, strict=True):
         row[: len(one)] = one
     return out
 
 
-def texts_of(facts: list[Fact], rng: random.Random) -> tuple[np.ndarray, ...]:
-    """Return as many questions about a document and their answers as fit, in random order.
+def texts_of(
+    facts: list[Fact], rng: random.Random, length: int = TEXT_LENGTH
+) -> tuple[np.ndarray, ...]:
+    """Return as many questions about a document and their answers as fit, in their order.
 
     Returns:
-        int64 (TEXT_LENGTH,) four times: ids, parts, positions, targets, as `Texts` has them.
+        int64 (length,) four times: ids, parts, positions, targets, as `Texts` has them.
     """
-    ids, parts, positions, targets = _blank()
+    ids, parts, positions, targets = _blank(length)
     at = 0
-    for number, fact in enumerate(rng.sample(facts, len(facts))):
+    for number, fact in enumerate(facts):
         question = [*_tokenizer.encode(fact.question(rng)).ids, END_TOKEN]
         answer = [*_tokenizer.encode(fact.answer).ids, END_TOKEN]
         fed = question + answer[:-1]
         end = at + len(fed)
-        if end > TEXT_LENGTH:
+        if end > length:
             continue
         ids[at:end], parts[at:end], positions[at:end] = fed, number, np.arange(len(fed))
         targets[at + len(question) - 1 : end] = answer
@@ -183,5 +195,5 @@ def read_aloud(lines: list[str], rng: random.Random) -> tuple[np.ndarray, ...]:
     return ids, parts, positions, targets
 
 
-def _blank() -> tuple[np.ndarray, ...]:
-    return tuple(np.full(TEXT_LENGTH, fill, dtype=np.int64) for fill in (END_TOKEN, -1, 0, -1))
+def _blank(length: int = TEXT_LENGTH) -> tuple[np.ndarray, ...]:
+    return tuple(np.full(length, fill, dtype=np.int64) for fill in (END_TOKEN, -1, 0, -1))

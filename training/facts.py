@@ -56,6 +56,21 @@ _PHRASES = {
     ),
 }
 KINDS = tuple(_PHRASES)
+_PHRASES_OF_PAIRS = {  # of windows, the second of which is the first after a change
+    "change": ("What changed?", "What is different?", "What is new?", "Which change do you see?"),
+    "before": (
+        "What was the {a} before?",
+        'What was the value of "{A}" before?',
+        "{A} before?",
+        "What did the field {A} say before?",
+    ),
+    "ticked before": (
+        "Was {A} ticked before?",
+        'Was "{A}" checked before?',
+        "Was {a} on before?",
+        "{A} before: yes or no?",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,8 @@ class Fact:
         """Return all wordings of the question."""
         words = {"A": self.first, "B": self.second}
         words |= {"a": _lower(self.first), "b": _lower(self.second)}
-        return [phrase.format(**words) for phrase in _PHRASES[self.kind]]
+        phrases = _PHRASES | _PHRASES_OF_PAIRS
+        return [phrase.format(**words) for phrase in phrases[self.kind]]
 
 
 def _lower(label: str) -> str:

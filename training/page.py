@@ -82,6 +82,10 @@ class _Span:
     right: float
     bottom: float
 
+    @property
+    def area(self) -> tuple[float, float, float, float]:
+        return self.left, self.top, self.right, self.bottom
+
     def touches(self, other: "_Span", apart: float) -> bool:
         return (
             self.left < other.right + apart

@@ -3,8 +3,10 @@
 import io
 import random
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ SIZES_OF_TEXT = (13, 20)
 # white is near 0, so that ink stands out from the first step on
 IMAGE_MEAN, IMAGE_STD = 0.9, 0.3
 _CELL = 4, 8
+_AnyPage = TypeVar("_AnyPage", bound=Page)
 _JPEG_SHARE, _UNEVEN_SHARE = 0.25, 0.5
 
 
@@ -92,24 +95,47 @@ def document(
         text: the least and the largest size of text, in pixels.
     """
     rng = random.Random(f"{split.name} {seed}")
-    faces = _faces(split.unseen_faces)
     layouts = UNSEEN if split.unseen_layouts else SEEN
+    kind, page, facts = drawn_page(rng, split, tiles, text, layouts)
+    image = page.image
+    if rng.random() < _JPEG_SHARE:
+        image = _as_jpeg(image, rng.randint(45, 95))
+    return Document(kind, page.theme.face.name, image, page.glyphs, facts, page.lines())
+
+
+def drawn_page(
+    rng: random.Random,
+    split: Split,
+    tiles: tuple[int, int],
+    text: tuple[int, int],
+    layouts: Mapping[str, Callable[[Draft], None]],
+    blank: Callable[[tuple[int, int], Theme], _AnyPage] = Page,
+) -> tuple[str, _AnyPage, list[Fact]]:
+    """Draw a legible page that states something.
+
+    Args:
+        rng: decides.
+        split: what may be drawn.
+        tiles: columns and rows that the page has on the grid.
+        text: the least and the largest size of text, in pixels.
+        layouts: of which one is drawn, by their names.
+        blank: makes a page to draw on, of a size in pixels.
+
+    Returns:
+        The name of the layout, the page, and its facts, whose questions are unambiguous.
+    """
+    faces = _faces(split.unseen_faces)
     words = (EverydayWords if split.everyday else Words)(rng, split.unseen_words)
     uneven = rng.random() < _UNEVEN_SHARE
     width, height = (TILE * side + (rng.randint(-15, 15) if uneven else 0) for side in tiles)
     while True:
-        theme = Theme.drawn(rng, faces, text)
-        page = Page((width, height), theme)
+        page = blank((width, height), Theme.drawn(rng, faces, text))
         draft = Draft.on(page, words, rng)
         kind = rng.choice(sorted(layouts))
         layouts[kind](draft)
         facts = _distinct(draft.facts)
         if facts and page.legible:
-            break
-    image = page.image
-    if rng.random() < _JPEG_SHARE:
-        image = _as_jpeg(image, rng.randint(45, 95))
-    return Document(kind, theme.face.name, image, page.glyphs, facts, page.lines())
+            return kind, page, facts
 
 
 @cache
