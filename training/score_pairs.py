@@ -4,14 +4,14 @@ Usage: python -m training.score_pairs CHECKPOINT… [--pairs N]
 
 The pairs are new to every model: `new windows` has the words of training, `new words` only those
 that training never uses. An answer counts if all of it is right. Prints tables in Markdown, of
-exact answers in per cent, with the 95 % intervals that `pixelprune eval` computes. The second table
+exact answers in per cent, with the 95 % intervals that `pixelprune eval` computes. The column `old`
+tells how often the question `now` is answered with what the field said before. The second table
 compares with the first model when it sees every tile.
 """
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from transformers import Qwen3VLForConditionalGeneration
 
 from ppcli.jobs.scores import interval
+from training.facts import Fact
 from training.make_data import SPLITS
 from training.network import Grid
 from training.pair_batches import (
@@ -33,11 +34,12 @@ from training.pair_batches import (
     one_of_each_kind,
     pair_batch,
 )
-from training.pairs import KINDS, SIZES, Pair, pair
+from training.pairs import BEFORE, KINDS, NOW, SIZES, Pair, pair
 from training.samples import Split
 
 PARTS = {"new windows": SPLITS["seen"], "new words": SPLITS["words"]}
-_TEXT_LENGTH = 256  # in which all four questions fit
+OLD = "old"
+_TEXT_LENGTH = 320  # in which all questions fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ class Scores:
 
     Attributes:
         right: float (pairs, kinds), 1 where all of an answer is right, else 0.
+        old: float (pairs, 1), 1 where the question `now` gets the answer of before.
         tokens: of both images of a pair, in the mean.
     """
 
     right: NDArray[np.float64]
+    old: NDArray[np.float64]
     tokens: float
 
 
@@ -80,39 +84,53 @@ def scores(
     model: Qwen3VLForConditionalGeneration, drawn: list[list[tuple[int, Pair]]], shown: Shown
 ) -> Scores:
     """Ask a model one question of each kind about each pair."""
-    right, tokens = [], []
+    found, tokens = [], []
     for group in drawn:
         rngs = [random.Random(seed) for seed, _ in group]
         pairs = [one for _, one in group]
-        asked = [one_of_each_kind(one, rng) for one, rng in zip(pairs, rngs, strict=True)]
+        asked = [
+            [*one_of_each_kind(one, rng), _old_answer(one)]
+            for one, rng in zip(pairs, rngs, strict=True)
+        ]
         batch = pair_batch(pairs, asked, rngs, shown, _TEXT_LENGTH)
-        found = right_answers(model, batch)
-        assert found.shape == (len(pairs), len(KINDS)), "a question did not fit"
-        right.append(found.numpy())
+        right = right_answers(model, batch)
+        assert right.shape == (len(pairs), len(KINDS) + 1), "a question did not fit"
+        found.append(right.numpy().astype(float))
         tokens += batch.tokens
-    return Scores(np.concatenate(right).astype(float), float(np.mean(tokens)))
+    right, old = np.split(np.concatenate(found), [len(KINDS)], axis=1)
+    return Scores(right, old, float(np.mean(tokens)))
+
+
+def _old_answer(one: Pair) -> Fact:
+    """Return what a field says now, with the answer of before."""
+    (now,), (before,) = one.questions[NOW], one.questions[BEFORE]
+    return replace(now, answer=before.answer)
 
 
 def _per_cent(values: NDArray[np.float64], least: float = 0.0) -> str:
-    """Return a mean with its interval; one answer of each pair, or all of them."""
-    per_pair = values.reshape(len(values), -1)
-    groups = np.repeat(np.arange(len(values)), per_pair.shape[1])
-    low, high = interval(per_pair.ravel(), groups, least)
+    """Return the mean of answers (pairs, of each) with its interval."""
+    groups = np.repeat(np.arange(len(values)), values.shape[1])
+    low, high = interval(values.ravel(), groups, least)
     sign = "+" if least else ""
     mean, low, high = (f"{100 * one:{sign}.1f}" for one in (values.mean(), low, high))
     return f"{mean} ({low} to {high})".replace("-", "−")
 
 
-def _rows(names: list[str], found: dict[tuple[str, Shown], Scores]) -> Iterator[list[str]]:
+def _table(
+    part: str, found: dict[tuple[str, Shown], Scores], first: Scores | None = None
+) -> Iterator[str]:
+    """Yield the lines of a table; with `first` of the differences to it."""
+    yield f"| {part} | sees | tokens | {' | '.join((*KINDS, 'all', OLD))} |"
+    yield "|---" * (len(KINDS) + 5) + "|"
     for (name, shown), one in found.items():
-        columns = [one.right[:, number] for number in range(len(KINDS))]
-        yield [name, shown.value, f"{one.tokens:.1f}", *map(_per_cent, [*columns, one.right])]
-    first = found[names[0], Shown.ALL]
-    for (name, shown), one in found.items():
-        less = one.right - first.right
-        columns = [less[:, number] for number in range(len(KINDS))]
-        compared = (_per_cent(values, -1.0) for values in (*columns, less))
-        yield [name, shown.value, f"{one.tokens / first.tokens:.2f}", *compared]
+        right, old = one.right, one.old
+        tokens = f"{one.tokens:.1f}"
+        if first is not None:
+            right, old = right - first.right, old - first.old
+            tokens = f"{one.tokens / first.tokens:.2f}"
+        values = (*np.split(right, len(KINDS), axis=1), right, old)
+        cells = [_per_cent(column, 0.0 if first is None else -1.0) for column in values]
+        yield f"| {' | '.join((name, shown.value, tokens, *cells))} |"
 
 
 def main(
@@ -127,11 +145,9 @@ def main(
         for path in checkpoints:
             model = Qwen3VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
             found |= {(path.name, shown): scores(model, drawn, shown) for shown in Shown}
-        rows = _rows([path.name for path in checkpoints], found)
-        head = f"| {part} | sees | tokens | {' | '.join(KINDS)} | all |"
-        for lines in (list(islice(rows, len(found))), list(rows)):
-            typer.echo(head + "\n" + "|---" * (len(KINDS) + 4) + "|")
-            typer.echo("".join(f"| {' | '.join(line)} |\n" for line in lines))
+        first = found[checkpoints[0].name, Shown.ALL]
+        for lines in (_table(part, found), _table(part, found, first)):
+            typer.echo("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -153,3 +153,12 @@ def test_it_learns_and_is_scored(tmp_path: Path, capsys) -> None:
     assert len(rows) == 2 * len(Shown) * len(score_pairs.PARTS)
     first = [cell.strip() for cell in rows[len(Shown)].split("|")[4:-1]]
     assert {cell.split()[0] for cell in first} == {"+0.0"}, "compared with itself"
+
+
+def test_the_old_answer_is_wrong_for_now(model) -> None:
+    """Of one question at most one of two answers is what a model says."""
+    drawn = [[(seed, pair(TRAIN, seed, (8, 4))) for seed in range(8)]]
+    found = score_pairs.scores(model, drawn, Shown.ALL)
+    assert found.right.shape == (8, len(KINDS))
+    assert found.tokens == 64
+    assert 0 < found.old.sum() < 8, "a model that never saw two images reads either"
