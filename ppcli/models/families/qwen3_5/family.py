@@ -23,7 +23,6 @@ class Qwen35(Qwen3VL):
     inner_architectures = ("Qwen3_5Model",)
     preset_name = "qwen3.5"
     sizes = tuple(SIZES)
-    trainable = False
 
     def parse_config(self, config: dict[str, Any]) -> "Qwen35Config":
         """Read a parsed `config.json`."""

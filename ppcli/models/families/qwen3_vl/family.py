@@ -79,13 +79,13 @@ class Qwen3VL(Family):
         return {"architectures": list(self.architectures), **config}
 
     def training_layout(self, config: Any) -> "TrainingLayout":  # noqa: ANN401
-        """How a collator lays out pruned images for transformers' Qwen3-VL."""
+        """How a collator lays out pruned images for transformers' own class."""
         from ppcli.models.families.qwen3_vl.transformers_training import training_layout
 
         return training_layout(config)
 
     def check_transformers(self) -> None:
-        """Check that transformers' Qwen3-VL takes the positions of patches."""
+        """Check that transformers' own class takes the positions of patches."""
         from ppcli.models.families.qwen3_vl.transformers_training import check_transformers
 
-        check_transformers()
+        check_transformers(self.inner_architectures[0])

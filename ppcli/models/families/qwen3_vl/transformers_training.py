@@ -55,8 +55,11 @@ def training_layout(config: Any) -> TrainingLayout:  # noqa: ANN401
     )
 
 
-def check_transformers() -> None:
+def check_transformers(name: str) -> None:
     """Check with a tiny model that the installed transformers uses the positions of patches.
+
+    Args:
+        name: class of the model without its head; its vision transformer is that of Qwen3-VL.
 
     Raises:
         MissingDependencyError: if it does not use them, or is not installed.
@@ -67,7 +70,7 @@ def check_transformers() -> None:
         "image_interp_weights": np.full((8, 4), 0.25),
     }
     check_arguments_are_used(
-        "Qwen3VLModel",
+        name,
         {"vision_config": _VISION, "text_config": _TEXT},
         patch_values=12,
         arguments=[{"image_position_ids": rotated}, embedded],
