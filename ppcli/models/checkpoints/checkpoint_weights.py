@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes  # noqa: F401 registers bfloat16 with NumPy
 import numpy as np
@@ -21,8 +21,8 @@ _INDEX, _SINGLE, _ADAPTER = (
 _SUFFIX = ".safetensors"
 _PYTORCH_SUFFIXES = (".bin", ".pt", ".pth")
 _LFS_POINTER = b"version https://git-lfs"
-_TYPES = ("F32", "F16", "BF16")
-_ROWS_PER_READ = 4096
+FLOAT_TYPES = ("F32", "F16", "BF16")
+ROWS_PER_READ = 4096
 
 
 class CheckpointWeights:
@@ -36,11 +36,14 @@ class CheckpointWeights:
         folder: of the checkpoint.
         files: paths of the files with weights.
         warnings: sentences for the user, if it is unclear which files are meant.
+        readable_types: types of tensors that `tensor` reads, in the terms of safetensors.
 
     Raises:
         ModelError: if the folder has no weights, a file of them is missing or truncated, or two
             tensors have the same name.
     """
+
+    readable_types: ClassVar[tuple[str, ...]] = FLOAT_TYPES
 
     def __init__(self, folder: str, canonical_name: Callable[[str], str]) -> None:
         self.folder = folder
@@ -52,7 +55,7 @@ class CheckpointWeights:
             if not check_regular(path):
                 raise ModelError(f"{path} is missing; the index of the checkpoint names it")
             _refuse_lfs_pointer(path)
-            with _as_model_error(path):
+            with as_model_error(path):
                 self._open[path] = safe_open(path, "np")
                 stored = self._open[path].keys()
             for name in stored:
@@ -63,10 +66,19 @@ class CheckpointWeights:
 
     def types(self) -> dict[str, str]:
         """The type of each tensor by its stored name, in the terms of safetensors."""
-        return {
-            stored: self._open[path].get_slice(stored).get_dtype()
-            for path, stored in self._stored.values()
-        }
+        return {self.place_of(name)[1]: self.type_of(name) for name in self._stored}
+
+    def place_of(self, name: str) -> tuple[str, str]:
+        """The file that has a tensor, and the tensor's name in it."""
+        return self._stored[name]
+
+    def type_of(self, name: str) -> str:
+        """The type of a tensor, in the terms of safetensors."""
+        return str(self._slice(name).get_dtype())
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor."""
+        return tuple(self._slice(name).get_shape())
 
     def check(self, shapes: dict[str, tuple[int, ...]]) -> None:
         """Check that all these tensors exist, with these shapes and a supported type.
@@ -79,11 +91,10 @@ class CheckpointWeights:
             raise ModelError(f"{self.folder} has no tensor {_shortlist(missing)}")
         wrong = []
         for name, shape in shapes.items():
-            part = self._slice(name)
-            found, kind = tuple(part.get_shape()), part.get_dtype()
+            found, kind = self.shape_of(name), self.type_of(name)
             if found != shape:
-                wrong.append(f"{name} (it is {_by(found)}, expected {_by(shape)})")
-            elif kind not in _TYPES:
+                wrong.append(f"{name} (it is {by(found)}, expected {by(shape)})")
+            elif kind not in self.readable_types:
                 wrong.append(f"{name} (its type {kind} is not supported)")
         if wrong:
             raise ModelError(f"{self.folder} has unsuitable tensors: {_shortlist(wrong)}")
@@ -108,9 +119,19 @@ class CheckpointWeights:
             ModelError: if it cannot be read.
         """
         path, stored = self._stored[name]
-        with _as_model_error(path):
+        with as_model_error(path):
             tensor: NDArray[Any] = self._open[path].get_tensor(stored)
             return np.ascontiguousarray(tensor)
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Read some rows of a tensor, as `tensor` does.
+
+        Raises:
+            ModelError: if they cannot be read.
+        """
+        with as_model_error(self.place_of(name)[0]):
+            rows: NDArray[Any] = self._slice(name)[start:stop]
+            return rows
 
     def are_equal(self, name: str, other: str) -> bool:
         """Whether two matrices have the same values; they are compared some rows at a time.
@@ -118,15 +139,14 @@ class CheckpointWeights:
         Raises:
             ModelError: if one cannot be read.
         """
-        ours, theirs = self._slice(name), self._slice(other)
-        shape = ours.get_shape()
-        if shape != theirs.get_shape():
+        shape = self.shape_of(name)
+        if shape != self.shape_of(other):
             return False
-        with _as_model_error(self._stored[name][0]):
-            for start in range(0, shape[0] if shape else 0, _ROWS_PER_READ):
-                rows = slice(start, min(start + _ROWS_PER_READ, shape[0]))
-                if not np.array_equal(_as_float32(ours[rows]), _as_float32(theirs[rows])):
-                    return False
+        for start in range(0, shape[0] if shape else 0, ROWS_PER_READ):
+            stop = min(start + ROWS_PER_READ, shape[0])
+            ours, theirs = (self.rows(one, start, stop) for one in (name, other))
+            if not np.array_equal(_as_float32(ours), _as_float32(theirs)):
+                return False
         return True
 
     def _add(self, stored: str, path: str) -> None:
@@ -145,7 +165,7 @@ class CheckpointWeights:
 
     def _slice(self, name: str) -> Any:  # noqa: ANN401
         path, stored = self._stored[name]
-        with _as_model_error(path):
+        with as_model_error(path):
             return self._open[path].get_slice(stored)
 
 
@@ -196,14 +216,15 @@ def _files_of_index(folder: str) -> list[str] | None:
 
 def _refuse_lfs_pointer(path: str) -> None:
     """Refuse the pointer that git leaves in place of a large file that it has not fetched."""
-    with _as_model_error(path), open(path, "rb") as file:
+    with as_model_error(path), open(path, "rb") as file:
         start = file.read(len(_LFS_POINTER))
     if start == _LFS_POINTER:
         raise ModelError(f"{path} is a Git LFS pointer; fetch the weights: git lfs pull")
 
 
 @contextmanager
-def _as_model_error(path: str) -> Iterator[None]:
+def as_model_error(path: str) -> Iterator[None]:
+    """Tell errors of a file of weights as errors of the model."""
     try:
         yield
     except (SafetensorError, OSError) as error:
@@ -214,7 +235,8 @@ def _as_float32(rows: NDArray[Any]) -> NDArray[np.float32]:
     return rows.astype(np.float32)
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def by(shape: tuple[int, ...]) -> str:
+    """A shape as messages show it."""
     return "×".join(map(str, shape)) or "a scalar"
 
 

@@ -12,12 +12,11 @@ from onnx import ModelProto
 
 from ppcli.errors import ModelError, OutputError, bounded
 from ppcli.models.checkpoints.checkpoint_weights import CheckpointWeights
+from ppcli.models.checkpoints.fp8_layout import Fp8Layout
+from ppcli.models.checkpoints.fp8_weights import open_weights
 from ppcli.models.checkpoints.lm_head import is_head_tied
 from ppcli.models.checkpoints.preprocessor_config import image_preset, processor_warnings
-from ppcli.models.checkpoints.quantized_checkpoints import (
-    refuse_quantized_config,
-    refuse_quantized_tensors,
-)
+from ppcli.models.checkpoints.quantized_checkpoints import find_fp8_layout
 from ppcli.models.families.base import ModelConfig
 from ppcli.models.families.family_registry import read_config
 from ppcli.models.generation_config import generation_of
@@ -85,6 +84,7 @@ class Export:
     config: ModelConfig = field(init=False)
     warnings: tuple[str, ...] = field(init=False)
     _config_json: dict[str, Any] = field(init=False)
+    _fp8: Fp8Layout | None = field(init=False)
     _weights: Tensors = field(init=False)
     _total: int = field(init=False)
     _done: int = field(default=0, init=False)
@@ -108,7 +108,7 @@ class Export:
         """Read `config.json`; return warnings about it."""
         path = os.path.join(self.checkpoint, CONFIG)
         self._config_json = read_json(path) or {}
-        refuse_quantized_config(self.checkpoint, self._config_json)
+        self._fp8 = find_fp8_layout(self.checkpoint, self._config_json)
         self.config = read_config(self.checkpoint)
         try:
             unread = self.config.family.config_keys().check(self._config_json)
@@ -120,8 +120,7 @@ class Export:
     def _checkpoint_weights(self, warnings: list[str]) -> CheckpointWeights:
         """Open the weights of the checkpoint; append warnings about them."""
         family = self.config.family
-        weights = CheckpointWeights(self.checkpoint, family.canonical_tensor_name)
-        refuse_quantized_tensors(self.checkpoint, weights.types())
+        weights = open_weights(self.checkpoint, family.canonical_tensor_name, self._fp8)
         flags = family.tied_flags(self._config_json)
         self.config = self.config.with_tied_head(is_head_tied(weights, family, flags, self.head))
         warnings += weights.warnings

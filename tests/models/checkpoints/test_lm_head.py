@@ -89,7 +89,7 @@ def test_the_same_head_in_the_file(checkpoint, tmp_path, top, text) -> None:
 
 
 def test_rows_far_down_are_compared(tmp_path: Path, checkpoint: Path, monkeypatch) -> None:
-    monkeypatch.setattr("ppcli.models.checkpoints.checkpoint_weights._ROWS_PER_READ", 100)
+    monkeypatch.setattr("ppcli.models.checkpoints.checkpoint_weights.ROWS_PER_READ", 100)
     embedding = load_file(checkpoint / "model.safetensors")[EMBEDDING]
     flagged(checkpoint, True, None)
     change(checkpoint, lm_head__weight=embedding)

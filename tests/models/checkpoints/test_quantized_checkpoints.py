@@ -30,13 +30,14 @@ def refusal(checkpoint: Path) -> str:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"quant_method": "fp8", "fmt": "e4m3"}, "fp8, quantization_config in config.json"),
+        ({"quant_method": "fp8", "fmt": "e5m2"}, "fp8, quantization_config in config.json: fmt"),
         ({"quant_method": "awq", "bits": 4}, "awq, quantization_config"),
         ({"quant_method": "gptq", "bits": 4}, "gptq, quantization_config"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes, quant"),
         ({"quant_method": "compressed-tensors"}, "compressed-tensors, quant"),
         ({"quant_algo": "NVFP4"}, "NVFP4, quant"),
         ({"bits": 4}, "(quantization_config in config.json)"),
+        (["fp8"], "(quantization_config in config.json: it is not an object)"),
         ({"quant_method": "x" * 1_000_000}, "characters left out"),
     ],
 )
@@ -49,6 +50,15 @@ def test_by_the_configuration(checkpoint: Path, settings, words, place) -> None:
     said = refusal(checkpoint).replace("text_config.", "")
     assert words in said
     assert len(said) < 1000
+
+
+def test_what_is_not_fp8_after_all(checkpoint: Path) -> None:
+    """Its settings were kept when its weights were dequantised."""
+    config = json.loads((checkpoint / "config.json").read_text())
+    settings = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    write_json(checkpoint / "config.json", config | {"quantization_config": settings})
+    with pytest.raises(ModelError, match="none of its tensors is; if they were dequantised, rem"):
+        Export(str(checkpoint), "float32", "a test")
 
 
 @pytest.mark.parametrize(
