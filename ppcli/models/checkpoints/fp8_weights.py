@@ -1,4 +1,4 @@
-"""Reads the weights of a checkpoint folder with FP8 matrices, which are dequantised."""
+"""Reads the weights of a checkpoint folder with FP8 matrices, which are dequantized."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -22,8 +22,8 @@ from ppcli.models.checkpoints.quantized_checkpoints import (
     refuse_quantized_tensors,
 )
 
-_DEQUANTISED = (
-    "its FP8 weights are dequantised; activations, and cached keys and values, are not rounded to "
+_DEQUANTIZED = (
+    "its FP8 weights are dequantized; activations, and cached keys and values, are not rounded to "
     "FP8, although programs made for FP8 checkpoints may do that"
 )
 
@@ -69,7 +69,7 @@ class Fp8Weights(CheckpointWeights):
         super().__init__(folder, canonical_name)
         self._layout = layout
         self._fp8_files: dict[str, Fp8File] = {}
-        self.warnings.append(_DEQUANTISED)
+        self.warnings.append(_DEQUANTIZED)
         if layout.unread:
             names = bounded(", ".join(layout.unread))
             self.warnings.append(f"the quantization settings have what is not applied: {names}")
@@ -117,7 +117,7 @@ class Fp8Weights(CheckpointWeights):
         values = np.empty(shape, np.float32)
         for start in range(0, shape[0], ROWS_PER_READ):
             stop = min(start + ROWS_PER_READ, shape[0])
-            values[start:stop] = self._dequantised(name, scales, start, stop)
+            values[start:stop] = self._dequantized(name, scales, start, stop)
         return values
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
@@ -128,9 +128,9 @@ class Fp8Weights(CheckpointWeights):
         """
         if self.type_of(name) != FP8:
             return super().rows(name, start, stop)
-        return self._dequantised(name, self._scales(name), start, stop)
+        return self._dequantized(name, self._scales(name), start, stop)
 
-    def _dequantised(
+    def _dequantized(
         self, name: str, scales: NDArray[np.float32], start: int, stop: int
     ) -> NDArray[np.float32]:
         path, stored = self.place_of(name)
@@ -138,7 +138,7 @@ class Fp8Weights(CheckpointWeights):
             if path not in self._fp8_files:
                 self._fp8_files[path] = Fp8File(path)
             rows = self._fp8_files[path].rows(stored, start, stop)
-        return dequantise(rows, scales, start, self._layout.block_in(*self.shape_of(name)))
+        return dequantize(rows, scales, start, self._layout.block_in(*self.shape_of(name)))
 
     def _scales(self, name: str) -> NDArray[np.float32]:
         """The scales of an FP8 matrix, (blocks of rows, blocks of columns).
@@ -183,7 +183,7 @@ class Fp8Weights(CheckpointWeights):
                 )
 
 
-def dequantise(
+def dequantize(
     rows: NDArray[np.generic], scales: NDArray[np.float32], first: int, block: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Multiply some rows of a matrix by the scales of their blocks.

@@ -88,7 +88,7 @@ def refuse_quantized_tensors(
     if layout and FP8 not in types.values():
         raise ModelError(
             f"{folder}: its settings say that weights are FP8, but none of its tensors is; if "
-            f"they were dequantised, remove {_KEYS[0]} from {CONFIG}, and {_MODELOPT_FILE}"
+            f"they were dequantized, remove {_KEYS[0]} from {CONFIG}, and {_MODELOPT_FILE}"
         )
 
 

@@ -1,4 +1,4 @@
-"""FP8 checkpoints: what they are dequantised to, against twins and transformers, and refusals."""
+"""FP8 checkpoints: what they are dequantized to, against twins and transformers, and refusals."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from ppcli.errors import ModelError
 from ppcli.models.checkpoints.checkpoint_weights import CheckpointWeights
 from ppcli.models.checkpoints.fp8_layout import Fp8Layout
-from ppcli.models.checkpoints.fp8_weights import Fp8Weights, dequantise
+from ppcli.models.checkpoints.fp8_weights import Fp8Weights, dequantize
 from ppcli.models.model_choices import Head, Weights
 from ppcli.models.onnx.export import Export
 from tests.models.checkpoints.fp8_checkpoint import (
@@ -70,7 +70,7 @@ def all_read(weights: CheckpointWeights, meant: Tensors) -> bool:
 
 
 @pytest.mark.parametrize("kind", FORMATS.values(), ids=FORMATS)
-def test_an_export_is_that_of_the_dequantised_checkpoint(tmp_path: Path, kind: Format) -> None:
+def test_an_export_is_that_of_the_dequantized_checkpoint(tmp_path: Path, kind: Format) -> None:
     stored, meant = write_fp8_checkpoint(tmp_path / "fp8", TINY, kind)
     assert sum(one.dtype == ml_dtypes.float8_e4m3fn for one in stored.values()) > 10
     assert stored[HEAD].dtype == ml_dtypes.float8_e4m3fn
@@ -122,7 +122,7 @@ def test_transformers_reads_the_same(tmp_path: Path, tiny: Tiny, scale_type: typ
         tiny = replace(tiny, value_size=16)
     write_fp8_checkpoint(tmp_path, tiny, kind)
     model = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype=torch.float32)
-    theirs = {name: one.numpy() for name, one in model.state_dict().items()}
+    theirs = {name: one.float().numpy() for name, one in model.state_dict().items()}
     assert theirs.keys() >= tiny.shapes().keys()
     assert all_read(weights_of(tmp_path, layout_of(kind), tiny), theirs)
 
@@ -146,7 +146,7 @@ def test_some_rows_against_a_plain_twin(rows, columns, block, part, seed) -> Non
         ]
         for row in range(start, stop)
     ]
-    found = dequantise(matrix[start:stop], scales, start, block)
+    found = dequantize(matrix[start:stop], scales, start, block)
     assert found.dtype == np.float32
     assert found.tolist() == np.array(expected).reshape(-1, columns).tolist()
 

@@ -53,11 +53,11 @@ def test_by_the_configuration(checkpoint: Path, settings, words, place) -> None:
 
 
 def test_what_is_not_fp8_after_all(checkpoint: Path) -> None:
-    """Its settings were kept when its weights were dequantised."""
+    """Its settings were kept when its weights were dequantized."""
     config = json.loads((checkpoint / "config.json").read_text())
     settings = {"quant_method": "fp8", "weight_block_size": [128, 128]}
     write_json(checkpoint / "config.json", config | {"quantization_config": settings})
-    with pytest.raises(ModelError, match="none of its tensors is; if they were dequantised, rem"):
+    with pytest.raises(ModelError, match="none of its tensors is; if they were dequantized, rem"):
         Export(str(checkpoint), "float32", "a test")
 
 
@@ -102,7 +102,7 @@ def test_by_the_types_of_tensors(checkpoint: Path) -> None:
     assert f"its tensor {LAYER}.weight of type F8_E4M3" in refusal(checkpoint)
 
 
-def test_nothing_is_no_quantisation(checkpoint: Path) -> None:
+def test_nothing_is_no_quantization(checkpoint: Path) -> None:
     config = json.loads((checkpoint / "config.json").read_text())
     write_json(checkpoint / "config.json", config | {"quantization_config": None})
     Export(str(checkpoint), "float32", "a test")
