@@ -159,6 +159,25 @@ def test_reading_some_rows_at_a_time(tmp_path: Path, monkeypatch) -> None:
     assert np.array_equal(weights.rows(UP, 31, 70), meant[UP][31:70])
 
 
+def test_scales_in_another_file(tmp_path: Path) -> None:
+    stored, meant = write_fp8_checkpoint(tmp_path, TINY, BLOCKS)
+    (tmp_path / SINGLE).unlink()
+    scales = {name for name in stored if name.endswith(BLOCKS.suffix)}
+    for file, names in (("1.safetensors", stored.keys() - scales), ("2.safetensors", scales)):
+        save_file({name: stored[name] for name in names}, tmp_path / file)
+    export(tmp_path)
+    assert all_read(weights_of(tmp_path, layout_of(BLOCKS)), meant)
+
+
+def test_a_matrix_that_was_not_rounded(tmp_path: Path) -> None:
+    """Its type decides, whatever the lists of modules in the settings say."""
+    stored, meant = write_fp8_checkpoint(tmp_path, TINY, BLOCKS)
+    plain = meant[UP] * 3
+    spoilt(tmp_path, stored, UP=plain, SCALE=None)
+    assert len(export(tmp_path).warnings) == 1
+    assert np.array_equal(weights_of(tmp_path, layout_of(BLOCKS)).tensor(UP), plain)
+
+
 def spoilt(folder: Path, stored: Tensors, **changes: np.ndarray | None) -> None:
     """Write the tensors again, with changes; None leaves one out."""
     named = {{"UP": UP, "SCALE": SCALE}.get(name, name): one for name, one in changes.items()}
