@@ -73,7 +73,8 @@ def repeat_colours(
         tile: side of a tile in pixels.
         before: the rebuilt frame before, of the same shape; without rows if there is none.
         keep: bool (grid_h, grid_w), cleared where a tile is pruned.
-        unchanged: bool (grid_h, grid_w), tiles of the frame before, which count as kept ones.
+        unchanged: bool (grid_h, grid_w), tiles of the frame before, which count as kept ones:
+            cleared where a tile repeats a colour.
         choices: uint32 (grid_h, grid_w); a tile that is pruned gets `REPEATS` plus the number of
             the kept or unchanged tile that it repeats.
     """
@@ -111,7 +112,7 @@ def repeat_colours_into(
     choices: Choices,
     table: Table,
 ) -> int:
-    """Clear `keep` and set `choices`. `table` is a hash table of colours, with -1 where empty."""
+    """Clear `keep` and `unchanged`, and set `choices`. `table` is a hash table of colours, with -1 where empty."""
     last = table.shape[0] - 1
     count = 0
     for r in range(keep.shape[0]):
@@ -131,8 +132,8 @@ def repeat_colours_into(
                 if table[slot, 0] < 0:
                     table[slot, 0] = colour
                     table[slot, 1] = count
-                elif keep[r, c]:
-                    keep[r, c] = False
+                else:
+                    keep[r, c] = unchanged[r, c] = False
                     choices[r, c] = REPEATS + table[slot, 1]
                     continue
             count += 1

@@ -52,11 +52,11 @@ def coded(
 
 
 def prune_repeated_colours(rebuilt: Grid, keep: Mask, unchanged: Mask) -> None:
-    """Prune a kept tile of a colour of which a kept or unchanged tile came before."""
+    """Let a kept or unchanged tile repeat its colour if one of that colour came before."""
     seen = set()
     for r, c in twin.row_major(len(keep), len(keep[0])):
         colour = twin.colour_of(rebuilt[r][c]) if keep[r][c] or unchanged[r][c] else None
-        if colour in seen and keep[r][c]:
-            keep[r][c] = False
+        if colour in seen:
+            keep[r][c] = unchanged[r][c] = False
         if colour is not None:
             seen.add(colour)

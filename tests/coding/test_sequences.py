@@ -61,6 +61,9 @@ def test_frames_equal_those_of_the_twin(method, metric, data):
             assert patch_set.keep.tolist() == keep
             assert (patch_set.intra & ~patch_set.keep).tolist() == unchanged
             assert patch_set.kept_intra == twin.count(keep) + twin.count(unchanged)
+            if options.threshold == 0:
+                alone = twin.keep_mask(frame, case.tile, method, metric, 0)
+                assert patch_set.intra.tolist() == alone
             before, expected_before = patch_set.reconstruct(before), rebuilt
             if mode == "anchored" or options.threshold == 0:
                 assert np.array_equal(before, rebuilt)
@@ -111,6 +114,16 @@ def test_a_colour_that_is_unchanged_counts_as_kept():
     assert patch_set.unchanged.tolist() == [True, False]
     assert patch_set.choices.tolist() == [0, REPEATS + 1]
     assert np.array_equal(patch_set.reconstruct(first), second)
+
+
+def test_an_unchanged_tile_that_repeats_a_colour_is_not_counted():
+    """By itself, too, the frame keeps one tile of each colour."""
+    frame = of_levels([[10, 20, 30, 20]], TILE)
+    assert prune(frame, TILE, "pred_2d_flat").kept == 3
+    patch_set = prune(frame, TILE, "pred_2d_flat", before=frame)
+    assert (patch_set.kept, patch_set.kept_intra) == (1, 3)
+    assert patch_set.choices.tolist() == [0, 0, REPEATS + 1]
+    assert np.array_equal(patch_set.reconstruct(frame), frame)
 
 
 def test_frames_that_do_not_fit_are_refused():
