@@ -37,6 +37,8 @@ from ppcli.store.rows import (
 )
 from ppcli.store.shards import shard_path
 
+_NEWER_COLUMNS = ("fingerprint", "kept_intra")  # that rows did not have up to version 0.1.0
+
 
 def is_dataset(path: str) -> bool:
     """Return whether a folder, or a URL of one, has the manifest of a dataset, damaged or not."""
@@ -105,7 +107,7 @@ class StoredImage:
                 name: value
                 for name, value in row.items()
                 if not name.endswith("_ms") and name not in excluded
-                if (name, value) != ("fingerprint", None)  # rows had none up to version 0.1.0
+                if value is not None or name not in _NEWER_COLUMNS
             }
             for row in rows
         ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xxhash
 from PIL import Image
 
 from ppcli.engine.arrivals import Arrivals
@@ -17,6 +18,7 @@ from ppcli.models.serving.generation_request import GenerationRequest
 from ppcli.store.atomic import file_digest
 from ppcli.store.manifest import Manifest
 from ppcli.store.reader import read_patch_rows
+from ppcli.store.rows import StatsRow
 from ppcli.store.shards import FileRecord, shard_path
 from tests.command import pixelprune
 from tests.conftest import blocks
@@ -130,6 +132,28 @@ def test_a_patch_set_is_looked_for_in_its_shard_alone(shards: Path) -> None:
 def test_the_shard_is_no_part_of_the_fingerprint(shards: Path) -> None:
     image = next(iter(StoredImages(str(shards))))
     assert replace(image, shard=7).fingerprint(failed=False) == image.fingerprint(failed=False)
+
+
+def test_datasets_of_earlier_versions_have_the_fingerprints_that_they_had() -> None:
+    """Columns that are new and empty change nothing, so that their answers can be gone on with."""
+    sizes = dict.fromkeys(("width", "height", "fitted_width", "fitted_height", "tile"), 32)
+    ones = dict.fromkeys(("page", "frames", "grid_h", "grid_w", "tokens", "kept", "unique"), 1)
+    options = {"fit": "resize", "method": "pred_2d", "metric": "max", "mode": "anchored"}
+    row = StatsRow(
+        **{
+            "image_id": "a.png",
+            "path": "a.png",
+            "format": "PNG",
+            "file_bytes": 9,
+            "threshold": 0.0,
+        },
+        **{"keep_ratio": 1.0, "unique_ratio": 1.0, "decode_ms": 1.0, "code_ms": 1.0},
+        **(sizes | ones | options),
+    )
+    written = StoredImage([row], 0).fingerprint(failed=False)
+    assert xxhash.xxh3_128_hexdigest(written) == "3a47195c4d59bcb5402487af4f5bb3a5"
+    frame = StoredImage([replace(row, kept_intra=1)], 0).fingerprint(failed=False)
+    assert frame != written
 
 
 def test_row_groups_before_the_first_are_not_read(shards: Path) -> None:
