@@ -35,7 +35,7 @@ class TaskFrames:
         self._frames += 1
         self._pixels += page.fitted.raster.shape[0] * page.fitted.raster.shape[1]
         if self._is_forward:
-            results.append(code_page(page, self._options, self._chain))
+            results.append(self._coded(page))
         else:
             self._held.append((results, len(results), page))
             results.append(PageResult(page.row))
@@ -55,8 +55,15 @@ class TaskFrames:
                 continue
             results, place, page = held
             try:
-                results[place] = code_page(page, self._options, self._chain)
+                results[place] = self._coded(page)
             except Exception as error:
                 failed = as_error_row(page.row, as_image_error(error), page.row.image_id)
                 results[place] = PageResult(failed)
         self._held.clear()
+
+    def _coded(self, page: FittedPage) -> PageResult:
+        try:
+            return code_page(page, self._options, self._chain)
+        except Exception:
+            self._chain.end()  # no frame may depend on one that has no patch set
+            raise

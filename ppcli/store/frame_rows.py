@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ppcli.coding.frame_chain import FrameChain
 from ppcli.coding.sequence_options import MOST_FRAMES, Direction
 from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.store.formats import Config
@@ -20,11 +21,13 @@ class FrameRow:
         row: the row.
         before: the row that it depends on; None for none, or if that is missing.
         place: number in its sequence, from 1.
+        pixels: of the rasters of its sequence, its own the last.
     """
 
     row: PatchRow
     before: "FrameRow | None" = None
     place: int = 1
+    pixels: int = 0
     _stored: list[StoredPatchSet] = field(default_factory=list, init=False, repr=False)
 
     def stored(self, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> StoredPatchSet:
@@ -71,12 +74,15 @@ def _linked(rows: Iterable[PatchRow]) -> Iterator[FrameRow]:
     """Link each row with the one before it if it depends on that."""
     before: FrameRow | None = None
     for row in rows:
-        is_linked = (
-            before is not None
-            and row.reference == before.row.image_id
-            and before.place < MOST_FRAMES  # an untrusted file may have a chain without end
-        )
-        before = FrameRow(row, before, before.place + 1) if before and is_linked else FrameRow(row)
+        pixels = row.grid_h * row.grid_w * row.tile**2
+        if (
+            before is None
+            or row.reference != before.row.image_id
+            or FrameChain.is_full(before.place, before.pixels)  # no file may fill the memory
+        ):
+            before = FrameRow(row, pixels=pixels)
+        else:
+            before = FrameRow(row, before, before.place + 1, before.pixels + pixels)
         yield before
 
 

@@ -5,6 +5,7 @@ from PIL import Image
 from ppcli import keep_mask, prune
 from ppcli.coding import auto_threshold, distinct_kernels, kernels
 from ppcli.coding.coder_options import CoderOptions, Method, Mode
+from ppcli.coding.sequence_options import Direction, SequenceOptions
 from ppcli.errors import ErrorCode, UsageError
 from ppcli.files import LocalFile
 from ppcli.imaging import direct, resample
@@ -15,6 +16,7 @@ from ppcli.imaging.image_choices import Fit, Frames
 from ppcli.imaging.reading_options import PageRanges, ReadingOptions
 from ppcli.inputs.refs import ImageRef
 from ppcli.jit.kernel import Kernel
+from ppcli.jobs import page_analysis
 from ppcli.jobs.analysis_options import AnalysisOptions
 from ppcli.jobs.page_analysis import PageResult
 from ppcli.jobs.pages import analyze_pages, kernels_of
@@ -208,3 +210,26 @@ def test_the_kernels_of_an_analysis_are_known_before(tmp_path, method, threshold
         loaded = {(one, constants) for one in every for constants in one.loaded}
         assert loaded <= known
         assert len(loaded) > 5
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_no_frame_depends_on_one_that_failed(tmp_path, monkeypatch, direction):
+    """Memory runs out after the second frame is coded, which then has no patch set."""
+    path = tmp_path / "frames.tif"
+    frames = [Image.fromarray(blocks(seed=seed)) for seed in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    count = page_analysis.distinct_tiles
+    raised: list[bool] = []
+
+    def fails_once(*args):
+        raised.append(len(raised) == 1)
+        if raised[-1]:
+            raise MemoryError
+        return count(*args)
+
+    monkeypatch.setattr(page_analysis, "distinct_tiles", fails_once)
+    options = AnalysisOptions(CoderOptions(), PAD, sequence=SequenceOptions(direction))
+    with pillow_limits(options.reading.max_image_pixels):
+        results = analyze_pages(ImageRef(LocalFile(str(path)), path.name), options, most=3).pages
+    assert [one.row.error_code for one in results] == [None, "out_of_memory", None]
+    assert results[0].patches.reference is results[2].patches.reference is None
