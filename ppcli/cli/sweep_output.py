@@ -64,7 +64,7 @@ def _numbers(summary: SweepSummary) -> dict[str, Any]:
 
 def _table(summary: SweepSummary) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-    table.add_column("τ", no_wrap=True)
+    table.add_column("τ")  # the only one that wraps: a long name, rather than numbers cut off
     for name in ("kept", "", "mean", "p10", "median", "p90", "ms"):
         table.add_column(name, justify="right", no_wrap=True)
     before = None

@@ -107,10 +107,15 @@ def test_what_the_table_says_is_what_the_rows_say(pages: Path, tmp_path: Path) -
 
 
 def test_the_widest_table_fits_into_a_narrow_terminal(pages: Path, tmp_path: Path) -> None:
-    asked = ("--methods", "left_or_above_flat", "--metrics", "rmse", "--thresholds", "128/255,0.1")
+    metrics, thresholds = "rmse,two_scale", "0,128/255,0.1"
+    asked = (
+        *("--methods", "left_or_above_flat", "--metrics", metrics, "--thresholds", thresholds),
+        *("--min-pixels", str(1 << 24)),  # many tokens
+    )
     done = pixelprune("sweep", pages, *asked, "-o", tmp_path / "x.csv", "-q", COLUMNS="80")
     shown = done.stderr.decode()
     assert "left_or_above_flat, rmse" in shown
+    assert "two_scale" in shown
     assert "  128/255" in shown
     assert "  0.1 " in shown
     assert "…" not in shown
