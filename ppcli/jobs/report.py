@@ -38,7 +38,7 @@ from ppcli.store.manifest import Manifest
 from ppcli.store.metadata_checks import check_statistics_config
 from ppcli.store.places.place import place_of
 from ppcli.store.reader import open_parquet, read_rows
-from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, STATS
+from ppcli.store.rows import ANSWERS, ERROR, OK, PATCHES, SEQUENCE, STATS
 from ppcli.store.shards import shard_path
 
 _COLUMNS = ["image_id", "format", "tokens", "kept", "keep_ratio", "unique", "unique_ratio"]
@@ -79,7 +79,8 @@ def figures_of(
             f"{shown} has no finished rows; run the same analyze command to continue"
         )
     models = _fitting(models, manifest)
-    good = pa.concat_tables(_rows(dataset, manifest, OK, _COLUMNS))
+    columns = [*_COLUMNS, "kept_intra"] if SEQUENCE in manifest.config else _COLUMNS
+    good = pa.concat_tables(_rows(dataset, manifest, OK, columns))
     keep, unique = (good[name].to_numpy() for name in ("keep_ratio", "unique_ratio"))
     failed = _rows(dataset, manifest, ERROR, ["error_code", "error_message"])
     failures = list(failure_groups(failed))
@@ -98,6 +99,7 @@ def figures_of(
         failed=sum(one.number for one in failures),
         tokens=_sum(good["tokens"]),
         kept=_sum(good["kept"]),
+        kept_intra=_sum(good["kept_intra"]) if SEQUENCE in manifest.config else None,
         unique=_sum(good["unique"]),
         median_keep=float(np.median(keep)) if keep.size else 0.0,
         median_unique=float(np.median(unique)) if unique.size else 0.0,
@@ -151,6 +153,8 @@ def _words(manifest: Manifest) -> str:
     words = f"{config['method']}, τ = {threshold_text(config['threshold'])}"
     if config["threshold"]:
         words += f" ({config['metric']}, {config['mode']})"
+    if SEQUENCE in config:
+        words += f", sequence {config[SEQUENCE]}"
     return f"{words}, fit {config['fit']}, pixelprune {manifest.version}"
 
 

@@ -122,6 +122,7 @@ class ReportData:
         images: number of coded images.
         failed: number of failed inputs.
         tokens, kept, unique: totals over all images.
+        kept_intra: likewise, what frames of sequences keep by themselves; None without sequences.
         median_keep, median_unique: medians of keep ratio and unique ratio.
         keep_counts, unique_counts: histograms of both ratios, int64, equal bins of [0, 1].
         formats, folders: the largest groups.
@@ -140,6 +141,7 @@ class ReportData:
     failed: int
     tokens: int
     kept: int
+    kept_intra: int | None
     unique: int
     median_keep: float
     median_unique: float

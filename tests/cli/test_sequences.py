@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from ppcli import api, prune, read_patch_sets
+from ppcli.store.frame_rows import read_frame_rows
 from ppcli.store.rows import STATS
 from tests.command import command_line, pixelprune
 
@@ -203,6 +205,25 @@ def test_pictures_of_frames(screens: Path, tmp_path: Path) -> None:
     assert pixelprune("view", out, "-o", tmp_path / "view").returncode == 0
     assert len(list((tmp_path / "view").glob("*.png"))) == 3
     assert pixelprune("report", out, "-o", tmp_path / "report.html").returncode == 0
+    said = (tmp_path / "report.html").read_text(encoding="utf-8")
+    alone = sum(one["kept_intra"] for one in rows_of(out))
+    assert "sequence reverse" in said and f'<span id="kept-intra">{alone}</span>' in said
+
+
+def test_a_reader_holds_no_more_pixels_than_a_sequence_has(screens: Path, tmp_path: Path) -> None:
+    """Whatever a file says: its first two frames together claim to have 2^26 pixels, and more."""
+    for direction in ("forward", "reverse"):
+        out = tmp_path / direction
+        analyze(screens / "b", "--sequence", direction, "-o", out)
+        [path] = out.glob("patches/*")
+        assert [one.before is None for one in read_frame_rows(str(path))].count(True) == 1
+        table = pq.read_table(path)
+        side = pa.array([255] * 3, table.schema.field("grid_h").type)
+        for name in ("grid_h", "grid_w"):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, table.schema.field(name), side)
+        pq.write_table(table, path)
+        assert [one.before is None for one in read_frame_rows(str(path))] == [True, False, True]
 
 
 def test_a_missing_frame_is_damage(screens: Path, tmp_path: Path) -> None:
