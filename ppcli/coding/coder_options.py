@@ -166,7 +166,7 @@ class CoderOptions(Options):
         if self.metric is Metric.EXACT and self.threshold != 0:
             raise UsageError(
                 f"metric exact requires threshold 0, but the threshold is "
-                f"{threshold_text(self.threshold)}; use metric max, mae or rmse with a threshold"
+                f"{threshold_text(self.threshold)}; use metric max or two_scale with a threshold"
             )
         if self.threshold == AUTO and self.metric not in (Metric.MAX, Metric.TWO_SCALE):
             raise UsageError(
@@ -327,5 +327,5 @@ def require_decodable(options: CoderOptions) -> None:
     if not options.decodable:
         raise UsageError(
             f"patch sets of {options.label} cannot be decoded; ask for statistics only "
-            "(--no-patches), or use pred_2d (anchored), raster or serpentine"
+            "(--no-patches), or use pred_2d (anchored), left_or_above, raster or serpentine"
         )

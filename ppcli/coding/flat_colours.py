@@ -15,7 +15,7 @@ def without_repeated_colours(
     Args:
         grid: the tiles of the image.
         keep: bool (grid_h, grid_w), the mask of the other method, which is changed.
-        unchanged: bool (grid_h, grid_w), its unchanged tiles, which count as kept ones; changed, too.
+        unchanged: bool (grid_h, grid_w), its unchanged tiles, which count as kept; changed, too.
         choices: uint32 (grid_h, grid_w), its choices, which are changed; None for all 0.
     """
     if choices is None:

@@ -112,7 +112,10 @@ def repeat_colours_into(
     choices: Choices,
     table: Table,
 ) -> int:
-    """Clear `keep` and `unchanged`, and set `choices`. `table` is a hash table of colours, with -1 where empty."""
+    """Clear `keep` and `unchanged`, and set `choices`.
+
+    `table` is a hash table of colours, with -1 where it is empty.
+    """
     last = table.shape[0] - 1
     count = 0
     for r in range(keep.shape[0]):

@@ -46,11 +46,11 @@ class AnalysisOptions:
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
 
     def __post_init__(self) -> None:
+        self.sequence.check_coder(self.coder)
         if self.patches and self.rebuildable:
             require_decodable(self.coder)
         if self.estimate is not None:
             self.estimate.check_fit(self.fit.tile, self.fit.limits)
-        self.sequence.check_coder(self.coder)
 
     def as_config(self) -> dict[str, Any]:
         """Return the options that have an effect, flat and JSON-ready, for stored metadata."""
