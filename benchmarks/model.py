@@ -1,9 +1,9 @@
 """Vision, prefill and decode of the exported graphs beside transformers, full and pruned.
 
-Usage: python benchmarks/model.py PAGE [--layers N] [--vision-layers N] [--cuda]
+Usage: python benchmarks/model.py PAGE [--size NAME] [--layers N] [--vision-layers N] [--cuda]
 
-A random model of the widths of Qwen3-VL-2B, with as many layers as asked for; in float32 on the
-CPU, or in bfloat16 on CUDA. Every side runs in a process of its own.
+A random model of the widths of a published one, with as many layers as asked for; in float32 on
+the CPU, or in bfloat16 on CUDA. Every side runs in a process of its own.
 """
 
 import json
@@ -20,6 +20,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ppcli.imaging.presets import Preset
+
 STEPS = 16
 REPEATS = 3
 IMAGE_TOKEN = 5
@@ -28,47 +30,33 @@ SIDES = ("pixelprune", "transformers, eager attention", "transformers, sdpa atte
 Times = dict[str, float]
 
 
-def make_checkpoint(folder: Path, layers: int, vision_layers: int) -> None:
+def make_checkpoint(folder: Path, size: str, layers: int, vision_layers: int) -> None:
     """A random model; its settings are those of the tests."""
     import torch
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+    import transformers
 
+    from ppcli.models.families.family_registry import family_of_size
     from tests.models.tiny_checkpoint import write_settings
+    from tests.models.tiny_model import image_processor
 
-    deepstack = [layer for layer in (1, 2, 3) if layer < min(vision_layers, layers)]
-    config = Qwen3VLConfig(
-        architectures=["Qwen3VLForConditionalGeneration"],
-        vision_config={
-            "depth": vision_layers,
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_heads": 16,
-            "out_hidden_size": 2048,
-            "deepstack_visual_indexes": deepstack,
-        },
-        text_config={
-            "vocab_size": 151_936,
-            "hidden_size": 2048,
-            "intermediate_size": 6144,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 8,
-            "head_dim": 128,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 5_000_000.0,
-                "mrope_section": [24, 20, 20],
-            },
-        },
-        tie_word_embeddings=True,
-        image_token_id=IMAGE_TOKEN,
+    family = family_of_size(size)
+    given, vision = (
+        family.published_config(size, count, IMAGE_TOKEN) for count in (layers, vision_layers)
     )
+    kind = getattr(transformers, family.architectures[0])
+    given["text_config"] |= {"bos_token_id": 0, "eos_token_id": 2}  # of the tests' tokenizer
+    config = kind.config_class(**given | {"vision_config": vision["vision_config"]})
     torch.manual_seed(0)
-    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
-    write_settings(folder)
+    kind(config).save_pretrained(folder)
+    preset = family.preset
+    settings = image_processor(
+        preset.patch_size, [*preset.mean], [*preset.std], family.image_processors[0]
+    )
+    limits = {"shortest_edge": preset.min_pixels, "longest_edge": preset.max_pixels}
+    write_settings(folder, settings | {"size": limits})
 
 
-def page_tokens(page: str) -> tuple[Any, Any, Any]:
+def page_tokens(page: str, preset: Preset) -> tuple[Any, Any, Any]:
     """The raster of a page, and its keep masks, full and pruned."""
     from ppcli import keep_mask
     from ppcli.files import LocalFile
@@ -76,12 +64,12 @@ def page_tokens(page: str) -> tuple[Any, Any, Any]:
     from ppcli.imaging.fit import fit_image
     from ppcli.imaging.fit_options import FitOptions
     from ppcli.imaging.image_choices import WHITE
-    from ppcli.models.families.family_registry import PRESETS
 
     with pillow_limits(1 << 28), ImageSource(LocalFile(page).open(), 1 << 28) as source:
         pixels = source.page(1, WHITE)
-    raster = fit_image(pixels, FitOptions.of_preset(PRESETS["qwen3-vl"])).raster
-    kept = keep_mask(raster)
+    fit = FitOptions.of_preset(preset)
+    raster = fit_image(pixels, fit).raster
+    kept = keep_mask(raster, tile=fit.tile)
     return raster, np.ones_like(kept), kept
 
 
@@ -100,10 +88,10 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     model = ModelDirectory.open(str(folder))
     device = ExecutionDevice(Device.CUDA if cuda else Device.CPU)
     runner = Runner(model, open_sessions(model, device))
-    raster, *keeps = page_tokens(page)
+    raster, *keeps = page_tokens(page, model.preset)
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):
-        values = pixel_values(cut_tiles(raster, keep, 32), model.preset)
+        values = pixel_values(cut_tiles(raster, keep, model.config.tile), model.preset)
         image = KeptPatches(keep, values, model.config.vision_inputs(keep))
         prompt = layout_mrope(PROMPT, IMAGE_TOKEN, [keep])
         runner.reserve(prompt.length + STEPS)
@@ -127,20 +115,23 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
 def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Times]:
     """Times of transformers, in milliseconds: the whole page, as it knows no other."""
     import torch
-    from transformers import DynamicCache, Qwen3VLForConditionalGeneration
+    from transformers import AutoModelForImageTextToText, DynamicCache
 
     from ppcli.coding.patchset import cut_tiles
     from ppcli.imaging.pixels import pixel_values
-    from ppcli.models.families.family_registry import PRESETS
+    from ppcli.models.checkpoints.preprocessor_config import image_preset
+    from ppcli.models.families.family_registry import read_config
     from ppcli.models.families.prompt_layout import layout_mrope
 
     device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
-    model = Qwen3VLForConditionalGeneration.from_pretrained(
+    model = AutoModelForImageTextToText.from_pretrained(
         folder, dtype=dtype, attn_implementation=attention
     )
     model = model.to(device).eval()
-    raster, keep, _ = page_tokens(page)
-    pixels = pixel_values(cut_tiles(raster, keep, 32), PRESETS["qwen3-vl"])
+    read = read_config(str(folder))
+    preset = image_preset(str(folder), read)
+    raster, keep, _ = page_tokens(page, preset)
+    pixels = pixel_values(cut_tiles(raster, keep, read.tile), preset)
     values = torch.tensor(pixels, device=device, dtype=dtype)
     grid = torch.tensor([[1, 2 * keep.shape[0], 2 * keep.shape[1]]], device=device)
     prompt = layout_mrope(PROMPT, IMAGE_TOKEN, [keep])
@@ -161,12 +152,13 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
         visual = ids == IMAGE_TOKEN
         hidden = model.model.get_input_embeddings()(ids)
         hidden = hidden.masked_scatter(visual[..., None], out.pooler_output)
+        deepstack = getattr(out, "deepstack_features", None)
+        features = {"visual_pos_masks": visual, "deepstack_visual_embeds": deepstack}
         last = model.model.language_model(
             inputs_embeds=hidden,
             position_ids=places,
             past_key_values=cache,
-            visual_pos_masks=visual,
-            deepstack_visual_embeds=out.deepstack_features,
+            **(features if deepstack else {}),
         ).last_hidden_state[:, -1]
         token = model.lm_head(last).argmax(-1)
         first = now()
@@ -208,6 +200,7 @@ def measured(
 
 def main(
     page: Annotated[str, typer.Argument(help="An image.")],
+    size: Annotated[str, typer.Option(help="A published size.")] = "qwen3-vl-2b",
     layers: Annotated[int, typer.Option(help="Of the language model.")] = 6,
     vision_layers: Annotated[int, typer.Option(help="Of the vision transformer.")] = 6,
     cuda: Annotated[bool, typer.Option("--cuda", help="In bfloat16 on a GPU.")] = False,
@@ -230,7 +223,7 @@ def main(
 
     with tempfile.TemporaryDirectory() as name:
         checkpoint, exported = Path(name, "checkpoint"), Path(name, "model")
-        make_checkpoint(checkpoint, layers, vision_layers)
+        make_checkpoint(checkpoint, size, layers, vision_layers)
         Export(str(checkpoint), "bfloat16" if cuda else "float32", "random weights").write(
             str(exported)
         )
@@ -254,10 +247,11 @@ def _ratios(full: Times, pruned: Times) -> list[str]:
 
 def _ideal(exported: Path, page: str) -> list[str]:
     """How many times fewer operations the kept tiles take."""
+    from ppcli.models.checkpoints.preprocessor_config import image_preset
     from ppcli.models.families.family_registry import read_config
 
     config = read_config(str(exported))
-    _, *keeps = page_tokens(page)
+    _, *keeps = page_tokens(page, image_preset(str(exported), config))
     counts = []
     for keep in keeps:
         tokens = len(PROMPT) - 1 + int(keep.sum())
