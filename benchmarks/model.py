@@ -1,6 +1,7 @@
 """Vision, prefill and decode of the exported graphs beside transformers, full and pruned.
 
-Usage: python benchmarks/model.py PAGE [--size NAME] [--layers N] [--vision-layers N] [--cuda]
+Usage: python benchmarks/model.py PAGE [--size NAME] [--layers N] [--vision-layers N]
+                                  [--cuda | --one-thread]
 
 A random model of the widths of a published one, with as many layers as asked for; in float32 on
 the CPU, or in bfloat16 on CUDA. Every side runs in a process of its own.
@@ -13,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -28,6 +29,27 @@ IMAGE_TOKEN = 5
 PROMPT = [1, *range(20, 30), 3, IMAGE_TOKEN, 4, *range(30, 60), 2]
 SIDES = ("pixelprune", "transformers, eager attention", "transformers, sdpa attention")
 Times = dict[str, float]
+
+
+class Setting(NamedTuple):
+    """Where the models run.
+
+    Attributes:
+        cuda: on a GPU.
+        one_thread: with one thread, in processor time, so that others on the machine hardly count.
+    """
+
+    cuda: bool
+    one_thread: bool
+
+    def now(self) -> float:
+        """Seconds on the clock that counts."""
+        return time.process_time() if self.one_thread else time.perf_counter()
+
+    def arguments(self) -> list[str]:
+        """As the command takes it."""
+        chosen = {"--cuda": self.cuda, "--one-thread": self.one_thread}
+        return [name for name, given in chosen.items() if given]
 
 
 def make_checkpoint(folder: Path, size: str, layers: int, vision_layers: int) -> None:
@@ -73,7 +95,7 @@ def page_tokens(page: str, preset: Preset) -> tuple[Any, Any, Any]:
     return raster, np.ones_like(kept), kept
 
 
-def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
+def ours(folder: Path, page: str, setting: Setting) -> dict[str, Times]:
     """Times of the exported graphs, in milliseconds."""
     from ppcli.coding.patchset import cut_tiles
     from ppcli.imaging.pixels import pixel_values
@@ -86,8 +108,8 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
     from ppcli.models.serving.runner import Runner
 
     model = ModelDirectory.open(str(folder))
-    device = ExecutionDevice(Device.CUDA if cuda else Device.CPU)
-    runner = Runner(model, open_sessions(model, device))
+    device = ExecutionDevice(Device.CUDA if setting.cuda else Device.CPU)
+    runner = Runner(model, open_sessions(model, device, int(setting.one_thread)))
     raster, *keeps = page_tokens(page, model.preset)
     times = {}
     for name, keep in zip(("full", "pruned"), keeps, strict=True):
@@ -97,22 +119,22 @@ def ours(folder: Path, page: str, cuda: bool) -> dict[str, Times]:
         runner.reserve(prompt.length + STEPS)
 
         def run() -> Times:
-            started = time.perf_counter()
+            started = setting.now()
             features = runner.embed([image])  # noqa: B023
-            seen = time.perf_counter()
+            seen = setting.now()
             token = int(runner.prefill(prompt, features).argmax())  # noqa: B023
-            first = time.perf_counter()
+            first = setting.now()
             for count in range(STEPS):
                 position = prompt.next_position + count  # noqa: B023
                 length = prompt.length + count + 1  # noqa: B023
                 token = int(runner.step([token], [position], [length]).argmax())
-            return _times(started, seen, first, time.perf_counter())
+            return _times(started, seen, first, setting.now())
 
         times[name] = _best(run) | {"tokens": prompt.length}
     return times
 
 
-def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Times]:
+def theirs(folder: Path, page: str, attention: str, setting: Setting) -> dict[str, Times]:
     """Times of transformers, in milliseconds: the whole page, as it knows no other."""
     import torch
     from transformers import AutoModelForImageTextToText, DynamicCache
@@ -123,7 +145,9 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
     from ppcli.models.families.family_registry import read_config
     from ppcli.models.families.prompt_layout import layout_mrope
 
-    device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
+    if setting.one_thread:
+        torch.set_num_threads(1)
+    device, dtype = ("cuda", torch.bfloat16) if setting.cuda else ("cpu", torch.float32)
     model = AutoModelForImageTextToText.from_pretrained(
         folder, dtype=dtype, attn_implementation=attention
     )
@@ -139,9 +163,9 @@ def theirs(folder: Path, page: str, attention: str, cuda: bool) -> dict[str, Tim
     places = torch.tensor(prompt.positions, device=device)[:, None]
 
     def now() -> float:
-        if cuda:
+        if setting.cuda:
             torch.cuda.synchronize()
-        return time.perf_counter()
+        return setting.now()
 
     @torch.no_grad()
     def run() -> Times:
@@ -188,12 +212,12 @@ def _best(run: Callable[[], Times]) -> Times:
 
 
 def measured(
-    side: str, checkpoint: Path, exported: Path, page: str, cuda: bool
+    side: str, checkpoint: Path, exported: Path, page: str, setting: Setting
 ) -> dict[str, Times]:
     """One side, in a process of its own."""
     command = [sys.executable, __file__, page, "--side", side]
     command += ["--checkpoint", str(checkpoint), "--exported", str(exported)]
-    command += ["--cuda"] if cuda else []
+    command += setting.arguments()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout)
 
@@ -204,18 +228,22 @@ def main(
     layers: Annotated[int, typer.Option(help="Of the language model.")] = 6,
     vision_layers: Annotated[int, typer.Option(help="Of the vision transformer.")] = 6,
     cuda: Annotated[bool, typer.Option("--cuda", help="In bfloat16 on a GPU.")] = False,
+    one_thread: Annotated[
+        bool, typer.Option("--one-thread", help="In processor time, on a busy machine.")
+    ] = False,
     side: Annotated[str, typer.Option(hidden=True)] = "",
     checkpoint: Annotated[Path | None, typer.Option(hidden=True)] = None,
     exported: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Print milliseconds, and their ratio to each way of transformers."""
+    setting = Setting(cuda, one_thread)
     if side:
         assert checkpoint is not None and exported is not None
         attention = side.removeprefix("transformers, ").removesuffix(" attention")
         times = (
-            ours(exported, page, cuda)
+            ours(exported, page, setting)
             if side == SIDES[0]
-            else theirs(checkpoint, page, attention, cuda)
+            else theirs(checkpoint, page, attention, setting)
         )
         print(json.dumps(times))  # noqa: T201
         return
@@ -228,7 +256,7 @@ def main(
             str(exported)
         )
         ideal = _ideal(exported, page)
-        sides = {one: measured(one, checkpoint, exported, page, cuda) for one in SIDES}
+        sides = {one: measured(one, checkpoint, exported, page, setting) for one in SIDES}
     table = Table("", "tokens", "vision ms", "prefill ms", "decode ms a token")
     for one, kinds in sides.items():
         for kind, times in kinds.items():
