@@ -9,8 +9,8 @@ from ppcli.imaging.image_choices import DEFAULT_MAX_IMAGE_PIXELS
 from ppcli.store.formats import Config
 from ppcli.store.patch_codec import StoredPatchSet, from_patch_row
 from ppcli.store.places.place import Place
-from ppcli.store.reader import read_metadata, read_patch_rows
-from ppcli.store.rows import SEQUENCE, PatchRow
+from ppcli.store.reader import open_parquet, read_metadata, read_patch_rows
+from ppcli.store.rows import PATCHES, SEQUENCE, PatchRow
 
 
 @dataclass(slots=True, eq=False)
@@ -63,11 +63,30 @@ def read_frame_rows(
     if direction is None:
         yield from map(FrameRow, read_patch_rows(path, image_ids, config))
         return
-    rows = read_patch_rows(path, config=config)
+    wanted = None if image_ids is None else frozenset(image_ids)
+    needed = None if wanted is None else _with_references(path, wanted, direction)
+    rows = read_patch_rows(path, needed, config)
     frames = _backwards(rows) if direction == Direction.REVERSE else _linked(rows)
     for frame in frames:
-        if image_ids is None or frame.row.image_id in image_ids:
+        if wanted is None or frame.row.image_id in wanted:
             yield frame
+
+
+def _with_references(path: str | Place, image_ids: frozenset[str], direction: str) -> set[str]:
+    """Return the ids of some rows and of those that they depend on, without reading patch sets."""
+    with open_parquet(path, PATCHES) as file:
+        columns = file.read(columns=["image_id", "reference"])
+    names, references = (columns[name].to_pylist() for name in ("image_id", "reference"))
+    step = 1 if direction == Direction.REVERSE else -1
+    needed: set[str] = set()
+    for wanted in (at for at, name in enumerate(names) if name in image_ids):
+        for place in range(wanted, wanted + step * MOST_FRAMES, step):
+            if not 0 <= place < len(names):
+                break
+            needed.add(names[place])
+            if references[place] is None:
+                break
+    return needed
 
 
 def _linked(rows: Iterable[PatchRow]) -> Iterator[FrameRow]:

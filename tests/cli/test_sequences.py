@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ppcli import api, prune, read_patch_sets
+from ppcli.errors import DamagedError
 from ppcli.store.frame_rows import read_frame_rows
 from ppcli.store.rows import STATS
 from tests.command import command_line, pixelprune
@@ -224,6 +225,28 @@ def test_a_reader_holds_no_more_pixels_than_a_sequence_has(screens: Path, tmp_pa
             table = table.set_column(place, table.schema.field(name), side)
         pq.write_table(table, path)
         assert [one.before is None for one in read_frame_rows(str(path))] == [True, False, True]
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_only_the_sequence_of_a_frame_is_read(
+    screens: Path, tmp_path: Path, direction: str
+) -> None:
+    """Another sequence of the file is damaged here, which reading it would notice."""
+    out = tmp_path / "out"
+    analyze(screens, "--sequence", direction, "-o", out)
+    [path] = out.glob("patches/*")
+    options = {"row_group_size": 1, "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(pq.read_table(path), path, **options)
+    file = pq.ParquetFile(path)
+    column = file.metadata.row_group(35).column(file.schema_arrow.get_field_index("keep"))
+    content = bytearray(path.read_bytes())
+    content[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(content)
+    for name in ("a/000.png", "a/017.png", "a/031.png", "b/001.png"):
+        [stored] = read_patch_sets(out, [name])
+        assert np.array_equal(stored.image(), np.asarray(Image.open(screens / name)))
+    with pytest.raises(DamagedError, match="checksum"):
+        list(read_patch_sets(out, ["a/034.png", "a/036.png"]))
 
 
 def test_a_missing_frame_is_damage(screens: Path, tmp_path: Path) -> None:
