@@ -79,7 +79,10 @@ def draw_patch_set(patches: PatchSet, raster: Raster, options: PictureOptions) -
     name = "source" if patches.options.threshold == 0 else "rebuilt"
     panels = [_source(raster, patches.tile, name)] if options.side_by_side else []
     faded = overlay(raster, patches.keep, options.grid)
-    return sheet([*panels, Panel(faded, caption(patches.keep, patches.options))])
+    words = caption(patches.keep, patches.options)
+    if patches.unchanged is not None:
+        words += f"; {patches.kept_intra:,} without the frame beside it"
+    return sheet([*panels, Panel(faded, words)])
 
 
 def caption(keep: Mask, coder: CoderOptions) -> str:

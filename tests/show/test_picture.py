@@ -106,6 +106,20 @@ def test_what_is_rebuilt_is_not_called_the_source(monkeypatch, threshold: float,
     assert shown[0].caption == f"{name}, 60 tokens"
 
 
+def test_the_caption_of_a_frame_says_what_it_keeps_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[Panel] = []
+    monkeypatch.setattr("ppcli.show.picture.sheet", shown.extend)
+    before, raster = blocks(320, 192), blocks(320, 192, seed=1)
+    patches = prune(raster, before=before)
+    assert patches.kept < patches.kept_intra == prune(raster).kept
+    draw_patch_set(patches, raster, PictureOptions((PLAIN,)))
+    assert shown[0].caption.endswith(f"; {patches.kept_intra} without the frame beside it")
+    draw_patch_set(prune(raster), raster, PictureOptions((PLAIN,)))
+    assert shown[1].caption.endswith("tau = 0")
+
+
 def test_captions() -> None:
     keep = np.zeros((40, 30), np.bool_)
     keep[:, :3] = True
