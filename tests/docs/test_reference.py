@@ -112,6 +112,7 @@ def test_every_option_that_a_page_names_exists() -> None:
         "--compile",
         "--decay",
         "--pruned",
+        "--shown",
         "--questions",
         "--steps",
         "--against",
