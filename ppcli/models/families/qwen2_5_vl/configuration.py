@@ -45,7 +45,7 @@ _SIZES = frozenset(
 )
 _OF_TEXT = _IN_EVERY_SECTION | _SIZES | {"eos_token_id", "tie_word_embeddings"}
 # transformers reads the length of a sliding window with use_sliding_window only.
-_PASSED_OVER = frozenset({"sliding_window"})
+_PASSED_OVER = frozenset({"sliding_window", "vision_token_id"})
 CONFIG_KEYS = ConfigKeys(
     read=MappingProxyType(
         {
@@ -64,8 +64,8 @@ CONFIG_KEYS = ConfigKeys(
     ),
     harmless=MappingProxyType(
         {
-            "": _PASSED_OVER | {"vision_token_id"},
-            "text_config": _PASSED_OVER,
+            "": _PASSED_OVER,
+            "text_config": _PASSED_OVER | {"image_token_id"},
             "vision_config": frozenset({"tokens_per_second", "tie_word_embeddings"}),
         }
     ),

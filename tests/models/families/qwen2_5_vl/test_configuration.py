@@ -21,11 +21,24 @@ Config = dict[str, Any]
 
 
 def twice() -> Config:
-    """Some versions of transformers wrote the settings in both places."""
-    return TINY.flat_config() | {"text_config": TINY.config()["text_config"]}
+    """transformers 4.52 to 4.57 wrote the settings in both places."""
+    config = TINY.flat_config()
+    rope = {"mrope_section": list(TINY.section), "rope_type": "default", "type": "default"}
+    text = {key: value for key, value in config.items() if key != "vision_config"}
+    of_text = {"model_type": "qwen2_5_vl_text", "image_token_id": None, "video_token_id": None}
+    config |= {"rope_scaling": rope, "transformers_version": "4.52.4"}
+    return config | {"text_config": text | of_text | {"rope_scaling": rope}}
 
 
-@pytest.mark.parametrize("spelling", [TINY.flat_config, twice])
+def twice_and_tied_within() -> Config:
+    """Some of them have the flag in the inner section only, and in it the token of images."""
+    config = twice()
+    del config["tie_word_embeddings"]
+    config["text_config"]["image_token_id"] = config["image_token_id"]
+    return config
+
+
+@pytest.mark.parametrize("spelling", [TINY.flat_config, twice, twice_and_tied_within])
 def test_all_spellings_are_the_same_model(spelling: Callable[[], Config]) -> None:
     config = spelling()
     assert parse_config(config) == parse_config(TINY.config())
