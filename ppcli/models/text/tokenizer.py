@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from ppcli.errors import ModelError, bounded
-from ppcli.models.model_files import read_json
+from ppcli.models.model_files import CONFIG, read_json
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
@@ -18,15 +18,22 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _NAMES = [f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")]
 # Default of Qwen's tokenizer classes; the general class has no defaults.
 _DEFAULT, _DEFAULT_NAMES = "<|endoftext|>", ("eos_token", "unk_token", "pad_token")
+_QWEN3_5 = "Qwen3_5Tokenizer"
 _QWEN = (
     None,
     "Qwen2Tokenizer",
     "Qwen2TokenizerFast",
+    _QWEN3_5,
 )  # None: the default of Qwen models
+_CLASS_OF_MODEL = {"qwen3_5": _QWEN3_5}  # whatever tokenizer_class says
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _WORDS = (  # how Qwen's tokenizers split text before BPE
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_WORDS_WITH_MARKS = (  # and Qwen3.5's: a mark, such as a combining accent, belongs to its letter
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|"
+    r" ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
@@ -49,7 +56,11 @@ class ModelTokenizer:
         self._folder = folder
         self.warnings: list[str] = []
         self._config = read_json(os.path.join(folder, TOKENIZER_CONFIG)) or {}
-        self.tokenizer = _library_tokenizer(folder)
+        model_type = self._json(CONFIG).get("model_type")
+        listed = self._config.get("tokenizer_class")
+        self._class = _CLASS_OF_MODEL.get(str(model_type), listed)
+        self._words = _WORDS_WITH_MARKS if self._class == _QWEN3_5 else _WORDS
+        self.tokenizer = _library_tokenizer(folder, self._words)
         own = list(self._added())
         try:
             if self._config.get(_DECODER) is not None:
@@ -113,7 +124,7 @@ class ModelTokenizer:
         Args:
             own: tokens that the file adds.
         """
-        kind = self._config.get("tokenizer_class")
+        kind = self._class
         if not self._is_qwen:
             if kind not in _GENERAL:
                 self.warnings.append(
@@ -123,7 +134,7 @@ class ModelTokenizer:
             return
         prefix = bool(self._config.get("add_prefix_space"))
         if _splitting(self.tokenizer) != _splitting(
-            _with_qwen_splitting(Tokenizer(models.BPE()), prefix)
+            _with_qwen_splitting(Tokenizer(models.BPE()), self._words, prefix)
         ):
             self.warnings.append(
                 f"{TOKENIZER} splits text differently from {TOKENIZER_CONFIG} (tokenizer_class, "
@@ -167,7 +178,7 @@ class ModelTokenizer:
     @property
     def _is_qwen(self) -> bool:
         """Whether transformers uses a tokenizer class of Qwen, not the general one."""
-        return self._config.get("tokenizer_class") in _QWEN
+        return self._class in _QWEN
 
     def _added(self) -> dict[str, Any]:
         listed = self.tokenizer.get_added_tokens_decoder().values()
@@ -192,7 +203,7 @@ def _extra(config: dict[str, Any]) -> list[str]:
     return []
 
 
-def _library_tokenizer(folder: str) -> Any:  # noqa: ANN401
+def _library_tokenizer(folder: str, words: str) -> Any:  # noqa: ANN401
     """Load the tokenizer file, or else the vocabulary and the merges."""
     path, vocabulary, merges = (
         os.path.join(folder, name) for name in (TOKENIZER, VOCABULARY, MERGES)
@@ -202,7 +213,7 @@ def _library_tokenizer(folder: str) -> Any:  # noqa: ANN401
             tokenizer = Tokenizer.from_file(path)
         elif os.path.exists(vocabulary) and os.path.exists(merges):
             path = vocabulary
-            tokenizer = _qwen_tokenizer(*models.BPE.read_file(vocabulary, merges))
+            tokenizer = _qwen_tokenizer(*models.BPE.read_file(vocabulary, merges), words)
         else:
             raise ModelError(f"{folder} has no {TOKENIZER}, nor {VOCABULARY} with {MERGES}")
     except ModelError:
@@ -214,17 +225,17 @@ def _library_tokenizer(folder: str) -> Any:  # noqa: ANN401
     return tokenizer
 
 
-def _qwen_tokenizer(vocabulary: Any, merges: Any) -> Any:  # noqa: ANN401
-    tokenizer = _with_qwen_splitting(Tokenizer(models.BPE(vocabulary, merges)))
+def _qwen_tokenizer(vocabulary: Any, merges: Any, words: str) -> Any:  # noqa: ANN401
+    tokenizer = _with_qwen_splitting(Tokenizer(models.BPE(vocabulary, merges)), words)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
-def _with_qwen_splitting(tokenizer: Any, prefix: bool = False) -> Any:  # noqa: ANN401
+def _with_qwen_splitting(tokenizer: Any, words: str, prefix: bool = False) -> Any:  # noqa: ANN401
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.Split(Regex(words), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False),
         ]
     )

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+from transformers.models.qwen3_5.tokenization_qwen3_5 import (
+    PRETOKENIZE_REGEX as WORDS_WITH_MARKS,
+)
 
 from ppcli.errors import ModelError
 from ppcli.models.text.chat_tokenizer import ChatTokenizer
@@ -184,9 +187,9 @@ CHANGES: list[Change] = [
 ]
 
 
-def written(folder: Path, change: Change) -> str:
+def written(folder: Path, change: Change, model_type: str = "qwen3_vl") -> str:
     write_settings(folder)
-    write_json(folder / "config.json", {"model_type": "qwen3_vl"})
+    write_json(folder / "config.json", {"model_type": model_type})
     names = ("tokenizer.json", "tokenizer_config.json")
     files: Files = {name: json.loads((folder / name).read_text("utf-8")) for name in names}
     change(files)
@@ -200,7 +203,10 @@ def written(folder: Path, change: Change) -> str:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_as_transformers(tmp_path: Path, change: Change) -> None:
-    folder = written(tmp_path, change)
+    assert_as_transformers(written(tmp_path, change))
+
+
+def assert_as_transformers(folder: str) -> None:
     theirs: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
     ours = ModelTokenizer(folder)
     for text in TEXTS:
@@ -211,6 +217,36 @@ def test_as_transformers(tmp_path: Path, change: Change) -> None:
             assert ours.tokenizer.decode(ids, skip_special_tokens=skip) == decoded
     assert ours.special == theirs.special_tokens_map
     assert not ours.warnings
+
+
+def of_qwen3_5(files: Files) -> None:
+    of_qwen(files)
+    step = files["tokenizer.json"]["pre_tokenizer"]["pretokenizers"][0]
+    step["pattern"]["Regex"] = WORDS_WITH_MARKS
+
+
+def of_qwen3_5_by_other_names(files: Files) -> None:
+    of_qwen3_5(files)
+    files["tokenizer_config.json"]["tokenizer_class"] = "TokenizersBackend"
+
+
+@pytest.mark.parametrize("change", [of_qwen3_5, of_qwen3_5_by_other_names])
+def test_qwen3_5_has_a_class_whatever_the_files_say(tmp_path: Path, change: Change) -> None:
+    assert_as_transformers(written(tmp_path, change, "qwen3_5"))
+
+
+def test_words_of_qwen3_5_hold_marks(tmp_path: Path) -> None:
+    """What would show: with the words of Qwen3-VL, a mark is a word of its own.
+
+    transformers' class does not read these files, and then has no vocabulary.
+    """
+    text = "x\u0301y नमस्ते"
+    cut = {}
+    for model_type in ("qwen3_vl", "qwen3_5"):
+        (tmp_path / model_type).mkdir()
+        made = ModelTokenizer(written(tmp_path / model_type, apart, model_type)).tokenizer
+        cut[model_type] = [word for word, _ in made.pre_tokenizer.pre_tokenize_str(text)]
+    assert len(cut["qwen3_5"]) == 2 < len(cut["qwen3_vl"])
 
 
 def test_names_that_tokens_have_by_default(tmp_path: Path) -> None:
