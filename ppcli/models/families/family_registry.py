@@ -116,6 +116,7 @@ def family_of_type(model_type: object) -> Family:
     supported = ", ".join(name for family in FAMILIES for name in family.model_types)
     raise ModelError(
         f"the model type {bounded(str(model_type))} is not supported; supported: {supported}"
+        f"{_advice(str(model_type))}"
     )
 
 
@@ -133,4 +134,16 @@ def _family_of_architecture(name: str) -> Family:
         if name in (*family.architectures, *family.inner_architectures):
             return family
     supported = ", ".join(name for family in FAMILIES for name in family.architectures)
-    raise ModelError(f"the architecture {bounded(name)} is not supported; supported: {supported}")
+    raise ModelError(
+        f"the architecture {bounded(name)} is not supported; supported: {supported}{_advice(name)}"
+    )
+
+
+def _advice(name: str) -> str:
+    """What to do with a mixture of experts of a family whose dense models are supported."""
+    if "moe" not in name.lower():
+        return ""
+    return (
+        "; mixtures of experts of Qwen3-VL and Qwen3.5 can be pruned inside vLLM, with the plugin "
+        "(docs/vllm.md)"
+    )

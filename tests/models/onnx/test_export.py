@@ -230,7 +230,7 @@ def unknown_image_token(config: dict) -> None:
     [
         (architecture, r"LlamaForCausalLM is not supported; supported: Qwen3VLFor"),
         (architecture_as_text, "architectures must be a list"),
-        (other_type, "the model type qwen3_vl_moe is not supported; supported: qwen3_vl"),
+        (other_type, "the model type qwen3_vl_moe is not supported; .*can be pruned inside vLLM"),
         (nothing_named, "the model type None is not supported"),
         (rope, "rotary embeddings of type llama3 are not supported"),
         (activation, r"relu is not supported in text; supported: silu"),

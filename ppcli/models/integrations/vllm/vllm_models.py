@@ -10,6 +10,10 @@ from ppcli.models.integrations.vllm.vllm_requirements import check_vllm
 
 check_vllm()  # before anything is imported that may be missing
 
+from vllm.model_executor.models.qwen3_5 import (  # noqa: E402
+    Qwen3_5ForConditionalGeneration,
+    Qwen3_5MoeForConditionalGeneration,
+)
 from vllm.model_executor.models.qwen3_vl import (  # noqa: E402
     Qwen3VLDummyInputsBuilder,
     Qwen3VLForConditionalGeneration,
@@ -29,6 +33,8 @@ from ppcli.models.integrations.vllm.vllm_processor import (  # noqa: E402
     PrunedMoeProcessingInfo,
     PrunedProcessingInfo,
     PrunedProcessor,
+    PrunedQwen35MoeProcessingInfo,
+    PrunedQwen35ProcessingInfo,
     check_engine,
 )
 from ppcli.models.integrations.vllm.vllm_tower import KeptGrid, KeptTower  # noqa: E402
@@ -37,7 +43,7 @@ _WITHOUT_DRAFT_MODEL = ("ngram", "ngram_gpu", "suffix")
 
 
 class _Pruned(Qwen3VLForConditionalGeneration):
-    """What both architectures share."""
+    """What all architectures share."""
 
     def __init__(self, *, vllm_config: Any, prefix: str = "model") -> None:
         check_engine(vllm_config.model_config)
@@ -113,3 +119,21 @@ class PixelPruneQwen3VLForConditionalGeneration(_Pruned):
 )
 class PixelPruneQwen3VLMoeForConditionalGeneration(_Pruned, Qwen3VLMoeForConditionalGeneration):
     """Qwen3-VL-MoE with pruned images."""
+
+
+@MULTIMODAL_REGISTRY.register_processor(
+    PrunedProcessor, info=PrunedQwen35ProcessingInfo, dummy_inputs=Qwen3VLDummyInputsBuilder
+)
+class PixelPruneQwen3_5ForConditionalGeneration(  # noqa: N801
+    _Pruned, Qwen3_5ForConditionalGeneration
+):
+    """Qwen3.5 with pruned images."""
+
+
+@MULTIMODAL_REGISTRY.register_processor(
+    PrunedProcessor, info=PrunedQwen35MoeProcessingInfo, dummy_inputs=Qwen3VLDummyInputsBuilder
+)
+class PixelPruneQwen3_5MoeForConditionalGeneration(  # noqa: N801
+    _Pruned, Qwen3_5MoeForConditionalGeneration
+):
+    """Qwen3.5-MoE with pruned images."""

@@ -6,8 +6,11 @@ ARCHITECTURES = {
     for name in (
         "PixelPruneQwen3VLForConditionalGeneration",
         "PixelPruneQwen3VLMoeForConditionalGeneration",
+        "PixelPruneQwen3_5ForConditionalGeneration",
+        "PixelPruneQwen3_5MoeForConditionalGeneration",
     )
 }
+_PREFIX = "PixelPrune"
 
 
 def register() -> None:
@@ -22,3 +25,20 @@ def register() -> None:
     for name, place in ARCHITECTURES.items():
         if name not in known:
             ModelRegistry.register_model(name, place)
+    _copy_engine_settings()
+
+
+def _copy_engine_settings() -> None:
+    """Let vLLM set an engine up as for the architecture that does not prune.
+
+    It looks for that by name. Without it the states of Qwen3.5's recurrent layers would be kept in
+    the type of the model instead of float32, without a word.
+    """
+    try:
+        from vllm.model_executor.models.config import MODELS_CONFIG_MAP
+    except ImportError:  # such a vLLM is refused when one of the architectures is chosen
+        return
+    for name in ARCHITECTURES:
+        stock = MODELS_CONFIG_MAP.get(name.removeprefix(_PREFIX))
+        if stock is not None:
+            MODELS_CONFIG_MAP[name] = stock

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import BatchFeature
+from vllm.model_executor.models.qwen3_5 import (
+    Qwen3_5MoeProcessingInfo,
+    Qwen3_5ProcessingInfo,
+)
 from vllm.model_executor.models.qwen3_vl import (
     Qwen3VLMultiModalProcessor,
     Qwen3VLProcessingInfo,
@@ -102,6 +106,14 @@ class PrunedProcessingInfo(Qwen3VLProcessingInfo):
 
 class PrunedMoeProcessingInfo(PrunedProcessingInfo, Qwen3VLMoeProcessingInfo):
     """The same of a Qwen3-VL-MoE."""
+
+
+class PrunedQwen35ProcessingInfo(PrunedProcessingInfo, Qwen3_5ProcessingInfo):
+    """The same of a Qwen3.5."""
+
+
+class PrunedQwen35MoeProcessingInfo(PrunedProcessingInfo, Qwen3_5MoeProcessingInfo):
+    """The same of a Qwen3.5-MoE."""
 
 
 def check_engine(model_config: Any) -> None:

@@ -50,6 +50,15 @@ _FUNCTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "Qwen3VLMoeForConditionalGeneration.__init__": ("vllm_config", "prefix"),
         "Qwen3VLMoeProcessingInfo.get_hf_config": (),
     },
+    f"{_MODELS}.config": {
+        "MODELS_CONFIG_MAP.get": (),
+    },
+    f"{_MODELS}.qwen3_5": {
+        "Qwen3_5ForConditionalGeneration.__init__": ("vllm_config", "prefix"),
+        "Qwen3_5MoeForConditionalGeneration.__init__": ("vllm_config", "prefix"),
+        "Qwen3_5ProcessingInfo.get_hf_config": (),
+        "Qwen3_5MoeProcessingInfo.get_hf_config": (),
+    },
     f"{_MODELS}.vision": {
         "run_dp_sharded_mrope_vision_model": (
             "vision_model",

@@ -44,12 +44,13 @@ def main() -> None:
 def _prompt(one: dict[str, Any]) -> dict[str, Any]:
     from PIL import Image
 
-    prompt: dict[str, Any] = {
-        "prompt": "<|im_start|>user\n"
-        + IMAGE * len(one["images"])
-        + one["prompt"]
-        + "<|im_end|>\n<|im_start|>assistant\n"
-    }
+    prompt: dict[str, Any] = {}
+    if "ids" in one:
+        prompt["prompt_token_ids"] = one["ids"]
+    else:
+        places = IMAGE * len(one["images"])
+        user = f"<|im_start|>user\n{places}{one['prompt']}<|im_end|>\n"
+        prompt["prompt"] = f"{user}<|im_start|>assistant\n"
     if one["images"]:
         prompt["multi_modal_data"] = {"image": [Image.open(path) for path in one["images"]]}
     if one.get("pixelprune"):
