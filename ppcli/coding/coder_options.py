@@ -56,7 +56,7 @@ class Mode(StrEnum):
 
 
 def parse_threshold(text: str) -> Threshold:
-    """Parse τ, written as a decimal (`0.03`), as a fraction (`3/255`) or as `auto`.
+    """Parse τ, written as a decimal (`0.03`), as a fraction (`3/255`, `3.5/255`) or as `auto`.
 
     Raises:
         UsageError: it is neither `auto` nor a number between 0 and 1.
@@ -64,7 +64,8 @@ def parse_threshold(text: str) -> Threshold:
     if text.strip() == AUTO:
         return AUTO
     try:
-        value = float(Fraction(text)) if "/" in text else float(text)
+        above, *below = text.split("/", 1)
+        value = float(above) / float(below[0]) if below else float(above)
     except (ValueError, ZeroDivisionError, OverflowError):
         value = math.nan
     if not math.isfinite(value):

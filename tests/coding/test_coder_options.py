@@ -34,6 +34,8 @@ from tests.strategies import unhurried
         ("255/255", 1.0),
         (" 3/255\n", 3 / 255),
         ("7/510", 3.5 / 255),
+        ("3.5/255", 3.5 / 255),
+        ("2.0/255", 2 / 255),
     ],
 )
 def test_a_threshold_is_a_decimal_or_a_fraction(text, threshold):
@@ -42,7 +44,23 @@ def test_a_threshold_is_a_decimal_or_a_fraction(text, threshold):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "abc", "3/0", "3/", "/255", "0,03", "3//255", "1.5/255", "3%", "nan", "inf", "1e400"],
+    [
+        "",
+        " ",
+        "abc",
+        "3/0",
+        "3/",
+        "/255",
+        "0,03",
+        "3//255",
+        "3/1/2",
+        "3%",
+        "nan",
+        "inf",
+        "1e400",
+        "inf/9",
+        "3/nan",
+    ],
 )
 def test_a_threshold_that_is_not_a_number(text):
     with pytest.raises(UsageError, match="3/255") as caught:
