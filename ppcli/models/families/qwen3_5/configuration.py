@@ -130,8 +130,9 @@ def _layer_types(section: ConfigSection) -> tuple[LayerType, ...]:
     listed = section.get("layer_types")
     if listed is None:
         interval = section.integer("full_attention_interval", _INTERVAL, MAX_LAYERS)
-        by_interval = {True: LayerType.LINEAR, False: LayerType.FULL}
-        return tuple(by_interval[bool((layer + 1) % interval)] for layer in range(count))
+        return tuple(
+            LayerType.LINEAR if (layer + 1) % interval else LayerType.FULL for layer in range(count)
+        )
     names = [kind.value for kind in LayerType]
     if not isinstance(listed, list) or any(one not in names for one in listed):
         raise ValueError(f"{section.name}.layer_types must be a list of {' and '.join(names)}")
