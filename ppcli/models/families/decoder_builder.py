@@ -299,7 +299,7 @@ class DecoderBuilder(ABC):
             self._lengths,
             self._longest,
             domain=CONTRIB,
-            outputs=[f"layers.{layer}/attended", *present],
+            outputs=[f"layers.{layer}.self_attn/attended", *present],
             num_heads=text.num_heads,
             kv_num_heads=text.num_kv_heads,
         )

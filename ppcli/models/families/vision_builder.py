@@ -60,23 +60,22 @@ class VisionBuilder:
         return self._graph.linear(value, weight, bias)
 
     def _embedded(self, bias: bool) -> str:
-        """Declare `pixel_values`, float32 (N, C·Tp·P·P), and project each patch: (N, H)."""
+        """Project each patch: (N, H).
+
+        Declare `pixel_values`, float32 (N, C·Tp·P·P), and `pos_hw`, int64 (N, 2): row and column.
+        """
         sizes, g, name = self._sizes, self._graph, "patch_embed.proj"
         pixels = g.input("pixel_values", TensorProto.FLOAT, ["N", sizes.patch_values])
+        self._positions = g.input("pos_hw", TensorProto.INT64, ["N", 2])
         weight = self._weight(f"{name}.weight", (sizes.hidden_size, sizes.patch_values))
         added = self._weight(f"{name}.bias") if bias else None
         return g.linear(g.to_graph_type(pixels), weight, added)
 
     def _rotations(self) -> tuple[str, str]:
-        """Declare `pos_hw`, int64 (N, 2): row and column.
-
-        Returns:
-            Cosines and sines, float32 (N, head/2): of the row, then of the column.
-        """
+        """Cosines and sines, float32 (N, head/2): of the row, then of the column."""
         g, half = self._graph, self._sizes.head_size // 2
-        positions = g.input("pos_hw", TensorProto.INT64, ["N", 2])
         frequencies = inverse_frequencies(self._sizes.rope_theta, half)
-        as_float = g.op("Unsqueeze", g.cast(positions, TensorProto.FLOAT), g.integers(2))
+        as_float = g.op("Unsqueeze", g.cast(self._positions, TensorProto.FLOAT), g.integers(2))
         angles = g.reshape(g.op("Mul", as_float, g.constant(frequencies)), 0, half)
         return g.op("Cos", angles), g.op("Sin", angles)
 
