@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from ppcli.models.families.base import LayerCache, Shapes, TensorReader
+from ppcli.models.families.mrope_config import TextSizes
 from ppcli.models.families.rope_parameters import Yarn, inverse_frequencies
 from ppcli.models.graphs.cache_tensor import CacheTensor
 from ppcli.models.graphs.graph_builder import CONTRIB, GraphBuilder
@@ -27,36 +28,16 @@ _EMBEDDING = "embed_tokens.weight"
 EMBEDDING = PREFIX + _EMBEDDING
 
 
-class DecoderSizes(Protocol):
+class DecoderSizes(TextSizes, Protocol):
     """What the shared part needs to know of a language model."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of token ids."""
-
-    @property
-    def hidden_size(self) -> int:
-        """Channels of the residual stream."""
 
     @property
     def intermediate_size(self) -> int:
         """Channels within the feed-forward network."""
 
     @property
-    def num_layers(self) -> int:
-        """Number of layers."""
-
-    @property
     def num_heads(self) -> int:
         """Heads of an attention layer."""
-
-    @property
-    def num_kv_heads(self) -> int:
-        """Heads of its keys and values."""
-
-    @property
-    def head_size(self) -> int:
-        """Channels of such a head."""
 
     @property
     def rms_norm_eps(self) -> float:

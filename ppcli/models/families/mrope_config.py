@@ -1,10 +1,10 @@
 """What the models of the families with M-RoPE have in common."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from ppcli.models.families.base import ModelConfig
+from ppcli.models.families.base import ImageFeature, KeyValueCache, LayerCache, ModelConfig
 from ppcli.models.families.prompt_layout import PromptLayout, layout_mrope
 
 if TYPE_CHECKING:
@@ -46,6 +46,18 @@ class TextSizes(Protocol):
     @property
     def max_positions(self) -> int:
         """Length of the context in positions."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Channels of the residual stream."""
+
+    @property
+    def num_kv_heads(self) -> int:
+        """Heads of the keys and values of an attention layer."""
+
+    @property
+    def head_size(self) -> int:
+        """Channels of such a head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +111,22 @@ class MropeConfig(ModelConfig):
     def size_signature(self) -> str:
         """The representation of both sizes, as datasets of all versions have it."""
         return repr((self.vision, self.text))
+
+    def with_tied_head(self, tied: bool) -> Self:
+        """The same model with logits from the embedding matrix, or from a matrix of its own."""
+        text: Any = self.text  # a dataclass in every family
+        return replace(self, text=replace(text, tied=tied))
+
+    @property
+    def caches(self) -> Sequence[LayerCache]:
+        """Keys and values of every layer."""
+        heads, size = self.text.num_kv_heads, self.text.head_size
+        return [KeyValueCache(layer, heads, size) for layer in range(self.text.num_layers)]
+
+    @property
+    def image_features(self) -> Sequence[ImageFeature]:
+        """The embeddings."""
+        return [ImageFeature("image_embeds", (None, self.text.hidden_size))]
 
     def layout_prompt(
         self, ids: Sequence[int], keeps: "Sequence[NDArray[np.bool_]]"

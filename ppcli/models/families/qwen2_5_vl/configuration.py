@@ -29,7 +29,21 @@ from ppcli.models.families.rope_parameters import ROPE_KEYS, Rope, read_rope
 
 # What transformers takes for a key that is missing.
 _MROPE_SECTION, _KV_HEADS = (16, 24, 24), 8
-_WINDOW_SIZE, _FULL_ATTENTION = 112, [7, 15, 23, 31]
+_VISION_DEFAULTS = {
+    "depth": 32,
+    "fullatt_block_indexes": [7, 15, 23, 31],
+    "hidden_act": "silu",
+    "hidden_size": 3584,
+    "in_channels": CHANNELS,
+    "intermediate_size": 3420,
+    "num_heads": 16,
+    "out_hidden_size": 3584,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "window_size": 112,
+}
+_OTHER_NAMES = {"depth": "num_hidden_layers", "num_heads": "num_attention_heads"}
 _VISION_THETA, _TEXT_THETA = 10_000.0, 1_000_000.0
 _ACTIVATIONS = ("silu",)
 
@@ -83,7 +97,7 @@ def parse_config(family: Family, config: dict[str, Any]) -> Qwen25VLConfig:
         ModelError: for a setting that is not supported.
         ValueError: for a value that is missing or out of range.
     """
-    vision = ConfigSection.of("vision_config", config.get("vision_config"))
+    vision = _with_defaults(ConfigSection.of("vision_config", config.get("vision_config")))
     text, ends = _text_section(config), config.get("eos_token_id")
     parsed = Qwen25VLConfig(
         family=family,
@@ -118,6 +132,17 @@ def _text_section(config: dict[str, Any]) -> ConfigSection:
     return text
 
 
+def _with_defaults(section: ConfigSection) -> ConfigSection:
+    """The vision section with the keys that some versions of transformers did not save."""
+    values = section.values
+    missing = {
+        key: value
+        for key, value in _VISION_DEFAULTS.items()
+        if key not in values and _OTHER_NAMES.get(key) not in values
+    }
+    return ConfigSection(section.name, missing | values)
+
+
 def _vision(section: ConfigSection) -> VisionConfig:
     depth = aliased(section, "depth", "num_hidden_layers", MAX_LAYERS)
     heads = aliased(section, "num_heads", "num_attention_heads", MAX_SIZE)
@@ -129,14 +154,12 @@ def _vision(section: ConfigSection) -> VisionConfig:
         hidden_size=section.integer("hidden_size", most=MAX_SIZE),
         intermediate_size=section.integer("intermediate_size", most=MAX_SIZE),
         num_heads=heads,
-        in_channels=section.integer("in_channels", CHANNELS, CHANNELS),
+        in_channels=section.integer("in_channels", most=CHANNELS),
         patch_size=patch_size,
         merge_size=merge_size,
         temporal_patch_size=section.integer("temporal_patch_size", most=MAX_SIDE),
         out_hidden_size=section.integer("out_hidden_size", most=MAX_SIZE),
-        window_tiles=section.integer("window_size", _WINDOW_SIZE, MAX_SIZE)
-        // merge_size
-        // patch_size,
+        window_tiles=section.integer("window_size", most=MAX_SIZE) // merge_size // patch_size,
         full_attention=_full_attention(section, depth),
         rope_theta=read_rope(section, ("default", "axial"), _VISION_THETA).theta,
     )
@@ -146,9 +169,7 @@ def _vision(section: ConfigSection) -> VisionConfig:
 
 def _full_attention(section: ConfigSection, depth: int) -> tuple[int, ...]:
     """The layers that exist of those listed; transformers passes over the others."""
-    key = "fullatt_block_indexes"
-    listed = {key: _FULL_ATTENTION} | section.values
-    layers = ConfigSection(section.name, listed).whole_numbers(key)
+    layers = section.whole_numbers("fullatt_block_indexes")
     return tuple(sorted({layer for layer in layers if layer < depth}))
 
 

@@ -1,10 +1,9 @@
 """One Qwen2.5-VL model, as code outside the family sees it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ppcli.models.families.base import ImageFeature, KeyValueCache, Shapes, TensorReader
+from ppcli.models.families.base import Shapes, TensorReader
 from ppcli.models.families.mrope_config import MropeConfig
 from ppcli.models.families.qwen2_5_vl.operation_counts import decoder_operations, vision_operations
 from ppcli.models.families.qwen2_5_vl.patch_positions import patch_positions
@@ -30,10 +29,6 @@ class Qwen25VLConfig(MropeConfig):
     vision: VisionConfig
     text: TextConfig
 
-    def with_tied_head(self, tied: bool) -> Self:
-        """The same model with logits from the embedding matrix, or from a matrix of its own."""
-        return replace(self, text=replace(self.text, tied=tied))
-
     def tensor_shapes(self) -> Shapes:
         """Names and shapes of all tensors of the two graphs."""
         from ppcli.models.families.qwen2_5_vl.decoder_graph import decoder_shapes
@@ -52,17 +47,6 @@ class Qwen25VLConfig(MropeConfig):
         from ppcli.models.families.qwen2_5_vl.decoder_graph import decoder_model
 
         return decoder_model(self, graph, tensor)
-
-    @property
-    def caches(self) -> Sequence[KeyValueCache]:
-        """Keys and values of every layer."""
-        heads, size = self.text.num_kv_heads, self.text.head_size
-        return [KeyValueCache(layer, heads, size) for layer in range(self.text.num_layers)]
-
-    @property
-    def image_features(self) -> Sequence[ImageFeature]:
-        """The embeddings."""
-        return [ImageFeature("image_embeds", (None, self.text.hidden_size))]
 
     def vision_inputs(self, keep: "NDArray[np.bool_]") -> "dict[str, NDArray[Any]]":
         """Positions for the rotary embedding, and windows."""

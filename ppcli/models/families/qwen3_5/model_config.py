@@ -1,11 +1,10 @@
 """One Qwen3.5 model, as code outside the family sees it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ppcli.models.families.base import (
-    ImageFeature,
     KeyValueCache,
     LayerCache,
     RecurrentState,
@@ -38,10 +37,6 @@ class Qwen35Config(MropeConfig):
 
     vision: VisionConfig
     text: TextConfig
-
-    def with_tied_head(self, tied: bool) -> Self:
-        """The same model with logits from the embedding matrix, or from a matrix of its own."""
-        return replace(self, text=replace(self.text, tied=tied))
 
     def tensor_shapes(self) -> Shapes:
         """Names and shapes of all tensors of the two graphs."""
@@ -77,11 +72,6 @@ class Qwen35Config(MropeConfig):
                 for name, shape in states.items():
                     found.append(RecurrentState(layer, name, shape, "float32"))
         return found
-
-    @property
-    def image_features(self) -> Sequence[ImageFeature]:
-        """The embeddings."""
-        return [ImageFeature("image_embeds", (None, self.text.hidden_size))]
 
     def vision_inputs(self, keep: "NDArray[np.bool_]") -> "dict[str, NDArray[Any]]":
         """Positions for the rotary embedding, and taps of the learned position embeddings."""

@@ -1,12 +1,11 @@
 """One Qwen3-VL model, as code outside the family sees it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ppcli.models.families.base import (
     ImageFeature,
-    KeyValueCache,
     Shapes,
     TensorReader,
 )
@@ -35,10 +34,6 @@ class Qwen3VLConfig(MropeConfig):
     vision: VisionConfig
     text: TextConfig
 
-    def with_tied_head(self, tied: bool) -> Self:
-        """The same model with logits from the embedding matrix, or from a matrix of its own."""
-        return replace(self, text=replace(self.text, tied=tied))
-
     def tensor_shapes(self) -> Shapes:
         """Names and shapes of all tensors of the two graphs."""
         from ppcli.models.families.qwen3_vl.decoder_graph import decoder_shapes
@@ -59,17 +54,13 @@ class Qwen3VLConfig(MropeConfig):
         return decoder_model(self, graph, tensor)
 
     @property
-    def caches(self) -> Sequence[KeyValueCache]:
-        """Keys and values of every layer."""
-        heads, size = self.text.num_kv_heads, self.text.head_size
-        return [KeyValueCache(layer, heads, size) for layer in range(self.text.num_layers)]
-
-    @property
     def image_features(self) -> Sequence[ImageFeature]:
         """The embeddings, and what DeepStack adds after each of the first decoder layers."""
-        size, layers = self.text.hidden_size, len(self.vision.deepstack)
-        embeds = ImageFeature("image_embeds", (None, size))
-        return [embeds, *([ImageFeature("deepstack", (layers, None, size))] if layers else [])]
+        embeds = [ImageFeature("image_embeds", (None, self.text.hidden_size))]
+        layers = len(self.vision.deepstack)
+        if not layers:
+            return embeds
+        return [*embeds, ImageFeature("deepstack", (layers, None, self.text.hidden_size))]
 
     def vision_inputs(self, keep: "NDArray[np.bool_]") -> "dict[str, NDArray[Any]]":
         """Positions for the rotary embedding, and taps of the learned position embeddings."""

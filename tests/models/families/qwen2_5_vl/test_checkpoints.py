@@ -158,3 +158,21 @@ def test_every_key_of_transformers_is_sorted(section: str) -> None:
     known = CONFIG_KEYS.read[section] | HARMLESS | NEUTRAL.keys() | CONFIG_KEYS.harmless[section]
     assert keys - known == set()
     assert CONFIG_KEYS.check(whole.to_dict()) == []
+
+
+@pytest.mark.parametrize("kept", [(), ("num_hidden_layers", "num_attention_heads")])
+def test_a_vision_section_without_the_defaults(kept: tuple[str, ...]) -> None:
+    """As transformers 4.49 saved it: what the sizes have in common is left out."""
+    config = TinyQwen25(hidden=64).config()
+    saved = {"hidden_size": 1280, "in_chans": 3, "out_hidden_size": 64, "spatial_patch_size": 14}
+    config["vision_config"] = saved | dict.fromkeys(kept, 8)
+    ours = parse_config(config)
+    theirs = Qwen2_5_VLConfig.from_dict(config).vision_config
+    vision = ours.vision
+    assert (vision.depth, vision.num_heads) == (theirs.depth, theirs.num_heads)
+    assert vision.intermediate_size == theirs.intermediate_size
+    assert (vision.patch_size, vision.merge_size) == (theirs.patch_size, theirs.spatial_merge_size)
+    assert vision.temporal_patch_size == theirs.temporal_patch_size
+    assert vision.window_tiles == theirs.window_size // 28
+    present = tuple(one for one in theirs.fullatt_block_indexes if one < theirs.depth)
+    assert vision.full_attention == present
