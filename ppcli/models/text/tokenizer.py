@@ -25,6 +25,7 @@ _QWEN = (
     "Qwen2TokenizerFast",
     _QWEN3_5,
 )  # None: the default of Qwen models
+_DEFAULT_CLASS = "Qwen2Tokenizer"
 _CLASS_OF_MODEL = {"qwen3_5": _QWEN3_5}  # whatever tokenizer_class says
 _GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _WORDS = (  # how Qwen's tokenizers split text before BPE
@@ -137,8 +138,9 @@ class ModelTokenizer:
             _with_qwen_splitting(Tokenizer(models.BPE()), self._words, prefix)
         ):
             self.warnings.append(
-                f"{TOKENIZER} splits text differently from {TOKENIZER_CONFIG} (tokenizer_class, "
-                "add_prefix_space); the former is used, transformers 5 follows the latter"
+                f"{TOKENIZER} splits text differently from {kind or _DEFAULT_CLASS} with the "
+                f"add_prefix_space of {TOKENIZER_CONFIG}; the former is used, transformers 5 "
+                "follows the latter"
             )
         named = self._config.get(_DECODER)
         if named is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel, Qwen2VLImageProcessorPil, vision_utils
+from transformers import PreTrainedModel, Qwen2VLImageProcessorPil
 from transformers.vision_utils import get_vision_window_index
 
 from ppcli import PrunedCollator, keep_mask
@@ -12,10 +12,12 @@ from tests.conftest import blocks
 from tests.models.families.qwen2_5_vl.tiny_qwen25 import TinyQwen25
 from tests.models.integrations.transformers.training_batches import (
     assert_alike,
-    example,
+    examples_with,
+    ignore_helper,
     learnt,
     masked,
     masked_batch,
+    processor_of,
     stock_batch,
 )
 from tests.models.reference import transformers_model
@@ -37,19 +39,13 @@ def model() -> PreTrainedModel:
 
 @pytest.fixture(scope="module")
 def processor() -> Qwen2VLImageProcessorPil:
-    settings = {**TINY.image_processor}
-    del settings["image_processor_type"]
-    return Qwen2VLImageProcessorPil(**settings)
+    return processor_of(TINY)
 
 
 @pytest.fixture(scope="module")
 def examples(processor) -> list[dict]:
     """Of different lengths, with two images, one, and none."""
-    answers = [[50, 51, 52], [60], [70, 71]]
-    return [
-        example(processor, before, answer, images)
-        for before, answer, images in zip((2, 5, 1), answers, IMAGES, strict=True)
-    ]
+    return examples_with(processor, IMAGES)
 
 
 def masks() -> list[np.ndarray]:
@@ -102,13 +98,7 @@ def test_each_argument_matters(model, processor, examples, given: str) -> None:
 def test_a_transformers_that_ignores_places_is_refused(
     model, processor, monkeypatch, helper: str
 ) -> None:
-    name = f"transformers.models.qwen2_5_vl.modeling_qwen2_5_vl.get_vision_{helper}"
-    stock = getattr(vision_utils, f"get_vision_{helper}")
-
-    def ignoring(*given, kwargs, **more):
-        return stock(*given, **more)
-
-    monkeypatch.setattr(name, ignoring)
+    ignore_helper(monkeypatch, "qwen2_5_vl", f"get_vision_{helper}")
     with pytest.raises(MissingDependencyError, match="does not take the positions of patches"):
         PrunedCollator(processor, model.config)
 

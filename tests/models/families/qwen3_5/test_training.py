@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel, Qwen2VLImageProcessorPil, vision_utils
+from transformers import PreTrainedModel, Qwen2VLImageProcessorPil
 
 from ppcli import PrunedCollator, keep_mask
 from ppcli.errors import MissingDependencyError
@@ -11,8 +11,10 @@ from tests.conftest import blocks
 from tests.models.families.qwen3_5.tiny_qwen3_5 import TinyQwen35
 from tests.models.integrations.transformers.training_batches import (
     assert_alike,
-    example,
+    examples_with,
+    ignore_helper,
     learnt,
+    processor_of,
     stock_batch,
 )
 from tests.models.random_images import IMAGE_TOKEN, Image
@@ -32,19 +34,13 @@ def model() -> PreTrainedModel:
 
 @pytest.fixture(scope="module")
 def processor() -> Qwen2VLImageProcessorPil:
-    settings = {**TINY.image_processor}
-    del settings["image_processor_type"]
-    return Qwen2VLImageProcessorPil(**settings)
+    return processor_of(TINY)
 
 
 @pytest.fixture(scope="module")
 def examples(processor) -> list[dict]:
     """Of different lengths, with two images, one, and none."""
-    answers = [[50, 51, 52], [60], [70, 71]]
-    return [
-        example(processor, before, answer, images)
-        for before, answer, images in zip((2, 5, 1), answers, IMAGES, strict=True)
-    ]
+    return examples_with(processor, IMAGES)
 
 
 def test_with_every_patch_it_is_stock_training(model, processor, examples) -> None:
@@ -94,12 +90,6 @@ def test_a_model_learns_from_pruned_images(model, processor, examples) -> None:
 
 
 def test_a_transformers_that_ignores_places_is_refused(model, processor, monkeypatch) -> None:
-    name = "transformers.models.qwen3_5.modeling_qwen3_5.get_vision_position_ids"
-    stock = vision_utils.get_vision_position_ids
-
-    def ignoring(*given, kwargs, **more):
-        return stock(*given, **more)
-
-    monkeypatch.setattr(name, ignoring)
+    ignore_helper(monkeypatch, "qwen3_5", "get_vision_position_ids")
     with pytest.raises(MissingDependencyError, match="does not take the positions of patches"):
         PrunedCollator(processor, model.config)

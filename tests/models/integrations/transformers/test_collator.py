@@ -15,7 +15,6 @@ from transformers import (
     Qwen2VLImageProcessorPil,
     Qwen3VLForConditionalGeneration,
     Qwen3VLModel,
-    vision_utils,
 )
 
 from ppcli import PrunedCollator, keep_mask
@@ -25,6 +24,8 @@ from tests.models.integrations.transformers.training_batches import (
     Learnt,
     assert_alike,
     example,
+    examples_with,
+    ignore_helper,
     learnt,
     masked,
     masked_batch,
@@ -65,11 +66,7 @@ MASKS = [np.repeat(keep.ravel(), 4) for keep in KEEPS]
 @pytest.fixture(scope="module")
 def examples(processor) -> list[dict]:
     """Of different lengths, with two images, one, and none."""
-    answers = [[50, 51, 52], [60], [70, 71]]
-    return [
-        example(processor, before, answer, images)
-        for before, answer, images in zip((2, 5, 1), answers, IMAGES, strict=True)
-    ]
+    return examples_with(processor, IMAGES)
 
 
 def test_with_every_patch_it_is_stock_training(model, processor, examples) -> None:
@@ -213,13 +210,7 @@ def test_without_labels_there_is_no_loss(model, processor, examples) -> None:
 def test_a_transformers_that_ignores_places_is_refused(
     model, processor, monkeypatch, helper: str
 ) -> None:
-    name = f"transformers.models.qwen3_vl.modeling_qwen3_vl.get_vision_{helper}"
-    stock = getattr(vision_utils, f"get_vision_{helper}")
-
-    def ignoring(*given, kwargs, **more):
-        return stock(*given, **more)
-
-    monkeypatch.setattr(name, ignoring)
+    ignore_helper(monkeypatch, "qwen3_vl", f"get_vision_{helper}")
     with pytest.raises(MissingDependencyError, match="does not take the positions of patches"):
         PrunedCollator(processor, model.config)
 

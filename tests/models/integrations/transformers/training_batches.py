@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    PreTrainedModel,
+    Qwen2VLImageProcessorPil,
+    vision_utils,
+)
 
 from tests.models.random_images import IMAGE_TOKEN
+from tests.models.tiny_model import TinyModel
 
 
 def example(processor, before: int, answer: list[int], rasters: list[np.ndarray]) -> dict:
@@ -29,6 +35,37 @@ def example(processor, before: int, answer: list[int], rasters: list[np.ndarray]
         "pixel_values": made.get("pixel_values"),
         "image_grid_thw": made.get("image_grid_thw"),
     }
+
+
+def examples_with(processor, images: Sequence[list[np.ndarray]]) -> list[dict]:
+    """Three examples of different lengths with these images."""
+    answers = [[50, 51, 52], [60], [70, 71]]
+    return [
+        example(processor, before, answer, rasters)
+        for before, answer, rasters in zip((2, 5, 1), answers, images, strict=True)
+    ]
+
+
+def processor_of(tiny: TinyModel) -> Qwen2VLImageProcessorPil:
+    """transformers' own, with the settings of a tiny checkpoint."""
+    settings = {**tiny.image_processor}
+    del settings["image_processor_type"]
+    return Qwen2VLImageProcessorPil(**settings)
+
+
+def ignore_helper(monkeypatch: pytest.MonkeyPatch, module: str, helper: str) -> None:
+    """Let a model of transformers ignore what it is given, as other versions of it do.
+
+    Args:
+        module: of the model.
+        helper: name of the function that returns what was given, or else computes it.
+    """
+    stock = getattr(vision_utils, helper)
+
+    def ignoring(*given, kwargs, **more):
+        return stock(*given, **more)
+
+    monkeypatch.setattr(f"transformers.models.{module}.modeling_{module}.{helper}", ignoring)
 
 
 @dataclass
